@@ -1,0 +1,36 @@
+# Everything is installed into .venv, in this folder. PYTHON is the only thing to choose: any Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint lock clean
+
+run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
+	$(BIN)/boss serve --data data
+
+test: .venv/dev  ## every test
+	$(BIN)/pytest
+
+lint: .venv/dev  ## format, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
+		pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
+		pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## remove what was installed and built, not the data
+	rm -rf .venv dist
+
+.venv/run: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@

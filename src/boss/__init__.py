@@ -1,0 +1,1 @@
+"""Boss, a job dispatcher over plain HTTP on PostgreSQL."""

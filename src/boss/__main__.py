@@ -1,0 +1,5 @@
+"""`python -m boss` is the command `boss`."""
+
+from boss.cli import app
+
+app()

@@ -1,0 +1,64 @@
+"""The command `boss`."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boss.errors import StartError
+from boss.settings import DEFAULT_HOST, DEFAULT_MAX_DOCUMENT, DEFAULT_PORT, Settings
+
+app = typer.Typer(help="Boss, a job dispatcher over plain HTTP.", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """Boss, a job dispatcher over plain HTTP."""
+
+
+def _default_data() -> Path:
+    """/var/lib/boss for root, else ~/.local/share/boss (XDG Base Directory Specification)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/boss")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "boss"
+
+
+@app.command(epilog="Example: boss serve --port 9000 --data ./data")
+def serve(
+    host: Annotated[str, typer.Option(envvar="BOSS_HOST", help="Address to listen on.")] = DEFAULT_HOST,
+    port: Annotated[int, typer.Option(envvar="BOSS_PORT", min=1, max=65535, help="Port to listen on.")] = DEFAULT_PORT,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BOSS_DATABASE",
+            metavar="URL",
+            help="A PostgreSQL 15 or newer, as postgresql://user:password@host/name. "
+            "Without it an embedded PostgreSQL is started in --data.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="BOSS_DATA",
+            metavar="DIR",
+            help="Folder of the embedded PostgreSQL.  [default: ~/.local/share/boss, for root /var/lib/boss]",
+        ),
+    ] = None,
+    max_document: Annotated[
+        int,
+        typer.Option(envvar="BOSS_MAX_DOCUMENT", metavar="BYTES", min=2, help="Largest document or result."),
+    ] = DEFAULT_MAX_DOCUMENT,
+) -> None:
+    """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first."""
+    # Here, for the other commands have no need of a server's packages.
+    from boss import server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings(data or _default_data(), database, host, port, max_document)
+    try:
+        server.run(settings)
+    except StartError as error:
+        typer.echo(f"boss: {error}", err=True)
+        raise typer.Exit(1) from None

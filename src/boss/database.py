@@ -1,0 +1,95 @@
+"""The way to PostgreSQL: the pool of connections, and what its errors mean to Boss."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+
+from boss.errors import BadInput, DatabaseAway
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+# Quoted, for asyncpg is typed by a package of stubs: at run time its classes take no parameters.
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+# One statement of each kind is under way at a time (coalescer.py), so few connections are ever busy.
+_CONNECTIONS = 10
+_DEADLOCK_TRIES = 5
+
+_SESSION = {
+    "application_name": "boss",
+    # Our statements take well under a millisecond; compiling one would take longer than running it.
+    "jit": "off",
+    # A plan chosen while the table was small would read all of it when it is large, until the next ANALYZE.
+    # Every statement has an index to go by, so let no plan do without.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    # Planned once a connection, not on each of the many runs.
+    "plan_cache_mode": "force_generic_plan",
+}
+
+# PostgreSQL went away, is full, is starting or stopping, or is not the primary: all pass with time.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
+# What PostgreSQL cannot keep although JSON allows it, for instance a number of more than 131,072 digits.
+_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Pool]:
+    """A pool of connections to the PostgreSQL at `url`, closed on leaving.
+
+    Raises:
+        DatabaseAway: no connection can be made.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=_CONNECTIONS, reset=_keep, server_settings=_SESSION, timeout=10
+        )
+    except (*_AWAY, asyncpg.PostgresError, ValueError) as error:
+        raise DatabaseAway(f"PostgreSQL cannot be reached: {error}") from error
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def _keep(_connection: object) -> None:
+    """No reset when a connection goes back to the pool: it would cost a round trip for every statement.
+
+    Our statements leave nothing behind in a session.
+    """
+
+
+async def fetch(pool: Pool, statement: str, *values: object) -> list[asyncpg.Record]:
+    """Run one statement as a transaction of its own; return its rows once it has committed.
+
+    Raises:
+        BadInput: PostgreSQL cannot keep one of the values; nothing was done.
+        DatabaseAway: PostgreSQL is not there; whether the statement was done is not known.
+    """
+    tries = 0
+    while True:
+        try:
+            return await pool.fetch(statement, *values)
+        except asyncpg.DeadlockDetectedError:
+            # Two replicas locked the same jobs in opposite order; PostgreSQL undid ours, so do it again.
+            tries += 1
+            if tries == _DEADLOCK_TRIES:
+                raise
+        except _REFUSED as error:
+            raise BadInput(f"PostgreSQL cannot keep this: {error}") from error
+        except _AWAY as error:
+            raise DatabaseAway("the database is away; send the request again in a moment") from error

@@ -1,0 +1,73 @@
+"""The ASGI application: every route, the gate that drains, and what is answered where there is no route."""
+
+import asyncio
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from boss.dispatcher import Dispatcher
+from boss.errors import Draining
+from boss.http import documentation, jobs, problems
+from boss.http.exchange import write
+from boss.job import State
+
+
+def create(dispatcher: Dispatcher, max_document: int) -> "Gate":
+    """The whole application over a dispatcher."""
+    routes: Sequence[BaseRoute] = [*jobs.routes(dispatcher, max_document), *documentation.routes()]
+    return Gate(Router(routes, redirect_slashes=False, default=_nothing_here))
+
+
+class Gate:
+    """Counts the requests under way; once it drains it lets no new one in.
+
+    Attributes:
+        empty: set while no request is under way.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._draining = False
+        self._under_way = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def drain(self) -> None:
+        """From now on answer every new request with 503."""
+        self._draining = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through."""
+        # Routes are matched on the path as it was sent, and each part is decoded by itself (Ask.part): an encoded
+        # slash must not move a name into the next part.
+        scope["path"] = scope["raw_path"].decode("latin-1")
+        if self._draining:
+            refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
+            await write(refusal, scope["method"], send)
+            return
+        self._under_way += 1
+        self.empty.clear()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self.empty.set()
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    await write(problems.no_resource(_way(scope["path"])), scope["method"], send)
+
+
+def _way(path: str) -> str:
+    """What somebody who asked for this path may have meant."""
+    parts = path.split("/")[1:]
+    states = ", ".join(State)
+    if parts[0] == "job" and len(parts) > 1 and parts[1] not in list(State):
+        return f"there is no state {parts[1]!a}; the states are {states}"
+    if parts[0] == "job" and "" in parts:
+        return "a part of the path is empty; jobs are at /job/{state}/{source}/{id}"
+    if parts[0] == "job" and len(parts) < 4:
+        return f"to list jobs, GET /jobs?state={parts[1]}"
+    return "jobs are at /job/{state}/{source}/{id}, lists of them at /jobs, the documentation is at /docs"

@@ -1,0 +1,144 @@
+"""One request and its answer, without the cost of Starlette's Request and Response on the hot routes.
+
+A handler is `async (Ask) -> Answer`; a `Resource` is the table of handlers at one path, by method.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from urllib.parse import parse_qsl, unquote
+
+from starlette.types import Receive, Scope, Send
+
+from boss.errors import BadInput, BossError, TooLarge
+from boss.http import problems
+from boss.http.problems import Answer
+
+JSON = (b"content-type", b"application/json")
+
+
+class Ask:
+    """A request: its method, the decoded parts of its path, its query, headers and body."""
+
+    __slots__ = ("_receive", "_scope", "method", "path")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+
+    def has(self, name: str) -> bool:
+        """Whether the route has a part of that name."""
+        return name in self._scope["path_params"]
+
+    def part(self, name: str) -> str:
+        """A part of the path by its name in the route, percent-decoded."""
+        part: str = self._scope["path_params"][name]
+        return unquote(part) if "%" in part else part
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value by its lower-case name; None when it was not sent."""
+        for key, value in self._scope["headers"]:
+            if key == name:
+                found: str = value.decode("latin-1")
+                return found
+        return None
+
+    def query(self, known: Iterable[str] = ()) -> Mapping[str, str]:
+        """The query's parameters, each at most once and one of `known`.
+
+        Raises:
+            BadInput: there is another, or one twice.
+        """
+        text: bytes = self._scope["query_string"]
+        if not text:
+            return {}
+        found: dict[str, str] = {}
+        for name, value in _pairs(text):
+            if name not in known:
+                raise BadInput(f"{name!a} is not a parameter here; {_listed(known)}")
+            if name in found:
+                raise BadInput(f"the parameter {name} is there twice")
+            found[name] = value
+        return found
+
+    async def body(self, most: int, what: str) -> bytes:
+        """The whole body, however it was sent.
+
+        Raises:
+            TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
+            BadInput: it broke off, or is compressed.
+        """
+        if (encoding := self.header(b"content-encoding") or "identity") != "identity":
+            raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
+        too_large = TooLarge(f"{what} is larger than {most} bytes, which is the most this Boss takes")
+        announced = self.header(b"content-length")
+        if announced and int(announced) > most:
+            raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BadInput(f"{what} broke off after {size} bytes")
+            chunk: bytes = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > most:
+                raise too_large
+            # When the length was announced, the end is known without asking for it.
+            if (announced and size == int(announced)) or not message.get("more_body"):
+                return b"".join(chunks)
+
+
+Handler = Callable[[Ask], Awaitable[Answer]]
+
+
+class Resource:
+    """What is at one path: a handler for each method. An ASGI application, for a Starlette route.
+
+    HEAD is answered by its own handler, or else by GET's without the body.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = dict(handlers)
+        if "GET" in handlers:
+            self._handlers.setdefault("HEAD", handlers["GET"])
+        self._allow = ", ".join(sorted(self._handlers))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever a handler raises becomes a problem."""
+        handler = self._handlers.get(scope["method"])
+        if handler is None:
+            answer = problems.wrong_method(scope["method"], self._allow)
+        else:
+            try:
+                answer = await handler(Ask(scope, receive))
+            except BossError as error:
+                answer = problems.of(error)
+            except Exception:
+                answer = problems.unforeseen(scope)
+        await write(answer, scope["method"], send)
+
+
+async def write(answer: Answer, method: str, send: Send) -> None:
+    """Send an answer; a HEAD gets its headers only."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            text.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            max_num_fields=20,
+            errors="strict",
+        )
+    except ValueError:
+        raise BadInput("the query cannot be read: write it as ?name=value&name=value, percent-encoded") from None
+
+
+def _listed(known: Iterable[str]) -> str:
+    names = ", ".join(sorted(known))
+    return f"known are: {names}" if names else "there are none"

@@ -1,0 +1,94 @@
+"""Answers, and errors as answers: RFC 9457 problem details, `application/problem+json`."""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+from starlette.types import Scope
+
+from boss.errors import (
+    BadInput,
+    BossError,
+    DatabaseAway,
+    Draining,
+    IdTaken,
+    NoJob,
+    NotThere,
+    TooLarge,
+)
+
+log = logging.getLogger("boss")
+
+Header = tuple[bytes, bytes]
+
+
+class Answer(NamedTuple):
+    """A whole answer: status, headers, body."""
+
+    status: int
+    headers: Sequence[Header]
+    body: bytes = b""
+
+
+class _Problem(NamedTuple):
+    status: int
+    type: str
+    title: str
+
+
+_PROBLEMS: dict[type[BossError], _Problem] = {
+    BadInput: _Problem(400, "bad-input", "The request is not understood"),
+    TooLarge: _Problem(413, "too-large", "The document is too large"),
+    NotThere: _Problem(404, "not-there", "The job is not there"),
+    NoJob: _Problem(404, "no-job", "No job is available"),
+    IdTaken: _Problem(409, "id-taken", "A job with this id exists already"),
+    DatabaseAway: _Problem(503, "database-away", "The database is away"),
+    Draining: _Problem(503, "draining", "The server is shutting down"),
+}
+_NO_RESOURCE = _Problem(404, "no-resource", "There is nothing at this path")
+_WRONG_METHOD = _Problem(405, "wrong-method", "This path does not take this method")
+_UNFORESEEN = _Problem(500, "unforeseen", "Boss made a mistake")
+
+_RETRY_AFTER = (b"retry-after", b"1")
+
+
+def of(error: BossError) -> Answer:
+    """The answer to a request that ended in this error."""
+    problem = _PROBLEMS[type(error)]
+    headers: list[Header] = []
+    if problem.status == 503:
+        headers.append(_RETRY_AFTER)
+    if isinstance(error, NotThere | IdTaken):
+        headers.append((b"boss-state", (error.state or "none").encode()))
+    if isinstance(error, NoJob):
+        headers += [(b"boss-state", b"none"), (b"cache-control", b"no-store")]
+    return _answer(problem, str(error), headers)
+
+
+def no_resource(detail: str) -> Answer:
+    """404 for a path that is no resource; it has no Boss-State, for it is about no job."""
+    return _answer(_NO_RESOURCE, detail)
+
+
+def wrong_method(method: str, allow: str) -> Answer:
+    """405, with what the path does take in `Allow`."""
+    return _answer(_WRONG_METHOD, f"{method} is not taken here; {allow} is", [(b"allow", allow.encode())])
+
+
+def unforeseen(scope: Scope) -> Answer:
+    """500 for the exception being handled: what happened goes to the log, not to the client."""
+    log.exception("%s %s failed", scope["method"], scope["path"])
+    return _answer(_UNFORESEEN, "it is in the server's log; the request may or may not have been carried out")
+
+
+def _answer(problem: _Problem, detail: str, headers: Sequence[Header] = ()) -> Answer:
+    body = orjson.dumps(
+        {
+            "type": f"urn:boss:problem:{problem.type}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": detail[0].upper() + detail[1:],
+        }
+    )
+    return Answer(problem.status, [(b"content-type", b"application/problem+json"), *headers], body)

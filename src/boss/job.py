@@ -1,0 +1,118 @@
+"""What a job is: its names, its states, its properties. Pure."""
+
+import re
+import time
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from ulid import ULID
+
+from boss.errors import BadInput
+
+_SOURCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
+
+
+class State(StrEnum):
+    """The only three states; the value is the word in the URL, the name the one in the `status` column."""
+
+    AVAILABLE = "available"
+    ACTIVE = "active"
+    DONE = "done"
+
+
+class Outcome(StrEnum):
+    """How a done job ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Job(NamedTuple):
+    """A job as a taker or a reader sees it; `document` is JSON text, passed through as stored."""
+
+    id: str
+    source: str
+    state: State
+    document: str
+    attempt: int
+
+
+class Place(NamedTuple):
+    """Where a job is: the parts of its address, and the attempt it is in."""
+
+    source: str
+    state: State
+    attempt: int
+
+
+class JobRecord(NamedTuple):
+    """A job with all its properties, for lists and history. Times are the database's."""
+
+    id: str
+    source: str
+    state: State
+    priority: int
+    document: str
+    submitted_at: datetime
+    due_at: datetime | None
+    attempt: int
+    taken_at: datetime | None
+    finished_at: datetime | None
+    outcome: str | None
+    result: str | None
+
+
+class Submission(NamedTuple):
+    """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None."""
+
+    id: str
+    source: str
+    document: str
+    priority: int = 0
+    delay: float | None = None
+    due_at: datetime | None = None
+
+
+class Finish(NamedTuple):
+    """A job to be moved to done, with its outcome and, as JSON text, its result."""
+
+    id: str
+    source: str
+    outcome: Outcome = Outcome.COMPLETED
+    result: str | None = None
+
+
+def check_source(name: str) -> str:
+    """The name itself, when it can be a source; BadInput otherwise."""
+    if not _SOURCE.fullmatch(name):
+        raise BadInput(f"{_shown(name)} cannot be a source: it takes 1 to 100 of A-Z a-z 0-9 . _ -")
+    return name
+
+
+def check_id(name: str) -> str:
+    """The name itself, when it can be a job's id; BadInput otherwise."""
+    if not _ID.fullmatch(name):
+        raise BadInput(f"{_shown(name)} cannot be an id: it takes 1 to 64 of A-Z a-z 0-9 . _ ~ -")
+    return name
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= 120 else name[:117] + "...")
+
+
+_last_millisecond = 0
+
+
+def new_id() -> str:
+    """A ULID of 26 characters, greater than every one this process made before.
+
+    python-ulid counts up inside one millisecond; standing still when the clock is set back is ours.
+    Source: https://github.com/ulid/spec
+    """
+    global _last_millisecond
+    _last_millisecond = max(_last_millisecond, time.time_ns() // 1_000_000)
+    return str(ULID.from_timestamp(_last_millisecond))

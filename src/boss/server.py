@@ -1,0 +1,128 @@
+"""One Boss process, from the first connection to the last answer: the only place that joins all the parts."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import uvloop
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from boss.database import Pool, connected
+from boss.dispatcher import Dispatcher
+from boss.embedded import embedded_postgres
+from boss.errors import DatabaseAway, StartError
+from boss.http import app
+from boss.http.app import Gate
+from boss.migrate import migrate
+from boss.settings import Settings
+from boss.sweeper import sweep_forever
+
+log = logging.getLogger("boss")
+
+# How long requests under way may take to finish once we were told to stop, in seconds.
+_DRAIN = 10
+# How long Granian may then take to close its connections.
+_CLOSE = 5
+_BACKLOG = 4096
+_HEADER_TIMEOUT = 30_000  # milliseconds
+_LARGEST_HEADERS = 64 * 1024
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and stop.
+
+    Raises:
+        StartError: Boss cannot start here.
+    """
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as parts:
+        url = settings.database
+        if url is None:
+            url = await parts.enter_async_context(embedded_postgres(settings.data))
+        try:
+            pool = await parts.enter_async_context(connected(url))
+        except DatabaseAway as error:
+            raise StartError(f"{error}. Is the URL right, and is PostgreSQL running?") from error
+        await migrate(pool)
+        await parts.enter_async_context(_sweeping(pool))
+        gate = app.create(Dispatcher(pool), settings.max_document)
+        async with _listening(gate, settings, stop):
+            log.info("Boss serves on http://%s:%s", settings.host, settings.port)
+            await stop.wait()
+            log.info("draining: requests under way are answered, new ones get 503")
+            await _drain(gate)
+    log.info("Boss has stopped")
+
+
+@asynccontextmanager
+async def _sweeping(pool: Pool) -> AsyncIterator[None]:
+    sweeper = asyncio.create_task(sweep_forever(pool))
+    try:
+        yield
+    finally:
+        sweeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeper
+
+
+@asynccontextmanager
+async def _listening(gate: Gate, settings: Settings, stop: asyncio.Event) -> AsyncIterator[None]:
+    server = Server(
+        gate,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGINL,
+        websockets=False,
+        backlog=_BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT, max_buffer_size=_LARGEST_HEADERS),
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        await _accepting(serving, settings)
+        # Should Granian end by itself, so does Boss.
+        serving.add_done_callback(lambda _: stop.set())
+        yield
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        try:
+            await asyncio.wait_for(serving, _CLOSE)
+        except TimeoutError:
+            log.warning("some connections would not close in %s seconds; they are broken off", _CLOSE)
+        except OSError:
+            pass  # it could not listen, which _accepting has said
+
+
+async def _accepting(serving: "asyncio.Task[None]", settings: Settings) -> None:
+    """Return once connections are accepted."""
+    while True:
+        await asyncio.sleep(0.01)
+        if serving.done():
+            raise StartError(
+                f"cannot listen on {settings.host} port {settings.port}: {serving.exception()}; "
+                "choose another with --port"
+            )
+        try:
+            _, writer = await asyncio.open_connection(settings.host, settings.port)
+        except OSError:
+            continue
+        writer.close()
+        return
+
+
+async def _drain(gate: Gate) -> None:
+    gate.drain()
+    try:
+        await asyncio.wait_for(gate.empty.wait(), _DRAIN)
+    except TimeoutError:
+        log.warning("some requests did not finish in %s seconds; they are broken off", _DRAIN)
