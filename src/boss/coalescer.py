@@ -95,7 +95,8 @@ class Coalescer(Generic[Request, Answer]):
                 _settle(batch[0][1], error)
                 return
             for entry in batch:
-                await self._serve([entry])
+                if not entry[1].done():
+                    await self._serve([entry])
         except Exception as error:
             for _, future in batch:
                 _settle(future, error)

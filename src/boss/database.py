@@ -55,9 +55,11 @@ async def connected(url: str) -> AsyncIterator[Pool]:
         DatabaseAway: no connection can be made.
     """
     try:
+        # None is kept for its own sake: asyncpg would log each failure to make it while the database is away.
         pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=_CONNECTIONS, reset=_keep, server_settings=_SESSION, timeout=10
+            url, min_size=0, max_size=_CONNECTIONS, reset=_keep, server_settings=_SESSION, timeout=10
         )
+        await pool.fetchval("SELECT 1")
     except (*_AWAY, asyncpg.PostgresError, ValueError) as error:
         raise DatabaseAway(f"PostgreSQL cannot be reached: {error}") from error
     try:

@@ -197,18 +197,38 @@ def _stop_leftover(folder: _Folder) -> None:
     if _is_running(folder):
         log.warning("stopping the PostgreSQL that a killed Boss left behind")
         _stop(folder)
-    else:
-        # Its number may belong to some other program by now, which PostgreSQL would take for itself.
-        (folder.database / "postmaster.pid").unlink(missing_ok=True)
+    # Sessions outlive a killed postmaster for a moment. PostgreSQL would see them by its pid file, which goes below.
+    psutil.wait_procs(_processes(folder), timeout=_PATIENCE)
+    # The number in them may belong to another program by now, which PostgreSQL would take for itself.
+    for stale in (folder.database / "postmaster.pid", *folder.sockets.glob(".s.PGSQL.*")):
+        stale.unlink(missing_ok=True)
 
 
 def _is_running(folder: _Folder) -> bool:
     try:
-        process = psutil.Process(int((folder.database / "postmaster.pid").read_text().split("\n", 1)[0]))
-        # In a container without an init, one that was killed stays as a zombie.
-        return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+        pid = int((folder.database / "postmaster.pid").read_text().split("\n", 1)[0])
+        return _is_ours(psutil.Process(pid), folder)
     except (FileNotFoundError, ValueError, psutil.Error):
         return False
+
+
+def _processes(folder: _Folder) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if _is_ours(process, folder):
+                found.append(process)
+    return found
+
+
+def _is_ours(process: psutil.Process, folder: _Folder) -> bool:
+    """Whether it is a living PostgreSQL process of this folder, which it makes its working directory."""
+    # In a container without an init, a killed process stays as a zombie.
+    return (
+        "postgres" in process.name()
+        and process.status() != psutil.STATUS_ZOMBIE
+        and process.cwd() == str(folder.database)
+    )
 
 
 def _start(folder: _Folder) -> None:

@@ -87,9 +87,10 @@ async def _listening(gate: Gate, settings: Settings, stop: asyncio.Event) -> Asy
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT, max_buffer_size=_LARGEST_HEADERS),
         log_enabled=False,
     )
+    await _check_port(settings)
     serving = asyncio.create_task(server.serve())
     try:
-        await _accepting(serving, settings)
+        await _accepting(settings)
         # Should Granian end by itself, so does Boss.
         serving.add_done_callback(lambda _: stop.set())
         yield
@@ -99,25 +100,30 @@ async def _listening(gate: Gate, settings: Settings, stop: asyncio.Event) -> Asy
             await asyncio.wait_for(serving, _CLOSE)
         except TimeoutError:
             log.warning("some connections would not close in %s seconds; they are broken off", _CLOSE)
-        except OSError:
-            pass  # it could not listen, which _accepting has said
 
 
-async def _accepting(serving: "asyncio.Task[None]", settings: Settings) -> None:
+async def _check_port(settings: Settings) -> None:
+    """Granian shares a port with whoever else shares it, and would get only some of the requests."""
+    try:
+        probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, settings.host, settings.port)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
+        ) from error
+    probe.close()
+    await probe.wait_closed()
+
+
+async def _accepting(settings: Settings) -> None:
     """Return once connections are accepted."""
     while True:
-        await asyncio.sleep(0.01)
-        if serving.done():
-            raise StartError(
-                f"cannot listen on {settings.host} port {settings.port}: {serving.exception()}; "
-                "choose another with --port"
-            )
         try:
             _, writer = await asyncio.open_connection(settings.host, settings.port)
         except OSError:
-            continue
-        writer.close()
-        return
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
 
 
 async def _drain(gate: Gate) -> None:

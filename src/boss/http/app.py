@@ -41,7 +41,10 @@ class Gate:
         """Let one request through."""
         # Routes are matched on the path as it was sent, and each part is decoded by itself (Ask.part): an encoded
         # slash must not move a name into the next part.
-        scope["path"] = scope["raw_path"].decode("latin-1")
+        path = scope["path"] = scope["raw_path"].decode("latin-1")
+        if not path.startswith("/"):  # OPTIONS * or CONNECT
+            await _nothing_here(scope, receive, send)
+            return
         if self._draining:
             refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
             await write(refusal, scope["method"], send)
@@ -62,7 +65,7 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _way(path: str) -> str:
     """What somebody who asked for this path may have meant."""
-    parts = path.split("/")[1:]
+    parts = path.split("/")[1:] or [""]
     states = ", ".join(State)
     if parts[0] == "job" and len(parts) > 1 and parts[1] not in list(State):
         return f"there is no state {parts[1]!a}; the states are {states}"

@@ -87,7 +87,7 @@ class Jobs:
         id = job.check_id(ask.part("id")) if ask.has("id") else job.new_id()
         query = ask.query(("priority", "delay", "at"))
         if "delay" in query and "at" in query:
-            raise BadInput("delay and at are both there; send one of them")
+            raise BadInput("both delay and at are there; send one of them")
         priority, delay, at = parameters.priority(query), parameters.delay(query), parameters.at(query)
         document = check_object(await ask.body(self._max_document, "the document"), "the document")
         await self._dispatcher.submit(Submission(id, source, document, priority, delay, at))

@@ -30,7 +30,7 @@ def delay(query: Mapping[str, str]) -> float | None:
     if text is None:
         return None
     if not _SECONDS.fullmatch(text) or float(text) > _LONGEST_DELAY:
-        raise BadInput(f"delay is {text!a}; it takes seconds from 0 to {_LONGEST_DELAY}, for instance 60")
+        raise BadInput(f"the delay is {text!a}; it takes seconds from 0 to {_LONGEST_DELAY}, for instance 60")
     return float(text)
 
 
@@ -44,7 +44,7 @@ def at(query: Mapping[str, str]) -> datetime | None:
         return _instant(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
     except ValueError:
         raise BadInput(
-            f"at is {text!a}; it takes an RFC 3339 time with its offset, for instance 2026-11-24T18:30:00Z"
+            f"the time in at is {text!a}; it takes an RFC 3339 time with its offset, for instance 2026-11-24T18:30:00Z"
         ) from None
 
 
@@ -52,7 +52,7 @@ def outcome(query: Mapping[str, str]) -> Outcome:
     """`?outcome=`, completed when absent."""
     text = query.get("outcome", Outcome.COMPLETED)
     if text not in list(Outcome):
-        raise BadInput(f"outcome is {text!a}; it takes {', '.join(Outcome)}")
+        raise BadInput(f"the outcome is {text!a}; it takes {', '.join(Outcome)}")
     return Outcome(text)
 
 
@@ -60,7 +60,7 @@ def state(query: Mapping[str, str]) -> State | None:
     """`?state=`, None when absent."""
     text = query.get("state")
     if text is not None and text not in list(State):
-        raise BadInput(f"state is {text!a}; it takes {', '.join(State)}")
+        raise BadInput(f"the state is {text!a}; it takes {', '.join(State)}")
     return None if text is None else State(text)
 
 
@@ -69,7 +69,7 @@ def _integer(query: Mapping[str, str], name: str, default: int, least: int, most
     if text is None:
         return default
     if not _INTEGER.fullmatch(text) or not least <= int(text) <= most:
-        raise BadInput(f"{name} is {text!a}; it takes a whole number from {least} to {most}")
+        raise BadInput(f"the {name} is {text!a}; it takes a whole number from {least} to {most}")
     return int(text)
 
 

@@ -14,7 +14,7 @@ Newest = Mapping[tuple[str, State], Sequence[str]]
 def tree(counts: Counts) -> dict[str, dict[str, int]]:
     """For every state, every source ever seen with its count."""
     sources = sorted({source for source, _ in counts})
-    return {state: {source: counts.get((source, state), 0) for source in sources} for state in State}
+    return {state.value: {source: counts.get((source, state), 0) for source in sources} for state in State}
 
 
 def draw(counts: Counts, newest: Newest) -> str:

@@ -1,0 +1,65 @@
+"""Bytes on a connection: what no HTTP client library would send."""
+
+import socket
+from typing import NamedTuple
+
+HOST = b"Host: boss\r\n"
+
+
+class Reply(NamedTuple):
+    """One HTTP/1.1 answer as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    """A connection to a Boss."""
+
+    def __init__(self, port: int, timeout: float = 20) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self._received = b""
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, *parts: bytes) -> "Wire":
+        """Send bytes as they are."""
+        self.socket.sendall(b"".join(parts))
+        return self
+
+    def request(self, method: str, path: str, *headers: str, body: bytes = b"") -> "Wire":
+        """Send a request; its headers are given as lines."""
+        lines = [f"{method} {path} HTTP/1.1", "Host: boss", *headers]
+        if body and not any(header.lower().startswith(("content-length", "transfer")) for header in headers):
+            lines.append(f"Content-Length: {len(body)}")
+        return self.send("\r\n".join(lines).encode("latin-1"), b"\r\n\r\n", body)
+
+    def reply(self, method: str = "GET") -> Reply:
+        """Read one answer; skip 100 Continue."""
+        head = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        status = int(head[0].split(" ")[1])
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        if status == 100:
+            return self.reply(method)
+        length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
+        while len(self._received) < length:
+            self._receive()
+        body, self._received = self._received[:length], self._received[length:]
+        return Reply(status, headers, body)
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self._received:
+            self._receive()
+        found, self._received = self._received.split(mark, 1)
+        return found
+
+    def _receive(self) -> None:
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise ConnectionError(f"closed after {self._received!r}")
+        self._received += data

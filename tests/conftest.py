@@ -1,0 +1,83 @@
+"""What tests share: one PostgreSQL for the session, a database of its own for whoever asks."""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from boss.database import Pool, connected
+from boss.embedded import embedded_postgres
+from boss.migrate import migrate
+from tests.servers import BossProcess, boss_running
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that runs for the whole session, the one that Boss embeds."""
+    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
+    with tempfile.TemporaryDirectory(prefix="boss-test-") as folder, asyncio.Runner() as runner:
+        running = embedded_postgres(Path(folder))
+        yield runner.run(running.__aenter__())
+        runner.run(running.__aexit__(None, None, None))
+
+
+def _run_in(url: str, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+def _new_database(postgres: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _run_in(postgres, f"CREATE DATABASE {name}")
+    yield postgres.replace("/boss?", f"/{name}?")
+    _run_in(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The URL of an empty database, this test's alone."""
+    yield from _new_database(postgres)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """A pool of connections to a database with the schema in it."""
+    async with connected(database) as pool:
+        await migrate(pool)
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def module_boss(postgres: str) -> Iterator[BossProcess]:
+    """A Boss for all tests of a module, on a database of its own."""
+    for url in _new_database(postgres):
+        with boss_running("--database", url) as boss:
+            yield boss
+
+
+@pytest.fixture
+def client(module_boss: BossProcess) -> Iterator[httpx.Client]:
+    """A client of the module's Boss, with nothing available in it."""
+    with module_boss.client() as client:
+        while client.get("/job/available", params={"limit": 1000}).status_code == 200:
+            pass
+        yield client
+
+
+@pytest.fixture
+def source() -> str:
+    """A source that no other test uses."""
+    return f"source-{next(_numbers)}"
