@@ -25,7 +25,7 @@ def test_the_life_of_a_job_is_as_shown(database: str) -> None:
 
 def test_the_example_converts_every_record_once(database: str) -> None:
     with boss_running("--database", database) as boss:
-        command = [sys.executable, ROOT / "examples" / "iso_codes.py", boss.url]
+        command = [sys.executable, str(ROOT / "examples" / "iso_codes.py"), boss.url]
         first = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     jobs = int(re.findall(r'"done": (\d+)', first)[0])
