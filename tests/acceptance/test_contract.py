@@ -87,6 +87,7 @@ class TestTake:
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["location"] == f"/job/active/{source}/{id}"
         assert answer.headers["etag"] == '"1"'
+        assert answer.headers["boss-lease"] == "0"
         assert answer.headers["boss-state"] == "active"
         assert client.head(f"/job/active/{source}/{id}").status_code == 200
         assert client.head(f"/job/available/{source}/{id}").status_code == 404

@@ -17,6 +17,8 @@ from boss.job import Finish, Job, JobRecord, State, Submission
 
 _NO_STORE = (b"cache-control", b"no-store")
 _ACTIVE = (b"boss-state", b"active")
+# A take never ends by itself yet, which is what a lease of 0 means.
+_LEASE = (b"boss-lease", b"0")
 _PAGE = 100
 
 
@@ -55,7 +57,7 @@ class Jobs:
         limit = parameters.limit(query, default=1)
         taken = await self._dispatcher.take(_source_if_any(ask), limit)
         if "limit" in query:
-            return Answer(200, [JSON, _ACTIVE, _NO_STORE], b"[" + b",".join(map(_job, taken)) + b"]")
+            return Answer(200, [JSON, _ACTIVE, _NO_STORE, _LEASE], b"[" + b",".join(map(_job, taken)) + b"]")
         return _handed_out(taken[0])
 
     async def look(self, ask: Ask) -> Answer:
@@ -133,7 +135,7 @@ _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 def _handed_out(taken: Job) -> Answer:
     location = (b"location", f"/job/active/{taken.source}/{taken.id}".encode())
-    return Answer(200, [JSON, _NO_STORE, location, *_standing(State.ACTIVE, taken.attempt)], _job(taken))
+    return Answer(200, [JSON, _NO_STORE, location, _LEASE, *_standing(State.ACTIVE, taken.attempt)], _job(taken))
 
 
 def _standing(state: State, attempt: int) -> tuple[Header, Header]:
