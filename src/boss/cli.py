@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from boss.errors import StartError
+from boss.job import DEFAULT_LEASE, LONGEST_LEASE
 from boss.settings import DEFAULT_HOST, DEFAULT_MAX_DOCUMENT, DEFAULT_PORT, Settings
 
 app = typer.Typer(help="Boss, a job dispatcher over plain HTTP.", no_args_is_help=True, add_completion=False)
@@ -50,13 +51,33 @@ def serve(
         int,
         typer.Option(envvar="BOSS_MAX_DOCUMENT", metavar="BYTES", min=2, help="Largest document or result."),
     ] = DEFAULT_MAX_DOCUMENT,
+    lease: Annotated[
+        int,
+        typer.Option(
+            envvar="BOSS_LEASE",
+            metavar="SECONDS",
+            min=0,
+            max=LONGEST_LEASE,
+            help="How long a converter may stay silent before its job goes to another, "
+            "when it does not say so itself. 0: for ever.",
+        ),
+    ] = DEFAULT_LEASE,
+    keep_done: Annotated[
+        float | None,
+        typer.Option(
+            envvar="BOSS_KEEP_DONE",
+            metavar="DAYS",
+            min=0,
+            help="Delete jobs that have been done for so many days.  [default: never]",
+        ),
+    ] = None,
 ) -> None:
     """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first."""
     # Here, for the other commands have no need of a server's packages.
     from boss import server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings = Settings(data or _default_data(), database, host, port, max_document)
+    settings = Settings(data or _default_data(), database, host, port, max_document, lease, keep_done)
     try:
         server.run(settings)
     except StartError as error:

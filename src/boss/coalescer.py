@@ -29,6 +29,7 @@ class Coalescer(Generic[Request, Answer]):
         weigh: the weight of a request; 1 when absent. A request heavier than `most` goes alone.
         key: when given, a batch holds no two requests with the same key: the later one waits for the next
             statement and so sees what the earlier one did.
+        unclaimed: when given, it gets the answers for which nobody waits any more.
     """
 
     def __init__(
@@ -38,24 +39,37 @@ class Coalescer(Generic[Request, Answer]):
         most: int,
         weigh: Callable[[Request], int] | None = None,
         key: Callable[[Request], object] | None = None,
+        unclaimed: Callable[[Answer], None] | None = None,
     ) -> None:
         self._statement = statement
         self._most = most
         self._weigh = weigh
         self._key = key
+        self._unclaimed = unclaimed
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, request: Request) -> Answer:
         """Wait for the statement that serves this request and return its answer.
 
-        When the caller is cancelled before the statement starts, the request is dropped from it.
+        When the caller is cancelled before the statement starts, the request is dropped from it; when it is cancelled
+        later, the answer is unclaimed.
         """
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled after the answer was set, but before its turn to run came: the answer would be lost.
+            if future.done() and not future.cancelled() and not future.exception():
+                self._not_claimed(future.result())
+            raise
+
+    def _not_claimed(self, answer: Answer) -> None:
+        if self._unclaimed:
+            self._unclaimed(answer)
 
     async def _run(self) -> None:
         try:
@@ -92,23 +106,23 @@ class Coalescer(Generic[Request, Answer]):
             answers = await self._statement([request for request, _ in batch])
         except BadInput as error:
             if len(batch) == 1:
-                _settle(batch[0][1], error)
+                self._settle(batch[0][1], error)
                 return
             for entry in batch:
                 if not entry[1].done():
                     await self._serve([entry])
         except Exception as error:
             for _, future in batch:
-                _settle(future, error)
+                self._settle(future, error)
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
-                _settle(future, answer)
+                self._settle(future, answer)
 
-
-def _settle(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+    def _settle(self, future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+        if isinstance(answer, Exception):
+            if not future.done():
+                future.set_exception(answer)
+        elif future.done():
+            self._not_claimed(answer)
+        else:
+            future.set_result(answer)

@@ -1,7 +1,7 @@
 """The way to PostgreSQL: the pool of connections, and what its errors mean to Boss."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 # Quoted, for asyncpg is typed by a package of stubs: at run time its classes take no parameters.
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+# Whatever a statement can run on.
+Database: TypeAlias = (
+    "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+)
 
 # One statement of each kind is under way at a time (coalescer.py), so few connections are ever busy.
 _CONNECTIONS = 10
 _DEADLOCK_TRIES = 5
+_CONNECT = 10  # seconds
 
 _SESSION = {
     "application_name": "boss",
@@ -57,7 +62,7 @@ async def connected(url: str) -> AsyncIterator[Pool]:
     try:
         # None is kept for its own sake: asyncpg would log each failure to make it while the database is away.
         pool = await asyncpg.create_pool(
-            url, min_size=0, max_size=_CONNECTIONS, reset=_keep, server_settings=_SESSION, timeout=10
+            url, min_size=0, max_size=_CONNECTIONS, reset=_keep, server_settings=_SESSION, timeout=_CONNECT
         )
         await pool.fetchval("SELECT 1")
     except (*_AWAY, asyncpg.PostgresError, ValueError) as error:
@@ -75,8 +80,18 @@ async def _keep(_connection: object) -> None:
     """
 
 
-async def fetch(pool: Pool, statement: str, *values: object) -> list[asyncpg.Record]:
-    """Run one statement as a transaction of its own; return its rows once it has committed.
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _REFUSED as error:
+        raise BadInput(f"PostgreSQL cannot keep this: {error}") from error
+    except _AWAY as error:
+        raise DatabaseAway("the database is away; send the request again in a moment") from error
+
+
+async def fetch(database: Database, statement: str, *values: object) -> list[asyncpg.Record]:
+    """Run one statement; over a pool it is a transaction of its own, and has committed when this returns.
 
     Raises:
         BadInput: PostgreSQL cannot keep one of the values; nothing was done.
@@ -85,13 +100,39 @@ async def fetch(pool: Pool, statement: str, *values: object) -> list[asyncpg.Rec
     tries = 0
     while True:
         try:
-            return await pool.fetch(statement, *values)
+            with _translated():
+                return await database.fetch(statement, *values)
         except asyncpg.DeadlockDetectedError:
             # Two replicas locked the same jobs in opposite order; PostgreSQL undid ours, so do it again.
             tries += 1
-            if tries == _DEADLOCK_TRIES:
+            if tries == _DEADLOCK_TRIES or not isinstance(database, asyncpg.Pool):
                 raise
-        except _REFUSED as error:
-            raise BadInput(f"PostgreSQL cannot keep this: {error}") from error
-        except _AWAY as error:
-            raise DatabaseAway("the database is away; send the request again in a moment") from error
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection for several statements that are one transaction, committed on leaving.
+
+    Raises:
+        DatabaseAway: PostgreSQL is not there, or had to break a deadlock; when committing, whether it was done is not
+            known.
+    """
+    try:
+        with _translated():
+            async with pool.acquire() as connection, connection.transaction():
+                yield connection
+    except asyncpg.DeadlockDetectedError as error:
+        raise DatabaseAway("others were at the same jobs; send the request again") from error
+
+
+async def listen(url: str, channel: str, hear: Callable[[str], None], lost: Callable[[], None]) -> Connection:
+    """A connection of its own on which `hear` gets the payload of every NOTIFY; `lost` is called when it ends.
+
+    Raises:
+        DatabaseAway: it cannot be made.
+    """
+    with _translated():
+        connection = await asyncpg.connect(url, server_settings=_SESSION, timeout=_CONNECT)
+        connection.add_termination_listener(lambda _: lost())
+        await connection.add_listener(channel, lambda *heard: hear(str(heard[3])))
+        return connection

@@ -1,44 +1,54 @@
-"""What a submit, a take, a read and a finish mean. Each hot one goes through a coalescer over the store."""
+"""What a submit, a take, a check, a finish and a give-back mean. The hot ones go through coalescers over the store."""
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from boss import store
 from boss.coalescer import Coalescer
 from boss.database import Pool
-from boss.errors import IdTaken, NoJob, NotThere
-from boss.job import Finish, Job, Place, State, Submission
+from boss.errors import BadInput, BossError, IdTaken, NotThere, WrongAttempt
+from boss.job import Check, Finish, GiveBack, Job, Place, State, Submission, Take, Taken
+from boss.line import Line
 from boss.store import JobPage
+from boss.taking import Taking, no_job
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
 # What a statement's documents may come to, in characters, so that a batch of large ones stays small in memory.
 _MOST_DOCUMENT = 8 * 1024 * 1024
+# How many jobs one request deletes at most: so it answers in time, and can be sent again.
+_MOST_PRUNED = 10_000
 
 
 class Dispatcher:
     """Hands out jobs over one pool of connections; any number of them may share a database.
 
     Every method raises `DatabaseAway` when PostgreSQL does not answer.
+
+    Args:
+        pool: the database.
+        line: where takers wait.
+        announce: has arriving jobs announced to this replica; returns True when they were not before.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, line: Line, announce: Callable[[], Coroutine[None, None, bool]]) -> None:
         self._pool = pool
+        self._line = line
+        self._taking = Taking(pool, line, announce)
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,
             weigh=lambda job: len(job.document) + 100,
             key=lambda job: job.id,
         )
-        self._takes = Coalescer(self._take_all, most=_MOST_JOBS, weigh=lambda jobs: jobs)
-        self._takes_of_source = Coalescer(self._take_all_of_sources, most=_MOST_JOBS, weigh=lambda asked: asked[1])
-        self._takes_by_address = Coalescer(self._take_all_by_address, most=_MOST_JOBS, key=lambda address: address[0])
         self._finishes = Coalescer(
             self._finish_all,
             most=_MOST_DOCUMENT,
             weigh=lambda finish: len(finish.result or "") + 100,
             key=lambda finish: finish.id,
         )
+        self._give_backs = Coalescer(self._give_back_all, most=_MOST_JOBS, key=lambda given: given.id)
+        self._checks = Coalescer(self._check_all, most=_MOST_JOBS)
         self._reads = Coalescer(self._read_all, most=_MOST_JOBS)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
 
@@ -51,26 +61,42 @@ class Dispatcher:
         """
         if not await self._submits(submission):
             place = await self._locates(submission.id)
-            raise IdTaken(f"the id is taken: {_where(submission.id, place)}", _state(place))
+            raise IdTaken(f"the id is taken: {_where(submission.id, place)}", place and place.state)
 
-    async def take(self, source: str | None, limit: int = 1) -> list[Job]:
-        """Make the oldest available jobs of a source, of any when None, active: at least one, at most `limit`.
+    async def submit_many(self, submissions: Sequence[Submission]) -> None:
+        """Store new jobs with generated ids in one transaction: all of them or, after an error, none.
+
+        Raises:
+            BadInput: jsonb cannot keep a document; the sentence says which, counted from 1 as lines are.
+        """
+        try:
+            await store.submit(self._pool, submissions)
+        except BadInput as error:
+            documents = [submission.document for submission in submissions]
+            place = await store.first_refused(self._pool, documents)
+            raise BadInput(f"line {place + 1}: {error}") from error
+
+    async def take(self, take: Take, wait: float = 0) -> list[Taken]:
+        """Make the oldest available jobs active, at least one; wait for one to arrive for at most `wait` seconds.
 
         Raises:
             NoJob: there is none.
+            Draining: this replica was shut down while the taker waited.
         """
-        taken = await (self._takes(limit) if source is None else self._takes_of_source((source, limit)))
+        if wait:
+            return await self._taking.waiting(take, wait)
+        taken = await self._taking.now(take)
         if not taken:
-            raise NoJob("no job is available" + (f" from {source}" if source else ""))
+            raise no_job(take.source)
         return taken
 
-    async def take_by_address(self, source: str, id: str) -> Job:
+    async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
         """Make this one job active, due or not.
 
         Raises:
             NotThere: it is not available.
         """
-        taken = await self._takes_by_address((id, source))
+        taken = await self._taking.by_address(id, take)
         if taken is None:
             raise _not_there(State.AVAILABLE, source, id, await self._locates(id))
         return taken
@@ -84,28 +110,67 @@ class Dispatcher:
 
         Raises:
             NotThere: it is neither.
+            WrongAttempt: it is in another attempt than the one given.
             BadInput: jsonb cannot keep its result.
         """
         if not await self._finishes(finish):
-            place = await self._locates(finish.id)
-            raise NotThere(f"only an available or active job can be done: {_where(finish.id, place)}", _state(place))
+            raise _not_finished(finish, await self._locates(finish.id))
 
-    async def read(self, state: State, source: str, id: str) -> Job:
-        """The job at this address.
+    async def finish_many(self, finishes: Sequence[Finish]) -> list[BossError | None]:
+        """Finish one after the other; return for each what `finish` would have raised."""
+        outcomes: dict[int, BossError | None] = {}
+        for places in _rounds([finish.id for finish in finishes]):
+            errors = await self._finish_round([finishes[place] for place in places])
+            outcomes.update(zip(places, errors, strict=True))
+        return [outcomes[place] for place in range(len(finishes))]
+
+    async def _finish_round(self, finishes: Sequence[Finish]) -> list[BossError | None]:
+        try:
+            finished = await store.finish(self._pool, finishes)
+        except BadInput:
+            # One of them cannot be kept. Each for itself, then, for the others' sake.
+            alone = await asyncio.gather(*map(self.finish, finishes), return_exceptions=True)
+            return [_own(error) for error in alone]
+        missed = [finish.id for finish in finishes if finish.id not in finished]
+        places = await store.locate(self._pool, missed) if missed else {}
+        return [None if finish.id in finished else _not_finished(finish, places.get(finish.id)) for finish in finishes]
+
+    async def give_back(self, given: GiveBack) -> State:
+        """Make an active job available again after a rest; return its state: done after its last attempt.
+
+        Raises:
+            NotThere: it is not active.
+            WrongAttempt: it is in another attempt than the one given.
+        """
+        state = await self._give_backs(given)
+        if state is None:
+            place = await self._locates(given.id)
+            if place and place[:2] == (given.source, State.ACTIVE) and given.attempt not in (None, place.attempt):
+                raise _wrong_attempt(given.id, given.attempt, place.state, place.attempt)
+            raise _not_there(State.ACTIVE, given.source, given.id, place)
+        return state
+
+    async def read(self, state: State, source: str, id: str, attempt: int | None = None) -> Job:
+        """The job at this address; renews nothing.
 
         Raises:
             NotThere: it is not there.
+            WrongAttempt: it is in another attempt than the one given.
         """
         job = await self._reads(id)
         if job is None or job.state != state or job.source != source:
-            raise _not_there(state, source, id, job and Place(job.source, job.state, job.attempt))
+            raise _not_there(state, source, id, job and Place(job.source, job.state, job.attempt, 0))
+        if attempt not in (None, job.attempt):
+            raise _wrong_attempt(id, attempt, job.state, job.attempt)
         return job
 
-    async def check(self, state: State, source: str, id: str) -> Place:
-        """As `read`, without the document."""
-        place = await self._locates(id)
+    async def check(self, state: State, source: str, id: str, attempt: int | None = None) -> Place:
+        """As `read`, without the document; an active job's lease is renewed by it."""
+        place = await (self._checks(Check(id, source, attempt)) if state is State.ACTIVE else self._locates(id))
         if place is None or place.state != state or place.source != source:
             raise _not_there(state, source, id, place)
+        if attempt not in (None, place.attempt):
+            raise _wrong_attempt(id, attempt, place.state, place.attempt)
         return place
 
     async def count(self) -> dict[tuple[str, State], int]:
@@ -120,28 +185,42 @@ class Dispatcher:
         """Jobs with all their properties; see `store.list_jobs`."""
         return await store.list_jobs(self._pool, state, source, after, limit)
 
+    async def prune(self, older: float) -> tuple[int, bool]:
+        """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.
+
+        Returns how many, and whether there may be more: one call deletes 10,000 at most.
+        """
+        deleted = 0
+        while deleted < _MOST_PRUNED:
+            batch = await store.prune(self._pool, older, _MOST_JOBS)
+            deleted += batch
+            if batch < _MOST_JOBS:
+                return deleted, False
+        return deleted, True
+
+    def send_away(self) -> None:
+        """End every wait with `Draining`, now and from now on."""
+        self._line.close()
+
+    async def settle(self) -> None:
+        """Return once everything that goes on in the background is done."""
+        await self._taking.settle()
+
     async def _submit_all(self, submissions: Sequence[Submission]) -> list[bool]:
         new = await store.submit(self._pool, submissions)
         return [submission.id in new for submission in submissions]
 
-    async def _take_all(self, limits: Sequence[int]) -> list[list[Job]]:
-        taken = iter(await store.take(self._pool, sum(limits)))
-        return [_next(taken, limit) for limit in limits]
-
-    async def _take_all_of_sources(self, asked: Sequence[tuple[str, int]]) -> list[list[Job]]:
-        wanted: dict[str, int] = {}
-        for source, limit in asked:
-            wanted[source] = wanted.get(source, 0) + limit
-        taken = {source: iter(jobs) for source, jobs in (await store.take_of_sources(self._pool, wanted)).items()}
-        return [_next(taken[source], limit) for source, limit in asked]
-
-    async def _take_all_by_address(self, addresses: Sequence[tuple[str, str]]) -> list[Job | None]:
-        taken = await store.take_by_address(self._pool, addresses)
-        return [taken.get(id) for id, _ in addresses]
-
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[bool]:
         finished = await store.finish(self._pool, finishes)
         return [finish.id in finished for finish in finishes]
+
+    async def _give_back_all(self, given: Sequence[GiveBack]) -> list[State | None]:
+        states = await store.give_back(self._pool, given)
+        return [states.get(each.id) for each in given]
+
+    async def _check_all(self, checks: Sequence[Check]) -> list[Place | None]:
+        places = await store.check(self._pool, checks)
+        return [places.get(check.id) for check in checks]
 
     async def _read_all(self, ids: Sequence[str]) -> list[Job | None]:
         jobs = await store.read(self._pool, ids)
@@ -152,21 +231,39 @@ class Dispatcher:
         return [places.get(id) for id in ids]
 
 
-def _next(jobs: Iterator[Job], limit: int) -> list[Job]:
-    return list(islice(jobs, limit))
+def _rounds(ids: Sequence[str]) -> Iterator[list[int]]:
+    """The places of these ids, such that no id is twice in a round, and its second place comes in a later one."""
+    left = list(range(len(ids)))
+    while left:
+        first: dict[str, int] = {}
+        for place in left:
+            first.setdefault(ids[place], place)
+        now = set(first.values())
+        yield sorted(now)
+        left = [place for place in left if place not in now]
 
 
-def _state(place: Place | None) -> State | None:
-    return place.state if place else None
-
-
-def _address(id: str, place: Place) -> str:
-    return f"/job/{place.state}/{place.source}/{id}"
+def _own(error: BaseException | None) -> BossError | None:
+    if error is None or isinstance(error, BossError):
+        return error
+    raise error
 
 
 def _where(id: str, place: Place | None) -> str:
-    return f"it is at {_address(id, place)}" if place else f"no job has the id {id}"
+    return f"it is at /job/{place.state}/{place.source}/{id}" if place else f"no job has the id {id}"
 
 
 def _not_there(state: State, source: str, id: str, place: Place | None) -> NotThere:
-    return NotThere(f"no job at /job/{state}/{source}/{id}: {_where(id, place)}", _state(place))
+    return NotThere(f"no job at /job/{state}/{source}/{id}: {_where(id, place)}", place and place.state)
+
+
+def _wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
+    return WrongAttempt(f"the request is about attempt {asked} of {id}, which is {state} in attempt {attempt}", state)
+
+
+def _not_finished(finish: Finish, place: Place | None) -> BossError:
+    """Why a finish did nothing, going by where the job is now."""
+    there = place is not None and place.source == finish.source and place.state is not State.DONE
+    if there and place and finish.attempt not in (None, place.attempt):
+        return _wrong_attempt(finish.id, finish.attempt, place.state, place.attempt)
+    return NotThere(f"only an available or active job can be done: {_where(finish.id, place)}", place and place.state)

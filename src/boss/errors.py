@@ -4,6 +4,7 @@ BossError
 ├── BadInput              the request itself is wrong; sending it again will not help
 │   └── TooLarge          its document or result is larger than Boss takes
 ├── NotThere              no such job in that state at that address; `state` says where it is
+├── WrongAttempt          the job is there, but in another attempt than the request is about
 ├── NoJob                 nothing to take just now
 ├── IdTaken               a job with that id exists already; `state` says where it is
 └── Unavailable           not now, but the same request may be sent again
@@ -34,6 +35,17 @@ class NotThere(BossError):
     """
 
     def __init__(self, sentence: str, state: str | None) -> None:
+        super().__init__(sentence)
+        self.state = state
+
+
+class WrongAttempt(BossError):
+    """The job is in another attempt than the one in the request: somebody else has taken it since.
+
+    `state` is where it is, a word of `job.State`.
+    """
+
+    def __init__(self, sentence: str, state: str) -> None:
         super().__init__(sentence)
         self.state = state
 

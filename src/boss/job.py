@@ -13,6 +13,8 @@ from boss.errors import BadInput
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
+DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 25, 1_000_000
+DEFAULT_LEASE, LONGEST_LEASE = 30 * 60, 366 * 24 * 3600  # seconds
 
 
 class State(StrEnum):
@@ -29,6 +31,11 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
+    # Its last attempt's lease ran out; the sweeper says so, never a client.
+    ABANDONED = "abandoned"
+
+
+REPORTED_OUTCOMES = (Outcome.COMPLETED, Outcome.FAILED, Outcome.STOPPED)
 
 
 class Job(NamedTuple):
@@ -41,12 +48,33 @@ class Job(NamedTuple):
     attempt: int
 
 
+class Take(NamedTuple):
+    """What a taker asks for: at least one and at most `limit` jobs of a source, of any when None.
+
+    `lease` is how many seconds it may then stay silent, 0 for ever. The same `key` again means the same take again.
+    """
+
+    source: str | None
+    limit: int = 1
+    lease: int = DEFAULT_LEASE
+    key: str | None = None
+
+
+class Taken(NamedTuple):
+    """A job that was just taken; `at` is when, which with the id names this one take and no other."""
+
+    job: Job
+    lease: int
+    at: datetime
+
+
 class Place(NamedTuple):
-    """Where a job is: the parts of its address, and the attempt it is in."""
+    """Where a job is: the parts of its address, the attempt it is in, and its lease in seconds."""
 
     source: str
     state: State
     attempt: int
+    lease: int
 
 
 class JobRecord(NamedTuple):
@@ -60,14 +88,20 @@ class JobRecord(NamedTuple):
     submitted_at: datetime
     due_at: datetime | None
     attempt: int
+    attempts: int
     taken_at: datetime | None
+    seen_at: datetime | None
+    lease_until: datetime | None
     finished_at: datetime | None
     outcome: str | None
     result: str | None
 
 
 class Submission(NamedTuple):
-    """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None."""
+    """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None.
+
+    `attempts` is how many takes it gets before it is given up.
+    """
 
     id: str
     source: str
@@ -75,15 +109,34 @@ class Submission(NamedTuple):
     priority: int = 0
     delay: float | None = None
     due_at: datetime | None = None
+    attempts: int = DEFAULT_ATTEMPTS
 
 
 class Finish(NamedTuple):
-    """A job to be moved to done, with its outcome and, as JSON text, its result."""
+    """A job to be moved to done, with its outcome and, as JSON text, its result; only in `attempt`, if given."""
 
     id: str
     source: str
     outcome: Outcome = Outcome.COMPLETED
     result: str | None = None
+    attempt: int | None = None
+
+
+class Check(NamedTuple):
+    """A taker's sign of life for an active job; only in `attempt`, if given."""
+
+    id: str
+    source: str
+    attempt: int | None = None
+
+
+class GiveBack(NamedTuple):
+    """An active job to be made available again after `delay` seconds, or as backoff.py says when None."""
+
+    id: str
+    source: str
+    delay: float | None = None
+    attempt: int | None = None
 
 
 def check_source(name: str) -> str:

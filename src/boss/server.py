@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import uvloop
@@ -11,15 +11,17 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from boss.database import Pool, connected
+from boss.database import connected
 from boss.dispatcher import Dispatcher
 from boss.embedded import embedded_postgres
 from boss.errors import DatabaseAway, StartError
 from boss.http import app
 from boss.http.app import Gate
+from boss.line import Line
+from boss.listener import Listener
 from boss.migrate import migrate
 from boss.settings import Settings
-from boss.sweeper import sweep_forever
+from boss.sweeper import prune_forever, sweep_forever
 
 log = logging.getLogger("boss")
 
@@ -54,25 +56,32 @@ async def _serve(settings: Settings) -> None:
         except DatabaseAway as error:
             raise StartError(f"{error}. Is the URL right, and is PostgreSQL running?") from error
         await migrate(pool)
-        await parts.enter_async_context(_sweeping(pool))
-        gate = app.create(Dispatcher(pool), settings.max_document)
+        sweep_now = asyncio.Event()
+        line = Line()
+        listener = Listener(url, line, sweep_now.set)
+        dispatcher = Dispatcher(pool, line, listener.start)
+        await parts.enter_async_context(_in_background(sweep_forever(pool, line, sweep_now)))
+        await parts.enter_async_context(_in_background(listener.run()))
+        if settings.keep_done is not None:
+            await parts.enter_async_context(_in_background(prune_forever(pool, settings.keep_done)))
+        gate = app.create(dispatcher, settings)
         async with _listening(gate, settings, stop):
             log.info("Boss serves on http://%s:%s", settings.host, settings.port)
             await stop.wait()
             log.info("draining: requests under way are answered, new ones get 503")
-            await _drain(gate)
+            await _drain(gate, dispatcher)
     log.info("Boss has stopped")
 
 
 @asynccontextmanager
-async def _sweeping(pool: Pool) -> AsyncIterator[None]:
-    sweeper = asyncio.create_task(sweep_forever(pool))
+async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        sweeper.cancel()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await sweeper
+            await task
 
 
 @asynccontextmanager
@@ -126,9 +135,12 @@ async def _accepting(settings: Settings) -> None:
             return
 
 
-async def _drain(gate: Gate) -> None:
+async def _drain(gate: Gate, dispatcher: Dispatcher) -> None:
     gate.drain()
+    dispatcher.send_away()
     try:
-        await asyncio.wait_for(gate.empty.wait(), _DRAIN)
+        async with asyncio.timeout(_DRAIN):
+            await gate.empty.wait()
+            await dispatcher.settle()
     except TimeoutError:
         log.warning("some requests did not finish in %s seconds; they are broken off", _DRAIN)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from boss.job import DEFAULT_LEASE
+
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 DEFAULT_MAX_DOCUMENT = 1024 * 1024
@@ -18,6 +20,8 @@ class Settings:
         database: a PostgreSQL URL; None for the embedded PostgreSQL in `data`.
         data: the folder of the embedded PostgreSQL.
         max_document: the largest document or result, in bytes.
+        lease: how long a taker that does not say so itself may stay silent, in seconds; 0 for ever.
+        keep_done: how many days a done job is kept; None for ever.
     """
 
     data: Path
@@ -25,3 +29,5 @@ class Settings:
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     max_document: int = DEFAULT_MAX_DOCUMENT
+    lease: int = DEFAULT_LEASE
+    keep_done: float | None = None

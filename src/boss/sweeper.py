@@ -1,38 +1,94 @@
 """What has to be done without anybody asking: one duty, one function, each right if several replicas do it at once."""
 
 import asyncio
+import json
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NoReturn
 
 from boss import store
 from boss.database import Pool
 from boss.errors import DatabaseAway
+from boss.line import Line
 
 log = logging.getLogger("boss")
 
-# The longest time between two sweeps, in seconds, and so how late another replica's delayed job may be.
+# The longest time between two sweeps, in seconds, and so how late another replica's job may be.
 _INTERVAL = 1.0
+# The shortest, should something stay undone because somebody else holds it.
+_SOON = 0.02
 # Rows a statement, so that none holds its locks for long.
 _BATCH = 1000
+# How often old jobs are looked for, in seconds.
+_PRUNE_INTERVAL = 10.0
+_DAY = 24 * 3600.0
 
 
-async def sweep_forever(pool: Pool) -> None:
-    """Sweep until cancelled: every second, and as soon as a delayed job is due."""
+async def sweep_forever(pool: Pool, line: Line, now: asyncio.Event) -> NoReturn:
+    """Sweep until cancelled: every second, as soon as a job is due or a lease runs out, and when `now` is set."""
     while True:
         pause = _INTERVAL
+        now.clear()
         try:
-            await make_due(pool)
-            await store.fold_tally(pool)
-            next_due = await store.seconds_to_next_due(pool)
-            if next_due is not None:
-                pause = min(_INTERVAL, max(next_due, 0.0))
+            pause = min(_INTERVAL, await sweep(pool, line))
         except DatabaseAway:
             log.warning("the sweep is put off: the database is away")
         except Exception:
             log.exception("a sweep failed; the next one tries again")
-        await asyncio.sleep(pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(now.wait(), pause)
+
+
+async def sweep(pool: Pool, line: Line) -> float:
+    """Do whatever there is to do; return in how many seconds there will be more, at the soonest.
+
+    It costs one statement when there is nothing, however many takers wait.
+    """
+    seen = await store.look(pool, line.takers())
+    if seen.next_due is not None and seen.next_due <= 0:
+        await make_due(pool)
+    if seen.next_lease is not None and seen.next_lease <= 0:
+        await end_leases(pool)
+    if seen.unfolded:
+        await store.fold_tally(pool)
+    if seen.stale:
+        await store.forget_stale(pool)
+    if seen.ready:
+        # They should have been announced; whatever went wrong, nobody waits longer than this.
+        line.announce(json.loads(seen.ready))
+    # What was late has just been done; what comes after it is not known yet.
+    return min((max(each, _SOON) for each in (seen.next_due, seen.next_lease) if each is not None), default=_INTERVAL)
 
 
 async def make_due(pool: Pool) -> None:
     """Make every delayed job whose time has come ready to be taken."""
-    while await store.make_due(pool, _BATCH) == _BATCH:
-        pass
+    await _in_batches(lambda: store.make_due(pool, _BATCH))
+
+
+async def end_leases(pool: Pool) -> None:
+    """Take every job from a taker that was silent for longer than its lease."""
+    await _in_batches(lambda: store.end_leases(pool, _BATCH))
+
+
+async def prune_forever(pool: Pool, days: float) -> NoReturn:
+    """Delete, until cancelled, whatever has been done for so many days."""
+    while True:
+        try:
+            deleted = await _in_batches(lambda: store.prune(pool, days * _DAY, _BATCH))
+            if deleted:
+                log.info("deleted %s jobs that were done more than %s days ago", deleted, days)
+        except DatabaseAway:
+            log.warning("old jobs are deleted later: the database is away")
+        except Exception:
+            log.exception("deleting old jobs failed; it is tried again")
+        await asyncio.sleep(_PRUNE_INTERVAL)
+
+
+async def _in_batches(statement: Callable[[], Awaitable[int]]) -> int:
+    total = 0
+    while True:
+        rows = await statement()
+        total += rows
+        if rows < _BATCH:
+            return total

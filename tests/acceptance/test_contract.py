@@ -87,7 +87,7 @@ class TestTake:
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["location"] == f"/job/active/{source}/{id}"
         assert answer.headers["etag"] == '"1"'
-        assert answer.headers["boss-lease"] == "0"
+        assert answer.headers["boss-lease"] == "1800"
         assert answer.headers["boss-state"] == "active"
         assert client.head(f"/job/active/{source}/{id}").status_code == 200
         assert client.head(f"/job/available/{source}/{id}").status_code == 404
@@ -294,7 +294,7 @@ class TestList:
         answer = client.get("/jobs", params={"source": source})
         assert answer.json()["next"] is None
         [record] = answer.json()["jobs"]
-        for name in ("submitted", "taken", "finished"):
+        for name in ("submitted", "taken", "seen", "finished"):
             assert record[name].endswith("Z")
             assert before < datetime.fromisoformat(record.pop(name)) < datetime.now(UTC) + timedelta(seconds=5)
         assert record == {
@@ -303,7 +303,9 @@ class TestList:
             "state": "done",
             "priority": 3,
             "attempt": 1,
+            "attempts": 25,
             "due": None,
+            "until": None,
             "outcome": "completed",
             "result": {"b": 2},
             "job": {"a": 1.5},

@@ -210,5 +210,15 @@ def test_no_database_there() -> None:
 def test_both_commands_have_help(command: list[str]) -> None:
     program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
     shown = subprocess.run([*program, "serve", "--help"], capture_output=True, text=True, check=True).stdout
-    for flag in ("--host", "--port", "--database", "--data", "--max-document", "BOSS_DATABASE", "Example: boss serve"):
+    for flag in (
+        "--host",
+        "--port",
+        "--database",
+        "--data",
+        "--max-document",
+        "--lease",
+        "--keep-done",
+        "BOSS_DATABASE",
+        "Example: boss serve",
+    ):
         assert flag in shown

@@ -10,7 +10,10 @@ import pytest
 
 from boss import store
 from boss.database import Pool, connected
-from boss.job import Finish, State, Submission
+from boss.job import Check, Finish, State, Submission, Take
+from boss.store import checks, finishes, lists, reads, submits, sweeps, takes
+
+TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'")
 
 DESIGNS_OWN_TAKE = """
 UPDATE job
@@ -19,6 +22,12 @@ WHERE id =
     (SELECT id FROM job WHERE status = 'AVAILABLE' ORDER BY id LIMIT 1)
 RETURNING *
 """
+
+
+async def take(pool: Pool, jobs: int, source: str | None = None) -> list[str]:
+    """Take so many jobs and return their ids."""
+    [got] = await (store.take_of_sources if source else store.take)(pool, [Take(source, jobs)])
+    return [taken.job.id for taken in got]
 
 
 async def plan(pool: Pool, statement: str, *values: object) -> list[dict[str, Any]]:
@@ -50,31 +59,38 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
     if analyzed:
         await large.execute("ANALYZE job")
     for statement, values, index in (
-        (store.TAKE, (64,), "job_ready"),
-        (store.TAKE_OF_SOURCES, (["source-1"], [64]), "job_ready_of_source"),
-        (store.ANY_READY, (), "job_ready"),
-        (store.ANY_READY_OF_SOURCE, ("source-1",), "job_ready_of_source"),
+        (takes.TAKE, ([60] * 64, []), "job_ready"),
+        (takes.TAKE_OF_SOURCES, ([60] * 64, [], ["source-1"], [64], [0]), "job_ready_of_source"),
+        (reads.ANY_READY, (), "job_ready"),
+        (reads.ANY_READY_OF_SOURCE, ("source-1",), "job_ready_of_source"),
     ):
         nodes = await plan(large, statement, *values)
         kinds = {node["Node Type"] for node in nodes}
         assert index in {node.get("Index Name") for node in nodes}, nodes
         assert not {kind for kind in kinds if "Bitmap" in kind or kind == "Seq Scan"}, nodes
-        # Only what RETURNING gave is sorted, never the queue.
-        assert {node["Sort Key"][0] for node in nodes if "Sort" in node["Node Type"]} <= {"taken.priority DESC"}, nodes
+        # Only what was chosen is sorted, never the queue.
+        assert {node["Sort Key"][0].split(".")[0] for node in nodes if "Sort" in node["Node Type"]} <= {"taken", "head"}
 
 
 async def test_no_statement_reads_all_jobs(large: Pool) -> None:
     await large.execute("ANALYZE job")
     for statement, values in (
-        (store.FINISH, (["a"], ["b"], ["completed"], [None])),
-        (store.TAKE_BY_ADDRESS, (["a"], ["b"])),
-        (store.READ, (["a"],)),
-        (store.LOCATE, (["a"],)),
-        (store.NEWEST, (3,)),
-        (store.LIST, ("x", 100, 1000)),
-        (store.LIST_SHELVES, ("x", 100, 1000, None, "DONE")),
-        (store.MAKE_DUE, (100,)),
-        (store.NEXT_DUE, ()),
+        (submits.SUBMIT, (["a"], ["b"], ["{}"], [0], [None], [None], [25])),
+        (finishes.FINISH, (["a"], ["b"], ["completed"], [None], [None])),
+        (finishes.GIVE_BACK, (["a"], ["b"], [None], [None], [1.0])),
+        (takes.TAKE_BY_ADDRESS, (["a"], ["b"], [60], [None])),
+        (takes.TAKE_AGAIN, (["a"],)),
+        (takes.UNTAKE, (["a"], [datetime.now(UTC)])),
+        (checks.CHECK, (["a"], ["b"], [None])),
+        (reads.READ, (["a"],)),
+        (reads.LOCATE, (["a"],)),
+        (lists.NEWEST, (3,)),
+        (lists.LIST, ("x", 100, 1000)),
+        (lists.LIST_SHELVES, ("x", 100, 1000, None, "DONE")),
+        (sweeps.LOOK, (5, ["a"], [5])),
+        (sweeps.MAKE_DUE, (100,)),
+        (sweeps.END_LEASES, (100,)),
+        (sweeps.PRUNE, (60.0, 100)),
     ):
         scanned = {
             node["Relation Name"] for node in await plan(large, statement, *values) if node["Node Type"] == "Seq Scan"
@@ -84,9 +100,7 @@ async def test_no_statement_reads_all_jobs(large: Pool) -> None:
 
 async def test_a_take_reads_no_more_than_it_takes_however_many_are_done(large: Pool) -> None:
     async with large.acquire() as connection, connection.transaction():
-        shown = "\n".join(
-            row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {store.TAKE.replace('$1', '10')}")
-        )
+        shown = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {TAKE_10}"))
     assert "rows=10" in shown
     assert "Rows Removed by Filter" not in shown
 
@@ -102,7 +116,7 @@ async def test_the_designs_own_query_takes_a_job_that_boss_then_shows_as_active(
         ("freg", State.AVAILABLE): 1,
         ("freg", State.ACTIVE): 1,
     }
-    assert [job.id for job in await store.take(pool, 5)] == ["b"]
+    assert await take(pool, 5) == ["b"]
     assert await store.finish(pool, [Finish("a", "freg")]) == {"a"}
 
 
@@ -152,18 +166,18 @@ async def test_the_order_of_the_queue_is_the_order_of_the_answer(pool: Pool) -> 
     jobs = [Submission(f"id-{number * 7919 % 1000:03}", "freg", "{}", priority=number % 4) for number in range(1000)]
     await store.submit(pool, jobs)
     wanted = [job.id for job in sorted(jobs, key=lambda job: -job.priority)]
-    taken = [job.id for _ in range(10) for job in await store.take(pool, 50)]
+    taken = [id for _ in range(10) for id in await take(pool, 50)]
     assert taken == wanted[:500]
-    taken = [job.id for job in (await store.take_of_sources(pool, {"freg": 400, "none": 5}))["freg"]]
+    taken = await take(pool, 400, "freg")
     assert taken == wanted[500:900]
 
 
 async def test_takers_pass_over_what_another_is_taking(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(10)])
     async with pool.acquire() as connection, connection.transaction():
-        held = await connection.fetch(store.TAKE, 4)
-        taken = await store.take(pool, 10)
-    assert not {row["id"] for row in held} & {job.id for job in taken}
+        held = await connection.fetch(takes.TAKE, [60] * 4, [])
+        taken = await take(pool, 10)
+    assert not {row["id"] for row in held} & set(taken)
     assert len(taken) == 6
 
 
@@ -172,16 +186,15 @@ async def test_takes_of_many_kinds_at_once_take_each_job_once(pool: Pool) -> Non
     await store.submit(pool, [Submission(f"id-{number}", f"source-{number % 3}", "{}") for number in range(jobs)])
     taken: Counter[str] = Counter()
 
-    async def take(number: int) -> None:
+    async def go_on(number: int) -> None:
         while taken.total() < jobs:
             if number % 2:
-                batch = await store.take(pool, 7)
+                taken.update(await take(pool, 7))
             else:
-                batches = await store.take_of_sources(pool, {"source-0": 3, "source-1": 3, "source-2": 3})
-                batch = [job for each in batches.values() for job in each]
-            taken.update(job.id for job in batch)
+                asked = [Take(f"source-{each}", 3) for each in range(3)]
+                taken.update(each.job.id for got in await store.take_of_sources(pool, asked) for each in got)
 
-    await asyncio.gather(*(take(number) for number in range(8)))
+    await asyncio.gather(*(go_on(number) for number in range(8)))
     assert taken == Counter({f"id-{number}": 1 for number in range(jobs)})
 
 
@@ -196,10 +209,10 @@ async def test_delayed_jobs_are_made_due_once_by_many_sweepers(pool: Pool) -> No
     while more := await store.make_due(pool, 100):
         made += more
     assert made == 500
-    assert len(await store.take(pool, 1000)) == 500
-    seconds = await store.seconds_to_next_due(pool)
-    assert seconds is not None
-    assert 3500 < seconds <= 3600
+    assert len(await take(pool, 1000)) == 500
+    seen = await store.look(pool, {})
+    assert seen.next_due is not None
+    assert 3500 < seen.next_due <= 3600
 
 
 async def test_the_designs_table_is_recognisable(pool: Pool) -> None:
@@ -215,3 +228,149 @@ async def test_the_designs_table_is_recognisable(pool: Pool) -> None:
     ]
     with pytest.raises(asyncpg.CheckViolationError):
         await pool.execute("INSERT INTO job (id, status, source, document) VALUES ('a', 'WAITING', 'freg', '{}')")
+
+
+async def test_takers_in_one_statement_each_get_their_own_lease_and_number(pool: Pool) -> None:
+    await store.submit(pool, [Submission(f"id-{number}", f"s{number % 2}", "{}") for number in range(10)])
+    got = await store.take(pool, [Take(None, 2, 10), Take(None, 1, 0), Take(None, 1, 30)])
+    assert [[(taken.job.id, taken.lease) for taken in each] for each in got] == [
+        [("id-0", 10), ("id-1", 10)],
+        [("id-2", 0)],
+        [("id-3", 30)],
+    ]
+    asked = [Take("s1", 1, 7), Take("s0", 2, 8), Take("none", 3, 9), Take("s1", 5, 0), Take("s0", 1, 5)]
+    got = await store.take_of_sources(pool, asked)
+    assert [[(taken.job.id, taken.lease) for taken in each] for each in got] == [
+        [("id-5", 7)],
+        [("id-4", 8), ("id-6", 8)],
+        [],
+        [("id-7", 0), ("id-9", 0)],
+        [("id-8", 5)],
+    ]
+    held = await pool.fetch("SELECT lease, extract(epoch FROM lease_until - taken_at)::int FROM job ORDER BY id")
+    assert [row[0] for row in held] == [10, 10, 0, 30, 8, 7, 8, 0, 5, 0]
+    assert all(row[1] == (row[0] or None) for row in held)
+
+
+async def test_an_undone_take_never_was(pool: Pool) -> None:
+    await store.submit(pool, [Submission("a", "freg", "{}"), Submission("b", "freg", "{}")])
+    [[taken]] = await store.take(pool, [Take(None)])
+    assert await store.untake(pool, [taken]) == {"a"}
+    assert await store.untake(pool, [taken]) == set()
+    [[again]] = await store.take(pool, [Take(None)])
+    assert (again.job.id, again.job.attempt) == ("a", 1)
+    # The first undo, should it come once more, does not touch the take of another.
+    assert await store.untake(pool, [taken]) == set()
+    assert (await store.read(pool, ["a"]))["a"].state is State.ACTIVE
+
+
+async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> None:
+    await store.submit(pool, [Submission("a", "freg", "{}")])
+    [[taken]] = await store.take_once_per_key(pool, [Take(None, key=" k")])
+    [[again]] = await store.take_once_per_key(pool, [Take(None, key=" k")])
+    assert again == taken
+    assert await store.untake(pool, [taken]) == set()
+
+
+async def test_one_key_sent_to_many_at_once_takes_once(pool: Pool) -> None:
+    await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(50)])
+    keys = [f"k{number}" for number in range(10)]
+    got = await asyncio.gather(
+        *(
+            store.take_once_per_key(pool, [Take("freg" if key < "k5" else None, key=key) for key in keys])
+            for _ in range(20)
+        )
+    )
+    assert all(each == got[0] for each in got)
+    assert len({taken.job.id for each in got[0] for taken in each}) == 10
+    assert await pool.fetchval("SELECT count(*) FROM job WHERE status = 'ACTIVE'") == 10
+
+
+async def test_a_check_writes_only_when_part_of_the_lease_is_used_up(pool: Pool) -> None:
+    await store.submit(pool, [Submission(name, "freg", "{}") for name in ("a", "b", "c")])
+    await store.take(pool, [Take(None, 1, 60), Take(None, 1, 0), Take(None, 1, 60)])
+    checks = [Check("a", "freg"), Check("b", "freg"), Check("c", "freg", attempt=9)]
+
+    async def written() -> list[str]:
+        before = {row["id"]: row["xmin"] for row in await pool.fetch("SELECT id, xmin::text FROM job")}
+        places = await store.check(pool, checks)
+        assert {id: place.state for id, place in places.items()} == dict.fromkeys("abc", State.ACTIVE)
+        after = {row["id"]: row["xmin"] for row in await pool.fetch("SELECT id, xmin::text FROM job")}
+        return [id for id in sorted(after) if after[id] != before[id]]
+
+    async def pass_by(seconds: int) -> None:
+        await pool.execute(
+            "UPDATE job SET seen_at = seen_at - $1 * interval '1 second', "
+            "lease_until = lease_until - $1 * interval '1 second'",
+            seconds,
+        )
+
+    assert await written() == ["a"]  # from now on it holds for 80 seconds
+    assert await written() == []
+    await pass_by(19)
+    assert await written() == []
+    await pass_by(2)
+    assert await written() == ["a"]
+    left = await pool.fetchval("SELECT extract(epoch FROM lease_until - now()) FROM job WHERE id = 'a'")
+    assert 79 < left <= 80
+    await pass_by(600)
+    assert await written() == ["a", "b"]
+
+
+async def test_leases_are_ended_once_by_many_sweepers(pool: Pool) -> None:
+    jobs = [Submission(f"id-{number}", "freg", "{}", attempts=1 + number % 2) for number in range(400)]
+    await store.submit(pool, jobs)
+    await store.take(pool, [Take(None, 300, 60), Take(None, 100, 0)])
+    await pool.execute("UPDATE job SET lease_until = now()")
+    ended = sum(await asyncio.gather(*(store.end_leases(pool, 50) for _ in range(10))))
+    while more := await store.end_leases(pool, 50):
+        ended += more
+    assert ended == 400
+    rows = await pool.fetch("SELECT status, outcome, count(*) FROM job GROUP BY 1, 2 ORDER BY 1")
+    assert [tuple(row) for row in rows] == [("AVAILABLE", None, 200), ("DONE", "abandoned", 200)]
+    assert await take(pool, 1000) == [job.id for job in jobs if job.attempts == 2]
+
+
+async def test_what_the_version_before_takes_never_ends(pool: Pool) -> None:
+    await store.submit(pool, [Submission("a", "freg", "{}")])
+    await take(pool, 1)
+    await pool.execute("UPDATE job SET lease_until = now()")
+    assert await store.end_leases(pool, 10) == 1
+    await pool.execute("UPDATE job SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now() WHERE id = 'a'")
+    assert (await store.check(pool, [Check("a", "freg")]))["a"].attempt == 2
+    assert await store.end_leases(pool, 10) == 0
+    assert (await store.look(pool, {})).next_lease is None
+
+
+async def test_a_job_taken_by_hand_has_no_lease(pool: Pool) -> None:
+    await store.submit(pool, [Submission("a", "freg", "{}")])
+    await take(pool, 1)
+    await pool.execute("UPDATE job SET status = 'AVAILABLE' WHERE id = 'a'")
+    await pool.fetchrow(DESIGNS_OWN_TAKE)
+    row = await pool.fetchrow("SELECT attempt, lease, lease_until FROM job")
+    assert row is not None
+    assert tuple(row) == (2, 0, None)
+
+
+async def test_old_done_jobs_are_pruned_oldest_first_and_others_never(pool: Pool) -> None:
+    await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(30)])
+    await take(pool, 10)
+    await store.finish(pool, [Finish(f"id-{number}", "freg") for number in range(5, 25)])
+    await pool.execute(
+        "UPDATE job SET submitted_at = now() - interval '9 days', taken_at = now() - interval '9 days', "
+        "finished_at = now() - (substr(id, 4) || ' hours')::interval WHERE status = 'DONE'"
+    )
+    assert await store.prune(pool, 3600 * 14.5, 4) == 4
+    gone = {f"id-{number}" for number in (24, 23, 22, 21)}
+    assert await store.read(pool, list(gone)) == {}
+    assert await store.prune(pool, 3600 * 14.5, 100) == 6
+    assert await store.prune(pool, 3600 * 14.5, 100) == 0
+    assert sum((await store.count(pool)).values()) == 20
+
+
+async def test_the_first_document_that_jsonb_refuses_is_found(pool: Pool) -> None:
+    documents = ["{}"] * 100
+    for bad in (0, 37, 99):
+        assert await store.first_refused(pool, [*documents[:bad], '{"a": 1e200000}', *documents[bad + 1 :]]) == bad
+    documents[50] = documents[70] = '{"a": 1e200000}'
+    assert await store.first_refused(pool, documents) == 50

@@ -11,11 +11,12 @@ from boss.errors import Draining
 from boss.http import documentation, jobs, problems
 from boss.http.exchange import write
 from boss.job import State
+from boss.settings import Settings
 
 
-def create(dispatcher: Dispatcher, max_document: int) -> "Gate":
+def create(dispatcher: Dispatcher, settings: Settings) -> "Gate":
     """The whole application over a dispatcher."""
-    routes: Sequence[BaseRoute] = [*jobs.routes(dispatcher, max_document), *documentation.routes()]
+    routes: Sequence[BaseRoute] = [*jobs.routes(dispatcher, settings), *documentation.routes()]
     return Gate(Router(routes, redirect_slashes=False, default=_nothing_here))
 
 

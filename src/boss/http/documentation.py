@@ -24,6 +24,9 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; mar
 dt { font-family: ui-monospace, monospace } dd { margin: 0 }
 """
 
+# How a parameter is written, by where it stands.
+_NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
+
 
 def routes() -> list[Route]:
     """The routes of the documentation."""
@@ -77,8 +80,9 @@ def _terms(api: dict[str, Any], operation: dict[str, Any], shared: list[dict[str
     for reference in [*shared, *operation.get("parameters", [])]:
         parameter = _resolved(api, reference)
         schema = _resolved(api, parameter["schema"])
-        name = f"?{parameter['name']}=" if parameter["in"] == "query" else f"{{{parameter['name']}}}"
-        yield _term(name, f"{parameter.get('description', '')} {_range(schema)}")
+        yield _term(
+            _NAME[parameter["in"]].format(parameter["name"]), f"{parameter.get('description', '')} {_range(schema)}"
+        )
     if "requestBody" in operation:
         yield _term("body", operation["requestBody"]["description"])
     for status, reference in operation["responses"].items():

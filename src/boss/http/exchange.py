@@ -3,16 +3,18 @@
 A handler is `async (Ask) -> Answer`; a `Resource` is the table of handlers at one path, by method.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import parse_qsl, unquote
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from boss.errors import BadInput, BossError, TooLarge
 from boss.http import problems
 from boss.http.problems import Answer
 
 JSON = (b"content-type", b"application/json")
+NDJSON = "application/x-ndjson"
 
 
 class Ask:
@@ -36,12 +38,9 @@ class Ask:
         return unquote(part) if "%" in part else part
 
     def header(self, name: bytes) -> str | None:
-        """A header's value by its lower-case name; None when it was not sent."""
-        for key, value in self._scope["headers"]:
-            if key == name:
-                found: str = value.decode("latin-1")
-                return found
-        return None
+        """A header's value by its lower-case name; None when it was not sent. Several lines are one (RFC 9110, 5.3)."""
+        lines = [value.decode("latin-1") for key, value in self._scope["headers"] if key == name]
+        return ", ".join(lines) if lines else None
 
     def query(self, known: Iterable[str] = ()) -> Mapping[str, str]:
         """The query's parameters, each at most once and one of `known`.
@@ -97,10 +96,16 @@ class Resource:
     """What is at one path: a handler for each method. An ASGI application, for a Starlette route.
 
     HEAD is answered by its own handler, or else by GET's without the body.
+
+    Args:
+        handlers: the handler for each method.
+        taking: the method that takes jobs, if one does: its handler is cancelled when the client hangs up, so that
+            nothing is taken for nobody. It cannot read a body.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], taking: str | None = None) -> None:
         self._handlers = dict(handlers)
+        self._taking = taking
         if "GET" in handlers:
             self._handlers.setdefault("HEAD", handlers["GET"])
         self._allow = ", ".join(sorted(self._handlers))
@@ -110,14 +115,51 @@ class Resource:
         handler = self._handlers.get(scope["method"])
         if handler is None:
             answer = problems.wrong_method(scope["method"], self._allow)
+        elif scope["method"] == self._taking:
+            await _answer_unless_gone(handler, scope, receive, send)
+            return
         else:
-            try:
-                answer = await handler(Ask(scope, receive))
-            except BossError as error:
-                answer = problems.of(error)
-            except Exception:
-                answer = problems.unforeseen(scope)
+            answer = await _answered(handler, scope, receive)
         await write(answer, scope["method"], send)
+
+
+async def _answered(handler: Handler, scope: Scope, receive: Receive) -> Answer:
+    try:
+        return await handler(Ask(scope, receive))
+    except BossError as error:
+        return problems.of(error)
+    except Exception:
+        return problems.unforeseen(scope)
+
+
+async def _answer_unless_gone(handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+    """As `_answered` and `write`, but a client that hangs up cancels its request.
+
+    Granian's receive() gives a future, whose callback costs less than a task that waits for it.
+    """
+    task = asyncio.current_task()
+    gone = over = False
+
+    def heard(message: "asyncio.Future[Message]") -> None:
+        nonlocal gone
+        if over or message.cancelled():
+            return
+        if message.result()["type"] == "http.disconnect":
+            gone = True
+            assert task
+            task.cancel()
+        else:  # a part of the body
+            asyncio.ensure_future(receive()).add_done_callback(heard)
+
+    asyncio.ensure_future(receive()).add_done_callback(heard)
+    try:
+        answer = await _answered(handler, scope, receive)
+    except asyncio.CancelledError:
+        if not gone or not task or task.uncancel():
+            raise
+        return
+    over = True
+    await write(answer, scope["method"], send)
 
 
 async def write(answer: Answer, method: str, send: Send) -> None:

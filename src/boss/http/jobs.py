@@ -1,6 +1,6 @@
 """The resource tree, `/job/{state}/{source}/{id}`: thin handlers over the dispatcher."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 from starlette.routing import Route
@@ -8,37 +8,47 @@ from starlette.routing import Route
 from boss import job
 from boss.dispatcher import Dispatcher
 from boss.document import check_object
-from boss.errors import BadInput
-from boss.http import parameters
-from boss.http.exchange import JSON, Ask, Resource
+from boss.errors import BadInput, NoJob
+from boss.http import ndjson, parameters, problems
+from boss.http.exchange import JSON, NDJSON, Ask, Resource
 from boss.http.problems import Answer, Header
 from boss.http.tree import DRAWN_IDS, draw, tree
-from boss.job import Finish, Job, JobRecord, State, Submission
+from boss.job import Finish, GiveBack, Job, JobRecord, State, Submission, Take, Taken
+from boss.settings import Settings
 
 _NO_STORE = (b"cache-control", b"no-store")
 _ACTIVE = (b"boss-state", b"active")
-# A take never ends by itself yet, which is what a lease of 0 means.
-_LEASE = (b"boss-lease", b"0")
+_LINES = (b"content-type", NDJSON.encode())
 _PAGE = 100
+_TAKE = ("limit", "wait", "lease")
+_SUBMIT = ("priority", "delay", "at", "attempts")
 
 
-def routes(dispatcher: Dispatcher, max_document: int) -> list[Route]:
+def routes(dispatcher: Dispatcher, settings: Settings) -> list[Route]:
     """The table of everything under /job, and /jobs."""
-    jobs = Jobs(dispatcher, max_document)
+    jobs = Jobs(dispatcher, settings)
     return [
-        Route("/job/available", Resource({"GET": jobs.take, "HEAD": jobs.look})),
-        Route("/job/available/{source}", Resource({"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit})),
+        Route("/job/available", Resource({"GET": jobs.take, "HEAD": jobs.look}, taking="GET")),
+        Route(
+            "/job/available/{source}",
+            Resource({"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
+        ),
         Route("/job/done/{source}/{id}", Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish})),
         Route(
             "/job/active/{source}/{id}",
-            Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one}),
+            Resource(
+                {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one, "DELETE": jobs.give_back},
+                taking="POST",
+            ),
         ),
         Route(
             "/job/available/{source}/{id}",
             Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
         ),
-        Route("/job/active", Resource({"POST": jobs.take})),
-        Route("/job/active/{source}", Resource({"POST": jobs.take})),
+        Route("/job/active", Resource({"POST": jobs.take}, taking="POST")),
+        Route("/job/active/{source}", Resource({"POST": jobs.take}, taking="POST")),
+        Route("/job/done", Resource({"DELETE": jobs.prune})),
+        Route("/job/done/{source}", Resource({"POST": jobs.finish_many})),
         Route("/job", Resource({"GET": jobs.tree})),
         Route("/jobs", Resource({"GET": jobs.list_jobs})),
     ]
@@ -47,64 +57,121 @@ def routes(dispatcher: Dispatcher, max_document: int) -> list[Route]:
 class Jobs:
     """The handlers. Each docstring starts with the request that it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, max_document: int) -> None:
+    def __init__(self, dispatcher: Dispatcher, settings: Settings) -> None:
         self._dispatcher = dispatcher
-        self._max_document = max_document
+        self._max_document = settings.max_document
+        self._lease = settings.lease
 
     async def take(self, ask: Ask) -> Answer:
         """GET /job/available[/{source}], POST /job/active[/{source}]: the oldest available job, now active."""
-        query = ask.query(("limit",))
-        limit = parameters.limit(query, default=1)
-        taken = await self._dispatcher.take(_source_if_any(ask), limit)
+        source = _source_if_any(ask)
+        query = ask.query(_TAKE)
+        take = self._take(ask, query, source, source or "")
+        wait = parameters.wait(query, ask.header(b"prefer"))
+        granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
+        try:
+            taken = await self._dispatcher.take(take, wait or 0)
+        except NoJob as error:
+            answer = problems.of(error)
+            return answer._replace(headers=[*answer.headers, *granted])
         if "limit" in query:
-            return Answer(200, [JSON, _ACTIVE, _NO_STORE, _LEASE], b"[" + b",".join(map(_job, taken)) + b"]")
-        return _handed_out(taken[0])
+            return _handed_out_many(ask, taken, granted)
+        return _handed_out(taken[0], granted)
 
     async def look(self, ask: Ask) -> Answer:
         """HEAD /job/available[/{source}]: whether a take would find a job; takes nothing."""
-        ask.query(("limit",))
+        ask.query(_TAKE)
         found = await self._dispatcher.any_available(_source_if_any(ask))
         return Answer(200 if found else 404, [JSON, _NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
     async def take_one(self, ask: Ask) -> Answer:
         """POST /job/active/{source}/{id}: that one job, now active."""
-        ask.query()
-        return _handed_out(await self._dispatcher.take_by_address(*_address(ask)))
+        source, id = _address(ask)
+        take = self._take(ask, ask.query(("lease",)), source, f"{source}/{id}")
+        return _handed_out(await self._dispatcher.take_by_address(source, id, take))
+
+    def _take(self, ask: Ask, query: Mapping[str, str], source: str | None, address: str) -> Take:
+        limit, lease = parameters.limit(query, default=1), parameters.lease(query, self._lease)
+        key = parameters.take_key(ask.header(b"idempotency-key"))
+        # A key counts for the address it was sent to, as in the Idempotency-Key draft of the IETF.
+        return Take(source, limit, lease, None if key is None else f"{address} {key}")
+
+    async def give_back(self, ask: Ask) -> Answer:
+        """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
+        source, id = _address(ask)
+        delay = parameters.delay(ask.query(("delay",)))
+        state = await self._dispatcher.give_back(GiveBack(id, source, delay, _attempt(ask)))
+        return Answer(204, [(b"boss-state", state.encode())])
 
     async def read(self, ask: Ask) -> Answer:
         """GET /job/{state}/{source}/{id}: that job, if that is its state now."""
         ask.query()
-        found = await self._dispatcher.read(_state(ask), *_address(ask))
+        found = await self._dispatcher.read(_state(ask), *_address(ask), _attempt(ask))
         return Answer(200, [JSON, _NO_STORE, *_standing(found.state, found.attempt)], _job(found))
 
     async def check(self, ask: Ask) -> Answer:
-        """HEAD /job/{state}/{source}/{id}: whether that job is in that state."""
+        """HEAD /job/{state}/{source}/{id}: whether that job is in that state; an active one's lease is renewed."""
         ask.query()
-        place = await self._dispatcher.check(_state(ask), *_address(ask))
-        return Answer(200, [JSON, _NO_STORE, *_standing(place.state, place.attempt)])
+        place = await self._dispatcher.check(_state(ask), *_address(ask), _attempt(ask))
+        lease = [_lease(place.lease)] if place.state is State.ACTIVE else []
+        return Answer(200, [JSON, _NO_STORE, *lease, *_standing(place.state, place.attempt)])
 
     async def submit(self, ask: Ask) -> Answer:
-        """POST /job/available/{source}[/{id}]: the document in the body is a new job."""
+        """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line is."""
         source = job.check_source(ask.part("source"))
         id = job.check_id(ask.part("id")) if ask.has("id") else job.new_id()
-        query = ask.query(("priority", "delay", "at"))
+        query = ask.query(_SUBMIT)
         if "delay" in query and "at" in query:
             raise BadInput("both delay and at are there; send one of them")
-        priority, delay, at = parameters.priority(query), parameters.delay(query), parameters.at(query)
+        attempts = parameters.attempts(query)
+        when = parameters.priority(query), parameters.delay(query), parameters.at(query)
+        if _is_ndjson(ask):
+            if ask.has("id"):
+                raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
+            documents = await ndjson.documents(ask, self._max_document)
+            return await self._submit_many(
+                [Submission(job.new_id(), source, each, *when, attempts) for each in documents]
+            )
         document = check_object(await ask.body(self._max_document, "the document"), "the document")
-        await self._dispatcher.submit(Submission(id, source, document, priority, delay, at))
+        await self._dispatcher.submit(Submission(id, source, document, *when, attempts))
         submitted = Job(id, source, State.AVAILABLE, document, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
         return Answer(201, [JSON, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
+
+    async def _submit_many(self, submissions: Sequence[Submission]) -> Answer:
+        await self._dispatcher.submit_many(submissions)
+        return Answer(201, [_LINES], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
 
     async def finish(self, ask: Ask) -> Answer:
         """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
         source, id = _address(ask)
         outcome = parameters.outcome(ask.query(("outcome",)))
+        attempt = _attempt(ask)
         body = await ask.body(self._max_document, "the result")
         result = check_object(body, "the result") if body else None
-        await self._dispatcher.finish(Finish(id, source, outcome, result))
+        await self._dispatcher.finish(Finish(id, source, outcome, result, attempt))
         return Answer(200, [JSON, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
+
+    async def finish_many(self, ask: Ask) -> Answer:
+        """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""
+        source = job.check_source(ask.part("source"))
+        ask.query()
+        if not _is_ndjson(ask):
+            raise BadInput(
+                f"one job is done at /job/done/{source}/{{id}}; many are done here with Content-Type: {NDJSON}"
+            )
+        finishes = await ndjson.finishes(ask, source, self._max_document)
+        errors = await self._dispatcher.finish_many(finishes)
+        lines = (
+            b'{"id":"%s","status":%d}\n' % (finish.id.encode(), problems.status(error) if error else 200)
+            for finish, error in zip(finishes, errors, strict=True)
+        )
+        return Answer(200, [_LINES], b"".join(lines))
+
+    async def prune(self, ask: Ask) -> Answer:
+        """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once."""
+        deleted, more = await self._dispatcher.prune(parameters.older(ask.query(("older",))))
+        return Answer(200, [JSON], orjson.dumps({"deleted": deleted, "more": more}))
 
     async def tree(self, ask: Ask) -> Answer:
         """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
@@ -133,9 +200,31 @@ class Jobs:
 _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
-def _handed_out(taken: Job) -> Answer:
-    location = (b"location", f"/job/active/{taken.source}/{taken.id}".encode())
-    return Answer(200, [JSON, _NO_STORE, location, _LEASE, *_standing(State.ACTIVE, taken.attempt)], _job(taken))
+def _handed_out(taken: Taken, granted: Sequence[Header] = ()) -> Answer:
+    shown, lease = taken.job, _lease(taken.lease)
+    location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
+    standing = _standing(State.ACTIVE, shown.attempt)
+    return Answer(200, [JSON, _NO_STORE, location, lease, *standing, *granted], _job(shown))
+
+
+def _handed_out_many(ask: Ask, taken: Sequence[Taken], granted: Sequence[Header]) -> Answer:
+    """Many jobs have no one ETag. As NDJSON, each line has its attempt, as the lines of many finishes do."""
+    headers = [_NO_STORE, _ACTIVE, _lease(taken[0].lease), *granted]
+    if NDJSON in (ask.header(b"accept") or ""):
+        return Answer(200, [_LINES, *headers], b"".join(_line(each.job) for each in taken))
+    return Answer(200, [JSON, *headers], b"[" + b",".join(_job(each.job) for each in taken) + b"]")
+
+
+def _lease(seconds: int) -> Header:
+    return b"boss-lease", b"%d" % seconds
+
+
+def _attempt(ask: Ask) -> int | None:
+    return parameters.attempt(ask.header(b"if-match"))
+
+
+def _is_ndjson(ask: Ask) -> bool:
+    return (ask.header(b"content-type") or "").partition(";")[0].strip().lower() == NDJSON
 
 
 def _standing(state: State, attempt: int) -> tuple[Header, Header]:
@@ -147,6 +236,12 @@ def _job(shown: Job) -> bytes:
     return f'{{"id":"{shown.id}","source":"{shown.source}","job":{shown.document}}}'.encode()
 
 
+def _line(shown: Job) -> bytes:
+    return (
+        f'{{"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt},"job":{shown.document}}}\n'.encode()
+    )
+
+
 def _records(jobs: Sequence[JobRecord]) -> Iterator[dict[str, object]]:
     for record in jobs:
         yield {
@@ -155,9 +250,12 @@ def _records(jobs: Sequence[JobRecord]) -> Iterator[dict[str, object]]:
             "state": record.state,
             "priority": record.priority,
             "attempt": record.attempt,
+            "attempts": record.attempts,
             "submitted": record.submitted_at,
             "due": record.due_at,
             "taken": record.taken_at,
+            "seen": record.seen_at,
+            "until": record.lease_until,
             "finished": record.finished_at,
             "outcome": record.outcome,
             "result": record.result and orjson.Fragment(record.result),

@@ -1,17 +1,33 @@
-"""The query's parameters, from text to values; each error says what would be right."""
+"""The query's parameters and the headers we read, from text to values; each error says what would be right."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from boss.errors import BadInput
-from boss.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, Outcome, State
+from boss.job import (
+    DEFAULT_ATTEMPTS,
+    HIGHEST_PRIORITY,
+    LONGEST_LEASE,
+    LOWEST_PRIORITY,
+    MOST_ATTEMPTS,
+    REPORTED_OUTCOMES,
+    Outcome,
+    State,
+)
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 # RFC 3339, section 5.6; a space for the T is allowed there, a missing offset is not.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LONGEST_DELAY = 10 * 366 * 24 * 3600
+# Gateways cut a silent connection at 60 seconds.
+_LONGEST_WAIT = 50
+# RFC 7240, section 4.3; other preferences may stand before and after it.
+_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+# RFC 9110, section 8.8.3.
+_ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_NO_ATTEMPT = -1
 
 
 def priority(query: Mapping[str, str]) -> int:
@@ -24,13 +40,66 @@ def limit(query: Mapping[str, str], default: int) -> int:
     return _integer(query, "limit", default, 1, 1000)
 
 
+def attempts(query: Mapping[str, str]) -> int:
+    """`?attempts=`, how many takes a job gets."""
+    return _integer(query, "attempts", DEFAULT_ATTEMPTS, 1, MOST_ATTEMPTS)
+
+
+def lease(query: Mapping[str, str], default: int) -> int:
+    """`?lease=` in seconds, 0 for ever."""
+    return _integer(query, "lease", default, 0, LONGEST_LEASE)
+
+
+def wait(query: Mapping[str, str], prefer: str | None) -> int | None:
+    """How many seconds a taker waits, by `?wait=` or the header Prefer (RFC 7240); None when neither says so.
+
+    More than 50 is cut to 50, and a preference that cannot be read is no preference, as the RFC has it.
+    """
+    if "wait" in query:
+        return min(_integer(query, "wait", 0, 0, 10**9), _LONGEST_WAIT)
+    found = _WAIT.search(prefer) if prefer else None
+    return min(int(found[1]), _LONGEST_WAIT) if found else None
+
+
+def attempt(if_match: str | None) -> int | None:
+    """The attempt that the header If-Match names; None when any will do. What cannot be an attempt matches none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = _ETAG.fullmatch(if_match.strip())
+    if not tag:
+        raise BadInput(f'the If-Match is {if_match!a}; it takes the one ETag that the take answered, as "3" in quotes')
+    return int(tag[2]) if not tag[1] and re.fullmatch("[0-9]{1,9}", tag[2]) else _NO_ATTEMPT
+
+
+def take_key(idempotency_key: str | None) -> str | None:
+    """The header Idempotency-Key, None when absent."""
+    if idempotency_key is None:
+        return None
+    key = idempotency_key.strip()
+    if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+        raise BadInput("the Idempotency-Key takes 1 to 255 printable ASCII characters")
+    return key
+
+
 def delay(query: Mapping[str, str]) -> float | None:
     """`?delay=` in seconds, None when absent."""
-    text = query.get("delay")
+    return _seconds(query, "delay")
+
+
+def older(query: Mapping[str, str]) -> float:
+    """`?older=` in seconds, which must be there."""
+    found = _seconds(query, "older")
+    if found is None:
+        raise BadInput("say how old, in seconds: ?older=2592000 deletes what has been done for 30 days")
+    return found
+
+
+def _seconds(query: Mapping[str, str], name: str) -> float | None:
+    text = query.get(name)
     if text is None:
         return None
     if not _SECONDS.fullmatch(text) or float(text) > _LONGEST_DELAY:
-        raise BadInput(f"the delay is {text!a}; it takes seconds from 0 to {_LONGEST_DELAY}, for instance 60")
+        raise BadInput(f"the {name} is {text!a}; it takes seconds from 0 to {_LONGEST_DELAY}, for instance 60")
     return float(text)
 
 
@@ -51,8 +120,8 @@ def at(query: Mapping[str, str]) -> datetime | None:
 def outcome(query: Mapping[str, str]) -> Outcome:
     """`?outcome=`, completed when absent."""
     text = query.get("outcome", Outcome.COMPLETED)
-    if text not in list(Outcome):
-        raise BadInput(f"the outcome is {text!a}; it takes {', '.join(Outcome)}")
+    if text not in REPORTED_OUTCOMES:
+        raise BadInput(f"the outcome is {text!a}; it takes {', '.join(REPORTED_OUTCOMES)}")
     return Outcome(text)
 
 

@@ -16,6 +16,7 @@ from boss.errors import (
     NoJob,
     NotThere,
     TooLarge,
+    WrongAttempt,
 )
 
 log = logging.getLogger("boss")
@@ -41,6 +42,7 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
     BadInput: _Problem(400, "bad-input", "The request is not understood"),
     TooLarge: _Problem(413, "too-large", "The document is too large"),
     NotThere: _Problem(404, "not-there", "The job is not there"),
+    WrongAttempt: _Problem(412, "wrong-attempt", "The job has gone to another attempt"),
     NoJob: _Problem(404, "no-job", "No job is available"),
     IdTaken: _Problem(409, "id-taken", "A job with this id exists already"),
     DatabaseAway: _Problem(503, "database-away", "The database is away"),
@@ -53,13 +55,18 @@ _UNFORESEEN = _Problem(500, "unforeseen", "Boss made a mistake")
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
+def status(error: BossError) -> int:
+    """The status of the answer to a request that ended in this error."""
+    return _PROBLEMS[type(error)].status
+
+
 def of(error: BossError) -> Answer:
     """The answer to a request that ended in this error."""
     problem = _PROBLEMS[type(error)]
     headers: list[Header] = []
     if problem.status == 503:
         headers.append(_RETRY_AFTER)
-    if isinstance(error, NotThere | IdTaken):
+    if isinstance(error, NotThere | WrongAttempt | IdTaken):
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):
         headers += [(b"boss-state", b"none"), (b"cache-control", b"no-store")]
@@ -73,7 +80,8 @@ def no_resource(detail: str) -> Answer:
 
 def wrong_method(method: str, allow: str) -> Answer:
     """405, with what the path does take in `Allow`."""
-    return _answer(_WRONG_METHOD, f"{method} is not taken here; {allow} is", [(b"allow", allow.encode())])
+    lists = "; lists of jobs are at /jobs" if method == "GET" else ""
+    return _answer(_WRONG_METHOD, f"{method} is not taken here; {allow} is{lists}", [(b"allow", allow.encode())])
 
 
 def unforeseen(scope: Scope) -> Answer:

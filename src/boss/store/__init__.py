@@ -1,0 +1,44 @@
+"""What Boss asks of PostgreSQL: one function a statement, each statement beside its function.
+
+Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
+"""
+
+from boss.store.checks import check
+from boss.store.finishes import finish, give_back
+from boss.store.lists import JobPage, count, list_jobs, newest
+from boss.store.reads import any_ready, locate, read
+from boss.store.submits import first_refused, submit
+from boss.store.sweeps import Look, end_leases, fold_tally, forget_stale, look, make_due, prune
+from boss.store.takes import take, take_again, take_by_address, take_of_sources, take_once_per_key, untake
+from boss.store.waiting import CHANNEL, start_waiting, stop_waiting
+
+__all__ = [
+    "CHANNEL",
+    "JobPage",
+    "Look",
+    "any_ready",
+    "check",
+    "count",
+    "end_leases",
+    "finish",
+    "first_refused",
+    "fold_tally",
+    "forget_stale",
+    "give_back",
+    "list_jobs",
+    "locate",
+    "look",
+    "make_due",
+    "newest",
+    "prune",
+    "read",
+    "start_waiting",
+    "stop_waiting",
+    "submit",
+    "take",
+    "take_again",
+    "take_by_address",
+    "take_of_sources",
+    "take_once_per_key",
+    "untake",
+]

@@ -1,0 +1,33 @@
+"""Holding a job: the sign of life by which a taker keeps it."""
+
+from collections.abc import Sequence
+
+from boss.database import Pool, fetch
+from boss.job import Check, Place, State
+
+# A check means: at least one more lease from now on. It grants a third more than that when it writes, so that the
+# checks of the time in which the third is used up need not write. What never ends is written at most every ten minutes,
+# for the history's sake.
+CHECK = """
+WITH renewed AS (
+    UPDATE job
+    SET seen_at = now(),
+        lease_until = CASE WHEN lease_until IS NOT NULL THEN now() + lease * 4 / 3.0 * interval '1 second' END
+    FROM unnest($1::text[], $2::text[], $3::int[]) AS asked(id, source, attempt)
+    WHERE job.id = asked.id AND job.source = asked.source AND status = 'ACTIVE'
+      AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
+      AND CASE WHEN lease_until IS NOT NULL THEN lease_until < now() + lease * interval '1 second'
+               ELSE seen_at < now() - interval '10 minutes' END
+)
+SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
+"""
+
+
+async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Place]:
+    """Renew the leases of these jobs, of those that are active and in the attempt; return where they are, by id."""
+    # In order of id, so that two replicas with the same jobs lock them in the same order.
+    columns = zip(*sorted(checks, key=lambda check: check.id), strict=True)
+    return {
+        row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"])
+        for row in await fetch(pool, CHECK, *columns)
+    }

@@ -1,0 +1,52 @@
+"""Letting go of jobs: done, or given back."""
+
+from collections.abc import Sequence
+
+from boss.backoff import LONGEST_FROM, backoff
+from boss.database import Pool, fetch
+from boss.job import Finish, GiveBack, State
+
+FINISH = """
+UPDATE job
+SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
+    finished_at = now(), outcome = asked.outcome, result = asked.result::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[]) AS asked(id, source, outcome, result, attempt)
+WHERE job.id = asked.id AND job.source = asked.source AND status IN ('AVAILABLE', 'ACTIVE')
+  AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
+RETURNING job.id
+"""
+
+
+async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
+    """Move available and active jobs to done; return the ids that were moved. No id may come twice."""
+    # In order of id, so that two replicas with the same jobs lock them in the same order.
+    columns = zip(*sorted(finishes, key=lambda finish: finish.id), strict=True)
+    return {row["id"] for row in await fetch(pool, FINISH, *columns)}
+
+
+# The backoff of every attempt comes with the request, so that its arithmetic is in one place (backoff.py).
+GIVE_BACK = """
+UPDATE job
+SET status = CASE WHEN job.attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
+    outcome = CASE WHEN job.attempt < attempts THEN NULL ELSE 'failed' END,
+    finished_at = CASE WHEN job.attempt < attempts THEN NULL ELSE now() END,
+    due_at = CASE
+        WHEN job.attempt < attempts AND asked.delay IS DISTINCT FROM 0
+        THEN now() + make_interval(secs => coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))]))
+    END,
+    lease_until = NULL, take_key = NULL
+FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[]) AS asked(id, source, delay, attempt)
+WHERE job.id = asked.id AND job.source = asked.source AND status = 'ACTIVE'
+  AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
+RETURNING job.id, job.status
+"""
+
+_BACKOFFS = [backoff(attempt) for attempt in range(1, LONGEST_FROM + 1)]
+
+
+async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
+    """Make active jobs available again after their delay or backoff, or done with outcome failed after their last
+    attempt; return what became of those that were, by id. No id may come twice.
+    """
+    columns = zip(*sorted(given, key=lambda each: each.id), strict=True)
+    return {row["id"]: State[row["status"]] for row in await fetch(pool, GIVE_BACK, *columns, _BACKOFFS)}

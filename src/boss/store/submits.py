@@ -1,0 +1,43 @@
+"""Storing new jobs."""
+
+from collections.abc import Sequence
+
+from boss.database import Pool, fetch
+from boss.errors import BadInput
+from boss.job import Submission
+
+SUBMIT = """
+INSERT INTO job (id, source, document, priority, due_at, attempts)
+SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts
+FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::float8[], $6::timestamptz[], $7::int[])
+           WITH ORDINALITY AS asked(id, source, document, priority, delay, due_at, attempts, turn))
+     AS asked(id, source, document, priority, turn, due_at, attempts)
+ORDER BY turn
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+"""
+
+
+async def submit(pool: Pool, submissions: Sequence[Submission]) -> set[str]:
+    """Store new jobs, in order of arrival; return the ids that were new. The others changed nothing."""
+    columns = list(zip(*submissions, strict=True))
+    return {row[0] for row in await fetch(pool, SUBMIT, *columns)}
+
+
+READ_AS_JSONB = """
+SELECT count(document::jsonb) FROM unnest($1::text[]) AS document
+"""
+
+
+async def first_refused(pool: Pool, documents: Sequence[str]) -> int:
+    """The place of the first document that jsonb cannot keep, where there is one."""
+    low, high = 0, len(documents) - 1
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            await fetch(pool, READ_AS_JSONB, documents[low : middle + 1])
+            low = middle + 1
+        except BadInput:
+            high = middle
+    return low

@@ -1,0 +1,162 @@
+"""What has to be done without anybody asking, in statements that are right if several replicas run them at once."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from boss.database import Pool, fetch
+
+LOOK = """
+SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
+        FROM job
+        WHERE status = 'AVAILABLE' AND due_at IS NOT NULL) AS next_due,
+       (SELECT extract(epoch FROM min(lease_until) - now())::float8
+        FROM job
+        WHERE status = 'ACTIVE' AND lease_until IS NOT NULL) AS next_lease,
+       EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS unfolded,
+       EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
+       (SELECT jsonb_object_agg(source, jobs)::text
+        FROM (SELECT source, max(jobs) AS jobs
+              FROM (SELECT asked.source, ready.jobs
+                    FROM unnest($2::text[], $3::int[]) AS asked(source, takers)
+                    CROSS JOIN LATERAL (
+                        SELECT count(*) AS jobs
+                        FROM (SELECT FROM job
+                              WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = asked.source
+                              ORDER BY priority DESC, position
+                              LIMIT asked.takers) AS head) AS ready
+                    WHERE jobs > 0
+                    UNION ALL
+                    SELECT source, count(*)
+                    FROM (SELECT source FROM job
+                          WHERE status = 'AVAILABLE' AND due_at IS NULL
+                          ORDER BY priority DESC, position
+                          LIMIT $1) AS head
+                    GROUP BY source) AS found
+              GROUP BY source) AS of_source) AS ready
+"""
+
+
+class Look(NamedTuple):
+    """What the sweeper has to do.
+
+    Attributes:
+        next_due: seconds until the next delayed job is due, negative when it is late; None when there is none.
+        next_lease: the same for the next lease that runs out.
+        unfolded: whether the ledger of counts can be folded.
+        stale: whether a replica that is no more is still down as waiting.
+        ready: how many jobs of a source are ready for takers that wait, as JSON text; None when there are none.
+    """
+
+    next_due: float | None
+    next_lease: float | None
+    unfolded: bool
+    stale: bool
+    ready: str | None
+
+
+async def look(pool: Pool, takers: Mapping[str | None, int]) -> Look:
+    """See what is to be done, by the database's clock.
+
+    Args:
+        pool: the database.
+        takers: how many takers wait for each source; for any under None.
+    """
+    sources = [source for source in takers if source is not None]
+    values = takers.get(None, 0), sources, [takers[source] for source in sources]
+    [row] = await fetch(pool, LOOK, *values)
+    return Look(*row)
+
+
+MAKE_DUE = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'AVAILABLE' AND due_at <= now()
+    ORDER BY due_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job SET due_at = NULL FROM due WHERE job.id = due.id
+RETURNING job.id
+"""
+
+
+async def make_due(pool: Pool, limit: int) -> int:
+    """Make at most `limit` delayed jobs whose time has come ready; return how many."""
+    return len(await fetch(pool, MAKE_DUE, limit))
+
+
+# Its place in the queue is its priority and position, which no statement changes.
+END_LEASES = """
+WITH silent AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'ACTIVE' AND lease_until <= now()
+    ORDER BY lease_until
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job
+SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
+    outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
+    finished_at = CASE WHEN attempt < attempts THEN NULL ELSE now() END,
+    due_at = NULL, lease_until = NULL, take_key = NULL
+FROM silent
+WHERE job.id = silent.id
+RETURNING job.id
+"""
+
+
+async def end_leases(pool: Pool, limit: int) -> int:
+    """Take at most `limit` jobs from takers that were silent for longer than their lease; return how many.
+
+    They are available again, with their place in the queue, or done with outcome abandoned after their last attempt.
+    """
+    return len(await fetch(pool, END_LEASES, limit))
+
+
+PRUNE = """
+WITH old AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
+    ORDER BY finished_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM job USING old WHERE job.id = old.id
+RETURNING job.id
+"""
+
+
+async def prune(pool: Pool, older: float, limit: int) -> int:
+    """Delete at most `limit` jobs that were done more than `older` seconds ago, oldest first; return how many."""
+    return len(await fetch(pool, PRUNE, older, limit))
+
+
+FORGET_STALE = """
+DELETE FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)
+"""
+
+
+async def forget_stale(pool: Pool) -> None:
+    """Forget that takers wait on replicas that are no more."""
+    await fetch(pool, FORGET_STALE)
+
+
+# Deleted and summed in one statement, so that every reader sees either the rows or their sum. The lock keeps two
+# replicas from deleting the same rows in opposite order.
+FOLD_TALLY = """
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock($1) AS ours
+), folded AS (
+    DELETE FROM tally
+    USING (SELECT source, status FROM tally, turn WHERE ours GROUP BY source, status HAVING count(*) > 1) AS many
+    WHERE tally.source = many.source AND tally.status = many.status
+    RETURNING tally.source, tally.status, tally.jobs
+)
+INSERT INTO tally SELECT source, status, sum(jobs) FROM folded GROUP BY source, status
+"""
+_TALLY_LOCK = 0x626F7374
+
+
+async def fold_tally(pool: Pool) -> None:
+    """Fold the ledger of counts to one row for each source and status."""
+    await fetch(pool, FOLD_TALLY, _TALLY_LOCK)

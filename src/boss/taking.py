@@ -1,0 +1,141 @@
+"""Takes: coalesced, waiting if asked to, and undone when their taker has gone before it heard of them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+
+from boss import store
+from boss.coalescer import Coalescer
+from boss.database import Pool
+from boss.errors import DatabaseAway, NoJob
+from boss.job import Take, Taken
+from boss.line import Line, Place
+
+# A statement this large is well past the point where a larger one is faster.
+_MOST_JOBS = 1000
+# How long to wait for the database before an undo is tried again, in seconds.
+_RETRY = 0.5
+
+
+def _limit(take: Take) -> int:
+    return take.limit
+
+
+class Taking:
+    """Hands out jobs.
+
+    Args:
+        pool: the database.
+        line: where takers wait.
+        announce: has arriving jobs announced to this replica; returns True when they were not before.
+    """
+
+    def __init__(self, pool: Pool, line: Line, announce: Callable[[], Coroutine[None, None, bool]]) -> None:
+        self._pool = pool
+        self._line = line
+        self._announce = announce
+        self._undoing: set[asyncio.Task[None]] = set()
+        self._of_any = Coalescer(self._take_of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._of_source = Coalescer(self._take_of_sources, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._with_key = Coalescer(
+            self._take_with_keys, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
+        )
+        self._by_address = Coalescer(
+            self._take_by_address,
+            most=_MOST_JOBS,
+            key=lambda asked: asked[0],
+            unclaimed=lambda taken: self._undo([taken] if taken else []),
+        )
+        self._untakes = Coalescer(self._untake_all, most=_MOST_JOBS)
+
+    async def now(self, take: Take) -> list[Taken]:
+        """Take what is ready now; an empty list when nothing is."""
+        if take.key is not None:
+            return await self._with_key(take)
+        return await (self._of_any(take) if take.source is None else self._of_source(take))
+
+    async def waiting(self, take: Take, seconds: float) -> list[Taken]:
+        """As `now`, but wait for that long for a job to arrive, behind those who wait already.
+
+        Raises:
+            NoJob: none did.
+            Draining: this replica is shutting down.
+        """
+        until = asyncio.get_running_loop().time() + seconds
+        with self._line.joined(take.source, take.limit) as place:
+            # Somebody who waits for the same must not be overtaken: what arrives wakes them first, then us.
+            slept = self._line.is_waited_for(take.source) and take.key is None
+            if slept:
+                await self._sleep(place, until)
+            while True:
+                try:
+                    if taken := await self._look(take):
+                        return taken
+                except DatabaseAway:
+                    if not slept:
+                        raise
+                await self._sleep(place, until)
+                slept = True
+
+    async def by_address(self, id: str, take: Take) -> Taken | None:
+        """Take this one job of the take's source, or get it again by the take's key; None when neither can be."""
+        taken = await self._by_address((id, take))
+        if taken is None and take.key is not None:
+            [taken] = (await store.take_again(self._pool, [take.key])).get(take.key, [None])
+        return taken
+
+    def _undo(self, taken: Sequence[Taken]) -> None:
+        """Put back, in the background, what was taken for somebody who has gone without hearing of it."""
+        for each in taken:
+            task = asyncio.create_task(self._undo_one(each))
+            self._undoing.add(task)
+            task.add_done_callback(self._undoing.discard)
+
+    async def settle(self) -> None:
+        """Return once all that is to be undone is undone."""
+        while self._undoing:
+            await asyncio.wait(self._undoing)
+
+    async def _look(self, take: Take) -> list[Taken]:
+        """Take, as often as something may have become ready unheard meanwhile."""
+        while True:
+            unheard = self._line.unheard
+            if taken := await self.now(take):
+                return taken
+            if not await self._announce() and unheard == self._line.unheard:
+                return []
+
+    async def _sleep(self, place: Place, until: float) -> None:
+        if not await self._line.sleep(place, until):
+            raise no_job(place.source)
+
+    async def _take_of_any(self, takes: Sequence[Take]) -> list[list[Taken]]:
+        return await store.take(self._pool, takes)
+
+    async def _take_of_sources(self, takes: Sequence[Take]) -> list[list[Taken]]:
+        return await store.take_of_sources(self._pool, takes)
+
+    async def _take_with_keys(self, takes: Sequence[Take]) -> list[list[Taken]]:
+        return await store.take_once_per_key(self._pool, takes)
+
+    async def _take_by_address(self, asked: Sequence[tuple[str, Take]]) -> list[Taken | None]:
+        taken = await store.take_by_address(self._pool, dict(asked))
+        return [taken.get(id) for id, _ in asked]
+
+    async def _undo_one(self, taken: Taken) -> None:
+        # A take without end would never come back by itself, so this does not give up.
+        while True:
+            try:
+                await self._untakes(taken)
+            except DatabaseAway:
+                await asyncio.sleep(_RETRY)
+            else:
+                return
+
+    async def _untake_all(self, taken: Sequence[Taken]) -> list[None]:
+        await store.untake(self._pool, taken)
+        return [None] * len(taken)
+
+
+def no_job(source: str | None) -> NoJob:
+    """The error of a take that finds nothing."""
+    return NoJob("no job is available" + (f" from {source}" if source else ""))
