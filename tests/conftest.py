@@ -39,7 +39,8 @@ def _run_in(url: str, statement: str) -> None:
     asyncio.run(run())
 
 
-def _new_database(postgres: str) -> Iterator[str]:
+def new_database(postgres: str) -> Iterator[str]:
+    """The URL of an empty database, dropped afterwards."""
     name = f"test_{next(_numbers)}"
     _run_in(postgres, f"CREATE DATABASE {name}")
     yield postgres.replace("/boss?", f"/{name}?")
@@ -49,7 +50,7 @@ def _new_database(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def database(postgres: str) -> Iterator[str]:
     """The URL of an empty database, this test's alone."""
-    yield from _new_database(postgres)
+    yield from new_database(postgres)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 @pytest.fixture(scope="module")
 def module_boss(postgres: str) -> Iterator[BossProcess]:
     """A Boss for all tests of a module, on a database of its own."""
-    for url in _new_database(postgres):
+    for url in new_database(postgres):
         with boss_running("--database", url) as boss:
             yield boss
 

@@ -71,6 +71,11 @@ class Coalescer(Generic[Request, Answer]):
         if self._unclaimed:
             self._unclaimed(answer)
 
+    async def settle(self) -> None:
+        """Return once no statement is under way."""
+        while self._running:
+            await asyncio.wait([self._running])
+
     async def _run(self) -> None:
         try:
             while batch := self._next_batch():

@@ -8,7 +8,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from boss.errors import Draining
 
@@ -20,8 +20,8 @@ class Place:
         self.number = number
         self.source = source
         self.limit = limit
-        # Set to be woken; None while the taker is awake.
-        self.alarm: asyncio.Future[None] | None = None
+        # Its result is the source of the job it is woken for; None before the first sleep.
+        self.alarm: asyncio.Future[str] | None = None
 
     def __lt__(self, other: "Place") -> bool:
         return self.number < other.number
@@ -60,7 +60,8 @@ class Line:
             yield place
         except BaseException:
             if place.alarm is not None and place.alarm.done() and not place.alarm.cancelled():
-                self._wake_next([source])
+                with suppress(Draining):
+                    self._wake_next(place.alarm.result())
             raise
         finally:
             self.waiting -= 1
@@ -91,7 +92,7 @@ class Line:
     def announce(self, ready: Mapping[str, int]) -> None:
         """So many jobs of these sources are ready: wake as many takers as they are enough for, the oldest first."""
         for source, jobs in ready.items():
-            while jobs > 0 and (place := self._wake_next([source, None])):
+            while jobs > 0 and (place := self._wake_next(source)):
                 jobs -= place.limit
             if jobs > 0:
                 self.unheard += 1
@@ -114,10 +115,11 @@ class Line:
                 if place.asleep and place.alarm:
                     place.alarm.set_exception(_draining())
 
-    def _wake_next(self, sources: list[str | None]) -> Place | None:
-        oldest = min(filter(None, map(self._oldest, sources)), default=None)
+    def _wake_next(self, source: str) -> Place | None:
+        """Wake the oldest of those who would take a job of this source."""
+        oldest = min(filter(None, (self._oldest(source), self._oldest(None))), default=None)
         if oldest and oldest.alarm:
-            oldest.alarm.set_result(None)
+            oldest.alarm.set_result(source)
         return oldest
 
     def _oldest(self, source: str | None) -> Place | None:

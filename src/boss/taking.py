@@ -91,7 +91,9 @@ class Taking:
             task.add_done_callback(self._undoing.discard)
 
     async def settle(self) -> None:
-        """Return once all that is to be undone is undone."""
+        """Return once every take is over, and all that is to be undone is undone."""
+        for takes in (self._of_any, self._of_source, self._with_key, self._by_address):
+            await takes.settle()
         while self._undoing:
             await asyncio.wait(self._undoing)
 

@@ -150,3 +150,31 @@ async def test_a_later_request_with_the_same_key_waits_for_the_next_statement(st
     statement.let_go(10)
     assert await asyncio.gather(*ask(coalescer, 1, 11, 2, 21, 12)) == [2, 22, 4, 42, 24]
     assert statement.batches == [[1, 2], [11, 12], [21]]
+
+
+async def test_an_answer_whose_requester_was_cancelled_is_unclaimed(statement: Statement) -> None:
+    unclaimed: list[int] = []
+    coalescer: Coalescer[int, int] = Coalescer(statement, most=1, unclaimed=unclaimed.append)
+    first, second, third = ask(coalescer, 1, 2, 7)
+    await settle()
+    first.cancel()  # under way
+    second.cancel()  # not yet: it is dropped
+    statement.let_go(2)
+    with pytest.raises(ValueError, match="seven"):
+        await third
+    assert statement.batches == [[1], [7]]
+    assert unclaimed == [2]
+
+
+async def test_nor_is_it_lost_when_the_requester_is_cancelled_just_as_it_comes() -> None:
+    unclaimed: list[int] = []
+
+    async def statement(requests: Sequence[int]) -> list[int | Exception]:
+        # This runs after the answer was set, and before the task that waits for it goes on.
+        asyncio.get_running_loop().call_soon(task.cancel)
+        return list(requests)
+
+    task = asyncio.create_task(Coalescer(statement, most=1, unclaimed=unclaimed.append)(5))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert unclaimed == [5]

@@ -1,0 +1,77 @@
+"""A clock that tests move: the database's, for leases and delays are the database's time.
+
+Nothing in Boss knows of it. A schema that stands before pg_catalog in the search path has a now() of its own, and so
+all of Boss's statements, defaults and triggers go by it.
+"""
+
+import asyncio
+from types import TracebackType
+
+import asyncpg
+
+from boss.database import Pool, connected
+from boss.line import Line
+from boss.sweeper import sweep
+from tests.servers import BossProcess
+
+_INSTALL = """
+CREATE SCHEMA clock;
+CREATE TABLE clock.moved AS SELECT interval '0' AS by;
+CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
+AS 'SELECT pg_catalog.now() + (SELECT by FROM clock.moved)';
+DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET search_path = clock, pg_catalog, public', current_database());
+END $$;
+"""
+_LATE = """
+SELECT EXISTS (SELECT FROM job
+               WHERE status = 'AVAILABLE' AND due_at <= now() OR status = 'ACTIVE' AND lease_until <= now())
+"""
+
+
+class Clock:
+    """The clock of a database that is still empty when this is made.
+
+    Attributes:
+        boss: a Boss on that database, for who wants to pass both on.
+    """
+
+    boss: BossProcess
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._runner = asyncio.Runner()
+        self._pool: Pool | None = None
+
+    def __enter__(self) -> "Clock":
+        self._runner.run(self._install())
+        self._connected = connected(self._database)
+        self._pool = self._runner.run(self._connected.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._connected.__aexit__(kind, error, trace))
+        self._runner.close()
+
+    def move(self, seconds: float) -> None:
+        """Let so much time pass; return when all that is due by then has been done."""
+        self._runner.run(self._move(seconds))
+
+    def run(self, statement: str) -> None:
+        """Run SQL in the database."""
+        assert self._pool
+        self._runner.run(self._pool.execute(statement))
+
+    async def _install(self) -> None:
+        connection = await asyncpg.connect(self._database)
+        await connection.execute(_INSTALL)
+        await connection.close()
+
+    async def _move(self, seconds: float) -> None:
+        assert self._pool
+        await self._pool.execute("UPDATE clock.moved SET by = by + make_interval(secs => $1)", seconds)
+        # The server may be at it as well, and hold what it is moving; so look whether all is done.
+        while await self._pool.fetchval(_LATE):
+            await sweep(self._pool, Line())
