@@ -34,9 +34,11 @@ class Clock:
 
     Attributes:
         boss: a Boss on that database, for who wants to pass both on.
+        moved: how far it was moved so far, in seconds.
     """
 
     boss: BossProcess
+    moved = 0.0
 
     def __init__(self, database: str) -> None:
         self._database = database
@@ -57,6 +59,7 @@ class Clock:
 
     def move(self, seconds: float) -> None:
         """Let so much time pass; return when all that is due by then has been done."""
+        self.moved += seconds
         self._runner.run(self._move(seconds))
 
     def run(self, statement: str) -> None:

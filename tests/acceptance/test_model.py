@@ -1,0 +1,435 @@
+"""Random sequences of every request, on a real server and in a model of the contract that fits on two pages.
+
+Every answer is compared, and after every step all jobs with all their properties. The model goes by the database clock
+of tests/clock.py. Leases and delays are long and whole, and so are the steps of the clock, so that the seconds that
+really pass meanwhile change nothing.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from boss.backoff import backoff
+from tests.clock import Clock
+from tests.servers import BossProcess, boss_running
+
+MINUTE = 60
+SOURCES = st.sampled_from(["freg", "altinn3", "sirius"])
+ANY_SOURCE = st.one_of(st.none(), SOURCES)
+IDS = st.sampled_from([f"id-{number}" for number in range(8)])
+STATES = st.sampled_from(["available", "active", "done"])
+DOCUMENTS = st.dictionaries(
+    st.text("abc", max_size=2), st.integers() | st.text(max_size=3).filter(lambda t: "\0" not in t)
+)
+LEASES = st.sampled_from([None, 0, 30 * MINUTE, 60 * MINUTE])
+ATTEMPTS = st.sampled_from([None, 1, 2, 3])
+IF_MATCH = st.sampled_from([None, None, "*", '"1"', '"2"', '"7"', 'W/"1"'])
+KEYS = st.sampled_from([None, None, None, "k1", "k2"])
+DEFAULT_LEASE = 90 * MINUTE
+LINES = {"content-type": "application/x-ndjson"}
+
+
+@dataclass
+class ModelJob:
+    """What the contract says of a job. Times are the model's."""
+
+    id: str
+    source: str
+    document: dict[str, Any]
+    priority: int
+    position: int
+    attempts: int
+    due: float | None
+    state: str = "available"
+    attempt: int = 0
+    lease: int = 0
+    until: float | None = None
+    key: tuple[str, str] | None = None
+    finished: float | None = None
+    outcome: str | None = None
+    result: dict[str, Any] | None = None
+
+    def shown(self) -> dict[str, Any]:
+        return {"id": self.id, "source": self.source, "job": self.document}
+
+    def matches(self, if_match: str | None) -> bool:
+        return if_match in (None, "*", f'"{self.attempt}"')
+
+    def taken(self, lease: int, key: tuple[str, str] | None, now: float) -> None:
+        self.state, self.attempt, self.lease, self.key = "active", self.attempt + 1, lease, key
+        self.until = now + lease if lease else None
+
+    def checked(self, now: float) -> None:
+        # A moment has always passed, so what has just a lease left has less.
+        if self.until is not None and self.until <= now + self.lease:
+            self.until = now + self.lease * 4 / 3
+
+    def let_go(self, outcome: str, due: float | None, now: float) -> None:
+        """Given back or fallen silent."""
+        if self.attempt < self.attempts:
+            self.state, self.due, self.until, self.key = "available", due, None, None
+        else:
+            self.done(outcome, None, now)
+
+    def done(self, outcome: str, result: dict[str, Any] | None, now: float) -> None:
+        self.state, self.outcome, self.result, self.finished = "done", outcome, result, now
+        self.due = self.until = self.key = None
+
+
+@dataclass
+class Model:
+    """All jobs, by id."""
+
+    jobs: dict[str, ModelJob] = field(default_factory=dict)
+    now: float = 0
+    submitted: int = 0
+
+    def submit(self, id: str, source: str, document: dict[str, Any], query: dict[str, int]) -> ModelJob:
+        self.submitted += 1
+        due = self.now + query["delay"] if query.get("delay") else None
+        job = ModelJob(id, source, document, query.get("priority", 0), self.submitted, query.get("attempts", 25), due)
+        self.jobs[id] = job
+        return job
+
+    def queue(self, source: str | None) -> list[ModelJob]:
+        ready = [
+            job
+            for job in self.jobs.values()
+            if job.state == "available" and job.due is None and source in (None, job.source)
+        ]
+        return sorted(ready, key=lambda job: (-job.priority, job.position))
+
+    def held(self, key: tuple[str, str]) -> list[ModelJob]:
+        held = [job for job in self.jobs.values() if job.key == key]
+        return sorted(held, key=lambda job: (-job.priority, job.position))
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        for job in self.jobs.values():
+            if job.due is not None and job.due <= self.now:
+                job.due = None
+            if job.until is not None and job.until <= self.now:
+                job.let_go("abandoned", None, self.now)
+
+
+class Machine(RuleBasedStateMachine):
+    """Does the same to Boss and to the model."""
+
+    boss: BossProcess
+    clock: Clock
+
+    @initialize()
+    def empty(self) -> None:
+        self.clock.run("TRUNCATE job, tally")
+        self.model = Model()
+        self.start = time.time() + self.clock.moved
+        self.client = self.boss.client()
+
+    def teardown(self) -> None:
+        if hasattr(self, "client"):
+            self.client.close()
+
+    def ask(self, method: str, path: str, headers: dict[str, str | None] | None = None, **more: Any) -> httpx.Response:
+        sent = {name: value for name, value in (headers or {}).items() if value is not None}
+        answer = self.client.request(method, path, headers=sent, **more)
+        note(f"{method} {path} {more} {sent} -> {answer.status_code} {answer.text[:200]}")
+        assert answer.status_code < 500
+        return answer
+
+    def assert_absent(self, answer: httpx.Response, job: ModelJob | None) -> None:
+        """404, and where the job is instead."""
+        assert answer.status_code == 404
+        assert answer.headers["boss-state"] == (job.state if job else "none")
+
+    def found(self, state: str, source: str, id: str) -> ModelJob | None:
+        job = self.model.jobs.get(id)
+        return job if job and (job.state, job.source) == (state, source) else None
+
+    # Submitting
+
+    submit_query = st.fixed_dictionaries(
+        {},
+        optional={
+            "priority": st.integers(-2, 2),
+            "delay": st.sampled_from([0, 10 * MINUTE, 100 * MINUTE]),
+            "attempts": st.integers(1, 3),
+        },
+    )
+
+    @rule(source=SOURCES, id=IDS, document=DOCUMENTS, query=submit_query)
+    def submit(self, source: str, id: str, document: dict[str, Any], query: dict[str, int]) -> None:
+        answer = self.ask("POST", f"/job/available/{source}/{id}", params=query, json=document)
+        before = self.model.jobs.get(id)
+        if before:
+            assert (answer.status_code, answer.headers["boss-state"]) == (409, before.state)
+        else:
+            job = self.model.submit(id, source, document, query)
+            assert (answer.status_code, answer.json()) == (201, job.shown())
+            assert answer.headers["location"] == f"/job/available/{source}/{id}"
+
+    @rule(source=SOURCES, document=DOCUMENTS, query=submit_query)
+    def submit_without_id(self, source: str, document: dict[str, Any], query: dict[str, int]) -> None:
+        answer = self.ask("POST", f"/job/available/{source}", params=query, json=document)
+        assert answer.status_code == 201
+        assert answer.json() == self.model.submit(answer.json()["id"], source, document, query).shown()
+
+    @rule(source=SOURCES, documents=st.lists(DOCUMENTS, min_size=1, max_size=4), query=submit_query, bad=st.booleans())
+    def submit_many(self, source: str, documents: list[dict[str, Any]], query: dict[str, int], bad: bool) -> None:
+        lines = [json.dumps(document) for document in documents]
+        if bad:
+            lines.insert(len(lines) // 2, '{"a": 1e200000}')
+        answer = self.ask(
+            "POST", f"/job/available/{source}", headers=dict(LINES), params=query, content="\n".join(lines)
+        )
+        if bad:
+            assert answer.status_code == 400
+            assert f"Line {len(documents) // 2 + 1}:" in answer.json()["detail"]
+            return
+        assert answer.status_code == 201
+        for line, document in zip(answer.text.splitlines(), documents, strict=True):
+            self.model.submit(json.loads(line)["id"], source, document, query)
+
+    # Taking
+
+    @rule(
+        source=ANY_SOURCE,
+        limit=st.sampled_from([None, 1, 3]),
+        lease=LEASES,
+        key=KEYS,
+        post=st.booleans(),
+        wait=st.booleans(),
+        lines=st.booleans(),
+    )
+    def take(
+        self,
+        source: str | None,
+        limit: int | None,
+        lease: int | None,
+        key: str | None,
+        post: bool,
+        wait: bool,
+        lines: bool,
+    ) -> None:
+        named = (source or "", key) if key else None
+        held = self.model.held(named) if named else []
+        wanted = held or self.model.queue(source)[: limit or 1]
+        query = {"limit": limit, "lease": lease, "wait": 50 if wait and wanted else None}
+        answer = self.ask(
+            "POST" if post else "GET",
+            f"/job/{'active' if post else 'available'}" + (f"/{source}" if source else ""),
+            headers={"idempotency-key": key, "accept": "application/x-ndjson" if lines else None},
+            params={name: value for name, value in query.items() if value is not None},
+        )
+        if not wanted:
+            assert (answer.status_code, answer.headers["boss-state"]) == (404, "none")
+            return
+        assert answer.status_code == 200
+        for job in wanted:
+            if held:
+                # To ask again is a sign of life.
+                job.until = self.model.now + job.lease if job.lease else None
+            else:
+                job.taken(DEFAULT_LEASE if lease is None else lease, named, self.model.now)
+        assert answer.headers["boss-lease"] == str(wanted[0].lease)
+        if limit is None:
+            self.assert_handed_out(answer, wanted[0])
+        elif lines:
+            got = [json.loads(line) for line in answer.text.splitlines()]
+            assert got == [{**job.shown(), "attempt": job.attempt} for job in wanted]
+        else:
+            assert answer.json() == [job.shown() for job in wanted]
+
+    @rule(source=SOURCES, id=IDS, lease=LEASES, key=KEYS)
+    def take_one(self, source: str, id: str, lease: int | None, key: str | None) -> None:
+        query = {} if lease is None else {"lease": lease}
+        answer = self.ask("POST", f"/job/active/{source}/{id}", headers={"idempotency-key": key}, params=query)
+        named = (f"{source}/{id}", key) if key else None
+        job = self.found("available", source, id)
+        if job:
+            job.taken(DEFAULT_LEASE if lease is None else lease, named, self.model.now)
+            job.due = None
+        elif named and (held := self.model.held(named)):
+            [job] = held
+            job.until = self.model.now + job.lease if job.lease else None
+        else:
+            self.assert_absent(answer, self.model.jobs.get(id))
+            return
+        self.assert_handed_out(answer, job)
+
+    def assert_handed_out(self, answer: httpx.Response, job: ModelJob) -> None:
+        assert (answer.status_code, answer.json()) == (200, job.shown())
+        assert answer.headers["etag"] == f'"{job.attempt}"'
+        assert answer.headers["location"] == f"/job/active/{job.source}/{job.id}"
+        assert answer.headers["boss-lease"] == str(job.lease)
+        assert answer.headers["cache-control"] == "no-store"
+
+    @rule(source=ANY_SOURCE)
+    def look(self, source: str | None) -> None:
+        answer = self.ask("HEAD", "/job/available" + (f"/{source}" if source else ""))
+        assert answer.status_code == (200 if self.model.queue(source) else 404)
+
+    # Holding
+
+    @rule(method=st.sampled_from(["GET", "HEAD"]), state=STATES, source=SOURCES, id=IDS, if_match=IF_MATCH)
+    def read(self, method: str, state: str, source: str, id: str, if_match: str | None) -> None:
+        answer = self.ask(method, f"/job/{state}/{source}/{id}", headers={"if-match": if_match})
+        job = self.found(state, source, id)
+        if not job:
+            self.assert_absent(answer, self.model.jobs.get(id))
+        elif not job.matches(if_match):
+            assert (answer.status_code, answer.headers["boss-state"]) == (412, state)
+        else:
+            assert answer.status_code == 200
+            assert answer.headers["etag"] == f'"{job.attempt}"'
+            if method == "GET":
+                assert answer.json() == job.shown()
+            else:
+                job.checked(self.model.now)
+
+    @rule(source=SOURCES, id=IDS, delay=st.sampled_from([None, 0, 10 * MINUTE]), if_match=IF_MATCH)
+    def give_back(self, source: str, id: str, delay: int | None, if_match: str | None) -> None:
+        query = {} if delay is None else {"delay": delay}
+        answer = self.ask("DELETE", f"/job/active/{source}/{id}", headers={"if-match": if_match}, params=query)
+        job = self.found("active", source, id)
+        if not job:
+            self.assert_absent(answer, self.model.jobs.get(id))
+        elif not job.matches(if_match):
+            assert (answer.status_code, answer.headers["boss-state"]) == (412, "active")
+        else:
+            rest = backoff(job.attempt) if delay is None else delay
+            job.let_go("failed", self.model.now + rest if rest else None, self.model.now)
+            assert (answer.status_code, answer.headers["boss-state"]) == (204, job.state)
+            if delay is None:
+                # The backoff is seconds, which may really have passed by the next step.
+                self.pass_by(10)
+
+    # Finishing
+
+    @rule(
+        source=SOURCES,
+        id=IDS,
+        outcome=st.sampled_from([None, "completed", "failed", "stopped"]),
+        result=st.none() | DOCUMENTS,
+        if_match=IF_MATCH,
+    )
+    def finish(
+        self, source: str, id: str, outcome: str | None, result: dict[str, Any] | None, if_match: str | None
+    ) -> None:
+        answer = self.ask(
+            "POST",
+            f"/job/done/{source}/{id}",
+            headers={"if-match": if_match},
+            params={"outcome": outcome} if outcome else {},
+            content=b"" if result is None else json.dumps(result),
+        )
+        job = self.found("available", source, id) or self.found("active", source, id)
+        if not job:
+            self.assert_absent(answer, self.model.jobs.get(id))
+        elif not job.matches(if_match):
+            assert (answer.status_code, answer.headers["boss-state"]) == (412, job.state)
+        else:
+            job.done(outcome or "completed", result, self.model.now)
+            assert (answer.status_code, answer.headers["boss-state"]) == (200, "done")
+
+    @rule(
+        source=SOURCES,
+        lines=st.lists(
+            st.fixed_dictionaries(
+                {"id": IDS},
+                optional={"outcome": st.just("failed"), "result": DOCUMENTS, "attempt": st.integers(0, 3)},
+            ),
+            min_size=1,
+            max_size=5,
+        ),
+    )
+    def finish_many(self, source: str, lines: list[dict[str, Any]]) -> None:
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        answer = self.ask("POST", f"/job/done/{source}", headers=dict(LINES), content=content)
+        assert answer.status_code == 200
+        statuses = []
+        for line in lines:
+            job = self.found("available", source, line["id"]) or self.found("active", source, line["id"])
+            if not job:
+                statuses.append(404)
+            elif line.get("attempt", job.attempt) != job.attempt:
+                statuses.append(412)
+            else:
+                job.done(line.get("outcome", "completed"), line.get("result"), self.model.now)
+                statuses.append(200)
+        got = [json.loads(line) for line in answer.text.splitlines()]
+        assert got == [{"id": line["id"], "status": status} for line, status in zip(lines, statuses, strict=True)]
+
+    @rule(minutes=st.sampled_from([0, 15, 60]))
+    def prune(self, minutes: int) -> None:
+        answer = self.ask("DELETE", f"/job/done?older={minutes * MINUTE}")
+        old = [
+            job.id
+            for job in self.model.jobs.values()
+            if job.finished is not None and job.finished <= self.model.now - minutes * MINUTE
+        ]
+        assert answer.json() == {"deleted": len(old), "more": False}
+        for id in old:
+            del self.model.jobs[id]
+
+    # Time
+
+    @rule(minutes=st.sampled_from([4, 11, 29, 45, 130]))
+    def time_passes(self, minutes: int) -> None:
+        self.pass_by(minutes * MINUTE)
+
+    def pass_by(self, seconds: float) -> None:
+        self.clock.move(seconds)
+        self.model.pass_by(seconds)
+
+    @invariant()
+    def all_is_the_same(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        records = self.client.get("/jobs?limit=1000").json()["jobs"]
+        assert [record["id"] for record in records] == sorted(self.model.jobs, reverse=True)
+        for record in records:
+            job = self.model.jobs[record["id"]]
+            for name in ("source", "state", "priority", "attempt", "attempts", "outcome", "result"):
+                assert record[name] == getattr(job, name), (name, record)
+            assert record["job"] == job.document
+            assert (record["finished"] is None) == (job.finished is None)
+            if job.due is None:
+                assert record["due"] is None or job.state == "active", record
+            for name, wanted in (("due", job.due), ("until", job.until), ("finished", job.finished)):
+                if wanted is not None:
+                    shown = datetime.fromisoformat(record[name]).timestamp() - self.start
+                    assert 0 <= shown - wanted < MINUTE, (name, record, job)
+            assert (record["until"] is None) == (job.until is None)
+        counts = self.client.get("/job").json()
+        for state, of_source in counts.items():
+            for source, count in of_source.items():
+                assert count == sum((job.state, job.source) == (state, source) for job in self.model.jobs.values())
+
+
+@pytest.fixture
+def machine(database: str) -> Iterator[type[Machine]]:
+    with Clock(database) as clock, boss_running("--database", database, "--lease", str(DEFAULT_LEASE)) as boss:
+        Machine.boss, Machine.clock = boss, clock
+        yield Machine
+        assert "Traceback" not in boss.log
+        assert "ERROR" not in boss.log
+
+
+# Should it fail, hypothesis takes its time to find a short sequence that fails.
+@pytest.mark.timeout(900)
+def test_boss_does_what_the_model_does(machine: type[Machine]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
