@@ -32,6 +32,9 @@ DOCUMENTS = st.dictionaries(
 )
 LEASES = st.sampled_from([None, 0, 30 * MINUTE, 60 * MINUTE])
 ATTEMPTS = st.sampled_from([None, 1, 2, 3])
+# Which job a request is about: mostly one that there is, of those in the state that makes sense; now and then any.
+PICK = st.one_of(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.tuples(SOURCES, IDS))
+Pick = int | tuple[str, str]
 IF_MATCH = st.sampled_from([None, None, "*", '"1"', '"2"', '"7"', 'W/"1"'])
 KEYS = st.sampled_from([None, None, None, "k1", "k2"])
 DEFAULT_LEASE = 90 * MINUTE
@@ -154,6 +157,14 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs.get(id)
         return job if job and (job.state, job.source) == (state, source) else None
 
+    def picked(self, pick: Pick, *states: str) -> tuple[str, str]:
+        """The source and id that a request is about."""
+        if isinstance(pick, tuple):
+            return pick
+        jobs = sorted(self.model.jobs.values(), key=lambda job: job.position)
+        likely = [job for job in jobs if job.state in states] or jobs
+        return (likely[pick % len(likely)].source, likely[pick % len(likely)].id) if likely else ("freg", "id-0")
+
     # Submitting
 
     submit_query = st.fixed_dictionaries(
@@ -248,8 +259,9 @@ class Machine(RuleBasedStateMachine):
         else:
             assert answer.json() == [job.shown() for job in wanted]
 
-    @rule(source=SOURCES, id=IDS, lease=LEASES, key=KEYS)
-    def take_one(self, source: str, id: str, lease: int | None, key: str | None) -> None:
+    @rule(pick=PICK, lease=LEASES, key=KEYS)
+    def take_one(self, pick: Pick, lease: int | None, key: str | None) -> None:
+        source, id = self.picked(pick, "available", "active" if key else "available")
         query = {} if lease is None else {"lease": lease}
         answer = self.ask("POST", f"/job/active/{source}/{id}", headers={"idempotency-key": key}, params=query)
         named = (f"{source}/{id}", key) if key else None
@@ -279,8 +291,9 @@ class Machine(RuleBasedStateMachine):
 
     # Holding
 
-    @rule(method=st.sampled_from(["GET", "HEAD"]), state=STATES, source=SOURCES, id=IDS, if_match=IF_MATCH)
-    def read(self, method: str, state: str, source: str, id: str, if_match: str | None) -> None:
+    @rule(method=st.sampled_from(["GET", "HEAD"]), state=STATES, pick=PICK, if_match=IF_MATCH)
+    def read(self, method: str, state: str, pick: Pick, if_match: str | None) -> None:
+        source, id = self.picked(pick, state)
         answer = self.ask(method, f"/job/{state}/{source}/{id}", headers={"if-match": if_match})
         job = self.found(state, source, id)
         if not job:
@@ -295,8 +308,13 @@ class Machine(RuleBasedStateMachine):
             else:
                 job.checked(self.model.now)
 
-    @rule(source=SOURCES, id=IDS, delay=st.sampled_from([None, 0, 10 * MINUTE]), if_match=IF_MATCH)
-    def give_back(self, source: str, id: str, delay: int | None, if_match: str | None) -> None:
+    @rule(pick=PICK, if_match=IF_MATCH)
+    def check(self, pick: Pick, if_match: str | None) -> None:
+        self.read("HEAD", "active", pick, if_match)
+
+    @rule(pick=PICK, delay=st.sampled_from([None, 0, 10 * MINUTE]), if_match=IF_MATCH)
+    def give_back(self, pick: Pick, delay: int | None, if_match: str | None) -> None:
+        source, id = self.picked(pick, "active")
         query = {} if delay is None else {"delay": delay}
         answer = self.ask("DELETE", f"/job/active/{source}/{id}", headers={"if-match": if_match}, params=query)
         job = self.found("active", source, id)
@@ -315,15 +333,13 @@ class Machine(RuleBasedStateMachine):
     # Finishing
 
     @rule(
-        source=SOURCES,
-        id=IDS,
+        pick=PICK,
         outcome=st.sampled_from([None, "completed", "failed", "stopped"]),
         result=st.none() | DOCUMENTS,
         if_match=IF_MATCH,
     )
-    def finish(
-        self, source: str, id: str, outcome: str | None, result: dict[str, Any] | None, if_match: str | None
-    ) -> None:
+    def finish(self, pick: Pick, outcome: str | None, result: dict[str, Any] | None, if_match: str | None) -> None:
+        source, id = self.picked(pick, "active", "available")
         answer = self.ask(
             "POST",
             f"/job/done/{source}/{id}",
@@ -430,6 +446,6 @@ def test_boss_does_what_the_model_does(machine: type[Machine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
