@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint lock clean
+.PHONY: run test chaos lint lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
 
 test: .venv/dev  ## every test
 	$(BIN)/pytest
+
+chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
+	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
 
 lint: .venv/dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

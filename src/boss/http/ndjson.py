@@ -1,7 +1,7 @@
 """Many at once: one JSON object a line (application/x-ndjson). An error names its line, counted from 1."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     outcome: Literal["completed", "failed", "stopped"] = "completed"
     result: msgspec.Raw = msgspec.Raw()
-    attempt: int | None = None
+    attempt: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
 
 
 async def documents(ask: Ask, max_document: int) -> list[str]:

@@ -1,0 +1,82 @@
+"""Done jobs that are old go away: by the setting, or when asked to."""
+
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.test_contract import submit
+from tests.servers import PATIENCE, BossProcess, boss_running
+
+
+def prune(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("boss")
+    return subprocess.run([program, "prune", *arguments], capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_the_setting_deletes_what_is_old_enough_and_nothing_else(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        done = [submit(client, "freg") for _ in range(5)]
+        for id in done:
+            client.post(f"/job/done/freg/{id}")
+        kept = submit(client, "freg")
+    # A thousandth of a second, as days.
+    with boss_running("--database", database, "--keep-done", "0.00000001") as boss, boss.client() as client:
+        deadline = time.monotonic() + PATIENCE
+        while client.get("/job").json()["done"]["freg"]:
+            assert time.monotonic() < deadline
+        assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == [kept]
+        assert "deleted 5 jobs" in boss.log
+
+
+def test_without_it_nothing_is_deleted(client: httpx.Client, source: str, module_boss: BossProcess) -> None:
+    client.post(f"/job/done/{source}/{submit(client, source)}")
+    module_boss.wait_for_log("Boss serves on")
+    assert client.get("/job").json()["done"][source] == 1
+
+
+def test_boss_prune_deletes_on_demand(client: httpx.Client, source: str, module_boss: BossProcess) -> None:
+    prune("--older-than", "0", "--url", module_boss.url)
+    for _ in range(3):
+        client.post(f"/job/done/{source}/{submit(client, source)}")
+    asked = prune("--older-than", "1", "--url", module_boss.url)
+    assert (asked.returncode, asked.stdout) == (0, "deleted 0\n")
+    asked = prune("--older-than", "0", "--url", module_boss.url)
+    assert (asked.returncode, asked.stdout) == (0, "deleted 3\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ((), 2, "Missing option '--older-than'"),
+        (("--older-than", "old"), 2, "Invalid value"),
+        (("--older-than", "-1"), 2, "Invalid value"),
+        (
+            ("--older-than", "1", "--url", "http://127.0.0.1:1"),
+            1,
+            "boss: cannot reach http://127.0.0.1:1. Is Boss running there?",
+        ),
+        (("--older-than", "1", "--url", "nonsense"), 1, "boss: nonsense does not go on"),
+        (("--older-than", "1", "--url", "http://a b"), 1, "boss: cannot reach http://a b"),
+    ],
+)
+def test_mistakes_get_one_line(arguments: tuple[str, ...], code: int, says: str) -> None:
+    asked = prune(*arguments)
+    assert asked.returncode == code
+    assert says in asked.stderr
+    assert "Traceback" not in asked.stderr
+
+
+def test_what_is_no_boss_is_told_apart() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked = prune("--older-than", "1", "--url", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert asked.returncode == 1
+    assert "it answered 501. Is it a Boss?" in asked.stderr
+    assert len(asked.stderr.splitlines()) == 1
