@@ -53,7 +53,8 @@ FROM (SELECT count(*) OVER () AS jobs_chosen,
              sum(pg_column_size(document) + coalesce(pg_column_size(result), 0)) OVER earlier AS size_before,
              id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts,
              taken_at, seen_at, lease_until, finished_at, outcome, result::text
-      FROM chosen JOIN job USING (id)
+      FROM job
+      WHERE id = ANY(ARRAY(SELECT id FROM chosen))
       WINDOW earlier AS (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS page
 WHERE coalesce(size_before, 0) < $3
 ORDER BY id DESC

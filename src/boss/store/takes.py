@@ -11,7 +11,9 @@ from boss.job import Job, State, Take, Taken
 # The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it again
 # for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right now; the
 # design's literal query waited for it and then took it a second time. The turn says whose job it is: takers differ in
-# lease and key. It is also the order of the queue, which RETURNING does not keep, so it is put back at the end.
+# lease and key. It is also the order of the queue, which RETURNING does not keep, so it is put back at the end. The
+# head goes through an array because the planner knows nothing of a LIMIT that comes as a parameter: it would expect a
+# tenth of all ready jobs, and read the whole table to join them.
 _TAKE = """
 , taken AS (
     UPDATE job
@@ -36,7 +38,8 @@ WITH head AS MATERIALIZED (
     LIMIT cardinality($1::int[])
     FOR UPDATE SKIP LOCKED
 ), turns AS (
-    SELECT id, row_number() OVER (ORDER BY priority DESC, position) AS turn FROM head
+    SELECT id, turn
+    FROM unnest(ARRAY(SELECT id FROM head ORDER BY priority DESC, position)) WITH ORDINALITY AS given(id, turn)
 )"""
     + _TAKE
 )
@@ -64,9 +67,13 @@ WITH head AS MATERIALIZED (
         LIMIT asked.jobs
         FOR UPDATE SKIP LOCKED
     ) AS ready
-), turns AS (
+), numbered AS MATERIALIZED (
     SELECT id, slots_before + row_number() OVER (PARTITION BY slots_before ORDER BY priority DESC, position) AS turn
     FROM head
+), turns AS (
+    SELECT id, turn
+    FROM unnest(ARRAY(SELECT id FROM numbered ORDER BY turn), ARRAY(SELECT turn FROM numbered ORDER BY turn))
+         AS given(id, turn)
 )"""
     + _TAKE
 )

@@ -1,0 +1,199 @@
+"""What Boss does in a second, beside what the same machine can do at best.
+
+Usage: python -m bench [--rounds N] [--seconds S] [--connections C,C,...]
+
+Every round measures everything once, one after the other, so that a slow minute of a noisy machine hits all of them.
+Loads come from wrk and pgbench, which are compiled. Prints a table of medians with the spread, and writes it with the
+machine and the versions to bench/results.md.
+"""
+
+import argparse
+import contextlib
+import datetime
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from tests.servers import boss_running, free_port
+
+from bench.postgres import Postgres, postgres_running
+
+FOLDER = Path(__file__).parent
+LOAD = FOLDER / "load"
+# So many jobs are there before takes or dones are measured: more than any machine does meanwhile.
+STOCK = 120_000
+
+
+class Measure(NamedTuple):
+    """Something to be measured: how, at how many connections, and what is prepared before."""
+
+    name: str
+    connections: int
+    run: Callable[[int, float], float]
+    prepare: Callable[[], None] | None = None
+
+
+def wrk(url: str, script: str | None, *arguments: str) -> Callable[[int, float], float]:
+    """Requests a second by wrk; whole cycles a second, when the script counts them."""
+
+    def run(connections: int, seconds: float) -> float:
+        scripted = ["-s", str(LOAD / script)] if script else []
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", *scripted, url, "--", *arguments]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+        cycles = re.search(r"^cycles (\d+)", said, re.MULTILINE)
+        rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+        if wrong and not cycles and int(wrong[1]) > rate * seconds / 100:
+            raise RuntimeError(f"{script}: {wrong[1]} requests went wrong")
+        return int(cycles[1]) / seconds if cycles else rate
+
+    return run
+
+
+def pgbench(postgres: Postgres) -> Callable[[int, float], float]:
+    """The design's three statements, one transaction each: whole cycles a second."""
+
+    def run(connections: int, seconds: float) -> float:
+        command = [
+            *(postgres.program("pgbench"), "-n", "-M", "prepared", "-f", str(LOAD / "design.sql")),
+            *("-c", str(connections), "-j", "2", "-T", str(max(1, round(seconds))), postgres.url("design")),
+        ]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return float(re.findall(r"tps = ([\d.]+)", said)[0])
+
+    return run
+
+
+@contextlib.contextmanager
+def started(*arguments: str, url: str) -> Iterator[None]:
+    """A server of bench/servers.py, ready."""
+    process = subprocess.Popen([sys.executable, "-m", "bench.servers", *arguments], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(httpx.ConnectError):
+                httpx.get(url)
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measures(postgres: Postgres, boss: str, uncoalesced: str, trivial: str, connections: list[int]) -> list[Measure]:
+    """Everything that is measured in a round, in this order."""
+    found: list[Measure] = []
+    for count in connections:
+        found += [
+            Measure("trivial GET", count, wrk(trivial, None)),
+            Measure("trivial POST", count, wrk(trivial, "submit.lua")),
+            Measure("submit", count, wrk(boss, "submit.lua"), postgres.empty),
+            Measure("take", count, wrk(boss, "take.lua"), lambda: postgres.stock("AVAILABLE", STOCK)),
+            Measure("done", count, wrk(boss, "done.lua", "1"), lambda: postgres.stock("ACTIVE", STOCK)),
+            Measure("cycle", count, wrk(boss, "cycle.lua"), postgres.empty),
+        ]
+    return [
+        *found,
+        Measure("uncoalesced submit", 64, wrk(uncoalesced, "submit.lua"), postgres.empty),
+        Measure("uncoalesced take", 64, wrk(uncoalesced, "take.lua"), lambda: postgres.stock("AVAILABLE", STOCK)),
+        Measure("uncoalesced done", 64, wrk(uncoalesced, "done.lua", "1"), lambda: postgres.stock("ACTIVE", STOCK)),
+        Measure("NDJSON cycle, by 1,000", 4, wrk(boss, "lines.lua", "1000"), postgres.empty),
+        Measure("the design's statements, pgbench", 64, pgbench(postgres), postgres.empty_design),
+    ]
+
+
+def main() -> None:
+    """Run the rounds and write down what they gave."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
+    parser.add_argument("--connections", default="1,16,64,256,1000")
+    asked = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is needed: apt-get install wrk")
+    with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder, contextlib.ExitStack() as running:
+        postgres = running.enter_context(postgres_running(Path(folder)))
+        boss = running.enter_context(boss_running("--database", postgres.url("coalesced")))
+        ports = free_port(), free_port()
+        uncoalesced, trivial = (f"http://127.0.0.1:{port}" for port in ports)
+        serve = ("uncoalesced", "serve", "--port", str(ports[0]), "--database", postgres.url("coalesced"))
+        running.enter_context(started(*serve, url=uncoalesced))
+        running.enter_context(started("trivial", str(ports[1]), url=trivial))
+        connections = [int(count) for count in asked.connections.split(",")]
+        rates: dict[tuple[str, int], list[float]] = {}
+        for number in range(asked.rounds):
+            for each in measures(postgres, boss.url, uncoalesced, trivial, connections):
+                if each.prepare:
+                    each.prepare()
+                rate = each.run(each.connections, asked.seconds)
+                rates.setdefault((each.name, each.connections), []).append(rate)
+                print(f"round {number + 1}: {each.name} at {each.connections}: {rate:,.0f}/s", flush=True)
+    text = report(rates, asked.rounds, asked.seconds)
+    print(text)
+    (FOLDER / "results.md").write_text(text)
+
+
+def report(rates: dict[tuple[str, int], list[float]], rounds: int, seconds: float) -> str:
+    """The table of medians, the ratios, and what they were measured on."""
+    middle = {each: statistics.median(found) for each, found in rates.items()}
+    rows = [
+        f"| {name} | {count} | {middle[name, count]:,.0f} | {min(found):,.0f} to {max(found):,.0f} |"
+        for (name, count), found in rates.items()
+    ]
+    ratios = [
+        f"| {what} | {middle[one] / middle[other]:.2f} | {wanted} |"
+        for what, one, other, wanted in RATIOS
+        if one in middle and other in middle
+    ]
+    return "\n".join(
+        [
+            "# What was measured",
+            "",
+            f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {rounds} interleaved rounds of {seconds:g} s "
+            f"for each line, on {_machine()}.",
+            f"Python {platform.python_version()}, granian {version('granian')}, asyncpg {version('asyncpg')}, "
+            "PostgreSQL 18 (embedded) with fsync and synchronous_commit on. The load, the server and PostgreSQL share "
+            "the machine.",
+            "",
+            "| what | connections | median a second | spread |",
+            "| --- | ---: | ---: | ---: |",
+            *rows,
+            "",
+            "| ratio | is | wanted |",
+            "| --- | ---: | ---: |",
+            *ratios,
+            "",
+        ]
+    )
+
+
+RATIOS = [
+    ("submit to a trivial POST, 64 connections", ("submit", 64), ("trivial POST", 64), "0.4"),
+    ("take to a trivial GET, 64 connections", ("take", 64), ("trivial GET", 64), "0.35"),
+    ("done to a trivial POST, 64 connections", ("done", 64), ("trivial POST", 64), "0.6"),
+    ("submit to uncoalesced", ("submit", 64), ("uncoalesced submit", 64), "3"),
+    ("take to uncoalesced", ("take", 64), ("uncoalesced take", 64), "4"),
+    ("done to uncoalesced", ("done", 64), ("uncoalesced done", 64), "3.3"),
+    ("cycle to the design's statements", ("cycle", 64), ("the design's statements, pgbench", 64), "3"),
+    ("NDJSON cycle to single cycle", ("NDJSON cycle, by 1,000", 4), ("cycle", 64), "3"),
+]
+
+
+def _machine() -> str:
+    cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = int(re.findall(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
+    return f"{len(cpu)} cores of {cpu[0]}, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+if __name__ == "__main__":
+    main()

