@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos lint lock clean
+.PHONY: run test chaos bench lint lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -12,6 +12,9 @@ test: .venv/dev  ## every test
 
 chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
+
+bench: .venv/dev  ## what Boss does in a second, into bench/results.md; needs wrk (apt-get install wrk)
+	$(BIN)/python -m bench
 
 lint: .venv/dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
