@@ -1,7 +1,7 @@
 """Taking jobs: making available ones active, each for one taker."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 
 from asyncpg import Record
 
@@ -85,7 +85,7 @@ async def take_of_sources(database: Database, takes: Sequence[Take]) -> list[lis
     for take in takes:
         of_source.setdefault(take.source, []).append(take)
     jobs = [sum(take.limit for take in group) for group in of_source.values()]
-    slots_before = [sum(jobs[:place]) for place in range(len(jobs))]
+    slots_before = list(accumulate(jobs[:-1], initial=0))
     slots = _slots([take for group in of_source.values() for take in group])
     rows = await fetch(database, TAKE_OF_SOURCES, *slots, list(of_source), jobs, slots_before)
     got: dict[str | None, list[Taken]] = {source: [] for source in of_source}
