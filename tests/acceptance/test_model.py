@@ -28,7 +28,8 @@ ANY_SOURCE = st.one_of(st.none(), SOURCES)
 IDS = st.sampled_from([f"id-{number}" for number in range(8)])
 STATES = st.sampled_from(["available", "active", "done"])
 DOCUMENTS = st.dictionaries(
-    st.text("abc", max_size=2), st.integers() | st.text(max_size=3).filter(lambda t: "\0" not in t)
+    st.text("abc", max_size=2),
+    st.integers() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3),
 )
 LEASES = st.sampled_from([None, 0, 30 * MINUTE, 60 * MINUTE])
 ATTEMPTS = st.sampled_from([None, 1, 2, 3])

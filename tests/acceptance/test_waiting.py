@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import re
+import resource
 import signal
 import tempfile
 from collections import Counter
@@ -132,6 +133,9 @@ SWEEP = "SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8 FROM job
 
 
 async def test_1000_takers_who_wait_cost_no_statement_and_one_job_wakes_one(database: str) -> None:
+    # For the clients, which are in this process; Boss sees to itself.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     statements = await Statements.of(database)
     with contextlib.ExitStack() as running:
         replicas = [running.enter_context(boss_running("--database", database)) for _ in range(2)]
