@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from boss.backoff import backoff
+from tests.acceptance.lines import read_lines
 from tests.clock import Clock
 from tests.servers import BossProcess, boss_running
 
@@ -207,8 +208,8 @@ class Machine(RuleBasedStateMachine):
             assert f"Line {len(documents) // 2 + 1}:" in answer.json()["detail"]
             return
         assert answer.status_code == 201
-        for line, document in zip(answer.text.splitlines(), documents, strict=True):
-            self.model.submit(json.loads(line)["id"], source, document, query)
+        for line, document in zip(read_lines(answer.text), documents, strict=True):
+            self.model.submit(line["id"], source, document, query)
 
     # Taking
 
@@ -255,8 +256,7 @@ class Machine(RuleBasedStateMachine):
         if limit is None:
             self.assert_handed_out(answer, wanted[0])
         elif lines:
-            got = [json.loads(line) for line in answer.text.splitlines()]
-            assert got == [{**job.shown(), "attempt": job.attempt} for job in wanted]
+            assert read_lines(answer.text) == [{**job.shown(), "attempt": job.attempt} for job in wanted]
         else:
             assert answer.json() == [job.shown() for job in wanted]
 
@@ -382,8 +382,9 @@ class Machine(RuleBasedStateMachine):
             else:
                 job.done(line.get("outcome", "completed"), line.get("result"), self.model.now)
                 statuses.append(200)
-        got = [json.loads(line) for line in answer.text.splitlines()]
-        assert got == [{"id": line["id"], "status": status} for line, status in zip(lines, statuses, strict=True)]
+        assert read_lines(answer.text) == [
+            {"id": line["id"], "status": status} for line, status in zip(lines, statuses, strict=True)
+        ]
 
     @rule(minutes=st.sampled_from([0, 15, 60]))
     def prune(self, minutes: int) -> None:

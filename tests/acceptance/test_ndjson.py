@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.lines import read_lines
 from tests.acceptance.test_contract import assert_problem, submit
 
 LINES = {"content-type": "application/x-ndjson"}
@@ -14,8 +15,7 @@ LINES = {"content-type": "application/x-ndjson"}
 def read(answer: httpx.Response, status: int = 200) -> list[dict[str, Any]]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
-    assert answer.text.endswith("\n")
-    return [json.loads(line) for line in answer.text.splitlines()]
+    return read_lines(answer.text)
 
 
 class TestSubmit:
@@ -78,6 +78,13 @@ class TestTake:
             for id, attempt in zip(ids, (1, 2, 1), strict=True)
         ]
         assert '"job":{"a": 1.50}' in answer.text
+
+    def test_what_looks_like_the_end_of_a_line_in_a_string_is_none(self, client: httpx.Client, source: str) -> None:
+        document = {"a": "next line\x85, line separator\u2028, paragraph separator\u2029, form feed\f"}
+        content = json.dumps(document, ensure_ascii=False)
+        read(client.post(f"/job/available/{source}", content=f"{content}\n{content}\n", headers=LINES), 201)
+        answer = client.get(f"/job/available/{source}?limit=10", headers={"accept": "application/x-ndjson"})
+        assert [line["job"] for line in read(answer)] == [document, document]
 
     def test_none_is_404(self, client: httpx.Client, source: str) -> None:
         answer = client.get(f"/job/available/{source}?limit=10", headers={"accept": "application/x-ndjson"})
