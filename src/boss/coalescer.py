@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 class Coalescer(Generic[Request, Answer]):
-    """Gathers requests of one kind into statements, one under way at a time.
+    """Gathers requests of one kind into statements, one under way at a time, on the event loop that it is made in.
 
     Args:
         statement: serves a batch: takes the requests in order of arrival and returns one answer for each,
@@ -46,6 +46,8 @@ class Coalescer(Generic[Request, Answer]):
         self._weigh = weigh
         self._key = key
         self._unclaimed = unclaimed
+        # Asked for once: in CPython 3.11 get_running_loop() is a system call.
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -55,10 +57,10 @@ class Coalescer(Generic[Request, Answer]):
         When the caller is cancelled before the statement starts, the request is dropped from it; when it is cancelled
         later, the answer is unclaimed.
         """
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting.append((request, future))
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._running = self._loop.create_task(self._run())
         try:
             return await future
         except asyncio.CancelledError:

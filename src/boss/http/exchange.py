@@ -15,16 +15,19 @@ from boss.http.problems import Answer
 
 JSON = (b"content-type", b"application/json")
 NDJSON = "application/x-ndjson"
+# How long a request may take before somebody looks whether its client is still there, in seconds.
+_UNWATCHED = 0.1
 
 
 class Ask:
     """A request: its method, the decoded parts of its path, its query, headers and body."""
 
-    __slots__ = ("_receive", "_scope", "method", "path")
+    __slots__ = ("_receive", "_scope", "_watch", "method", "path")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, watch: "Watch | None" = None) -> None:
         self._scope = scope
         self._receive = receive
+        self._watch = watch
         self.method: str = scope["method"]
         self.path: str = scope["path"]
 
@@ -67,10 +70,12 @@ class Ask:
             TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
             BadInput: it broke off, or is compressed.
         """
+        announced = self.header(b"content-length")
+        if announced == "0" or (announced is None and self._without_body()):
+            return b""
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
         too_large = TooLarge(f"{what} is larger than {most} bytes, which is the most this Boss takes")
-        announced = self.header(b"content-length")
         if announced and int(announced) > most:
             raise too_large
         chunks: list[bytes] = []
@@ -87,6 +92,15 @@ class Ask:
             # When the length was announced, the end is known without asking for it.
             if (announced and size == int(announced)) or not message.get("more_body"):
                 return b"".join(chunks)
+
+    def _without_body(self) -> bool:
+        """Whether a request without Content-Length has no body, as far as its headers tell (RFC 9112, 6.3)."""
+        return self._scope["http_version"] in ("1.0", "1.1") and self.header(b"transfer-encoding") is None
+
+    def watch(self) -> None:
+        """The answer may be long in coming: from now on a client that hangs up cancels its request."""
+        if self._watch:
+            self._watch.start()
 
 
 Handler = Callable[[Ask], Awaitable[Answer]]
@@ -109,6 +123,8 @@ class Resource:
         if "GET" in handlers:
             self._handlers.setdefault("HEAD", handlers["GET"])
         self._allow = ", ".join(sorted(self._handlers))
+        # Asked for once: in CPython 3.11 get_running_loop() is a system call.
+        self._loop = asyncio.get_running_loop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever a handler raises becomes a problem."""
@@ -116,50 +132,73 @@ class Resource:
         if handler is None:
             answer = problems.wrong_method(scope["method"], self._allow)
         elif scope["method"] == self._taking:
-            await _answer_unless_gone(handler, scope, receive, send)
+            await self._answer_unless_gone(handler, scope, receive, send)
             return
         else:
-            answer = await _answered(handler, scope, receive)
+            answer = await _answered(handler, Ask(scope, receive))
+        await write(answer, scope["method"], send)
+
+    async def _answer_unless_gone(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+        watch = Watch(receive, self._loop)
+        try:
+            answer = await _answered(handler, Ask(scope, receive, watch))
+        except asyncio.CancelledError:
+            if watch.gone and not watch.task.uncancel():
+                return
+            raise
+        finally:
+            watch.end()
         await write(answer, scope["method"], send)
 
 
-async def _answered(handler: Handler, scope: Scope, receive: Receive) -> Answer:
+async def _answered(handler: Handler, ask: Ask) -> Answer:
     try:
-        return await handler(Ask(scope, receive))
+        return await handler(ask)
     except BossError as error:
         return problems.of(error)
     except Exception:
-        return problems.unforeseen(scope)
+        return problems.unforeseen(ask.method, ask.path)
 
 
-async def _answer_unless_gone(handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
-    """As `_answered` and `write`, but a client that hangs up cancels its request.
+class Watch:
+    """Cancels the task of a request whose client hangs up before it is over.
 
-    Granian's receive() gives a future, whose callback costs less than a task that waits for it.
+    To look costs two trips to the thread that has the connections, as much as a whole take, so whoever is answered at
+    once goes unlooked at. Granian's receive() gives a future, whose callback costs less than a task that waits for it.
     """
-    task = asyncio.current_task()
-    gone = over = False
 
-    def heard(message: "asyncio.Future[Message]") -> None:
-        nonlocal gone
-        if over or message.cancelled():
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        task = asyncio.current_task(loop)
+        assert task
+        self.task = task
+        self._receive = receive
+        self._over = self._started = False
+        self._timer = loop.call_later(_UNWATCHED, self.start)
+        self.gone = False
+
+    def start(self) -> None:
+        """Look from now on, instead of in a moment."""
+        if not self._started:
+            self._started = True
+            self._timer.cancel()
+            self._look()
+
+    def end(self) -> None:
+        """The answer is there: whoever hangs up now is not noticed."""
+        self._over = True
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        asyncio.ensure_future(self._receive()).add_done_callback(self._heard)
+
+    def _heard(self, message: "asyncio.Future[Message]") -> None:
+        if self._over or message.cancelled():
             return
         if message.result()["type"] == "http.disconnect":
-            gone = True
-            assert task
-            task.cancel()
+            self.gone = True
+            self.task.cancel()
         else:  # a part of the body
-            asyncio.ensure_future(receive()).add_done_callback(heard)
-
-    asyncio.ensure_future(receive()).add_done_callback(heard)
-    try:
-        answer = await _answered(handler, scope, receive)
-    except asyncio.CancelledError:
-        if not gone or not task or task.uncancel():
-            raise
-        return
-    over = True
-    await write(answer, scope["method"], send)
+            self._look()
 
 
 async def write(answer: Answer, method: str, send: Send) -> None:

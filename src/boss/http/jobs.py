@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from boss import job
 from boss.dispatcher import Dispatcher
@@ -12,6 +12,7 @@ from boss.errors import BadInput, NoJob
 from boss.http import ndjson, parameters, problems
 from boss.http.exchange import JSON, NDJSON, Ask, Resource
 from boss.http.problems import Answer, Header
+from boss.http.route import TreeRoute
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.job import Finish, GiveBack, Job, JobRecord, State, Submission, Take, Taken
 from boss.settings import Settings
@@ -24,31 +25,24 @@ _TAKE = ("limit", "wait", "lease")
 _SUBMIT = ("priority", "delay", "at", "attempts")
 
 
-def routes(dispatcher: Dispatcher, settings: Settings) -> list[Route]:
+def routes(dispatcher: Dispatcher, settings: Settings) -> list[BaseRoute]:
     """The table of everything under /job, and /jobs."""
     jobs = Jobs(dispatcher, settings)
+    tree: dict[str, Resource] = {
+        "/job/available": Resource({"GET": jobs.take, "HEAD": jobs.look}, taking="GET"),
+        "/job/available/{source}": Resource({"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
+        "/job/available/{source}/{id}": Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
+        "/job/active": Resource({"POST": jobs.take}, taking="POST"),
+        "/job/active/{source}": Resource({"POST": jobs.take}, taking="POST"),
+        "/job/active/{source}/{id}": Resource(
+            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one, "DELETE": jobs.give_back}, taking="POST"
+        ),
+        "/job/done": Resource({"DELETE": jobs.prune}),
+        "/job/done/{source}": Resource({"POST": jobs.finish_many}),
+        "/job/done/{source}/{id}": Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
+    }
     return [
-        Route("/job/available", Resource({"GET": jobs.take, "HEAD": jobs.look}, taking="GET")),
-        Route(
-            "/job/available/{source}",
-            Resource({"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
-        ),
-        Route("/job/done/{source}/{id}", Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish})),
-        Route(
-            "/job/active/{source}/{id}",
-            Resource(
-                {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one, "DELETE": jobs.give_back},
-                taking="POST",
-            ),
-        ),
-        Route(
-            "/job/available/{source}/{id}",
-            Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
-        ),
-        Route("/job/active", Resource({"POST": jobs.take}, taking="POST")),
-        Route("/job/active/{source}", Resource({"POST": jobs.take}, taking="POST")),
-        Route("/job/done", Resource({"DELETE": jobs.prune})),
-        Route("/job/done/{source}", Resource({"POST": jobs.finish_many})),
+        TreeRoute(tree),
         Route("/job", Resource({"GET": jobs.tree})),
         Route("/jobs", Resource({"GET": jobs.list_jobs})),
     ]
@@ -69,6 +63,8 @@ class Jobs:
         take = self._take(ask, query, source, source or "")
         wait = parameters.wait(query, ask.header(b"prefer"))
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
+        if wait:
+            ask.watch()
         try:
             taken = await self._dispatcher.take(take, wait or 0)
         except NoJob as error:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
-from starlette.types import Scope
 
 from boss.errors import (
     BadInput,
@@ -84,9 +83,9 @@ def wrong_method(method: str, allow: str) -> Answer:
     return _answer(_WRONG_METHOD, f"{method} is not taken here; {allow} is{lists}", [(b"allow", allow.encode())])
 
 
-def unforeseen(scope: Scope) -> Answer:
+def unforeseen(method: str, path: str) -> Answer:
     """500 for the exception being handled: what happened goes to the log, not to the client."""
-    log.exception("%s %s failed", scope["method"], scope["path"])
+    log.exception("%s %s failed", method, path)
     return _answer(_UNFORESEEN, "it is in the server's log; the request may or may not have been carried out")
 
 
