@@ -9,6 +9,7 @@ from boss.database import Pool
 from boss.errors import BadInput, BossError, IdTaken, NotThere, WrongAttempt
 from boss.job import Check, Finish, GiveBack, Job, Place, State, Submission, Take, Taken
 from boss.line import Line
+from boss.marks import Marks
 from boss.store import JobPage
 from boss.taking import Taking, no_job
 
@@ -28,13 +29,16 @@ class Dispatcher:
     Args:
         pool: the database.
         line: where takers wait.
+        marks: past which takes look.
         announce: has arriving jobs announced to this replica; returns True when they were not before.
     """
 
-    def __init__(self, pool: Pool, line: Line, announce: Callable[[], Coroutine[None, None, bool]]) -> None:
+    def __init__(
+        self, pool: Pool, line: Line, marks: Marks, announce: Callable[[], Coroutine[None, None, bool]]
+    ) -> None:
         self._pool = pool
         self._line = line
-        self._taking = Taking(pool, line, announce)
+        self._taking = Taking(pool, line, marks, announce)
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,

@@ -61,11 +61,16 @@ class Take(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A job that was just taken; `at` is when, which with the id names this one take and no other."""
+    """A job that was just taken; `at` is when, which with the id names this one take and no other.
+
+    `priority` and `position` are its place in the queue.
+    """
 
     job: Job
     lease: int
     at: datetime
+    priority: int
+    position: int
 
 
 class Place(NamedTuple):

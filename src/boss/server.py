@@ -21,9 +21,10 @@ from boss.http import app
 from boss.http.app import Gate
 from boss.line import Line
 from boss.listener import Listener
+from boss.marks import Marks
 from boss.migrate import migrate
 from boss.settings import Settings
-from boss.sweeper import prune_forever, sweep_forever
+from boss.sweeper import mark_forever, prune_forever, sweep_forever
 
 log = logging.getLogger("boss")
 
@@ -66,10 +67,11 @@ async def _serve(settings: Settings) -> None:
             raise StartError(f"{error}. Is the URL right, and is PostgreSQL running?") from error
         await migrate(pool)
         sweep_now = asyncio.Event()
-        line = Line()
+        line, marks = Line(), Marks()
         listener = Listener(url, line, sweep_now.set)
-        dispatcher = Dispatcher(pool, line, listener.start)
+        dispatcher = Dispatcher(pool, line, marks, listener.start)
         await parts.enter_async_context(_in_background(sweep_forever(pool, line, sweep_now)))
+        await parts.enter_async_context(_in_background(mark_forever(pool, marks)))
         await parts.enter_async_context(_in_background(listener.run()))
         if settings.keep_done is not None:
             await parts.enter_async_context(_in_background(prune_forever(pool, settings.keep_done)))

@@ -11,6 +11,7 @@ from boss import store
 from boss.database import Pool
 from boss.errors import DatabaseAway
 from boss.line import Line
+from boss.marks import Marks
 
 log = logging.getLogger("boss")
 
@@ -20,6 +21,10 @@ _INTERVAL = 1.0
 _SOON = 0.02
 # Rows a statement, so that none holds its locks for long.
 _BATCH = 1000
+# How often marks are put anew, in seconds, and so how long a job before them may be overlooked.
+_MARK_INTERVAL = 1.0
+# To walk over so many dead rows costs a take about as much as it costs anyway. A few are always there.
+_MANY_DEAD = 3000
 # How often old jobs are looked for, in seconds.
 _PRUNE_INTERVAL = 10.0
 _DAY = 24 * 3600.0
@@ -69,6 +74,30 @@ async def make_due(pool: Pool) -> None:
 async def end_leases(pool: Pool) -> None:
     """Take every job from a taker that was silent for longer than its lease."""
     await _in_batches(lambda: store.end_leases(pool, _BATCH))
+
+
+async def mark_forever(pool: Pool, marks: Marks) -> NoReturn:
+    """Until cancelled: while takes would have to walk over many dead rows, have them look past marks."""
+    while True:
+        try:
+            await put_marks(pool, marks)
+        except DatabaseAway:
+            pass  # nothing is taken either
+        except Exception:
+            log.exception("looking for dead rows failed; it is tried again")
+        await asyncio.sleep(_MARK_INTERVAL)
+
+
+async def put_marks(pool: Pool, marks: Marks) -> None:
+    """Put the marks right before the first ready jobs, or none when there are few dead rows before them."""
+    if marks.takes == 0:
+        return
+    marks.takes = 0
+    heads, dead = await store.heads(pool)
+    if dead > _MANY_DEAD:
+        # The first look has PostgreSQL pass over, from now on, what it may. What is left then it must keep.
+        heads, dead = await store.heads(pool)
+    marks.put(heads if dead > _MANY_DEAD else ())
 
 
 async def prune_forever(pool: Pool, days: float) -> NoReturn:

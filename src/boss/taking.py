@@ -1,7 +1,7 @@
 """Takes: coalesced, waiting if asked to, and undone when their taker has gone before it heard of them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from boss import store
 from boss.coalescer import Coalescer
@@ -9,11 +9,14 @@ from boss.database import Pool
 from boss.errors import DatabaseAway, NoJob
 from boss.job import Take, Taken
 from boss.line import Line, Place
+from boss.marks import Mark, Marks
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
 # How long to wait for the database before an undo is tried again, in seconds.
 _RETRY = 0.5
+
+_Statement = Callable[[Pool, Sequence[Take], Sequence[Mark]], Awaitable[list[list[Taken]]]]
 
 
 def _limit(take: Take) -> int:
@@ -26,12 +29,16 @@ class Taking:
     Args:
         pool: the database.
         line: where takers wait.
+        marks: past which the takes look.
         announce: has arriving jobs announced to this replica; returns True when they were not before.
     """
 
-    def __init__(self, pool: Pool, line: Line, announce: Callable[[], Coroutine[None, None, bool]]) -> None:
+    def __init__(
+        self, pool: Pool, line: Line, marks: Marks, announce: Callable[[], Coroutine[None, None, bool]]
+    ) -> None:
         self._pool = pool
         self._line = line
+        self._marks = marks
         self._announce = announce
         self._undoing: set[asyncio.Task[None]] = set()
         self._of_any = Coalescer(self._take_of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
@@ -110,11 +117,36 @@ class Taking:
         if not await self._line.sleep(place, until):
             raise no_job(place.source)
 
-    async def _take_of_any(self, takes: Sequence[Take]) -> list[list[Taken]]:
-        return await store.take(self._pool, takes)
+    async def _take_of_any(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
+        return await self._take_past_marks(store.take, takes)
 
-    async def _take_of_sources(self, takes: Sequence[Take]) -> list[list[Taken]]:
-        return await store.take_of_sources(self._pool, takes)
+    async def _take_of_sources(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
+        return await self._take_past_marks(store.take_of_sources, takes)
+
+    async def _take_past_marks(self, statement: _Statement, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
+        """Take; whoever gets nothing past the marks looks from the start of the queue."""
+        self._marks.takes += 1
+        marks, puts = self._marks.of({take.source for take in takes}), self._marks.puts
+        got: list[list[Taken] | Exception] = [*await statement(self._pool, takes, marks)]
+        if not marks:
+            return got
+        self._advance_marks(takes, got, puts)
+        if empty := [place for place, jobs in enumerate(got) if not jobs]:
+            again = [takes[place] for place in empty]
+            try:
+                found: list[list[Taken] | Exception] = [*await statement(self._pool, again, ())]
+            except DatabaseAway as error:
+                # The others have got theirs.
+                found = [error] * len(empty)
+            self._advance_marks(again, found, puts)
+            for place, jobs in zip(empty, found, strict=True):
+                got[place] = jobs
+        return got
+
+    def _advance_marks(self, takes: Sequence[Take], got: Sequence[list[Taken] | Exception], puts: int) -> None:
+        for take, jobs in zip(takes, got, strict=True):
+            if not isinstance(jobs, Exception):
+                self._marks.advance(take.source, jobs, puts)
 
     async def _take_with_keys(self, takes: Sequence[Take]) -> list[list[Taken]]:
         return await store.take_once_per_key(self._pool, takes)

@@ -12,7 +12,7 @@ import pytest
 from boss import store
 from boss.database import Pool, connected
 from boss.job import Check, Finish, State, Submission, Take
-from boss.store import checks, finishes, lists, reads, submits, sweeps, takes
+from boss.store import checks, finishes, lists, queue, reads, submits, sweeps, takes
 
 TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'")
 
@@ -67,6 +67,8 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
     for statement, index in (
         (takes.TAKE, "job_ready"),
         (takes.TAKE_OF_SOURCES, "job_ready_of_source"),
+        (takes.TAKE_PAST_MARKS, "job_ready"),
+        (takes.TAKE_OF_SOURCES_PAST_MARKS, "job_ready_of_source"),
         (reads.ANY_READY, "job_ready"),
         (reads.ANY_READY_OF_SOURCE, "job_ready_of_source"),
     ):
@@ -92,7 +94,8 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: bool) -> None:
         await large.execute("ANALYZE job")
     for statement in (
         *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, checks.CHECK, reads.READ, reads.LOCATE),
-        *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_BY_ADDRESS, takes.TAKE_AGAIN, takes.UNTAKE),
+        *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_PAST_MARKS, takes.TAKE_OF_SOURCES_PAST_MARKS),
+        *(takes.TAKE_BY_ADDRESS, takes.TAKE_AGAIN, takes.UNTAKE, queue.HEADS),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
         *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE),
     ):

@@ -15,6 +15,7 @@ from boss.errors import Draining, NoJob
 from boss.job import Finish, GiveBack, State, Submission, Take, Taken
 from boss.line import Line
 from boss.listener import Listener
+from boss.marks import Marks
 from tests.servers import PATIENCE
 
 
@@ -38,7 +39,7 @@ async def replica(database: str) -> AsyncIterator[Replica]:
         listener = Listener(database, line, lambda: looked.append(True))
         listening = asyncio.create_task(listener.run())
         await until(lambda: bool(looked))
-        yield Replica(pool, line, Dispatcher(pool, line, listener.start), looked)
+        yield Replica(pool, line, Dispatcher(pool, line, Marks(), listener.start), looked)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
 

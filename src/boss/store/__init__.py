@@ -6,6 +6,7 @@ Every function is one transaction, and serves many requests at once where many m
 from boss.store.checks import check
 from boss.store.finishes import finish, give_back
 from boss.store.lists import JobPage, count, list_jobs, newest
+from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
 from boss.store.submits import first_refused, submit
 from boss.store.sweeps import Look, end_leases, fold_tally, forget_stale, look, make_due, prune
@@ -25,6 +26,7 @@ __all__ = [
     "fold_tally",
     "forget_stale",
     "give_back",
+    "heads",
     "list_jobs",
     "locate",
     "look",

@@ -1,4 +1,7 @@
-"""Taking jobs: making available ones active, each for one taker."""
+"""Taking jobs: making available ones active, each for one taker.
+
+A take looks from the start of the queue, or past marks (marks.py) where dead rows at the start make that slow.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, islice
@@ -7,6 +10,7 @@ from asyncpg import Record
 
 from boss.database import Database, Pool, fetch, transaction
 from boss.job import Job, State, Take, Taken
+from boss.marks import Mark
 
 # The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it again
 # for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right now; the
@@ -23,10 +27,16 @@ _TAKE = """
         take_key = given.key
     FROM (SELECT id, turn, ($1::int[])[turn] AS lease, ($2::text[])[turn] AS key FROM turns) AS given
     WHERE job.id = given.id
-    RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, given.turn
+    RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
+              given.turn
 )
-SELECT id, source, document, attempt, lease, taken_at, turn FROM taken ORDER BY turn
+SELECT id, source, document, attempt, lease, taken_at, priority, position FROM taken ORDER BY turn
 """
+_TURNS = """
+), turns AS (
+    SELECT id, turn
+    FROM unnest(ARRAY(SELECT id FROM head ORDER BY priority DESC, position)) WITH ORDINALITY AS given(id, turn)
+)"""
 
 TAKE = (
     """
@@ -36,23 +46,58 @@ WITH head AS MATERIALIZED (
     WHERE status = 'AVAILABLE' AND due_at IS NULL
     ORDER BY priority DESC, position
     LIMIT cardinality($1::int[])
-    FOR UPDATE SKIP LOCKED
-), turns AS (
-    SELECT id, turn
-    FROM unnest(ARRAY(SELECT id FROM head ORDER BY priority DESC, position)) WITH ORDINALITY AS given(id, turn)
-)"""
+    FOR UPDATE SKIP LOCKED"""
+    + _TURNS
+    + _TAKE
+)
+
+# The marks come with the highest priority first, and no more of them are gone through than needed.
+TAKE_PAST_MARKS = (
+    """
+WITH head AS MATERIALIZED (
+    SELECT ready.id, ready.priority, ready.position
+    FROM unnest($3::smallint[], $4::bigint[]) AS mark(priority, position)
+    CROSS JOIN LATERAL (
+        SELECT id, priority, position
+        FROM job
+        WHERE status = 'AVAILABLE' AND due_at IS NULL AND priority = mark.priority AND position > mark.position
+        ORDER BY position
+        LIMIT cardinality($1::int[])
+        FOR UPDATE SKIP LOCKED
+    ) AS ready
+    LIMIT cardinality($1::int[])"""
+    + _TURNS
     + _TAKE
 )
 
 
-async def take(database: Database, takes: Sequence[Take]) -> list[list[Taken]]:
+async def take(database: Database, takes: Sequence[Take], marks: Sequence[Mark] = ()) -> list[list[Taken]]:
     """Make the first ready jobs of any source active, as many as these takes ask for.
+
+    Args:
+        database: a pool, or a connection in a transaction.
+        takes: for any source.
+        marks: when there are some, look only past them: jobs of other priorities are not found.
 
     Returns what each take got, in order of the takes and of the queue.
     """
-    rows = iter(await fetch(database, TAKE, *_slots(takes)))
+    if marks:
+        places = [mark.priority for mark in marks], [mark.position for mark in marks]
+        rows = iter(await fetch(database, TAKE_PAST_MARKS, *_slots(takes), *places))
+    else:
+        rows = iter(await fetch(database, TAKE, *_slots(takes)))
     return [[_taken(row) for row in islice(rows, take.limit)] for take in takes]
 
+
+_TURNS_OF_SOURCES = """
+), numbered AS MATERIALIZED (
+    SELECT id, slots_before + row_number() OVER (PARTITION BY slots_before ORDER BY priority DESC, position) AS turn
+    FROM head
+), turns AS (
+    SELECT id, turn
+    FROM unnest(ARRAY(SELECT id FROM numbered ORDER BY turn), ARRAY(SELECT turn FROM numbered ORDER BY turn))
+         AS given(id, turn)
+)"""
 
 TAKE_OF_SOURCES = (
     """
@@ -66,28 +111,49 @@ WITH head AS MATERIALIZED (
         ORDER BY priority DESC, position
         LIMIT asked.jobs
         FOR UPDATE SKIP LOCKED
-    ) AS ready
-), numbered AS MATERIALIZED (
-    SELECT id, slots_before + row_number() OVER (PARTITION BY slots_before ORDER BY priority DESC, position) AS turn
-    FROM head
-), turns AS (
-    SELECT id, turn
-    FROM unnest(ARRAY(SELECT id FROM numbered ORDER BY turn), ARRAY(SELECT turn FROM numbered ORDER BY turn))
-         AS given(id, turn)
-)"""
+    ) AS ready"""
+    + _TURNS_OF_SOURCES
+    + _TAKE
+)
+
+TAKE_OF_SOURCES_PAST_MARKS = (
+    """
+WITH head AS MATERIALIZED (
+    SELECT ready.id, ready.priority, ready.position, asked.slots_before
+    FROM unnest($3::text[], $4::int[], $5::int[]) AS asked(source, jobs, slots_before)
+    CROSS JOIN LATERAL (
+        SELECT of_priority.id, of_priority.priority, of_priority.position
+        FROM unnest($6::text[], $7::smallint[], $8::bigint[]) AS mark(source, priority, position)
+        CROSS JOIN LATERAL (
+            SELECT id, priority, position
+            FROM job
+            WHERE status = 'AVAILABLE' AND due_at IS NULL
+              AND source = mark.source AND priority = mark.priority AND position > mark.position
+            ORDER BY position
+            LIMIT asked.jobs
+            FOR UPDATE SKIP LOCKED
+        ) AS of_priority
+        WHERE mark.source = asked.source
+        LIMIT asked.jobs
+    ) AS ready"""
+    + _TURNS_OF_SOURCES
     + _TAKE
 )
 
 
-async def take_of_sources(database: Database, takes: Sequence[Take]) -> list[list[Taken]]:
-    """As `take`, for takes that each name a source."""
+async def take_of_sources(database: Database, takes: Sequence[Take], marks: Sequence[Mark] = ()) -> list[list[Taken]]:
+    """As `take`, for takes that each name a source; with marks, jobs of sources that have none are not found."""
     of_source: dict[str | None, list[Take]] = {}
     for take in takes:
         of_source.setdefault(take.source, []).append(take)
     jobs = [sum(take.limit for take in group) for group in of_source.values()]
     slots_before = list(accumulate(jobs[:-1], initial=0))
     slots = _slots([take for group in of_source.values() for take in group])
-    rows = await fetch(database, TAKE_OF_SOURCES, *slots, list(of_source), jobs, slots_before)
+    asked = *slots, list(of_source), jobs, slots_before
+    if marks:
+        rows = await fetch(database, TAKE_OF_SOURCES_PAST_MARKS, *asked, *zip(*marks, strict=True))
+    else:
+        rows = await fetch(database, TAKE_OF_SOURCES, *asked)
     got: dict[str | None, list[Taken]] = {source: [] for source in of_source}
     for row in reversed(rows):
         got[row["source"]].append(_taken(row))
@@ -109,7 +175,7 @@ SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
     take_key = asked.key
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS asked(id, source, lease, key)
 WHERE job.id = asked.id AND job.source = asked.source AND status = 'AVAILABLE'
-RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at
+RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position
 """
 
 
@@ -155,7 +221,7 @@ TAKE_AGAIN = """
 UPDATE job
 SET seen_at = now(), lease_until = CASE WHEN lease > 0 THEN now() + lease * interval '1 second' END
 WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
-RETURNING id, source, document::text, attempt, lease, taken_at, take_key, priority, position
+RETURNING id, source, document::text, attempt, lease, taken_at, priority, position, take_key
 """
 
 
@@ -169,8 +235,9 @@ async def take_again(database: Database, keys: Sequence[str]) -> dict[str, list[
 
 
 def _taken(row: Record) -> Taken:
-    job = Job(row["id"], row["source"], State.ACTIVE, row["document"], row["attempt"])
-    return Taken(job, row["lease"], row["taken_at"])
+    """Every statement here returns these columns, in this order; a row's names are slower to look up."""
+    id, source, document, attempt, lease, taken_at, priority, position = row[:8]
+    return Taken(Job(id, source, State.ACTIVE, document, attempt), lease, taken_at, priority, position)
 
 
 # The time of the take names it: whoever took the job later is not touched, however often this is sent.
