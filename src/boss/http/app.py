@@ -10,25 +10,32 @@ from boss.dispatcher import Dispatcher
 from boss.errors import Draining
 from boss.http import documentation, jobs, problems
 from boss.http.exchange import write
+from boss.http.route import Tree
 from boss.job import State
 from boss.settings import Settings
 
 
 def create(dispatcher: Dispatcher, settings: Settings) -> "Gate":
     """The whole application over a dispatcher."""
-    routes: Sequence[BaseRoute] = [*jobs.routes(dispatcher, settings), *documentation.routes()]
-    return Gate(Router(routes, redirect_slashes=False, default=_nothing_here))
+    handlers = jobs.Jobs(dispatcher, settings)
+    routes: Sequence[BaseRoute] = [*jobs.routes(handlers), *documentation.routes()]
+    return Gate(Tree(jobs.resources(handlers)), Router(routes, redirect_slashes=False, default=_nothing_here))
 
 
 class Gate:
     """Counts the requests under way; once it drains it lets no new one in.
 
+    Args:
+        tree: what is below /job.
+        elsewhere: what is at all other paths.
+
     Attributes:
         empty: set while no request is under way.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, tree: Tree, elsewhere: ASGIApp) -> None:
+        self._tree = tree
+        self._elsewhere = elsewhere
         self._draining = False
         self._under_way = 0
         self.empty = asyncio.Event()
@@ -53,7 +60,11 @@ class Gate:
         self._under_way += 1
         self.empty.clear()
         try:
-            await self._app(scope, receive, send)
+            if found := self._tree.find(path):
+                resource, scope["path_params"] = found
+                await resource(scope, receive, send)
+            else:
+                await self._elsewhere(scope, receive, send)
         finally:
             self._under_way -= 1
             if not self._under_way:

@@ -12,7 +12,6 @@ from boss.errors import BadInput, NoJob
 from boss.http import ndjson, parameters, problems
 from boss.http.exchange import JSON, NDJSON, Ask, Resource
 from boss.http.problems import Answer, Header
-from boss.http.route import TreeRoute
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.job import Finish, GiveBack, Job, JobRecord, State, Submission, Take, Taken
 from boss.settings import Settings
@@ -25,10 +24,14 @@ _TAKE = ("limit", "wait", "lease")
 _SUBMIT = ("priority", "delay", "at", "attempts")
 
 
-def routes(dispatcher: Dispatcher, settings: Settings) -> list[BaseRoute]:
-    """The table of everything under /job, and /jobs."""
-    jobs = Jobs(dispatcher, settings)
-    tree: dict[str, Resource] = {
+def routes(jobs: "Jobs") -> list[BaseRoute]:
+    """What is about jobs but not below /job."""
+    return [Route("/job", Resource({"GET": jobs.tree})), Route("/jobs", Resource({"GET": jobs.list_jobs}))]
+
+
+def resources(jobs: "Jobs") -> dict[str, Resource]:
+    """The table of everything below /job."""
+    return {
         "/job/available": Resource({"GET": jobs.take, "HEAD": jobs.look}, taking="GET"),
         "/job/available/{source}": Resource({"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
         "/job/available/{source}/{id}": Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
@@ -41,11 +44,6 @@ def routes(dispatcher: Dispatcher, settings: Settings) -> list[BaseRoute]:
         "/job/done/{source}": Resource({"POST": jobs.finish_many}),
         "/job/done/{source}/{id}": Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
     }
-    return [
-        TreeRoute(tree),
-        Route("/job", Resource({"GET": jobs.tree})),
-        Route("/jobs", Resource({"GET": jobs.list_jobs})),
-    ]
 
 
 class Jobs:
