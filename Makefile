@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos bench lint lock clean
+.PHONY: run test chaos bench bench-peers lint lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -13,8 +13,18 @@ test: .venv/dev  ## every test
 chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
 
-bench: .venv/dev  ## what Boss does in a second, into bench/results.md; needs wrk (apt-get install wrk)
+bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs wrk (apt-get install wrk)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.wake
+	$(BIN)/python -m bench.flat
+
+bench-peers: .venv/dev  ## install the queues that `make bench` then measures beside Boss; as root, on Debian
+	apt-get install --yes beanstalkd redis-server wrk
+	cd bench/peers && npm install --no-audit --no-fund
+	$(PYTHON) -m venv bench/peers/.venv
+	bench/peers/.venv/bin/pip install --quiet --disable-pip-version-check 'pgqueuer[asyncpg]>=1.6,<2' uvloop
 
 lint: .venv/dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
@@ -27,9 +37,11 @@ lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
 		pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
 		pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
+		--group bench --output-file requirements-bench.lock
 
 clean:  ## remove what was installed and built, not the data
-	rm -rf .venv dist
+	rm -rf .venv dist bench/peers/.venv bench/peers/node_modules
 
 .venv/run: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -39,4 +51,8 @@ clean:  ## remove what was installed and built, not the data
 
 .venv/dev: .venv/run requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv/bench: .venv/dev requirements-bench.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	touch $@

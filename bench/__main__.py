@@ -3,14 +3,12 @@
 Usage: python -m bench [--rounds N] [--seconds S] [--connections C,C,...]
 
 Every round measures everything once, one after the other, so that a slow minute of a noisy machine hits all of them.
-Loads come from wrk and pgbench, which are compiled. Prints a table of medians with the spread, and writes it with the
-machine and the versions to bench/results.md.
+Loads come from wrk and pgbench, which are compiled, and for the peers from their own clients. Prints a table of medians
+with the spread, and writes it with the machine and the versions to bench/results.md, with a plot beside it.
 """
 
 import argparse
 import contextlib
-import datetime
-import platform
 import re
 import shutil
 import statistics
@@ -19,19 +17,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 from tests.servers import boss_running, free_port
 
+from bench import peers
+from bench.machine import write_section
+from bench.plot import plot_rates
 from bench.postgres import Postgres, postgres_running
 
 FOLDER = Path(__file__).parent
 LOAD = FOLDER / "load"
 # So many jobs are there before takes or dones are measured: more than any machine does meanwhile.
-STOCK = 120_000
+STOCK = 80_000
+NDJSON = "NDJSON cycle, by 1,000"
 
 
 class Measure(NamedTuple):
@@ -107,7 +108,7 @@ def measures(postgres: Postgres, boss: str, uncoalesced: str, trivial: str, conn
         Measure("uncoalesced submit", 64, wrk(uncoalesced, "submit.lua"), postgres.empty),
         Measure("uncoalesced take", 64, wrk(uncoalesced, "take.lua"), lambda: postgres.stock("AVAILABLE", STOCK)),
         Measure("uncoalesced done", 64, wrk(uncoalesced, "done.lua", "1"), lambda: postgres.stock("ACTIVE", STOCK)),
-        Measure("NDJSON cycle, by 1,000", 4, wrk(boss, "lines.lua", "1000"), postgres.empty),
+        Measure(NDJSON, 4, wrk(boss, "lines.lua", "1000"), postgres.empty),
         Measure("the design's statements, pgbench", 64, pgbench(postgres), postgres.empty_design),
     ]
 
@@ -121,6 +122,7 @@ def main() -> None:
     asked = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is needed: apt-get install wrk")
+    rates: Rates = {}
     with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder, contextlib.ExitStack() as running:
         postgres = running.enter_context(postgres_running(Path(folder)))
         boss = running.enter_context(boss_running("--database", postgres.url("coalesced")))
@@ -129,52 +131,57 @@ def main() -> None:
         serve = ("uncoalesced", "serve", "--port", str(ports[0]), "--database", postgres.url("coalesced"))
         running.enter_context(started(*serve, url=uncoalesced))
         running.enter_context(started("trivial", str(ports[1]), url=trivial))
+        others = running.enter_context(peers.peers_running(postgres))
         connections = [int(count) for count in asked.connections.split(",")]
-        rates: dict[tuple[str, int], list[float]] = {}
         for number in range(asked.rounds):
             for each in measures(postgres, boss.url, uncoalesced, trivial, connections):
                 if each.prepare:
                     each.prepare()
-                rate = each.run(each.connections, asked.seconds)
-                rates.setdefault((each.name, each.connections), []).append(rate)
-                print(f"round {number + 1}: {each.name} at {each.connections}: {rate:,.0f}/s", flush=True)
-    text = report(rates, asked.rounds, asked.seconds)
-    print(text)
-    (FOLDER / "results.md").write_text(text)
+                note(rates, number, each.name, each.connections, each.run(each.connections, asked.seconds))
+            for name, command in others.items():
+                for count in (64, 256) if name.startswith("BullMQ") else (64,):
+                    for what, rate in peers.measure(command, count, asked.seconds).items():
+                        note(rates, number, f"{name}: {what.replace('_', ' ')}", count, rate)
+    write_section("Throughput", report(rates, asked.rounds, asked.seconds))
+    plot_rates(rates, FOLDER / "results.svg")
 
 
-def report(rates: dict[tuple[str, int], list[float]], rounds: int, seconds: float) -> str:
-    """The table of medians, the ratios, and what they were measured on."""
+Rates = dict[tuple[str, int], list[float]]
+
+
+def note(rates: Rates, number: int, name: str, connections: int, rate: float) -> None:
+    """Keep and print one measurement."""
+    rates.setdefault((name, connections), []).append(rate)
+    print(f"round {number + 1}: {name} at {connections}: {rate:,.0f}/s", flush=True)
+
+
+def report(rates: Rates, rounds: int, seconds: float) -> list[str]:
+    """The table of medians, and the ratios."""
     middle = {each: statistics.median(found) for each, found in rates.items()}
     rows = [
         f"| {name} | {count} | {middle[name, count]:,.0f} | {min(found):,.0f} to {max(found):,.0f} |"
         for (name, count), found in rates.items()
     ]
-    ratios = [
-        f"| {what} | {middle[one] / middle[other]:.2f} | {wanted} |"
-        for what, one, other, wanted in RATIOS
-        if one in middle and other in middle
+    ratios = []
+    for what, one, other, wanted in RATIOS:
+        if one in rates and other in rates:
+            # Each round's own ratio, for the machine may have been faster in one round than in another.
+            each = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
+            ratios.append(f"| {what} | {statistics.median(each):.2f} | {each[0]:.2f} to {each[-1]:.2f} | {wanted} |")
+    return [
+        f"{rounds} interleaved rounds, {seconds:g} s for each line in each; jobs of 200 bytes.",
+        "",
+        "![Rates by connections, and whole cycles beside the peers'](results.svg)",
+        "",
+        "| what | connections | median a second | spread |",
+        "| --- | ---: | ---: | ---: |",
+        *rows,
+        "",
+        "| ratio, of the same round | median | spread | wanted |",
+        "| --- | ---: | ---: | ---: |",
+        *ratios,
+        "",
     ]
-    return "\n".join(
-        [
-            "# What was measured",
-            "",
-            f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {rounds} interleaved rounds of {seconds:g} s "
-            f"for each line, on {_machine()}.",
-            f"Python {platform.python_version()}, granian {version('granian')}, asyncpg {version('asyncpg')}, "
-            "PostgreSQL 18 (embedded) with fsync and synchronous_commit on. The load, the server and PostgreSQL share "
-            "the machine.",
-            "",
-            "| what | connections | median a second | spread |",
-            "| --- | ---: | ---: | ---: |",
-            *rows,
-            "",
-            "| ratio | is | wanted |",
-            "| --- | ---: | ---: |",
-            *ratios,
-            "",
-        ]
-    )
 
 
 RATIOS = [
@@ -184,15 +191,14 @@ RATIOS = [
     ("submit to uncoalesced", ("submit", 64), ("uncoalesced submit", 64), "3"),
     ("take to uncoalesced", ("take", 64), ("uncoalesced take", 64), "4"),
     ("done to uncoalesced", ("done", 64), ("uncoalesced done", 64), "3.3"),
+    ("cycle to beanstalkd with fsync", ("cycle", 64), ("beanstalkd, fsync: cycle", 64), "2.5"),
+    ("cycle to pg-boss", ("cycle", 64), ("pg-boss: cycle", 64), "3"),
+    ("cycle to pgqueuer", ("cycle", 64), ("pgqueuer: cycle", 64), "more than 1"),
     ("cycle to the design's statements", ("cycle", 64), ("the design's statements, pgbench", 64), "3"),
-    ("NDJSON cycle to single cycle", ("NDJSON cycle, by 1,000", 4), ("cycle", 64), "3"),
+    ("cycle to BullMQ, 256 connections", ("cycle", 256), ("BullMQ, appendfsync always: cycle", 256), "1"),
+    ("NDJSON cycle to single cycle", (NDJSON, 4), ("cycle", 64), "3"),
+    ("NDJSON cycle to beanstalkd without durability", (NDJSON, 4), ("beanstalkd, no durability: cycle", 64), "1.5"),
 ]
-
-
-def _machine() -> str:
-    cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    memory = int(re.findall(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
-    return f"{len(cpu)} cores of {cpu[0]}, {memory:.0f} GiB, Linux {platform.release()}"
 
 
 if __name__ == "__main__":

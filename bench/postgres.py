@@ -29,7 +29,12 @@ class Postgres:
     def __init__(self, url: str) -> None:
         self._url = url
         for name in ("coalesced", "design"):
-            self._run("boss", f"CREATE DATABASE {name}")
+            self.new_database(name)
+
+    def new_database(self, name: str) -> str:
+        """Make an empty database; return its URL."""
+        self.run("boss", f"CREATE DATABASE {name}")
+        return self.url(name)
 
     def url(self, database: str) -> str:
         """The URL of one of the databases."""
@@ -41,19 +46,21 @@ class Postgres:
 
     def empty(self) -> None:
         """No job at all."""
-        self._run("coalesced", "TRUNCATE job, tally")
+        self.run("coalesced", "TRUNCATE job, tally")
 
     def stock(self, status: str, jobs: int) -> None:
         """So many jobs of this status, and no other: done-0 and so on when they are active, for load/done.lua."""
         self.empty()
-        self._run("coalesced", _STOCK, status, _DOCUMENT, jobs)
-        self._run("coalesced", "VACUUM (ANALYZE, FREEZE) job")
+        self.run("coalesced", _STOCK, status, _DOCUMENT, jobs)
+        self.run("coalesced", "VACUUM (ANALYZE, FREEZE) job")
 
     def empty_design(self) -> None:
         """The design's table, empty."""
-        self._run("design", _DESIGN)
+        self.run("design", _DESIGN)
 
-    def _run(self, database: str, statement: str, *values: object) -> None:
+    def run(self, database: str, statement: str, *values: object) -> None:
+        """Run a statement in one of the databases."""
+
         async def run() -> None:
             connection = await asyncpg.connect(self.url(database))
             await connection.execute(statement, *values)

@@ -3,12 +3,11 @@
 Usage: python -m bench.wake [ROUNDS]
 Starts two replicas on an embedded PostgreSQL of their own. Each round a taker waits on the second one, a job is
 submitted on the first, and the time from sending the submit to having read the take's answer is kept. Beside it, for
-comparison in the same run, the time of the submit alone. Prints the machine, the median and the spread.
+comparison in the same run, the time of the submit alone.
 """
 
 import asyncio
 import contextlib
-import platform
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import aiohttp
 import asyncpg
 from tests.servers import boss_running
 
+from bench.machine import write_section
 from boss.embedded import embedded_postgres
 
 
@@ -32,10 +32,14 @@ async def main(rounds: int) -> None:
                     for _ in range(2)
                 ]
                 wakes, submits = await measure(database, one.url, other.url, rounds)
-    print(f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds")
-    for name, times in (("submit on one, taken on the other", wakes), ("submit alone", submits)):
+    rows = []
+    for name, times in (("submit on one, taken on the other", wakes), ("the submit alone", submits)):
         low, median, high = (quantile * 1000 for quantile in statistics.quantiles(times, n=20)[0::9])
-        print(f"{name}: median {median:.1f} ms, 5% {low:.1f} ms, 95% {high:.1f} ms")
+        rows.append(f"| {name} | {median:.1f} | {low:.1f} to {high:.1f} |")
+    about = f"{rounds} rounds; milliseconds until the answer is read, and where the middle nine tenths lie."
+    write_section(
+        "Waking a taker on another replica", [about, "", "| | median | spread |", "| --- | ---: | ---: |", *rows]
+    )
 
 
 async def measure(database: str, one: str, other: str, rounds: int) -> tuple[list[float], list[float]]:

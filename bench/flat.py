@@ -1,0 +1,245 @@
+"""That Boss stays as fast as it was: beside a long history, a long transaction, much churn and many sources.
+
+Usage: python -m bench.flat [--done N] [--takes N] [--churn N]
+
+A take is timed alone, one request after the other on one connection. What is compared is taken in turn, so that a slow
+minute of the machine hits both.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+from tests.acceptance.wire import Wire
+from tests.servers import BossProcess, boss_running
+
+from bench.__main__ import wrk
+from bench.machine import write_section
+from bench.postgres import Postgres, postgres_running
+
+DOCUMENT = '{"payload": "' + "x" * 186 + '"}'
+ROUNDS = 5
+TAKES = 300
+_FILL = """
+INSERT INTO job (id, source, document, status, attempt, finished_at, outcome)
+SELECT $1 || lpad(n::text, 8, '0'), $2 || (n % $3::int), $4::text::jsonb, $5::text,
+       CASE WHEN $5::text = 'DONE' THEN 1 ELSE 0 END,
+       CASE WHEN $5::text = 'DONE' THEN now() - n * interval '1 ms' END, CASE WHEN $5::text = 'DONE' THEN 'completed' END
+FROM generate_series(1, $6::int) AS n
+"""
+_SIZE = "SELECT pg_table_size('job')::float8, pg_indexes_size('job')::float8"
+
+
+def fill(postgres: Postgres, database: str, prefix: str, status: str, jobs: int, source: str, sources: int = 1) -> None:
+    """Put so many jobs there, spread over so many sources."""
+    postgres.run(database, _FILL, prefix, source, sources, DOCUMENT, status, jobs)
+
+
+def takes(boss: BossProcess, path: str = "", number: int = TAKES) -> float:
+    """The median of so many takes, one after the other, in milliseconds."""
+    times = []
+    with Wire(boss.port) as wire:
+        for _ in range(number):
+            start = time.perf_counter()
+            assert wire.request("GET", f"/job/available{path}").reply().status == 200
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1000
+
+
+def row(name: str, one: list[float], other: list[float], wanted: str) -> str:
+    """A line of a table: both medians, and the median and spread of the ratio within a round."""
+    ratios = sorted(b / a for a, b in zip(one, other, strict=True))
+    return (
+        f"| {name} | {statistics.median(one):.2f} | {statistics.median(other):.2f} "
+        f"| {statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} | {wanted} |"
+    )
+
+
+@contextlib.contextmanager
+def replica(postgres: Postgres, database: str, *flags: str) -> Iterator[BossProcess]:
+    """A Boss with a database of its own."""
+    with boss_running("--database", postgres.new_database(database), *flags) as boss:
+        yield boss
+
+
+def history(postgres: Postgres, done: int) -> list[str]:
+    """Takes, lists and counts beside so many done jobs."""
+    with replica(postgres, "small") as small, replica(postgres, "large") as large:
+        fill(postgres, "large", "done-", "DONE", done, "source-", 20)
+        fill(postgres, "large", "ready-", "AVAILABLE", 100_000, "source-", 20)
+        fill(postgres, "small", "done-", "DONE", 1000, "source-", 20)
+        postgres.run("large", "VACUUM ANALYZE job")
+        times: dict[str, tuple[list[float], list[float]]] = {"": ([], []), "/source-3": ([], [])}
+        for number in range(ROUNDS):
+            for path, found in times.items():
+                fill(postgres, "small", f"r{number}{len(path)}-", "AVAILABLE", TAKES, "source-", 1 if not path else 20)
+                fill(postgres, "small", f"s{number}{len(path)}-", "AVAILABLE", TAKES * 20, "source-", 20)
+                postgres.run("small", "VACUUM ANALYZE job")
+                found[0].append(takes(small, path))
+                found[1].append(takes(large, path))
+        rows = [
+            row(f"a take{' of a source' if path else ''}, at 1,000 done and {done:,} done", *found, "1.2")
+            for path, found in times.items()
+        ]
+        return [
+            "| | ms | ms | ratio | spread | wanted |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+            *rows,
+            "",
+            *reads(large, done),
+        ]
+
+
+def reads(boss: BossProcess, done: int) -> list[str]:
+    """What lists and counts cost, in milliseconds."""
+    lines = [f"| at {done:,} done and 100,000 available | ms, median | most | wanted |", "| --- | ---: | ---: | ---: |"]
+    asked = {
+        "GET /job": ("/job", "application/json"),
+        "GET /job, drawn": ("/job", "text/plain"),
+        "GET /jobs": ("/jobs", "application/json"),
+        "GET /jobs?state=done": ("/jobs?state=done", "application/json"),
+        "GET /jobs?state=available&source=source-7": ("/jobs?state=available&source=source-7", "application/json"),
+    }
+    with boss.client() as client:
+        for name, (path, accept) in asked.items():
+            times = []
+            for _ in range(20):
+                start = time.perf_counter()
+                assert client.get(path, headers={"accept": accept}).status_code == 200
+                times.append((time.perf_counter() - start) * 1000)
+            lines.append(f"| {name} | {statistics.median(times):.1f} | {max(times):.1f} | 100 |")
+    return lines
+
+
+def old_transaction(postgres: Postgres, number: int) -> list[str]:
+    """Takes while a transaction is open that sees the table as it was before them all."""
+    with replica(postgres, "transaction") as boss, asyncio.Runner() as runner:
+        fill(postgres, "transaction", "job-", "AVAILABLE", number + 50_000, "source-")
+        postgres.run("transaction", "VACUUM ANALYZE job")
+
+        async def begin() -> "asyncpg.Connection[asyncpg.Record]":
+            connection = await asyncpg.connect(postgres.url("transaction"))
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            await connection.execute("SELECT FROM job LIMIT 1")
+            return connection
+
+        first = takes(boss)
+        connection = runner.run(begin())
+        under_it = [takes(boss)]
+        behind = []
+        with boss.client() as client:
+            left = number
+            while left > 0:
+                left -= len(client.get("/job/available?limit=1000").json())
+                if left % (number // 5) < 1000:
+                    under_it.append(takes(boss))
+                    behind.append(time_behind(client))
+        runner.run(connection.close())
+    times = ", ".join(f"{each:.2f}" for each in under_it)
+    return [
+        f"{number:,} takes under an open REPEATABLE READ transaction: a take costs {first:.2f} ms before it began and "
+        f"then, as more and more are taken, {times} ms. The last is {under_it[-1] / under_it[0]:.2f} of the first (1.5 "
+        f"wanted). A job that was given back behind all of those was handed out within {max(behind):.2f} s at most, "
+        "while others were taken all the time (2 s wanted).",
+    ]
+
+
+def time_behind(client: httpx.Client) -> float:
+    """How long a job that is given back waits, in seconds, while others are taken."""
+    job = client.get("/job/available").json()
+    address = f"/job/active/{job['source']}/{job['id']}"
+    for _ in range(200):  # the mark passes it
+        client.get("/job/available")
+    start = time.perf_counter()
+    assert client.delete(address, params={"delay": 0}).status_code == 204
+    while client.get("/job/available").json()["id"] != job["id"]:
+        pass
+    return time.perf_counter() - start
+
+
+def churn(postgres: Postgres, jobs: int) -> list[str]:
+    """An hour's worth of jobs, each deleted a while after it was done, in as short a time as it takes."""
+    with replica(postgres, "churn", "--keep-done", str(10 / 86400)) as boss, asyncio.Runner() as runner:
+        # A minute passes here in about two seconds, so autovacuum looks as often.
+        for setting in ("autovacuum_naptime = '2s'", "autovacuum_vacuum_cost_delay = 0"):
+            postgres.run("churn", f"ALTER SYSTEM SET {setting}")
+        postgres.run("churn", "SELECT pg_reload_conf()")
+
+        async def sizes() -> str:
+            connection = await asyncpg.connect(postgres.url("churn"))
+            table, indexes = await connection.fetchrow(_SIZE) or (0, 0)
+            await connection.close()
+            return f"{table / 2**20:.0f} + {indexes / 2**20:.0f}"
+
+        found, cycles, seconds = [], 0.0, 20.0
+        while cycles < jobs:
+            cycles += wrk(boss.url, "lines.lua", "1000")(4, seconds) * seconds
+            found.append(f"{cycles / 1e6:.1f} M: {runner.run(sizes())}")
+            print(found[-1], flush=True)
+    return [
+        f"{cycles:,.0f} jobs submitted, taken and done, as in an hour of 1,000 a second; each kept for ten seconds after "
+        "it was done, and autovacuum looks every two seconds, for every minute of that hour. Table and indexes, in MiB, "
+        f"after so many jobs: {'; '.join(found)}.",
+    ]
+
+
+def many_sources(postgres: Postgres) -> list[str]:
+    """1,000 sources, and one with nearly all the jobs."""
+    rows = []
+    with (
+        replica(postgres, "one") as one,
+        replica(postgres, "thousand") as thousand,
+        replica(postgres, "skewed") as skewed,
+    ):
+        fill(postgres, "one", "job-", "AVAILABLE", 200_000, "source-")
+        fill(postgres, "thousand", "job-", "AVAILABLE", 1_000_000, "source-", 1000)
+        fill(postgres, "skewed", "flood-", "AVAILABLE", 990_000, "source-")
+        fill(postgres, "skewed", "job-", "AVAILABLE", 10_000, "other-", 5)
+        for database in ("one", "thousand", "skewed"):
+            postgres.run(database, "VACUUM ANALYZE job")
+        found: dict[str, list[float]] = {}
+        asked = {
+            "any of one": (one, ""),
+            "that one": (one, "/source-0"),
+            "any of 1,000 sources": (thousand, ""),
+            "one of 1,000 sources": (thousand, "/source-500"),
+            "any where one source has 99%": (skewed, ""),
+            "that source": (skewed, "/source-0"),
+            "another source there": (skewed, "/other-2"),
+        }
+        for _ in range(ROUNDS):
+            for name, (boss, path) in asked.items():
+                found.setdefault(name, []).append(takes(boss, path, 150))
+    for name in list(asked)[2:]:
+        base = "any of one" if name.startswith("any") else "that one"
+        rows.append(row(f"{base}, and {name}", found[base], found[name], "1.5"))
+    return ["| a take from | ms | ms | ratio | spread | wanted |", "| --- | ---: | ---: | ---: | ---: | ---: |", *rows]
+
+
+def main() -> None:
+    """Measure all of it and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--done", type=int, default=5_000_000)
+    parser.add_argument("--takes", type=int, default=300_000)
+    parser.add_argument("--churn", type=int, default=3_600_000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder, postgres_running(Path(folder)) as postgres:
+        sections = [
+            many_sources(postgres),
+            old_transaction(postgres, asked.takes),
+            history(postgres, asked.done),
+            churn(postgres, asked.churn),
+        ]
+    about = f"{ROUNDS} rounds of {TAKES} takes, one after the other; medians, and ratios within a round."
+    write_section("Flatness", [about, *(line for section in sections for line in ("", *section))])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""What a benchmark ran on, and where its results go: one section of bench/results.md for each."""
+
+import datetime
+import platform
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results.md"
+_TITLE = "# What was measured\n"
+
+
+def machine() -> str:
+    """The machine and the versions, in a sentence."""
+    cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = int(re.findall(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
+    return (
+        f"{len(cpu)} cores of {cpu[0]}, {memory:.0f} GiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()} ({Path(sys.executable).resolve()}), "
+        f"granian {version('granian')}, asyncpg {version('asyncpg')}, embedded PostgreSQL 18 with fsync and "
+        "synchronous_commit on; the load, Boss and PostgreSQL share the machine"
+    )
+
+
+def write_section(heading: str, lines: list[str]) -> None:
+    """Print what was found, and put it in the place of the section with this heading."""
+    text = "\n".join(
+        [f"## {heading}", "", f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {machine()}.", *lines]
+    )
+    print(text)
+    sections = re.split(r"^(?=## )", RESULTS.read_text(), flags=re.MULTILINE)[1:] if RESULTS.exists() else []
+    kept = {section.split("\n", 1)[0]: section.strip("\n") for section in sections}
+    kept[f"## {heading}"] = text.strip("\n")
+    RESULTS.write_text("\n\n".join([_TITLE.strip(), *kept.values()]) + "\n")
