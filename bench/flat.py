@@ -31,7 +31,8 @@ _FILL = """
 INSERT INTO job (id, source, document, status, attempt, finished_at, outcome)
 SELECT $1 || lpad(n::text, 8, '0'), $2 || (n % $3::int), $4::text::jsonb, $5::text,
        CASE WHEN $5::text = 'DONE' THEN 1 ELSE 0 END,
-       CASE WHEN $5::text = 'DONE' THEN now() - n * interval '1 ms' END, CASE WHEN $5::text = 'DONE' THEN 'completed' END
+       CASE WHEN $5::text = 'DONE' THEN now() - n * interval '1 ms' END,
+       CASE WHEN $5::text = 'DONE' THEN 'completed' END
 FROM generate_series(1, $6::int) AS n
 """
 _SIZE = "SELECT pg_table_size('job')::float8, pg_indexes_size('job')::float8"
@@ -184,9 +185,9 @@ def churn(postgres: Postgres, jobs: int) -> list[str]:
             found.append(f"{cycles / 1e6:.1f} M: {runner.run(sizes())}")
             print(found[-1], flush=True)
     return [
-        f"{cycles:,.0f} jobs submitted, taken and done, as in an hour of 1,000 a second; each kept for ten seconds after "
-        "it was done, and autovacuum looks every two seconds, for every minute of that hour. Table and indexes, in MiB, "
-        f"after so many jobs: {'; '.join(found)}.",
+        f"{cycles:,.0f} jobs submitted, taken and done, as in an hour of 1,000 a second; each is kept for ten seconds "
+        "after it was done, and autovacuum looks every two seconds, for every minute of that hour. Table and indexes, "
+        f"in MiB, after so many jobs: {'; '.join(found)}.",
     ]
 
 

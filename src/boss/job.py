@@ -1,12 +1,13 @@
 """What a job is: its names, its states, its properties. Pure."""
 
 import re
+import secrets
 import time
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from ulid import ULID
+from ulid import base32
 
 from boss.errors import BadInput
 
@@ -162,15 +163,25 @@ def _shown(name: str) -> str:
     return ascii(name if len(name) <= 120 else name[:117] + "...")
 
 
-_last_millisecond = 0
+_millisecond = 0
+_prefix = ""
+_randomness = 0
 
 
 def new_id() -> str:
     """A ULID of 26 characters, greater than every one this process made before.
 
-    python-ulid counts up inside one millisecond; standing still when the clock is set back is ours.
+    Inside one millisecond, and while the clock is set back, the random part counts up, as the specification has it. The
+    counting is ours: python-ulid makes three objects for each, which took a fifth of the time of a submit.
     Source: https://github.com/ulid/spec
     """
-    global _last_millisecond
-    _last_millisecond = max(_last_millisecond, time.time_ns() // 1_000_000)
-    return str(ULID.from_timestamp(_last_millisecond))
+    global _millisecond, _prefix, _randomness
+    now = time.time_ns() // 1_000_000
+    if now > _millisecond:
+        _millisecond = now
+        _prefix = base32.encode_timestamp(now.to_bytes(6))
+        # Without its highest bit, so that it can count up for longer than any clock stands still.
+        _randomness = secrets.randbits(79)
+    else:
+        _randomness += 1
+    return _prefix + base32.encode_randomness(_randomness.to_bytes(10))

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from ulid import ULID
 
 from boss.errors import BadInput
 from boss.job import check_id, check_source, new_id
@@ -39,3 +40,9 @@ def test_generated_ids_increase_also_within_a_millisecond_and_when_the_clock_is_
     ids += [new_id() for _ in range(1000)]
     assert ids == sorted(set(ids))
     assert {len(id) for id in ids} == {26}
+
+
+def test_a_generated_id_is_a_ulid_of_now() -> None:
+    before = time.time_ns() // 1_000_000
+    made = ULID.from_str(new_id()).milliseconds
+    assert before <= made <= time.time_ns() // 1_000_000
