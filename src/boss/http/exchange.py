@@ -15,8 +15,10 @@ from boss.http.problems import Answer
 
 JSON = (b"content-type", b"application/json")
 NDJSON = "application/x-ndjson"
-# How long a request may take before somebody looks whether its client is still there, in seconds.
-_UNWATCHED = 0.1
+# So many takes under way at a path are looked at from the start, for a client that hangs up. To look costs two trips to
+# the thread that has the connections, as much as a whole take, so further ones are looked at only when they take long.
+_FEW = 8
+_LONG = 0.1  # seconds
 
 
 class Ask:
@@ -125,6 +127,7 @@ class Resource:
         self._allow = ", ".join(sorted(self._handlers))
         # Asked for once: in CPython 3.11 get_running_loop() is a system call.
         self._loop = asyncio.get_running_loop()
+        self._takes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever a handler raises becomes a problem."""
@@ -140,6 +143,9 @@ class Resource:
 
     async def _answer_unless_gone(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
         watch = Watch(receive, self._loop)
+        self._takes += 1
+        if self._takes <= _FEW:
+            watch.start()
         try:
             answer = await _answered(handler, Ask(scope, receive, watch))
         except asyncio.CancelledError:
@@ -148,6 +154,7 @@ class Resource:
             raise
         finally:
             watch.end()
+            self._takes -= 1
         await write(answer, scope["method"], send)
 
 
@@ -161,10 +168,9 @@ async def _answered(handler: Handler, ask: Ask) -> Answer:
 
 
 class Watch:
-    """Cancels the task of a request whose client hangs up before it is over.
+    """Cancels the task of a request whose client hangs up before it is over; looks at the latest when it takes long.
 
-    To look costs two trips to the thread that has the connections, as much as a whole take, so whoever is answered at
-    once goes unlooked at. Granian's receive() gives a future, whose callback costs less than a task that waits for it.
+    Granian's receive() gives a future, whose callback costs less than a task that waits for it.
     """
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
@@ -173,7 +179,7 @@ class Watch:
         self.task = task
         self._receive = receive
         self._over = self._started = False
-        self._timer = loop.call_later(_UNWATCHED, self.start)
+        self._timer = loop.call_later(_LONG, self.start)
         self.gone = False
 
     def start(self) -> None:
