@@ -1,6 +1,7 @@
 """pgqueuer: python pgqueuer_loops.py DATABASE_URL CONNECTIONS SECONDS"""
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -33,7 +34,8 @@ async def rate(connections: int, seconds: float, operation: Callable[[], Awaitab
 async def main(url: str, connections: int, seconds: float) -> None:
     async with asyncpg.create_pool(url, min_size=20, max_size=20) as pool:
         queries = Queries(AsyncpgPoolDriver(pool))
-        await queries.install()
+        with contextlib.suppress(asyncpg.DuplicateObjectError):  # by an earlier round
+            await queries.install()
         entrypoints = {"bench": EntrypointExecutionParameter(0)}
         manager = uuid.uuid4()
 

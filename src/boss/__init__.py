@@ -1,1 +1,36 @@
-"""Boss, a job dispatcher over plain HTTP on PostgreSQL."""
+"""Boss, a job dispatcher over plain HTTP on PostgreSQL.
+
+From here comes the client, for who writes converters in Python; it needs neither a server nor a database.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boss.client import AsyncClient, AsyncJob
+    from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
+    from boss.sync_client import Client, Job
+
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "BadInput",
+    "BossError",
+    "Client",
+    "IdTaken",
+    "Job",
+    "Lost",
+    "NoJob",
+    "NotThere",
+    "Unreachable",
+    "WrongAttempt",
+]
+
+_HOME = {"AsyncClient": "client", "AsyncJob": "client", "Client": "sync_client", "Job": "sync_client"}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for when it is asked for (PEP 562), for a server has no use for an HTTP client."""
+    if name not in __all__:
+        raise AttributeError(f"module 'boss' has no attribute {name!r}")
+    return getattr(import_module(f"boss.{_HOME.get(name, 'errors')}"), name)

@@ -51,7 +51,12 @@ class Dispatcher:
             weigh=lambda finish: len(finish.result or "") + 100,
             key=lambda finish: finish.id,
         )
-        self._give_backs = Coalescer(self._give_back_all, most=_MOST_JOBS, key=lambda given: given.id)
+        self._give_backs = Coalescer(
+            self._give_back_all,
+            most=_MOST_DOCUMENT,
+            weigh=lambda given: len(given.result or "") + 100,
+            key=lambda given: given.id,
+        )
         self._checks = Coalescer(self._check_all, most=_MOST_JOBS)
         self._reads = Coalescer(self._read_all, most=_MOST_JOBS)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
@@ -145,6 +150,7 @@ class Dispatcher:
         Raises:
             NotThere: it is not active.
             WrongAttempt: it is in another attempt than the one given.
+            BadInput: jsonb cannot keep its result.
         """
         state = await self._give_backs(given)
         if state is None:

@@ -137,12 +137,16 @@ class Check(NamedTuple):
 
 
 class GiveBack(NamedTuple):
-    """An active job to be made available again after `delay` seconds, or as backoff.py says when None."""
+    """An active job to be made available again after `delay` seconds, or as backoff.py says when None.
+
+    `result` is what the attempt leaves behind, as JSON text: why it failed, for instance.
+    """
 
     id: str
     source: str
     delay: float | None = None
     attempt: int | None = None
+    result: str | None = None
 
 
 def check_source(name: str) -> str:

@@ -244,6 +244,25 @@ class TestGiveBack:
         shown = record(client, id)
         assert (shown["state"], shown["outcome"], shown["due"]) == ("done", "failed", None)
 
+    def test_what_an_attempt_leaves_behind_is_kept_until_the_next_leaves_more(
+        self, client: httpx.Client, source: str
+    ) -> None:
+        id = submit(client, source)
+        path = f"/job/active/{source}/{id}"
+        for content, kept in (
+            ('{"error": "no such file", "exact": 1.50}', {"error": "no such file", "exact": 1.5}),
+            ("", {"error": "no such file", "exact": 1.5}),
+            ("{}", {}),
+        ):
+            take(client, source)
+            assert client.request("DELETE", f"{path}?delay=0", content=content).status_code == 204
+            assert record(client, id)["result"] == kept
+        take(client, source)
+        assert_problem(client.request("DELETE", path, content="[]"), 400, "The result is an array")
+        assert check(client, source, id) == 200
+        assert client.post(f"/job/done/{source}/{id}").status_code == 200
+        assert record(client, id)["result"] is None
+
     def test_only_an_active_job_can_be_given_back(self, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
         answer = client.delete(f"/job/active/{source}/{id}")

@@ -313,11 +313,21 @@ class Machine(RuleBasedStateMachine):
     def check(self, pick: Pick, if_match: str | None) -> None:
         self.read("HEAD", "active", pick, if_match)
 
-    @rule(pick=PICK, delay=st.sampled_from([None, 0, 10 * MINUTE]), if_match=IF_MATCH)
-    def give_back(self, pick: Pick, delay: int | None, if_match: str | None) -> None:
+    @rule(
+        pick=PICK,
+        delay=st.sampled_from([None, 0, 10 * MINUTE]),
+        result=st.none() | DOCUMENTS,
+        if_match=IF_MATCH,
+    )
+    def give_back(self, pick: Pick, delay: int | None, result: dict[str, Any] | None, if_match: str | None) -> None:
         source, id = self.picked(pick, "active")
-        query = {} if delay is None else {"delay": delay}
-        answer = self.ask("DELETE", f"/job/active/{source}/{id}", headers={"if-match": if_match}, params=query)
+        answer = self.ask(
+            "DELETE",
+            f"/job/active/{source}/{id}",
+            headers={"if-match": if_match},
+            params={} if delay is None else {"delay": delay},
+            content=b"" if result is None else json.dumps(result),
+        )
         job = self.found("active", source, id)
         if not job:
             self.assert_absent(answer, self.model.jobs.get(id))
@@ -326,6 +336,7 @@ class Machine(RuleBasedStateMachine):
         else:
             rest = backoff(job.attempt) if delay is None else delay
             job.let_go("failed", self.model.now + rest if rest else None, self.model.now)
+            job.result = job.result if result is None else result
             assert (answer.status_code, answer.headers["boss-state"]) == (204, job.state)
             if delay is None:
                 # The backoff is seconds, which may really have passed by the next step.

@@ -94,7 +94,8 @@ class Jobs:
         """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
         source, id = _address(ask)
         delay = parameters.delay(ask.query(("delay",)))
-        state = await self._dispatcher.give_back(GiveBack(id, source, delay, _attempt(ask)))
+        attempt, result = _attempt(ask), await self._result(ask)
+        state = await self._dispatcher.give_back(GiveBack(id, source, delay, attempt, result))
         return Answer(204, [(b"boss-state", state.encode())])
 
     async def read(self, ask: Ask) -> Answer:
@@ -141,10 +142,12 @@ class Jobs:
         source, id = _address(ask)
         outcome = parameters.outcome(ask.query(("outcome",)))
         attempt = _attempt(ask)
-        body = await ask.body(self._max_document, "the result")
-        result = check_object(body, "the result") if body else None
-        await self._dispatcher.finish(Finish(id, source, outcome, result, attempt))
+        await self._dispatcher.finish(Finish(id, source, outcome, await self._result(ask), attempt))
         return Answer(200, [JSON, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
+
+    async def _result(self, ask: Ask) -> str | None:
+        body = await ask.body(self._max_document, "the result")
+        return check_object(body, "the result") if body else None
 
     async def finish_many(self, ask: Ask) -> Answer:
         """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from boss.errors import (
+    PROBLEM_TYPE,
     BadInput,
     BossError,
     DatabaseAway,
@@ -33,23 +34,22 @@ class Answer(NamedTuple):
 
 class _Problem(NamedTuple):
     status: int
-    type: str
     title: str
 
 
 _PROBLEMS: dict[type[BossError], _Problem] = {
-    BadInput: _Problem(400, "bad-input", "The request is not understood"),
-    TooLarge: _Problem(413, "too-large", "The document is too large"),
-    NotThere: _Problem(404, "not-there", "The job is not there"),
-    WrongAttempt: _Problem(412, "wrong-attempt", "The job has gone to another attempt"),
-    NoJob: _Problem(404, "no-job", "No job is available"),
-    IdTaken: _Problem(409, "id-taken", "A job with this id exists already"),
-    DatabaseAway: _Problem(503, "database-away", "The database is away"),
-    Draining: _Problem(503, "draining", "The server is shutting down"),
+    BadInput: _Problem(400, "The request is not understood"),
+    TooLarge: _Problem(413, "The document is too large"),
+    NotThere: _Problem(404, "The job is not there"),
+    WrongAttempt: _Problem(412, "The job has gone to another attempt"),
+    NoJob: _Problem(404, "No job is available"),
+    IdTaken: _Problem(409, "A job with this id exists already"),
+    DatabaseAway: _Problem(503, "The database is away"),
+    Draining: _Problem(503, "The server is shutting down"),
 }
-_NO_RESOURCE = _Problem(404, "no-resource", "There is nothing at this path")
-_WRONG_METHOD = _Problem(405, "wrong-method", "This path does not take this method")
-_UNFORESEEN = _Problem(500, "unforeseen", "Boss made a mistake")
+_NO_RESOURCE = _Problem(404, "There is nothing at this path")
+_WRONG_METHOD = _Problem(405, "This path does not take this method")
+_UNFORESEEN = _Problem(500, "Boss made a mistake")
 
 _RETRY_AFTER = (b"retry-after", b"1")
 
@@ -69,30 +69,33 @@ def of(error: BossError) -> Answer:
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):
         headers += [(b"boss-state", b"none"), (b"cache-control", b"no-store")]
-    return _answer(problem, str(error), headers)
+    return _answer(error.name, problem, str(error), headers)
 
 
 def no_resource(detail: str) -> Answer:
     """404 for a path that is no resource; it has no Boss-State, for it is about no job."""
-    return _answer(_NO_RESOURCE, detail)
+    return _answer("no-resource", _NO_RESOURCE, detail)
 
 
 def wrong_method(method: str, allow: str) -> Answer:
     """405, with what the path does take in `Allow`."""
     lists = "; lists of jobs are at /jobs" if method == "GET" else ""
-    return _answer(_WRONG_METHOD, f"{method} is not taken here; {allow} is{lists}", [(b"allow", allow.encode())])
+    detail = f"{method} is not taken here; {allow} is{lists}"
+    return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
 def unforeseen(method: str, path: str) -> Answer:
     """500 for the exception being handled: what happened goes to the log, not to the client."""
     log.exception("%s %s failed", method, path)
-    return _answer(_UNFORESEEN, "it is in the server's log; the request may or may not have been carried out")
+    return _answer(
+        "unforeseen", _UNFORESEEN, "it is in the server's log; the request may or may not have been carried out"
+    )
 
 
-def _answer(problem: _Problem, detail: str, headers: Sequence[Header] = ()) -> Answer:
+def _answer(name: str, problem: _Problem, detail: str, headers: Sequence[Header] = ()) -> Answer:
     body = orjson.dumps(
         {
-            "type": f"urn:boss:problem:{problem.type}",
+            "type": f"{PROBLEM_TYPE}{name}",
             "title": problem.title,
             "status": problem.status,
             "detail": detail[0].upper() + detail[1:],

@@ -34,8 +34,8 @@ SET status = CASE WHEN job.attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
         WHEN job.attempt < attempts AND asked.delay IS DISTINCT FROM 0
         THEN now() + make_interval(secs => coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))]))
     END,
-    lease_until = NULL, take_key = NULL
-FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[]) AS asked(id, source, delay, attempt)
+    lease_until = NULL, take_key = NULL, result = coalesce(asked.result::jsonb, job.result)
+FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[]) AS asked(id, source, delay, attempt, result)
 WHERE job.id = asked.id AND job.source = asked.source AND status = 'ACTIVE'
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id, job.status
@@ -48,5 +48,5 @@ async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
     """Make active jobs available again after their delay or backoff, or done with outcome failed after their last
     attempt; return what became of those that were, by id. No id may come twice.
     """
-    columns = zip(*sorted(given, key=lambda each: each.id), strict=True)
-    return {row["id"]: State[row["status"]] for row in await fetch(pool, GIVE_BACK, *columns, _BACKOFFS)}
+    *columns, results = zip(*sorted(given, key=lambda each: each.id), strict=True)
+    return {row["id"]: State[row["status"]] for row in await fetch(pool, GIVE_BACK, *columns, _BACKOFFS, results)}

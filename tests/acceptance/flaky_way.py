@@ -1,0 +1,66 @@
+"""A way to a Boss on which answers get lost: a TCP proxy that hangs up instead of answering, when told to."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+
+
+class FlakyWay:
+    """A proxy to a port of this machine.
+
+    Attributes:
+        port: where it listens.
+        lose: of how many requests the answer is lost from now on: Boss does them, and nobody hears of it.
+    """
+
+    def __init__(self, to: int) -> None:
+        self._to = to
+        self.port = 0
+        self.lose = 0
+
+    async def start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, requests = await asyncio.open_connection("127.0.0.1", self._to)
+
+        async def there() -> None:
+            while data := await reader.read(1 << 16):
+                requests.write(data)
+            requests.close()
+
+        passing = asyncio.create_task(there())
+        with contextlib.suppress(ConnectionError):
+            while data := await answers.read(1 << 16):
+                if self.lose:
+                    self.lose -= 1
+                    break
+                writer.write(data)
+        passing.cancel()
+        requests.close()
+        writer.close()
+
+
+@contextlib.contextmanager
+def flaky_way(to: int) -> Iterator[FlakyWay]:
+    """A proxy to this port, in a thread of its own."""
+    way, ready, over = FlakyWay(to), threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with await way.start():
+            ready.set()
+            await over.wait()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    ready.wait()
+    yield way
+    loop.call_soon_threadsafe(over.set)
+    thread.join()
+    loop.close()
