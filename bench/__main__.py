@@ -169,7 +169,8 @@ def report(rates: Rates, rounds: int, seconds: float) -> list[str]:
             each = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
             ratios.append(f"| {what} | {statistics.median(each):.2f} | {each[0]:.2f} to {each[-1]:.2f} | {wanted} |")
     return [
-        f"{rounds} interleaved rounds, {seconds:g} s for each line in each; jobs of 200 bytes.",
+        f"{rounds} interleaved rounds, {seconds:g} s for each line in each; jobs of 200 bytes. What a round left in a "
+        "peer's queue was still there in the next, as it would be in use.",
         "",
         "![Rates by connections, and whole cycles beside the peers'](results.svg)",
         "",

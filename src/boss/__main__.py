@@ -1,5 +1,5 @@
 """`python -m boss` is the command `boss`."""
 
-from boss.cli import app
+from boss.cli import main
 
-app()
+main()

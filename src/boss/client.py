@@ -20,10 +20,10 @@ import httpx
 from boss import errors
 from boss.errors import PROBLEM_TYPE, BossError, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
 from boss.job import new_id
+from boss.settings import DEFAULT_URL
 
 log = logging.getLogger("boss")
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 # How long one request waits for a job, in seconds; the server grants no more.
 _POLL = 50
 # How long a server may take for anything else.
@@ -48,6 +48,7 @@ class AsyncJob:
     Attributes:
         id, source: its names.
         document: what was submitted.
+        text: the same as JSON text, to the letter.
         attempt: the how manieth take of the job this is.
         lease: how many seconds the server waits for a check; 0 for ever.
         result: what is kept with the job when it is done; set it before leaving.
@@ -59,6 +60,8 @@ class AsyncJob:
         self.id: str = taken["id"]
         self.source: str = taken["source"]
         self.document: Document = taken["job"]
+        # The answer is {"id":…,"source":…,"job":…}, and neither name can have a quotation mark.
+        self.text = answer.text.partition('"job":')[2][:-1]
         self.attempt = int(answer.headers["etag"].strip('"'))
         self.lease = int(answer.headers["boss-lease"])
         self.result: Document | None = None
@@ -295,6 +298,23 @@ class AsyncClient:
         """The tree as the design draws it."""
         return (await self._ask("GET", "/job", headers={"accept": "text/plain"})).text
 
+    async def stop_all(self, source: str) -> int:
+        """Stop every available and active job of a source; return how many that were."""
+        stopped = 0
+        for state in ("available", "active"):
+            path = str(httpx.URL("/jobs", params={"state": state, "source": source, "limit": "1000"}))
+            while jobs := (await self._ask("GET", path)).json()["jobs"]:
+                lines = "".join(f'{{"id":"{job["id"]}","outcome":"stopped"}}\n' for job in jobs)
+                headers = {"content-type": "application/x-ndjson"}
+                await self._ask("POST", f"/job/done/{source}", content=lines, headers=headers)
+                stopped += len(jobs)
+        return stopped
+
+    async def prune(self, older: float) -> tuple[int, bool]:
+        """Delete jobs that were done more than `older` seconds ago; return how many, and whether there are more."""
+        pruned = (await self._ask("DELETE", "/job/done", params={"older": f"{older:f}"})).json()
+        return pruned["deleted"], pruned["more"]
+
     async def jobs(self, *, state: str | None = None, source: str | None = None) -> AsyncIterator[Document]:
         """Every job with all its properties, the newest first, one page after the other."""
         address: str | None = str(httpx.URL("/jobs", params=_query(state=state, source=source)))
@@ -342,8 +362,10 @@ class AsyncClient:
                 if answer.status_code not in _AWAY:
                     return answer, repeated
                 lost, repeated = f"it answers {answer.status_code}", True
+            if rest == _SHORTEST_REST and self._patience:
+                log.warning("no Boss answers at %s: %s; trying again", self.url, lost or type(lost).__name__)
             if time.monotonic() + rest > until:
-                raise Unreachable(f"no Boss answers at {self.url}: {lost or type(lost).__name__}")
+                raise Unreachable(f"no Boss answers at {self.url}: {lost or type(lost).__name__}. Is it running there?")
             # Not all at the same moment, after a restart of Boss.
             await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
             rest = min(2 * rest, _LONGEST_REST)

@@ -1,4 +1,4 @@
-"""Every setting of a server, once; the command line and BOSS_… in the environment fill it (cli.py)."""
+"""Every setting of a server, once; the command line and BOSS_… in the environment fill it (cli/serve.py)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from boss.job import DEFAULT_LEASE
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
+DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 DEFAULT_MAX_DOCUMENT = 1024 * 1024
 
 

@@ -44,6 +44,11 @@ class Job:
         """See `AsyncJob.give_back`."""
         self._client._run(self._job.give_back, delay, result)
 
+    def leave(self, error: BaseException | None) -> bool:
+        """See `AsyncJob.leave`."""
+        self._job.result = self.result
+        return self._client._run(self._job.leave, error)
+
 
 class Client:
     """See `AsyncClient`. It is to be closed, by `with` or by `close()`."""
@@ -86,16 +91,18 @@ class Client:
     @contextlib.contextmanager
     def take(self, source: str | None = None, *, wait: float | None = None, lease: int | None = None) -> Iterator[Job]:
         """See `AsyncClient.take`."""
-        taken = self._run(self._client.take_now, source, wait=wait, lease=lease)
-        job = Job(self, taken)
+        job = self.take_now(source, wait=wait, lease=lease)
         try:
             yield job
         except BaseException as error:
-            if not self._run(taken.leave, error):
+            if not job.leave(error):
                 raise
         else:
-            taken.result = job.result
-            self._run(taken.leave, None)
+            job.leave(None)
+
+    def take_now(self, source: str | None = None, *, wait: float | None = None, lease: int | None = None) -> Job:
+        """See `AsyncClient.take_now`."""
+        return Job(self, self._run(self._client.take_now, source, wait=wait, lease=lease))
 
     def check(self, source: str, id: str, attempt: int | None = None) -> None:
         """See `AsyncClient.check`."""
@@ -126,6 +133,18 @@ class Client:
     def tree(self) -> dict[str, dict[str, int]]:
         """See `AsyncClient.tree`."""
         return self._run(self._client.tree)
+
+    def drawn_tree(self) -> str:
+        """See `AsyncClient.drawn_tree`."""
+        return self._run(self._client.drawn_tree)
+
+    def stop_all(self, source: str) -> int:
+        """See `AsyncClient.stop_all`."""
+        return self._run(self._client.stop_all, source)
+
+    def prune(self, older: float) -> tuple[int, bool]:
+        """See `AsyncClient.prune`."""
+        return self._run(self._client.prune, older)
 
     def jobs(self, *, state: str | None = None, source: str | None = None) -> Iterator[Document]:
         """See `AsyncClient.jobs`."""

@@ -59,10 +59,14 @@ def test_boss_prune_deletes_on_demand(client: httpx.Client, source: str, module_
         (
             ("--older-than", "1", "--url", "http://127.0.0.1:1"),
             1,
-            "boss: cannot reach http://127.0.0.1:1. Is Boss running there?",
+            "boss: no Boss answers at http://127.0.0.1:1: All connection attempts failed. Is it running there?",
         ),
-        (("--older-than", "1", "--url", "nonsense"), 1, "boss: nonsense does not go on"),
-        (("--older-than", "1", "--url", "http://a b"), 1, "boss: cannot reach http://a b"),
+        (
+            ("--older-than", "1", "--url", "nonsense"),
+            1,
+            "boss: 'nonsense' is no URL; it should look like http://127.0.0.1:8080",
+        ),
+        (("--older-than", "1", "--url", "http://a b"), 1, "boss: no Boss answers at http://a b: "),
     ],
 )
 def test_mistakes_get_one_line(arguments: tuple[str, ...], code: int, says: str) -> None:
@@ -78,5 +82,6 @@ def test_what_is_no_boss_is_told_apart() -> None:
         asked = prune("--older-than", "1", "--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert asked.returncode == 1
-    assert "it answered 501. Is it a Boss?" in asked.stderr
+    assert "answers 501. Is it a Boss?" in asked.stderr
     assert len(asked.stderr.splitlines()) == 1
+    assert asked.stdout == "deleted 0\n"

@@ -23,6 +23,16 @@ def test_the_life_of_a_job_is_as_shown(database: str) -> None:
             assert done.stdout.rstrip("\n") == shown.rstrip("\n"), command
 
 
+def test_the_converter_in_python_works(database: str) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    with boss_running("--database", database) as boss:
+        code = code.replace("http://127.0.0.1:8080", boss.url)
+        subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+        with boss.client() as client:
+            [job] = client.get("/jobs").json()["jobs"]
+    assert (job["state"], job["result"]) == ("done", {"steps": 3, "topic": "data"})
+
+
 def test_the_example_converts_every_record_once(database: str) -> None:
     with boss_running("--database", database) as boss:
         command = [sys.executable, str(ROOT / "examples" / "iso_codes.py"), boss.url]

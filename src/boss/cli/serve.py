@@ -1,27 +1,21 @@
-"""The command `boss`."""
+"""`boss serve`."""
 
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from boss.cli.application import give_up
 from boss.errors import StartError
 from boss.job import DEFAULT_LEASE, LONGEST_LEASE
 from boss.settings import DEFAULT_HOST, DEFAULT_MAX_DOCUMENT, DEFAULT_PORT, Settings
 
-if TYPE_CHECKING:
-    import httpx
 
-DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
-
-app = typer.Typer(help="Boss, a job dispatcher over plain HTTP.", no_args_is_help=True, add_completion=False)
-
-
-@app.callback()
-def main() -> None:
-    """Boss, a job dispatcher over plain HTTP."""
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: boss serve --port 9000 --data ./data")(serve)
 
 
 def _default_data() -> Path:
@@ -31,7 +25,6 @@ def _default_data() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "boss"
 
 
-@app.command(epilog="Example: boss serve --port 9000 --data ./data")
 def serve(
     host: Annotated[str, typer.Option(envvar="BOSS_HOST", help="Address to listen on.")] = DEFAULT_HOST,
     port: Annotated[int, typer.Option(envvar="BOSS_PORT", min=1, max=65535, help="Port to listen on.")] = DEFAULT_PORT,
@@ -86,43 +79,4 @@ def serve(
     try:
         server.run(settings)
     except StartError as error:
-        _give_up(str(error))
-
-
-@app.command(epilog="Example: boss prune --older-than 30")
-def prune(
-    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Delete what has been done for so long.")],
-    url: Annotated[str, typer.Option(envvar="BOSS_URL", help="The Boss to ask.")] = DEFAULT_URL,
-) -> None:
-    """Delete jobs that were done long ago, in small batches, until there are none left."""
-    import httpx
-
-    deleted, more = 0, True
-    try:
-        with httpx.Client(base_url=url, timeout=60) as client:
-            while more:
-                answer = client.delete("/job/done", params={"older": f"{older_than * 24 * 3600:f}"})
-                if answer.status_code != 200:
-                    raise _Refused(_reason(answer))
-                deleted, more = deleted + answer.json()["deleted"], answer.json()["more"]
-    except httpx.ConnectError:
-        _give_up(f"cannot reach {url}. Is Boss running there? ({deleted} jobs were deleted)")
-    except (httpx.HTTPError, httpx.InvalidURL, _Refused) as error:
-        _give_up(f"{url} does not go on: {error} ({deleted} jobs were deleted)")
-    typer.echo(f"deleted {deleted}")
-
-
-def _give_up(sentence: str) -> NoReturn:
-    typer.echo(f"boss: {sentence}", err=True)
-    raise typer.Exit(1) from None
-
-
-class _Refused(Exception):
-    """The server did not do what it was asked for; the message says why."""
-
-
-def _reason(answer: "httpx.Response") -> str:
-    if answer.headers.get("content-type") == "application/problem+json":
-        detail: str = answer.json()["detail"]
-        return detail
-    return f"it answered {answer.status_code}. Is it a Boss?"
+        give_up(str(error))

@@ -1,0 +1,51 @@
+"""What all commands share: the application, the options that say where Boss is, and how mistakes are told."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from boss.errors import BossError, NoJob, NotThere, Unreachable, WrongAttempt
+
+if TYPE_CHECKING:
+    from boss.sync_client import Client
+
+# The exit code for a job that is not where it was looked for, or not there at all; 1 is any other failure, 2 bad usage.
+NOT_THERE = 3
+_NOT_THERE = (NoJob, NotThere, WrongAttempt)
+
+app = typer.Typer(help="Boss, a job dispatcher over plain HTTP.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask.")]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="What it wants to see.", show_envvar=True)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+@app.callback()
+def main() -> None:
+    """Boss, a job dispatcher over plain HTTP."""
+
+
+def give_up(sentence: str, code: int = 1) -> NoReturn:
+    """End with one line that says what went wrong, and this exit code."""
+    typer.echo(f"boss: {sentence}", err=True)
+    raise typer.Exit(code) from None
+
+
+@contextlib.contextmanager
+def asking(url: str, token: str | None) -> Iterator["Client"]:
+    """A client that does not wait for a Boss that is away; its errors end the command with one line."""
+    # Here, for a server has no use for a client.
+    from boss.sync_client import Client
+
+    try:
+        with Client(url, token=token, patience=0) as client:
+            yield client
+    except Unreachable as error:
+        give_up(f"{error} (--url or BOSS_URL say where Boss is)")
+    except BossError as error:
+        sentence = str(error)
+        give_up(sentence[:1].lower() + sentence[1:], NOT_THERE if isinstance(error, _NOT_THERE) else 1)

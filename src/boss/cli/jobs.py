@@ -1,0 +1,222 @@
+"""The commands that ask a running Boss: submit, take, check, done, give-back, stop, tree, jobs, prune."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boss.cli.application import AsJson, Token, Url, asking, give_up
+from boss.job import REPORTED_OUTCOMES, Outcome, State
+from boss.settings import DEFAULT_URL
+
+Source = Annotated[str, typer.Argument(help="The job's source.")]
+Id = Annotated[str, typer.Argument(help="The job's id.")]
+Attempt = Annotated[
+    int | None, typer.Option(min=0, help="Only if the job is still in this attempt, as boss take printed it.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command, example in (
+        (submit, "boss submit freg monday document.json --priority 5"),
+        (take, "boss take freg --wait 50"),
+        (check, "boss check freg monday --attempt 1"),
+        (done, "boss done freg monday '{\"rows\": 7}'"),
+        (give_back, "boss give-back freg monday --delay 60"),
+        (stop, "boss stop freg monday"),
+        (tree, "boss tree"),
+        (jobs, "boss jobs --state active --source freg"),
+        (prune, "boss prune --older-than 30"),
+    ):
+        app.command(command.__name__.replace("_", "-"), epilog=f"Example: {example}")(command)
+
+
+def submit(
+    source: Source,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    id: Annotated[str | None, typer.Argument(help="Its id; one is made when it is left out.")] = None,
+    file: Annotated[str, typer.Argument(help="Where the document is; - is standard input.")] = "-",
+    priority: Annotated[int, typer.Option(help="Higher first.")] = 0,
+    delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Not handed out before.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="Not handed out before, as 2026-11-24T18:30:00+01:00."),
+    ] = None,
+    attempts: Annotated[int | None, typer.Option(help="How many takes it gets.  [default: the server's]")] = None,
+) -> None:
+    """Submit a job: a JSON object, from a file or standard input. Prints its id."""
+    if id is not None and file == "-" and (id == "-" or Path(id).is_file()):
+        # One word that names a file is the file.
+        file, id = id, None
+    document = _document(_read(file), "the document" if file == "-" else file)
+    with asking(url, token) as boss:
+        typer.echo(boss.submit(source, document, id=id, priority=priority, delay=delay, at=at, attempts=attempts))
+
+
+def take(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    source: Annotated[str | None, typer.Argument(help="Whose; any when it is left out.")] = None,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for one.")] = 0,
+    lease: Annotated[
+        int | None, typer.Option(metavar="SECONDS", help="How long Boss waits for a check.  [default: the server's]")
+    ] = None,
+) -> None:
+    """Take a job, and print it with its attempt as one line of JSON. Exits with 3 when there is none.
+
+    It is for you to check it, and to say that it is done.
+    """
+    with asking(url, token) as boss:
+        job = boss.take_now(source, wait=wait, lease=lease)
+        line = {"id": job.id, "source": job.source, "attempt": job.attempt, "lease": job.lease, "job": job.document}
+        _print_json(line)
+
+
+def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, attempt: Attempt = None) -> None:
+    """Check on an active job, which keeps it. Exits with 3 when it is not active any more."""
+    with asking(url, token) as boss:
+        boss.check(source, id, attempt)
+
+
+def done(
+    source: Source,
+    id: Id,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    result: Annotated[
+        str | None, typer.Argument(help="A JSON object that is kept with it; - is standard input.")
+    ] = None,
+    outcome: Annotated[str, typer.Option(help=f"{', '.join(REPORTED_OUTCOMES)}.")] = Outcome.COMPLETED,
+    attempt: Attempt = None,
+) -> None:
+    """Say that a job is done. Exits with 3 when it is not there to be done."""
+    kept = None if result is None else _document(sys.stdin.read() if result == "-" else result, "the result")
+    with asking(url, token) as boss:
+        boss.done(source, id, kept, outcome, attempt)
+
+
+def give_back(
+    source: Source,
+    id: Id,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    result: Annotated[str | None, typer.Argument(help="A JSON object that says why; - is standard input.")] = None,
+    delay: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Its rest.  [default: it grows with each attempt]")
+    ] = None,
+    attempt: Attempt = None,
+) -> None:
+    """Give an active job back, for another attempt after a rest."""
+    kept = None if result is None else _document(sys.stdin.read() if result == "-" else result, "the result")
+    with asking(url, token) as boss:
+        boss.give_back(source, id, delay, kept, attempt)
+
+
+def stop(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    source: Annotated[str | None, typer.Argument(help="The job's source.")] = None,
+    id: Annotated[str | None, typer.Argument(help="The job's id.")] = None,
+    all_of: Annotated[str | None, typer.Option("--source", help="Stop every job of this source.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Stop a job, or every job of a source. A converter that has it hears of it at its next check."""
+    if (all_of is None) == (id is None):
+        give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", code=2)
+    with asking(url, token) as boss:
+        if id is not None and source is not None:
+            boss.done(source, id, outcome=Outcome.STOPPED)
+            return
+        counts = boss.tree()
+        open_jobs = sum(counts[state].get(all_of or "", 0) for state in (State.AVAILABLE, State.ACTIVE))
+        if open_jobs and not yes:
+            typer.confirm(f"Stop {open_jobs:,} jobs of {all_of}?", abort=True)
+        typer.echo(f"stopped {boss.stop_all(all_of or ''):,}")
+
+
+def tree(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Show the tree: every source in every state, with its newest jobs."""
+    with asking(url, token) as boss:
+        if as_json:
+            _print_json(boss.tree())
+        else:
+            typer.echo(boss.drawn_tree(), nl=False)
+
+
+def jobs(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    state: Annotated[str | None, typer.Option(help=f"{', '.join(State)}.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs with their history, the newest first."""
+    with asking(url, token) as boss:
+        found = [job for job, _ in zip(boss.jobs(state=state, source=source), range(limit), strict=False)]
+    if as_json:
+        for job in found:
+            _print_json(job)
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("state", "source", "id", "attempt", "submitted", "until", "outcome", "result"):
+        table.add_column(heading, overflow="fold" if heading in ("id", "result") else "ellipsis")
+    for job in found:
+        until = job["finished"] or job["until"] or job["due"] or ""
+        attempt, result = f"{job['attempt']}/{job['attempts']}", json.dumps(job["result"]) if job["result"] else ""
+        row = (job["state"], job["source"], job["id"], attempt, _second(job["submitted"]), _second(until))
+        table.add_row(*row, job["outcome"] or "", result)
+    # In a pipe nothing is cut.
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def prune(
+    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Delete what has been done for so long.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Delete jobs that were done long ago, in small batches, until there are none left."""
+    deleted, more = 0, True
+    try:
+        with asking(url, token) as boss:
+            while more:
+                batch, more = boss.prune(older_than * 24 * 3600)
+                deleted += batch
+    finally:
+        typer.echo(f"deleted {deleted}")
+
+
+def _read(file: str) -> str:
+    if file == "-":
+        return sys.stdin.read()
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        give_up(f"cannot read {file}: {error}", code=2)
+
+
+def _document(text: str, what: str) -> dict[str, Any]:
+    """The JSON object in this text."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        give_up(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code=2)
+    if not isinstance(value, dict):
+        give_up(f'{what} is not a JSON object such as {{"a": 1}}', code=2)
+    return value
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _second(time: str) -> str:
+    """A time without what is below its second."""
+    return time[:19] + "Z" if time else ""

@@ -1,0 +1,94 @@
+"""`boss work`: a command as a converter."""
+
+import asyncio
+import logging
+import math
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boss.cli.application import Token, Url, give_up
+from boss.errors import BossError
+from boss.settings import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from boss.client import AsyncJob
+    from boss.converter import End, Slot, Work
+
+log = logging.getLogger("boss")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: boss work freg -- ./convert.sh", no_args_is_help=True)(work)
+
+
+def work(
+    context: typer.Context,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]... -- COMMAND", help="Whose jobs; any if none is named.")
+    ] = None,
+    slots: Annotated[int, typer.Option("-j", "--slots", min=1, metavar="N", help="How many at once.")] = 1,
+    lease: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="SECONDS", help="How long Boss waits for a sign of life.  [default: the server's]"),
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long a command has to end when it is told to.")
+    ] = 10,
+    once: Annotated[bool, typer.Option("--once", help="End after one job (each of -j).")] = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when there is no job.")] = False,
+) -> None:
+    """Run a command for each job, the document on its standard input, and say how it went.
+
+    Exit code 0 is done, and a JSON object on the last line it prints is the result. 99 gives the job up for good. Any
+    other gives it back for another try after a rest, with the end of what it wrote to standard error as the reason.
+    BOSS_JOB_ID, BOSS_SOURCE, BOSS_ATTEMPT and BOSS_URL are in its environment.
+
+    A job is checked at a third of its lease. When it was stopped, the command and all it started get SIGTERM, and after
+    the grace SIGKILL. On SIGTERM or Ctrl-C no more jobs are taken, and what does not end within the grace is given
+    back.
+    """
+    command: list[str] = context.obj or []
+    if not command:
+        give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", code=2)
+    if not shutil.which(command[0]):
+        give_up(f"there is no program {command[0]!a} to run", code=2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Here, for a server has no use for a client.
+    from boss.converter import End, Work
+
+    plan = Work(command, sources or (), slots, lease, grace, once, until_empty)
+    try:
+        ends = asyncio.run(_work(url, token, plan))
+    except* BossError as group:
+        give_up(str(group.exceptions[0]))
+    log.info("%s", ", ".join(f"{count} {end}" for end, count in ends.items() if count) or "there was nothing to do")
+    if once and ends[End.DONE] < sum(ends.values()):
+        raise typer.Exit(1)
+
+
+async def _work(url: str, token: str | None, plan: "Work") -> "dict[End, int]":
+    from boss.client import AsyncClient
+    from boss.converter import Converter
+
+    async with AsyncClient(url, token=token, patience=math.inf) as client:
+        converter = Converter(client, plan, _log)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, converter.stop)
+        await converter.run()
+    return converter.ends
+
+
+def _log(slot: "Slot", job: "AsyncJob", end: "End | None") -> None:
+    where = f"slot {slot.number}: {job.source}/{job.id}, attempt {job.attempt}"
+    if end is None:
+        log.info("%s: taken", where)
+    else:
+        log.info("%s: %s after %.1f s", where, end, time.monotonic() - slot.since)

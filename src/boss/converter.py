@@ -1,0 +1,243 @@
+"""The loop behind `boss work`: take a job, run a command for it, and say how that went. Over HTTP only."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from boss.client import AsyncClient, AsyncJob, Document
+from boss.errors import Lost, NoJob
+
+# A command that ends so says that no attempt will do better.
+GIVES_UP = 99
+# What is kept of what a failed command said last, in bytes.
+_TAIL = 2000
+# A line of a command's output longer than this is no result, in bytes.
+_LONGEST_LINE = 1024 * 1024
+# How long one source is waited for before the next one is asked, where there are several, in seconds.
+_TURN = 1
+
+
+class End(StrEnum):
+    """How a command's job ended."""
+
+    DONE = "done"
+    GIVEN_BACK = "given back"
+    GIVEN_UP = "given up"
+    STOPPED = "stopped or lost"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a converter is to do.
+
+    Attributes:
+        command: what is run for each job: the document is on its standard input.
+        sources: whose jobs; any when empty.
+        slots: how many at once.
+        lease: how many seconds Boss waits for a sign of life; its default when None.
+        grace: how many seconds a command has to end when it is told to.
+        once: end after one job a slot.
+        until_empty: end when there is none.
+    """
+
+    command: Sequence[str]
+    sources: Sequence[str] = ()
+    slots: int = 1
+    lease: int | None = None
+    grace: float = 10
+    once: bool = False
+    until_empty: bool = False
+
+
+@dataclass
+class Slot:
+    """One of the commands at once: what it is doing, and since when (time.monotonic)."""
+
+    number: int
+    job: AsyncJob | None = None
+    since: float = field(default_factory=time.monotonic)
+
+
+class Converter:
+    """Runs a command for job after job.
+
+    Args:
+        client: the Boss to ask.
+        work: what to do.
+        tell: called when a slot took a job (with None) and when that ended.
+
+    Attributes:
+        slots: what is going on.
+        ends: how often each end came.
+    """
+
+    def __init__(self, client: AsyncClient, work: Work, tell: Callable[[Slot, AsyncJob, End | None], None]) -> None:
+        self._client = client
+        self._work = work
+        self._tell = tell
+        self._stopping = asyncio.Event()
+        self.slots = [Slot(number) for number in range(1, work.slots + 1)]
+        self.ends = dict.fromkeys(End, 0)
+
+    def stop(self) -> None:
+        """Take no more jobs; what runs has its grace to end by itself, then is told to, and its job is given back."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped, or as long as `Work` says.
+
+        Raises:
+            BossError: something that trying again does not mend.
+        """
+        async with asyncio.TaskGroup() as group:
+            for slot in self.slots:
+                group.create_task(self._run(slot))
+
+    async def _run(self, slot: Slot) -> None:
+        while not self._stopping.is_set() and (job := await self._next_job()):
+            slot.job, slot.since = job, time.monotonic()
+            self._tell(slot, job, None)
+            try:
+                end = await self._convert(job)
+            except Lost:
+                end = End.STOPPED
+            self.ends[end] += 1
+            self._tell(slot, job, end)
+            slot.job, slot.since = None, time.monotonic()
+            if self._work.once:
+                return
+
+    async def _next_job(self) -> AsyncJob | None:
+        """The next job; None when there shall be no more."""
+        turn = deque[str | None](self._work.sources or (None,))
+        wait = 0 if self._work.until_empty else _TURN if len(turn) > 1 else None
+        tried = 0
+        while not self._stopping.is_set():
+            taking = asyncio.create_task(self._client.take_now(turn[0], wait=wait, lease=self._work.lease))
+            if not await _done_first(taking, self._stopping):
+                return None
+            with contextlib.suppress(NoJob):
+                job = await taking
+                if not self._stopping.is_set():
+                    return job
+                await job.give_back(0)
+            turn.rotate(-1)
+            tried += 1
+            if self._work.until_empty and tried == len(turn):
+                return None
+        return None
+
+    async def _convert(self, job: AsyncJob) -> End:
+        environment = {
+            **os.environ,
+            "BOSS_JOB_ID": job.id,
+            "BOSS_SOURCE": job.source,
+            "BOSS_ATTEMPT": str(job.attempt),
+            "BOSS_URL": self._client.url,
+        }
+        # A session of its own, so that whatever the command starts can be ended with it.
+        process = await asyncio.create_subprocess_exec(
+            *self._work.command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment,
+            start_new_session=True,
+            limit=_LONGEST_LINE,
+        )
+        try:
+            talking = asyncio.create_task(_talk(process, job.text))
+            await self._until_ended(process, job)
+        finally:
+            _signal(process, signal.SIGKILL)  # what it left running, too
+        last_line, tail = await talking
+        code = await process.wait()
+        job.check()
+        if code == 0:
+            await job.done(_result(last_line))
+            return End.DONE
+        reason: Document = {"exit": code, "error": tail.decode(errors="replace")}
+        if code == GIVES_UP:
+            await job.done(reason, "failed")
+            return End.GIVEN_UP
+        await job.give_back(0 if self._stopping.is_set() else None, reason)
+        return End.GIVEN_BACK
+
+    async def _until_ended(self, process: Process, job: AsyncJob) -> None:
+        """Wait for the command to end; when its job was stopped, or the converter is, it is made to."""
+        ending = asyncio.create_task(process.wait())
+        stopped, stopping = asyncio.create_task(job.stopped.wait()), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ending, stopped, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done() and not ending.done():
+            await asyncio.wait({ending, stopped}, timeout=self._work.grace, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        stopping.cancel()
+        if not ending.done():
+            _signal(process, signal.SIGTERM)
+            await asyncio.wait({ending}, timeout=self._work.grace)
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _done_first(task: "asyncio.Task[AsyncJob]", event: asyncio.Event) -> bool:
+    """Whether the task is done, or is cancelled because the event came first."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        return True
+    task.cancel()
+    await asyncio.wait({task})
+    return not task.cancelled()  # it may have been done after all
+
+
+async def _talk(process: Process, document: str) -> tuple[bytes, bytes]:
+    """Give the command its document; return the last line it printed, and the tail of what it complained of."""
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+
+    async def give(stdin: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read it
+            stdin.write(document.encode())
+            await stdin.drain()
+        stdin.close()
+
+    async def last_line(stdout: asyncio.StreamReader) -> bytes:
+        last = b""
+        while True:
+            try:
+                line = await stdout.readline()
+            except ValueError:  # longer than any result
+                line = b"\n"
+            if not line:
+                return last
+            last = line.strip() or last
+
+    async def tail(stderr: asyncio.StreamReader) -> bytes:
+        kept = b""
+        while data := await stderr.read(1 << 16):
+            kept = (kept + data)[-_TAIL:]
+        return kept
+
+    _, last, complaint = await asyncio.gather(give(process.stdin), last_line(process.stdout), tail(process.stderr))
+    return last, complaint
+
+
+def _result(line: bytes) -> Document | None:
+    """The line, if it is a JSON object."""
+    with contextlib.suppress(ValueError):
+        value = json.loads(line)
+        return value if isinstance(value, dict) else None
+    return None

@@ -1,0 +1,248 @@
+"""The commands that ask a running Boss, as processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.test_contract import submit
+from tests.servers import PATIENCE, BossProcess, boss_running, free_port
+
+PROGRAM = Path(sys.executable).with_name("boss")
+
+
+class Boss:
+    """The command, with BOSS_URL set."""
+
+    def __init__(self, url: str) -> None:
+        self.environment = {**os.environ, "BOSS_URL": url, "COLUMNS": "200"}
+
+    def __call__(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *words], input=stdin, capture_output=True, text=True, timeout=PATIENCE, env=self.environment
+        )
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([PROGRAM, *words], stderr=subprocess.PIPE, text=True, env=self.environment)
+
+
+@pytest.fixture
+def boss(module_boss: BossProcess) -> Boss:
+    return Boss(module_boss.url)
+
+
+def record(client: httpx.Client, source: str) -> dict[str, Any]:
+    [job] = client.get(f"/jobs?source={source}").json()["jobs"]
+    assert isinstance(job, dict)
+    return job
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # another process works
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class TestOneJob:
+    def test_its_whole_life(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        id = f"{source}-monday"
+        said = boss("submit", source, id, "--priority", "5", "--attempts", "3", stdin='{"a": "å"}')
+        assert (said.returncode, said.stdout, said.stderr) == (0, f"{id}\n", "")
+        taken = json.loads(boss("take", source, "--lease", "60").stdout)
+        assert taken == {"id": id, "source": source, "attempt": 1, "lease": 60, "job": {"a": "å"}}
+        assert boss("check", source, id, "--attempt", "1").returncode == 0
+        assert boss("give-back", source, id, '{"why": "later"}', "--delay", "0").returncode == 0
+        assert record(client, source)["result"] == {"why": "later"}
+        assert json.loads(boss("take").stdout)["attempt"] == 2
+        assert boss("done", source, id, "-", "--attempt", "2", stdin='{"rows": 7}').returncode == 0
+        shown = record(client, source)
+        assert (shown["outcome"], shown["result"], shown["priority"], shown["attempts"]) == (
+            "completed",
+            {"rows": 7},
+            5,
+            3,
+        )
+        assert f"        └── {id}" in boss("tree").stdout
+        assert json.loads(boss("tree", "--json").stdout)["done"][source] == 1
+        assert [json.loads(line) for line in boss("jobs", "--source", source, "--json").stdout.splitlines()] == [shown]
+        table = boss("jobs", "--source", source).stdout
+        assert f"done   {source}  {id}  2/3" in table
+        assert '{"rows": 7}' in table
+
+    def test_a_file(self, boss: Boss, client: httpx.Client, source: str, tmp_path: Path) -> None:
+        file = tmp_path / "document.json"
+        file.write_text('{"from": "a file"}')
+        for words in ([str(file)], [f"{source}-named", str(file)]):
+            assert boss("submit", source, *words, "--at", "2020-01-01T00:00:00+01:00").returncode == 0
+        jobs = client.get(f"/jobs?source={source}").json()["jobs"]
+        assert [job["job"] for job in jobs] == [{"from": "a file"}] * 2
+        assert f"{source}-named" in {job["id"] for job in jobs}
+
+    def test_stopping(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        first, *_ = [submit(client, source) for _ in range(4)]
+        client.get(f"/job/available/{source}")
+        assert boss("stop", source, first).returncode == 0
+        client.get(f"/job/available/{source}")
+        said = boss("stop", "--source", source, stdin="n\n")
+        assert (said.returncode, "Stop 3 jobs of" in said.stdout) == (1, True)
+        assert client.get("/job").json()["done"][source] == 1
+        assert boss("stop", "--source", source, "--yes").stdout == "stopped 3\n"
+        jobs = client.get(f"/jobs?source={source}").json()["jobs"]
+        assert {(job["state"], job["outcome"]) for job in jobs} == {("done", "stopped")}
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("words", "stdin", "code", "says"),
+        [
+            (["submit", "freg"], '{"a":}', 2, "the document is not JSON: Expecting value at line 1, column 6"),
+            (["submit", "freg"], "[]", 2, 'the document is not a JSON object such as {"a": 1}'),
+            (["submit", "freg", "id", "/nowhere"], "", 2, "cannot read /nowhere: "),
+            (["submit", "fr eg"], "{}", 1, "'fr eg' cannot be a source: it takes 1 to 100 of"),
+            (["take", "nothing"], "", 3, "no job is available from nothing"),
+            (["check", "freg", "none"], "", 3, "/job/active/freg/none is nowhere"),
+            (["done", "freg", "none"], "", 3, "only an available or active job can be done: no job has the id none"),
+            (["done", "freg", "none", "{"], "", 2, "the result is not JSON"),
+            (["give-back", "freg", "none"], "", 3, "no job has the id none"),
+            (["stop"], "", 2, "say which: boss stop SOURCE ID"),
+            (["work", "freg"], "", 2, "say what to run for each job, after --"),
+            (["work", "freg", "--", "no-such-program"], "", 2, "there is no program 'no-such-program' to run"),
+            (["tree", "--url", "localhost:8080"], "", 1, "'localhost:8080' is no URL; it should look like http://"),
+        ],
+    )
+    def test_one_line_says_what_to_do(self, boss: Boss, words: list[str], stdin: str, code: int, says: str) -> None:
+        said = boss(*words, stdin=stdin)
+        assert said.stderr.startswith("boss: ")
+        assert says in said.stderr
+        assert (said.returncode, said.stderr.count("\n"), said.stdout) == (code, 1, "")
+
+    def test_nobody_there(self) -> None:
+        url = f"http://127.0.0.1:{free_port()}"
+        said = Boss(url)("tree")
+        assert said.stderr.startswith(f"boss: no Boss answers at {url}: ")
+        assert "Is it running there? (--url or BOSS_URL say where Boss is)" in said.stderr
+        assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+
+    def test_an_id_that_is_taken(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        id = submit(client, source)
+        said = boss("submit", source, id, stdin="{}")
+        assert (said.returncode, said.stderr) == (1, f"boss: the id is taken: it is at /job/available/{source}/{id}\n")
+
+    @pytest.mark.parametrize(
+        "command", ["serve", "work", "submit", "take", "check", "done", "give-back", "stop", "tree", "jobs", "prune"]
+    )
+    def test_help_has_an_example(self, boss: Boss, command: str) -> None:
+        assert f"Example: boss {command}" in boss(command, "--help").stdout
+
+
+class TestWork:
+    def test_what_the_command_gets_and_leaves(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        document = '{"big": 123456789012345678901234567890, "exact": 1.50}'
+        id = submit(client, source, document)
+        script = (
+            'echo "about to"; cat; echo; echo "{\\"got\\": \\"$BOSS_JOB_ID $BOSS_SOURCE $BOSS_ATTEMPT $BOSS_URL\\"}"'
+        )
+        said = boss("work", source, "--once", "--", "sh", "-c", script)
+        assert said.returncode == 0
+        assert f"slot 1: {source}/{id}, attempt 1: done" in said.stderr
+        assert record(client, source)["result"] == {"got": f"{id} {source} 1 {client.base_url}"}
+        id = submit(client, f"{source}-2", document)
+        boss("work", "--until-empty", "--", "sh", "-c", 'test "$(cat)" = "$1"', "x", document)
+        assert record(client, f"{source}-2")["outcome"] == "completed"
+
+    def test_a_failure_gives_the_job_back_with_its_reason(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        submit(client, source)
+        said = boss("work", source, "--once", "--", "sh", "-c", "seq 10000 >&2; echo no such column >&2; exit 7")
+        assert said.returncode == 1
+        shown = record(client, source)
+        assert (shown["state"], shown["attempt"], shown["result"]["exit"]) == ("available", 1, 7)
+        assert shown["result"]["error"].endswith("\n10000\nno such column\n")
+        assert len(shown["result"]["error"]) == 2000
+        assert shown["due"] is not None
+
+    def test_99_gives_it_up(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        submit(client, source)
+        boss("work", source, "--once", "--", "sh", "-c", "echo broken >&2; exit 99")
+        shown = record(client, source)
+        assert (shown["state"], shown["outcome"]) == ("done", "failed")
+        assert shown["result"] == {"exit": 99, "error": "broken\n"}
+
+    def test_many_at_once_from_several_sources(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        sources = [f"{source}-{number}" for number in range(3)]
+        for each in sources:
+            for _ in range(20):
+                submit(client, each)
+        submit(client, f"{source}-other")
+        boss("work", *sources, "--until-empty", "-j", "4", "--", "true")
+        counts = client.get("/job").json()
+        assert [counts["done"][each] for each in sources] == [20, 20, 20]
+        assert counts["available"][f"{source}-other"] == 1
+
+    def test_a_stop_ends_the_command_and_all_it_started(
+        self, boss: Boss, client: httpx.Client, source: str, tmp_path: Path
+    ) -> None:
+        id = submit(client, source)
+        pids = tmp_path / "pids"
+        # It and its child take no notice of SIGTERM.
+        script = f"trap '' TERM; sleep 600 & echo $! $$ > {pids}; wait; wait"
+        working = boss.start("work", source, "--once", "--lease", "1", "--grace", "0.5", "--", "sh", "-c", script)
+        until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        client.post(f"/job/done/{source}/{id}?outcome=stopped")
+        _, said = working.communicate(timeout=PATIENCE)
+        assert "stopped or lost" in said
+        assert not [pid for pid in pids.read_text().split() if alive(int(pid))]
+        assert record(client, source)["outcome"] == "stopped"
+
+    @pytest.mark.parametrize(
+        ("script", "state", "says"), [("sleep 600", "available", "given back"), ("sleep 1", "done", "done")]
+    )
+    def test_when_it_is_stopped_it_finishes_or_gives_back(
+        self, boss: Boss, client: httpx.Client, source: str, script: str, state: str, says: str
+    ) -> None:
+        submit(client, source)
+        working = boss.start("work", source, "--grace", "3", "--", "sh", "-c", script)
+        until(lambda: record(client, source)["state"] == "active")
+        working.send_signal(signal.SIGTERM)
+        _, said = working.communicate(timeout=PATIENCE)
+        assert (working.returncode, f"attempt 1: {says}" in said) == (0, True)
+        shown = record(client, source)
+        assert (shown["state"], shown["due"]) == (state, None)
+
+    def test_it_rides_out_a_restart_with_what_it_holds(self, database: str, tmp_path: Path) -> None:
+        port, go_on = free_port(), tmp_path / "go-on"
+        boss = Boss(f"http://127.0.0.1:{port}")
+        script = f"while ! test -e {go_on}; do sleep 0.1; done"
+        working = boss.start("work", "freg", "--lease", "2", "-j", "2", "--", "sh", "-c", script)
+        with boss_running("--database", database, port=port) as first, first.client() as client:
+            id = submit(client, "freg")
+            until(lambda: record(client, "freg")["state"] == "active")
+            first.kill()
+        with boss_running("--database", database, port=port) as second, second.client() as client:
+            checked = record(client, "freg")["seen"]
+            until(lambda: record(client, "freg")["seen"] != checked)
+            go_on.touch()
+            until(lambda: record(client, "freg")["state"] == "done")
+            shown = record(client, "freg")
+            assert (shown["id"], shown["attempt"], shown["outcome"]) == (id, 1, "completed")
+            submit(client, "freg")
+            until(lambda: client.get("/job").json()["done"]["freg"] == 2)
+            working.send_signal(signal.SIGINT)
+            _, said = working.communicate(timeout=PATIENCE)
+        assert "no Boss answers at" in said
+        assert "Traceback" not in said
