@@ -30,6 +30,8 @@ _POLL = 50
 _TIMEOUT = 30.0
 # The rests between tries grow from the one to the other, in seconds.
 _SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
+# How much is kept of why an attempt failed, in characters.
+_LONGEST_REASON = 2000
 # How often a job without a lease is checked, to hear that it was stopped, in seconds.
 _CHECK_WITHOUT_LEASE = 60.0
 _ERRORS: dict[str, type[BossError]] = {
@@ -49,7 +51,7 @@ class AsyncJob:
         id, source: its names.
         document: what was submitted.
         text: the same as JSON text, to the letter.
-        attempt: the how manieth take of the job this is.
+        attempt: which take of the job this is, from 1.
         lease: how many seconds the server waits for a check; 0 for ever.
         result: what is kept with the job when it is done; set it before leaving.
         stopped: set when the job was stopped or lost: the work on it is for nothing.
@@ -81,7 +83,8 @@ class AsyncJob:
         Raises:
             Lost: it is not ours any more.
         """
-        await self._let_go(self._client.done(self.source, self.id, result or self.result, outcome, self.attempt))
+        result = self.result if result is None else result
+        await self._let_go(self._client.done(self.source, self.id, result, outcome, self.attempt))
 
     async def give_back(self, delay: float | None = None, result: Document | None = None) -> None:
         """Have somebody else try, after `delay` seconds, or a rest that grows with each attempt when None.
@@ -114,7 +117,7 @@ class AsyncJob:
                 if error is None:
                     await self.done()
                 elif isinstance(error, Exception):
-                    await self.give_back(result={"error": f"{type(error).__name__}: {error}"})
+                    await self.give_back(result={"error": keepable(f"{type(error).__name__}: {error}")})
                 else:  # cancelled, or interrupted from the keyboard
                     await asyncio.shield(self.give_back(delay=0))
             except Lost as lost:
@@ -369,6 +372,11 @@ class AsyncClient:
             # Not all at the same moment, after a restart of Boss.
             await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
             rest = min(2 * rest, _LONGEST_REST)
+
+
+def keepable(text: str) -> str:
+    """The end of a text, with a mark for each character that no result can have: NUL, and half of a pair."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")[-_LONGEST_REASON:]
 
 
 def _query(**parameters: object) -> dict[str, str]:

@@ -6,19 +6,21 @@ import json
 import os
 import signal
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from boss.client import AsyncClient, AsyncJob, Document
-from boss.errors import Lost, NoJob
+from boss.client import AsyncClient, AsyncJob, Document, keepable
+from boss.errors import BadInput, Lost, NoJob
 
 # A command that ends so says that no attempt will do better.
 GIVES_UP = 99
-# What is kept of what a failed command said last, in bytes.
-_TAIL = 2000
+# What is kept of what a command complained of last, in bytes: enough for the longest reason.
+_TAIL = 8000
+# How long what a command said is waited for after its end, in seconds: what it left behind may still have its output.
+_LINGER = 1
 # A line of a command's output longer than this is no result, in bytes.
 _LONGEST_LINE = 1024 * 1024
 # How long one source is waited for before the next one is asked, where there are several, in seconds.
@@ -64,6 +66,14 @@ class Slot:
     number: int
     job: AsyncJob | None = None
     since: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Said:
+    """What a command has said so far: the last line it printed, and the end of what it complained of."""
+
+    last_line: bytes = b""
+    complaint: bytes = b""
 
 
 class Converter:
@@ -143,37 +153,45 @@ class Converter:
             "BOSS_ATTEMPT": str(job.attempt),
             "BOSS_URL": self._client.url,
         }
-        # A session of its own, so that whatever the command starts can be ended with it.
-        process = await asyncio.create_subprocess_exec(
-            *self._work.command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=environment,
-            start_new_session=True,
-            limit=_LONGEST_LINE,
-        )
+        command = await Command.start(self._work.command, environment)
+        said = Said()
+        talking = asyncio.create_task(_talk(command.process, job.text, said))
         try:
-            talking = asyncio.create_task(_talk(process, job.text))
-            await self._until_ended(process, job)
+            await self._until_ended(command, job)
+            command.signal(signal.SIGKILL)  # what it left running, too
+            await asyncio.wait({talking}, timeout=_LINGER)
         finally:
-            _signal(process, signal.SIGKILL)  # what it left running, too
-        last_line, tail = await talking
-        code = await process.wait()
+            command.signal(signal.SIGKILL)
+            talking.cancel()
+            command.close()
+        code = command.process.returncode
+        assert code is not None
+        return await self._report(job, code, said)
+
+    async def _report(self, job: AsyncJob, code: int, said: "Said") -> End:
+        """Say how it went.
+
+        Raises:
+            Lost: the job is not ours any more.
+        """
         job.check()
+        complaint = keepable(said.complaint.decode(errors="replace"))
         if code == 0:
-            await job.done(_result(last_line))
-            return End.DONE
-        reason: Document = {"exit": code, "error": tail.decode(errors="replace")}
+            try:
+                await job.done(_result(said.last_line))
+                return End.DONE
+            except BadInput as error:
+                complaint = f"its result is refused: {error}"
+        reason: Document = {"exit": code, "error": complaint}
         if code == GIVES_UP:
             await job.done(reason, "failed")
             return End.GIVEN_UP
         await job.give_back(0 if self._stopping.is_set() else None, reason)
         return End.GIVEN_BACK
 
-    async def _until_ended(self, process: Process, job: AsyncJob) -> None:
+    async def _until_ended(self, command: "Command", job: AsyncJob) -> None:
         """Wait for the command to end; when its job was stopped, or the converter is, it is made to."""
-        ending = asyncio.create_task(process.wait())
+        ending = asyncio.create_task(command.ended.wait())
         stopped, stopping = asyncio.create_task(job.stopped.wait()), asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ending, stopped, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.done() and not ending.done():
@@ -181,13 +199,53 @@ class Converter:
         stopped.cancel()
         stopping.cancel()
         if not ending.done():
-            _signal(process, signal.SIGTERM)
+            command.signal(signal.SIGTERM)
             await asyncio.wait({ending}, timeout=self._work.grace)
+            command.signal(signal.SIGKILL)
+        await ending
 
 
-def _signal(process: Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+class Command:
+    """A running command, in a session of its own, so that whatever it starts can be ended with it.
+
+    asyncio's own wait() waits for its output to end as well, which what it left behind may hold on to.
+
+    Attributes:
+        process: asyncio's.
+        ended: set when it has ended.
+    """
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
+        self._transport = transport
+        self.process = Process(transport, protocol, asyncio.get_running_loop())
+        self.ended = protocol.ended
+
+    @classmethod
+    async def start(cls, words: Sequence[str], environment: dict[str, str]) -> "Command":
+        """Start it."""
+        transport, protocol = await asyncio.get_running_loop().subprocess_exec(
+            _Protocol, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
+        )
+        return cls(transport, protocol)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it, and what it started, a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def close(self) -> None:
+        """Close our ends of its pipes."""
+        self._transport.close()
+
+
+class _Protocol(SubprocessStreamProtocol):
+    def __init__(self) -> None:
+        super().__init__(limit=_LONGEST_LINE, loop=asyncio.get_running_loop())
+        self.ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.ended.set()
 
 
 async def _done_first(task: "asyncio.Task[AsyncJob]", event: asyncio.Event) -> bool:
@@ -202,8 +260,8 @@ async def _done_first(task: "asyncio.Task[AsyncJob]", event: asyncio.Event) -> b
     return not task.cancelled()  # it may have been done after all
 
 
-async def _talk(process: Process, document: str) -> tuple[bytes, bytes]:
-    """Give the command its document; return the last line it printed, and the tail of what it complained of."""
+async def _talk(process: Process, document: str, said: Said) -> None:
+    """Give the command its document, and keep what it says."""
     assert process.stdin
     assert process.stdout
     assert process.stderr
@@ -214,25 +272,21 @@ async def _talk(process: Process, document: str) -> tuple[bytes, bytes]:
             await stdin.drain()
         stdin.close()
 
-    async def last_line(stdout: asyncio.StreamReader) -> bytes:
-        last = b""
+    async def hear(stdout: asyncio.StreamReader) -> None:
         while True:
             try:
                 line = await stdout.readline()
             except ValueError:  # longer than any result
                 line = b"\n"
             if not line:
-                return last
-            last = line.strip() or last
+                return
+            said.last_line = line.strip() or said.last_line
 
-    async def tail(stderr: asyncio.StreamReader) -> bytes:
-        kept = b""
+    async def hear_complaint(stderr: asyncio.StreamReader) -> None:
         while data := await stderr.read(1 << 16):
-            kept = (kept + data)[-_TAIL:]
-        return kept
+            said.complaint = (said.complaint + data)[-_TAIL:]
 
-    _, last, complaint = await asyncio.gather(give(process.stdin), last_line(process.stdout), tail(process.stderr))
-    return last, complaint
+    await asyncio.gather(give(process.stdin), hear(process.stdout), hear_complaint(process.stderr))
 
 
 def _result(line: bytes) -> Document | None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,50 @@ class TestWork:
         assert shown["result"]["error"].endswith("\n10000\nno such column\n")
         assert len(shown["result"]["error"]) == 2000
         assert shown["due"] is not None
+
+    def test_what_cannot_be_kept_does_not_end_the_converter(
+        self, boss: Boss, client: httpx.Client, source: str
+    ) -> None:
+        for _ in range(3):
+            submit(client, source)
+        script = """case $(cat) in *) n=$(ls "$1" | wc -l); touch "$1/$n" ;; esac
+            case $n in
+                0) printf 'a\\0b\\377c' >&2; exit 1 ;;
+                1) echo '{"a": "\\u0000"}' ;;
+                2) echo '{"fine": true}' ;;
+            esac"""
+        with tempfile.TemporaryDirectory() as folder:
+            said = boss("work", source, "--until-empty", "--", "bash", "-c", script, "x", folder)
+        assert (said.returncode, "Traceback" in said.stderr) == (0, False)
+        jobs = client.get(f"/jobs?source={source}").json()["jobs"]
+        assert [(job["state"], job["result"]) for job in reversed(jobs)] == [
+            ("available", {"exit": 1, "error": "a\ufffdb\ufffdc"}),
+            (
+                "available",
+                {
+                    "exit": 0,
+                    "error": "its result is refused: The result has a NUL character (\\u0000) in a "
+                    "string, which cannot be kept",
+                },
+            ),
+            ("done", {"fine": True}),
+        ]
+
+    def test_what_the_command_left_behind_does_not_hold_it_up(
+        self, boss: Boss, client: httpx.Client, source: str, tmp_path: Path
+    ) -> None:
+        submit(client, source)
+        # It has the output still, and in a session of its own it is not ended with the command.
+        pid = tmp_path / "pid"
+        script = (
+            f"setsid sh -c 'echo $$ > {pid}; exec sleep 600' & while ! test -s {pid}; do sleep 0.05; done; echo '{{}}'"
+        )
+        said = boss("work", source, "--once", "--", "sh", "-c", script)
+        left = int(pid.read_text())
+        assert alive(left)
+        os.kill(left, signal.SIGKILL)
+        assert "attempt 1: done" in said.stderr
+        assert record(client, source)["result"] == {}
 
     def test_99_gives_it_up(self, boss: Boss, client: httpx.Client, source: str) -> None:
         submit(client, source)

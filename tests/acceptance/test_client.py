@@ -60,6 +60,13 @@ class TestTake:
         )
         assert shown["due"] > shown["seen"]
 
+    def test_an_exception_that_cannot_be_kept_is_no_other_exception(self, boss: Client, source: str) -> None:
+        boss.submit(source, {})
+        with pytest.raises(ValueError, match="half"), boss.take(source):
+            raise ValueError("half \ud800, nothing \0" + "!" * 3000)
+        reason = record(boss, source)["result"]["error"]
+        assert (len(reason), set(reason)) == (2000, {"!"})
+
     def test_an_interrupt_gives_it_back_at_once(self, boss: Client, source: str) -> None:
         boss.submit(source, {})
         with pytest.raises(KeyboardInterrupt), boss.take(source):
