@@ -1,0 +1,88 @@
+"""The converters in docs/converters.md do their work on a real Boss, and stop when their job is stopped."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.test_contract import submit
+from tests.servers import PATIENCE, boss_running
+
+PAGE = (Path(__file__).parents[2] / "docs" / "converters.md").read_text()
+# By the language of its block: the file it goes into, and what runs it.
+PROGRAMS = {"sh": ("converter.sh", "sh"), "java": ("Converter.java", "java"), "js": ("converter.mjs", "node")}
+
+
+def until(holds: Callable[[], bool], running: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert running.poll() is None, "the converter has ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # another process works
+
+
+@pytest.fixture(params=PROGRAMS)
+def command(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    file, program = PROGRAMS[request.param]
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed here")
+    [code] = re.findall(rf"```{request.param}\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / file).write_text(code)
+    return [program, str(tmp_path / file)]
+
+
+@pytest.fixture
+def client(database: str) -> Iterator[httpx.Client]:
+    with boss_running("--database", database, "--lease", "3") as boss, boss.client() as client:
+        yield client
+
+
+def test_it_does_its_jobs_and_stops_when_told_to(command: list[str], client: httpx.Client) -> None:
+    environment = {"BOSS_URL": str(client.base_url).rstrip("/"), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    program = shutil.which(command[0])
+    assert program
+    running = subprocess.Popen([program, *command[1:], "freg"], env=environment)
+
+    def record(id: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(job for job in client.get("/jobs").json()["jobs"] if job["id"] == id)
+        return found
+
+    try:
+        ids = [submit(client, "freg", '{"seconds": 0}') for _ in range(5)]
+        until(lambda: client.get("/job").json()["done"].get("freg") == 5, running)
+        for id in ids:
+            shown = record(id)
+            assert (shown["outcome"], shown["result"], shown["attempt"]) == ("completed", {"seconds": 0}, 1)
+
+        long = submit(client, "freg", '{"seconds": 600}')
+        until(lambda: record(long)["state"] == "active", running)
+        # It is held for longer than its lease of three seconds, so it is checked.
+        taken = record(long)["until"]
+        until(lambda: record(long)["seen"] > taken, running)
+        assert (record(long)["state"], record(long)["attempt"]) == ("active", 1)
+
+        assert client.post(f"/job/done/freg/{long}?outcome=stopped").status_code == 200
+        after = submit(client, "freg", '{"seconds": 0}')
+        until(lambda: record(after)["state"] == "done", running)
+        assert (record(long)["outcome"], record(long)["result"]) == ("stopped", None)
+
+        broken = submit(client, "freg", '{"seconds": -1}')
+        until(lambda: record(broken)["due"] is not None, running)
+        assert record(broken)["state"] == "available"
+    finally:
+        running.kill()
+        running.wait()
+
+
+@pytest.mark.parametrize("language", re.findall(r"^```(\w+)$", PAGE, re.MULTILINE))
+def test_it_is_at_most_40_lines(language: str) -> None:
+    [code] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    lines = code.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 120
