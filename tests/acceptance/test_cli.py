@@ -1,11 +1,18 @@
 """The commands that ask a running Boss, as processes."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +113,54 @@ class TestOneJob:
         assert boss("stop", "--source", source, "--yes").stdout == "stopped 3\n"
         jobs = client.get(f"/jobs?source={source}").json()["jobs"]
         assert {(job["state"], job["outcome"]) for job in jobs} == {("done", "stopped")}
+
+
+class Terminal:
+    """A terminal on which a command runs; what it has shown, without escapes."""
+
+    def __init__(self, boss: Boss, *words: str) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.process = subprocess.Popen(
+            [PROGRAM, *words], stdin=theirs, stdout=theirs, stderr=theirs, env={**boss.environment, "TERM": "xterm"}
+        )
+        os.close(theirs)
+
+    def until(self, words: str) -> None:
+        """Return once it has shown these words."""
+        shown = ""
+        while words not in shown:
+            ready, _, _ = select.select([self._ours], [], [], PATIENCE)
+            assert ready, f"it did not show {words!r}:\n{shown}"
+            shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown + os.read(self._ours, 1 << 16).decode())
+
+    def end(self) -> int:
+        """Ctrl-C; return its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # it has closed the terminal
+            while os.read(self._ours, 1 << 16):
+                pass
+        os.close(self._ours)
+        return self.process.wait(PATIENCE)
+
+
+class TestTerminal:
+    def test_work_shows_what_each_slot_is_doing(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        id = submit(client, source)
+        terminal = Terminal(boss, "work", source, "-j", "2", "--grace", "0", "--", "sleep", "600")
+        terminal.until(id)
+        terminal.until("2 s")
+        terminal.until("waits for a job")
+        assert terminal.end() == 0
+        assert record(client, source)["state"] == "available"
+
+    def test_the_tree_is_live(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        submit(client, source)
+        terminal = Terminal(boss, "tree", "--watch")
+        terminal.until(source)
+        id = submit(client, source)
+        terminal.until(id)
+        assert terminal.end() == 0
 
 
 class TestMistakes:

@@ -2,17 +2,28 @@
 
 import json
 import sys
+import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from boss.cli.application import AsJson, Token, Url, asking, give_up
 from boss.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from boss.sync_client import Client
+
+# How often a tree that is watched is drawn anew, in seconds.
+_WATCH_INTERVAL = 1.0
+_COLOURS = {State.AVAILABLE: "bold cyan", State.ACTIVE: "bold yellow", State.DONE: "bold green"}
 
 Source = Annotated[str, typer.Argument(help="The job's source.")]
 Id = Annotated[str, typer.Argument(help="The job's id.")]
@@ -30,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         (done, "boss done freg monday '{\"rows\": 7}'"),
         (give_back, "boss give-back freg monday --delay 60"),
         (stop, "boss stop freg monday"),
-        (tree, "boss tree"),
+        (tree, "boss tree --watch"),
         (jobs, "boss jobs --state active --source freg"),
         (prune, "boss prune --older-than 30"),
     ):
@@ -141,13 +152,34 @@ def stop(
         typer.echo(f"stopped {boss.stop_all(all_of or ''):,}")
 
 
-def tree(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+def tree(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the tree: every source in every state, with its newest jobs."""
     with asking(url, token) as boss:
-        if as_json:
+        if watch:
+            _watch(boss)
+        elif as_json:
             _print_json(boss.tree())
         else:
             typer.echo(boss.drawn_tree(), nl=False)
+
+
+def _watch(boss: "Client") -> None:
+    with suppress(KeyboardInterrupt), Live(_coloured(boss.drawn_tree()), screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(_WATCH_INTERVAL)
+            live.update(_coloured(boss.drawn_tree()), refresh=True)
+
+
+def _coloured(drawn: str) -> Text:
+    text = Text(drawn)
+    for state, colour in _COLOURS.items():
+        text.highlight_regex(rf"(?m)^.── {state}$", colour)
+    return text
 
 
 def jobs(
@@ -217,6 +249,6 @@ def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False))
 
 
-def _second(time: str) -> str:
-    """A time without what is below its second."""
-    return time[:19] + "Z" if time else ""
+def _second(instant: str) -> str:
+    """An instant without what is below its second."""
+    return instant[:19] + "Z" if instant else ""

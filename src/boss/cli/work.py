@@ -5,10 +5,16 @@ import logging
 import math
 import shutil
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
 
 from boss.cli.application import Token, Url, give_up
 from boss.errors import BossError
@@ -16,7 +22,7 @@ from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:
     from boss.client import AsyncJob
-    from boss.converter import End, Slot, Work
+    from boss.converter import Converter, End, Slot, Work
 
 log = logging.getLogger("boss")
 
@@ -59,8 +65,6 @@ def work(
         give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", code=2)
     if not shutil.which(command[0]):
         give_up(f"there is no program {command[0]!a} to run", code=2)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     # Here, for a server has no use for a client.
     from boss.converter import End, Work
 
@@ -69,7 +73,7 @@ def work(
         ends = asyncio.run(_work(url, token, plan))
     except* BossError as group:
         give_up(str(group.exceptions[0]))
-    log.info("%s", ", ".join(f"{count} {end}" for end, count in ends.items() if count) or "there was nothing to do")
+    log.info("%s", _counted(ends) or "there was nothing to do")
     if once and ends[End.DONE] < sum(ends.values()):
         raise typer.Exit(1)
 
@@ -79,11 +83,47 @@ async def _work(url: str, token: str | None, plan: "Work") -> "dict[End, int]":
     from boss.converter import Converter
 
     async with AsyncClient(url, token=token, patience=math.inf) as client:
-        converter = Converter(client, plan, _log)
+        shown = sys.stderr.isatty()
+        converter = Converter(client, plan, _say_nothing if shown else _log)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, converter.stop)
-        await converter.run()
+        with _on_screen(converter) if shown else _in_lines():
+            await converter.run()
     return converter.ends
+
+
+@contextmanager
+def _in_lines() -> Iterator[None]:
+    """Log lines, for a pipe."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    yield
+
+
+@contextmanager
+def _on_screen(converter: "Converter") -> Iterator[None]:
+    """What each slot is doing and for how long, for a terminal; log lines stand above it."""
+    console = Console(stderr=True)
+    with Live(get_renderable=lambda: _slots(converter), console=console, refresh_per_second=4), _in_lines():
+        yield
+
+
+def _slots(converter: "Converter") -> Table:
+    table = Table(box=None, header_style="bold", caption=_counted(converter.ends), caption_justify="left")
+    for heading in ("slot", "source", "job", "attempt", "for"):
+        table.add_column(heading)
+    for slot in converter.slots:
+        job = (slot.job.source, slot.job.id, str(slot.job.attempt)) if slot.job else ("", "waits for a job", "")
+        table.add_row(str(slot.number), *job, f"{time.monotonic() - slot.since:.0f} s")
+    return table
+
+
+def _counted(ends: "dict[End, int]") -> str:
+    return ", ".join(f"{count:,} {end}" for end, count in ends.items() if count)
+
+
+def _say_nothing(slot: "Slot", job: "AsyncJob", end: "End | None") -> None:
+    """The screen shows it."""
 
 
 def _log(slot: "Slot", job: "AsyncJob", end: "End | None") -> None:
