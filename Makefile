@@ -35,9 +35,9 @@ lint: .venv/dev  ## format, lint, types, direction of imports
 
 lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
-		pyproject.toml --output-file requirements.lock
+		pyproject.toml --all-extras --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
-		pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+		pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
 		--group bench --output-file requirements-bench.lock
 

