@@ -101,6 +101,11 @@ class Converter:
         """Take no more jobs; what runs has its grace to end by itself, then is told to, and its job is given back."""
         self._stopping.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
     async def run(self) -> None:
         """Work until stopped, or as long as `Work` says.
 

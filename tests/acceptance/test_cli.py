@@ -324,6 +324,23 @@ class TestWork:
         shown = record(client, source)
         assert (shown["state"], shown["due"]) == (state, None)
 
+    def test_a_second_signal_ends_it_at_once_though_boss_is_away(self, database: str, tmp_path: Path) -> None:
+        pid = tmp_path / "pid"
+        with boss_running("--database", database) as replica, replica.client() as client:
+            submit(client, "freg")
+            boss = Boss(replica.url)
+            working = boss.start("work", "freg", "--grace", "0", "--", "sh", "-c", f"echo $$ > {pid}; exec sleep 600")
+            until(lambda: pid.exists() and bool(pid.read_text().strip()))
+            replica.kill()
+            working.send_signal(signal.SIGTERM)
+            until(lambda: not alive(int(pid.read_text())))
+            assert working.poll() is None, "it cannot give the job back"
+            working.send_signal(signal.SIGTERM)
+            _, said = working.communicate(timeout=PATIENCE)
+        assert working.returncode == 130
+        assert "boss: ended at once; what was not given back comes back by its lease" in said
+        assert "Traceback" not in said
+
     def test_it_rides_out_a_restart_with_what_it_holds(self, database: str, tmp_path: Path) -> None:
         port, go_on = free_port(), tmp_path / "go-on"
         boss = Boss(f"http://127.0.0.1:{port}")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("boss")
 
+# The exit code of what was interrupted, by the custom of shells.
+_INTERRUPTED = 130
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
@@ -58,7 +61,7 @@ def work(
 
     A job is checked at a third of its lease. When it was stopped, the command and all it started get SIGTERM, and after
     the grace SIGKILL. On SIGTERM or Ctrl-C no more jobs are taken, and what does not end within the grace is given
-    back.
+    back; a second one ends everything at once.
     """
     command: list[str] = context.obj or []
     if not command:
@@ -73,6 +76,8 @@ def work(
         ends = asyncio.run(_work(url, token, plan))
     except* BossError as group:
         give_up(str(group.exceptions[0]))
+    except* asyncio.CancelledError:
+        give_up("ended at once; what was not given back comes back by its lease", code=_INTERRUPTED)
     log.info("%s", _counted(ends) or "there was nothing to do")
     if once and ends[End.DONE] < sum(ends.values()):
         raise typer.Exit(1)
@@ -85,8 +90,16 @@ async def _work(url: str, token: str | None, plan: "Work") -> "dict[End, int]":
     async with AsyncClient(url, token=token, patience=math.inf) as client:
         shown = sys.stderr.isatty()
         converter = Converter(client, plan, _say_nothing if shown else _log)
+        working = asyncio.current_task()
+        assert working
+
+        def stop() -> None:
+            if converter.stopping:
+                working.cancel()
+            converter.stop()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, converter.stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         with _on_screen(converter) if shown else _in_lines():
             await converter.run()
     return converter.ends
