@@ -135,8 +135,8 @@ class Taking:
             again = [takes[place] for place in empty]
             try:
                 found: list[list[Taken] | Exception] = [*await statement(self._pool, again, ())]
-            except DatabaseAway as error:
-                # The others have got theirs.
+            except Exception as error:
+                # Whatever it was, the others have got theirs, and must hear of it.
                 found = [error] * len(empty)
             self._advance_marks(again, found, puts)
             for place, jobs in zip(empty, found, strict=True):
