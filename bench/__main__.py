@@ -24,7 +24,7 @@ import httpx
 from tests.servers import boss_running, free_port
 
 from bench import peers
-from bench.machine import write_section
+from bench.machine import ratio, write_section
 from bench.plot import plot_rates
 from bench.postgres import Postgres, postgres_running
 
@@ -162,12 +162,11 @@ def report(rates: Rates, rounds: int, seconds: float) -> list[str]:
         f"| {name} | {count} | {middle[name, count]:,.0f} | {min(found):,.0f} to {max(found):,.0f} |"
         for (name, count), found in rates.items()
     ]
-    ratios = []
-    for what, one, other, wanted in RATIOS:
-        if one in rates and other in rates:
-            # Each round's own ratio, for the machine may have been faster in one round than in another.
-            each = sorted(a / b for a, b in zip(rates[one], rates[other], strict=True))
-            ratios.append(f"| {what} | {statistics.median(each):.2f} | {each[0]:.2f} to {each[-1]:.2f} | {wanted} |")
+    ratios = [
+        f"| {what} | {ratio(rates[one], rates[other])} | {wanted} |"
+        for what, one, other, wanted in RATIOS
+        if one in rates and other in rates
+    ]
     return [
         f"{rounds} interleaved rounds, {seconds:g} s for each line in each; jobs of 200 bytes. What a round left in a "
         "peer's queue was still there in the next, as it would be in use.",

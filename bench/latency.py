@@ -4,7 +4,7 @@ Usage: python -m bench.latency [--rounds N]
 
 Takes arrive evenly at a tenth of the rate that wrk reaches at 64 connections, whether the last one is answered or not
 (an open loop: a slow answer does not slow the load down). The bare statement is Boss's own take of one job, sent over
-one asyncpg connection at the same moments; nothing of it is shared with anybody. Rounds are interleaved.
+one asyncpg connection while nobody else is at work. Rounds are interleaved.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import datetime
 import platform
 import re
+import statistics
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,15 @@ def machine() -> str:
         f"granian {version('granian')}, asyncpg {version('asyncpg')}, embedded PostgreSQL 18 with fsync and "
         "synchronous_commit on; the load, Boss and PostgreSQL share the machine"
     )
+
+
+def ratio(one: list[float], other: list[float]) -> str:
+    """How many times the one is the other, round by round, as two cells of a table: the median, and the spread.
+
+    Each round's own ratio, for the machine may have been faster in one round than in another.
+    """
+    ratios = sorted(a / b for a, b in zip(one, other, strict=True))
+    return f"{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f}"
 
 
 def write_section(heading: str, lines: list[str]) -> None:

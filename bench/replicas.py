@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.servers import boss_running
 
 from bench.__main__ import STOCK, wrk
-from bench.machine import write_section
+from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running
 
 CONNECTIONS = 256
@@ -45,13 +45,10 @@ def main() -> None:
             for script, (one, two) in found.items():
                 one.append(rate(postgres, urls[:1], script))
                 two.append(rate(postgres, urls, script))
-    rows = []
-    for script, (one, two) in found.items():
-        ratios = sorted(b / a for a, b in zip(one, two, strict=True))
-        rows.append(
-            f"| {script} | {statistics.median(one):,.0f} | {statistics.median(two):,.0f} "
-            f"| {statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |"
-        )
+    rows = [
+        f"| {script} | {statistics.median(one):,.0f} | {statistics.median(two):,.0f} | {ratio(two, one)} |"
+        for script, (one, two) in found.items()
+    ]
     about = (
         f"{rounds} rounds of {SECONDS:g} s, {CONNECTIONS} connections in all; medians of a second, ratios of a round."
     )

@@ -19,7 +19,7 @@ import httpx
 
 from boss import errors
 from boss.errors import PROBLEM_TYPE, BossError, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
-from boss.job import new_id
+from boss.job import Outcome, State, new_id
 from boss.settings import DEFAULT_URL
 
 log = logging.getLogger("boss")
@@ -77,7 +77,7 @@ class AsyncJob:
         if self.stopped.is_set():
             raise Lost(f"{self.id} was stopped, or its lease ran out and it is somebody else's by now")
 
-    async def done(self, result: Document | None = None, outcome: str = "completed") -> None:
+    async def done(self, result: Document | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """Say that it is done: `completed`, `failed` or `stopped`.
 
         Raises:
@@ -154,7 +154,7 @@ class AsyncClient:
         try:
             self._http = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=_TIMEOUT, limits=limits)
         except httpx.InvalidURL as error:
-            raise Unreachable(f"{self.url!a} is no URL; it should look like {DEFAULT_URL}") from error
+            raise self._no_url() from error
         self._patience = patience
 
     async def __aenter__(self) -> Self:
@@ -263,7 +263,7 @@ class AsyncClient:
         source: str,
         id: str,
         result: Document | None = None,
-        outcome: str = "completed",
+        outcome: str = Outcome.COMPLETED,
         attempt: int | None = None,
     ) -> None:
         """Move an available or active job to done, as `completed`, `failed` or `stopped`.
@@ -272,8 +272,8 @@ class AsyncClient:
             NotThere: it is neither.
             WrongAttempt: it is in another attempt than the one given.
         """
-        query = _query(outcome=None if outcome == "completed" else outcome)
-        await self._move("POST", f"/job/done/{source}/{id}", "done", attempt, params=query, json=result)
+        query = _query(outcome=None if outcome == Outcome.COMPLETED else outcome)
+        await self._move("POST", f"/job/done/{source}/{id}", State.DONE, attempt, params=query, json=result)
 
     async def give_back(
         self,
@@ -290,7 +290,7 @@ class AsyncClient:
             WrongAttempt: it is in another attempt than the one given.
         """
         path = f"/job/active/{source}/{id}"
-        await self._move("DELETE", path, "available", attempt, params=_query(delay=delay), json=result)
+        await self._move("DELETE", path, State.AVAILABLE, attempt, params=_query(delay=delay), json=result)
 
     async def tree(self) -> dict[str, dict[str, int]]:
         """How many jobs there are of each state and source."""
@@ -304,10 +304,10 @@ class AsyncClient:
     async def stop_all(self, source: str) -> int:
         """Stop every available and active job of a source; return how many that were."""
         stopped = 0
-        for state in ("available", "active"):
+        for state in (State.AVAILABLE, State.ACTIVE):
             path = str(httpx.URL("/jobs", params={"state": state, "source": source, "limit": "1000"}))
             while jobs := (await self._ask("GET", path)).json()["jobs"]:
-                lines = "".join(f'{{"id":"{job["id"]}","outcome":"stopped"}}\n' for job in jobs)
+                lines = "".join(f'{{"id":"{job["id"]}","outcome":"{Outcome.STOPPED}"}}\n' for job in jobs)
                 headers = {"content-type": "application/x-ndjson"}
                 await self._ask("POST", f"/job/done/{source}", content=lines, headers=headers)
                 stopped += len(jobs)
@@ -327,7 +327,7 @@ class AsyncClient:
                 yield job
             address = page["next"]
 
-    async def _move(self, method: str, path: str, state: str, attempt: int | None, **options: Any) -> None:
+    async def _move(self, method: str, path: str, state: State, attempt: int | None, **options: Any) -> None:
         """Move a job to a state; one that is there already was moved by an earlier try whose answer was lost."""
         answer, repeated = await self._send(method, path, headers=_if_match(attempt), **options)
         try:
@@ -356,7 +356,7 @@ class AsyncClient:
             try:
                 answer = await self._http.request(method, path, **options)
             except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-                raise Unreachable(f"{self.url!a} is no URL; it should look like {DEFAULT_URL}") from error
+                raise self._no_url() from error
             except httpx.ConnectError as error:
                 lost: Exception | str = error
             except httpx.TransportError as error:
@@ -372,6 +372,9 @@ class AsyncClient:
             # Not all at the same moment, after a restart of Boss.
             await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
             rest = min(2 * rest, _LONGEST_REST)
+
+    def _no_url(self) -> Unreachable:
+        return Unreachable(f"{self.url!a} is no URL; it should look like {DEFAULT_URL}")
 
 
 def keepable(text: str) -> str:

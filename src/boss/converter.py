@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from boss.client import AsyncClient, AsyncJob, Document, keepable
 from boss.errors import BadInput, Lost, NoJob
+from boss.job import Outcome
 
 # A command that ends so says that no attempt will do better.
 GIVES_UP = 99
@@ -163,10 +164,8 @@ class Converter:
         talking = asyncio.create_task(_talk(command.process, job.text, said))
         try:
             await self._until_ended(command, job)
-            command.signal(signal.SIGKILL)  # what it left running, too
             await asyncio.wait({talking}, timeout=_LINGER)
         finally:
-            command.signal(signal.SIGKILL)
             talking.cancel()
             command.close()
         code = command.process.returncode
@@ -189,23 +188,28 @@ class Converter:
                 complaint = f"its result is refused: {error}"
         reason: Document = {"exit": code, "error": complaint}
         if code == GIVES_UP:
-            await job.done(reason, "failed")
+            await job.done(reason, Outcome.FAILED)
             return End.GIVEN_UP
         await job.give_back(0 if self._stopping.is_set() else None, reason)
         return End.GIVEN_BACK
 
     async def _until_ended(self, command: "Command", job: AsyncJob) -> None:
-        """Wait for the command to end; when its job was stopped, or the converter is, it is made to."""
+        """Wait for the command to end; when its job was stopped, or the converter is, it is made to.
+
+        Nothing that it started in its session outlives it.
+        """
         ending = asyncio.create_task(command.ended.wait())
         stopped, stopping = asyncio.create_task(job.stopped.wait()), asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({ending, stopped, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done() and not ending.done():
-            await asyncio.wait({ending, stopped}, timeout=self._work.grace, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        stopping.cancel()
-        if not ending.done():
-            command.signal(signal.SIGTERM)
-            await asyncio.wait({ending}, timeout=self._work.grace)
+        try:
+            await asyncio.wait({ending, stopped, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not ending.done():
+                await asyncio.wait({ending, stopped}, timeout=self._work.grace, return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                command.signal(signal.SIGTERM)
+                await asyncio.wait({ending}, timeout=self._work.grace)
+        finally:
+            stopped.cancel()
+            stopping.cancel()
             command.signal(signal.SIGKILL)
         await ending
 

@@ -12,6 +12,7 @@ from typing import ParamSpec, Self, TypeVar
 from anyio.from_thread import start_blocking_portal
 
 from boss.client import AsyncClient, AsyncJob, Document
+from boss.job import Outcome
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -36,7 +37,7 @@ class Job:
         """Raise `Lost` when the job was stopped or lost. It asks nobody: the background does."""
         self._job.check()
 
-    def done(self, result: Document | None = None, outcome: str = "completed") -> None:
+    def done(self, result: Document | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """See `AsyncJob.done`."""
         self._client._run(self._job.done, result or self.result, outcome)
 
@@ -113,7 +114,7 @@ class Client:
         source: str,
         id: str,
         result: Document | None = None,
-        outcome: str = "completed",
+        outcome: str = Outcome.COMPLETED,
         attempt: int | None = None,
     ) -> None:
         """See `AsyncClient.done`."""

@@ -13,8 +13,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ import httpx
 import pytest
 
 from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, boss_running, free_port
+from tests.servers import PATIENCE, BossProcess, alive, boss_running, free_port, until
 
 PROGRAM = Path(sys.executable).with_name("boss")
 
@@ -51,20 +49,6 @@ def record(client: httpx.Client, source: str) -> dict[str, Any]:
     [job] = client.get(f"/jobs?source={source}").json()["jobs"]
     assert isinstance(job, dict)
     return job
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # another process works
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class TestOneJob:

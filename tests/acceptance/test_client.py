@@ -5,7 +5,6 @@ import contextlib
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from boss import AsyncClient, Client, IdTaken, Job, Lost, NoJob, NotThere, Unreachable, WrongAttempt
+from boss import AsyncClient, Client, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
 from tests.acceptance.flaky_way import FlakyWay, flaky_way
-from tests.servers import PATIENCE, BossProcess, boss_running, free_port
+from tests.servers import PATIENCE, BossProcess, boss_running, free_port, until
 
 
 @pytest.fixture
@@ -28,13 +27,6 @@ def record(boss: Client, source: str) -> dict[str, Any]:
     """The one job of this source, with all its properties."""
     [job] = boss.jobs(source=source)
     return job
-
-
-def until_stopped(job: Job) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not job.stopped:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)  # it works
 
 
 class TestTake:
@@ -79,7 +71,7 @@ class TestTake:
         after = []
         with boss.take(source, lease=1) as job:
             boss.done(source, job.id, outcome="stopped")
-            until_stopped(job)
+            until(lambda: job.stopped)
             with contextlib.suppress(Lost):
                 job.check()
                 after.append("not reached")

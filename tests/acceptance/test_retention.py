@@ -4,14 +4,13 @@ import http.server
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, boss_running
+from tests.servers import PATIENCE, BossProcess, boss_running, until
 
 
 def prune(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,9 +26,7 @@ def test_the_setting_deletes_what_is_old_enough_and_nothing_else(database: str) 
         kept = submit(client, "freg")
     # A thousandth of a second, as days.
     with boss_running("--database", database, "--keep-done", "0.00000001") as boss, boss.client() as client:
-        deadline = time.monotonic() + PATIENCE
-        while client.get("/job").json()["done"]["freg"]:
-            assert time.monotonic() < deadline
+        until(lambda: not client.get("/job").json()["done"]["freg"])
         assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == [kept]
         assert "deleted 5 jobs" in boss.log
 

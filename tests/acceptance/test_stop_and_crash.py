@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import psutil
 import pytest
 
 from tests.acceptance.wire import Wire
-from tests.servers import PATIENCE, BossProcess, boss_running, postmaster
+from tests.servers import PATIENCE, BossProcess, alive, boss_running, postmaster, until
 
 
 @pytest.fixture
@@ -33,10 +32,7 @@ def data() -> Iterator[Path]:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not alive(pid))
 
 
 def test_data_is_kept_across_restarts_and_postgres_stops_cleanly(data: Path) -> None:
@@ -152,10 +148,7 @@ def test_when_only_its_postgres_dies_boss_starts_it_again(data: Path) -> None:
         wait_until_gone(pid)
         away = client.get("/job")
         assert (away.status_code, away.headers.get("retry-after")) in ((503, "1"), (200, None))
-        deadline = time.monotonic() + PATIENCE
-        while client.get("/job").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: client.get("/job").status_code == 200)
         assert client.get("/job/available/freg").json()["id"] == "a"
         assert "Traceback" not in boss.log
 

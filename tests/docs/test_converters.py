@@ -3,28 +3,19 @@
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, boss_running
+from tests.acceptance.test_lease import record
+from tests.servers import boss_running, until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "converters.md").read_text()
 # By the language of its block: the file it goes into, and what runs it.
 PROGRAMS = {"sh": ("converter.sh", "sh"), "java": ("Converter.java", "java"), "js": ("converter.mjs", "node")}
-
-
-def until(holds: Callable[[], bool], running: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert running.poll() is None, "the converter has ended"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # another process works
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -49,32 +40,35 @@ def test_it_does_its_jobs_and_stops_when_told_to(command: list[str], client: htt
     assert program
     running = subprocess.Popen([program, *command[1:], "freg"], env=environment)
 
-    def record(id: str) -> dict[str, Any]:
-        found: dict[str, Any] = next(job for job in client.get("/jobs").json()["jobs"] if job["id"] == id)
-        return found
+    def while_it_runs(holds: Callable[[], bool]) -> None:
+        def checked() -> bool:
+            assert running.poll() is None, "the converter has ended"
+            return holds()
+
+        until(checked)
 
     try:
         ids = [submit(client, "freg", '{"seconds": 0}') for _ in range(5)]
-        until(lambda: client.get("/job").json()["done"].get("freg") == 5, running)
+        while_it_runs(lambda: client.get("/job").json()["done"].get("freg") == 5)
         for id in ids:
-            shown = record(id)
+            shown = record(client, id)
             assert (shown["outcome"], shown["result"], shown["attempt"]) == ("completed", {"seconds": 0}, 1)
 
         long = submit(client, "freg", '{"seconds": 600}')
-        until(lambda: record(long)["state"] == "active", running)
+        while_it_runs(lambda: record(client, long)["state"] == "active")
         # It is held for longer than its lease of three seconds, so it is checked.
-        taken = record(long)["until"]
-        until(lambda: record(long)["seen"] > taken, running)
-        assert (record(long)["state"], record(long)["attempt"]) == ("active", 1)
+        taken = record(client, long)["until"]
+        while_it_runs(lambda: record(client, long)["seen"] > taken)
+        assert (record(client, long)["state"], record(client, long)["attempt"]) == ("active", 1)
 
         assert client.post(f"/job/done/freg/{long}?outcome=stopped").status_code == 200
         after = submit(client, "freg", '{"seconds": 0}')
-        until(lambda: record(after)["state"] == "done", running)
-        assert (record(long)["outcome"], record(long)["result"]) == ("stopped", None)
+        while_it_runs(lambda: record(client, after)["state"] == "done")
+        assert (record(client, long)["outcome"], record(client, long)["result"]) == ("stopped", None)
 
         broken = submit(client, "freg", '{"seconds": -1}')
-        until(lambda: record(broken)["due"] is not None, running)
-        assert record(broken)["state"] == "available"
+        while_it_runs(lambda: record(client, broken)["due"] is not None)
+        assert record(client, broken)["state"] == "available"
     finally:
         running.kill()
         running.wait()

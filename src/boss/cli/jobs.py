@@ -108,7 +108,7 @@ def done(
     attempt: Attempt = None,
 ) -> None:
     """Say that a job is done. Exits with 3 when it is not there to be done."""
-    kept = None if result is None else _document(sys.stdin.read() if result == "-" else result, "the result")
+    kept = _result(result)
     with asking(url, token) as boss:
         boss.done(source, id, kept, outcome, attempt)
 
@@ -125,7 +125,7 @@ def give_back(
     attempt: Attempt = None,
 ) -> None:
     """Give an active job back, for another attempt after a rest."""
-    kept = None if result is None else _document(sys.stdin.read() if result == "-" else result, "the result")
+    kept = _result(result)
     with asking(url, token) as boss:
         boss.give_back(source, id, delay, kept, attempt)
 
@@ -232,6 +232,11 @@ def _read(file: str) -> str:
         return Path(file).read_text()
     except (OSError, UnicodeDecodeError) as error:
         give_up(f"cannot read {file}: {error}", code=2)
+
+
+def _result(word: str | None) -> dict[str, Any] | None:
+    """The JSON object that the word is, or that is on standard input when it is -."""
+    return None if word is None else _document(sys.stdin.read() if word == "-" else word, "the result")
 
 
 def _document(text: str, what: str) -> dict[str, Any]:
