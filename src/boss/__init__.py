@@ -7,9 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from boss.client import AsyncClient, AsyncJob
+    from boss.client.asynchronous import AsyncClient
+    from boss.client.blocking import Client, Job
+    from boss.client.taken import AsyncJob, Failure
+    from boss.converter import Converter
     from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
-    from boss.sync_client import Client, Job
+    from boss.job import Line
 
 __all__ = [
     "AsyncClient",
@@ -17,8 +20,11 @@ __all__ = [
     "BadInput",
     "BossError",
     "Client",
+    "Converter",
+    "Failure",
     "IdTaken",
     "Job",
+    "Line",
     "Lost",
     "NoJob",
     "NotThere",
@@ -26,7 +32,15 @@ __all__ = [
     "WrongAttempt",
 ]
 
-_HOME = {"AsyncClient": "client", "AsyncJob": "client", "Client": "sync_client", "Job": "sync_client"}
+_HOME = {
+    "AsyncClient": "client.asynchronous",
+    "AsyncJob": "client.taken",
+    "Client": "client.blocking",
+    "Converter": "converter",
+    "Failure": "client.taken",
+    "Job": "client.blocking",
+    "Line": "job",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,263 +1,260 @@
-"""The loop behind `boss work`: take a job, run a command for it, and say how that went. Over HTTP only."""
+"""The loop that every converter has to have: take a job, convert it, say how that went. Over HTTP only."""
 
 import asyncio
 import contextlib
-import json
-import os
+import logging
+import math
 import signal
 import time
-from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from inspect import iscoroutinefunction
+from typing import cast
 
-from boss.client import AsyncClient, AsyncJob, Document, keepable
-from boss.errors import BadInput, Lost, NoJob
-from boss.job import Outcome
+from anyio import CapacityLimiter, from_thread, to_thread
 
-# A command that ends so says that no attempt will do better.
-GIVES_UP = 99
-# What is kept of what a command complained of last, in bytes: enough for the longest reason.
-_TAIL = 8000
-# How long what a command said is waited for after its end, in seconds: what it left behind may still have its output.
-_LINGER = 1
-# A line of a command's output longer than this is no result, in bytes.
-_LONGEST_LINE = 1024 * 1024
+from boss.client.asynchronous import AsyncClient
+from boss.client.blocking import Job
+from boss.client.taken import AsyncJob, Document, End, Failure
+from boss.errors import BossError, Lost, NoJob
+
+log = logging.getLogger("boss")
+
 # How long one source is waited for before the next one is asked, where there are several, in seconds.
 _TURN = 1
+# Jobs are taken in advance by what ended in so many seconds, and given back when they were not begun in so many.
+_SOON, _LONG = 0.1, 1.0
+_MOST_IN_ADVANCE = 100
 
-
-class End(StrEnum):
-    """How a command's job ended."""
-
-    DONE = "done"
-    GIVEN_BACK = "given back"
-    GIVEN_UP = "given up"
-    STOPPED = "stopped or lost"
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a converter is to do.
-
-    Attributes:
-        command: what is run for each job: the document is on its standard input.
-        sources: whose jobs; any when empty.
-        slots: how many at once.
-        lease: how many seconds Boss waits for a sign of life; its default when None.
-        grace: how many seconds a command has to end when it is told to.
-        once: end after one job a slot.
-        until_empty: end when there is none.
-    """
-
-    command: Sequence[str]
-    sources: Sequence[str] = ()
-    slots: int = 1
-    lease: int | None = None
-    grace: float = 10
-    once: bool = False
-    until_empty: bool = False
+_Convert = Callable[[AsyncJob], Awaitable[Document | None]]
 
 
 @dataclass
 class Slot:
-    """One of the commands at once: what it is doing, and since when (time.monotonic)."""
+    """One of the jobs at once: which it is, and since when (time.monotonic)."""
 
     number: int
     job: AsyncJob | None = None
     since: float = field(default_factory=time.monotonic)
 
 
-@dataclass
-class Said:
-    """What a command has said so far: the last line it printed, and the end of what it complained of."""
-
-    last_line: bytes = b""
-    complaint: bytes = b""
+def log_end(slot: Slot, job: AsyncJob, error: Exception | None) -> None:
+    """Log how a job ended."""
+    where, took = f"slot {slot.number}: {job.source}/{job.id}, attempt {job.attempt}", time.monotonic() - slot.since
+    # Why it failed is kept with the job; what nobody foresaw is for who wrote the function.
+    unforeseen = None if isinstance(error, BossError | Failure) else error
+    log.info("%s: %s after %.1f s", where, job.end or "not let go of", took, exc_info=unforeseen)
 
 
 class Converter:
-    """Runs a command for job after job.
+    """Converts job after job with a function; a job is done with what that returns as its result.
+
+    When the function raises, its job is given back with a rest and the exception as the reason; `Failure` says the
+    reason in its own words, or gives the job up for good. A job is checked in the background; when it was stopped,
+    `job.stopped` is set and `job.check()` raises `Lost`, which ends the function and nothing else.
 
     Args:
-        client: the Boss to ask.
-        work: what to do.
-        tell: called when a slot took a job (with None) and when that ended.
+        convert: gets a `Job` and runs in a thread, or is `async` and gets an `AsyncJob`.
+        sources: whose jobs; any when empty.
+        url, token: see `AsyncClient`. A Boss that is away is waited for, for ever.
+        slots: how many jobs at once.
+        lease: how many seconds Boss waits for a sign of life; its default when None.
+        grace: how many seconds what runs has to end by itself when the converter is stopped; then it is told to.
+        once: end after one job a slot.
+        until_empty: end when there is none.
+        tell: called when a job has ended, with what the function raised.
 
     Attributes:
         slots: what is going on.
         ends: how often each end came.
     """
 
-    def __init__(self, client: AsyncClient, work: Work, tell: Callable[[Slot, AsyncJob, End | None], None]) -> None:
-        self._client = client
-        self._work = work
+    def __init__(
+        self,
+        convert: Callable[[Job], Document | None] | _Convert,
+        sources: Sequence[str] = (),
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        slots: int = 1,
+        lease: int | None = None,
+        grace: float = 10,
+        once: bool = False,
+        until_empty: bool = False,
+        tell: Callable[[Slot, AsyncJob, Exception | None], None] = log_end,
+    ) -> None:
+        self._convert = _as_coroutine(convert)
+        self._turn = deque[str | None](sources or (None,))
+        self._boss = url, token
+        self._lease = lease
+        self._grace = grace
+        self._once = once
+        self._until_empty = until_empty
         self._tell = tell
         self._stopping = asyncio.Event()
-        self.slots = [Slot(number) for number in range(1, work.slots + 1)]
+        # Set when a job has ended, and when we are to stop.
+        self._changed = asyncio.Event()
+        self.slots = [Slot(number) for number in range(1, slots + 1)]
+        self._free = deque(self.slots)
+        # Jobs that were taken in advance, and when the last ones ended.
+        self._reserve = deque[AsyncJob]()
+        self._ended = deque[float]()
+        self._reporting = 0
         self.ends = dict.fromkeys(End, 0)
+
+    def run(self) -> None:
+        """Convert until SIGTERM or Ctrl-C; then what runs has its grace to end, and is given back if it does not.
+
+        A second signal ends everything at once; what is not given back then comes back by its lease.
+
+        Raises:
+            BossError: something that trying again does not mend.
+            asyncio.CancelledError: it was ended at once.
+        """
+        asyncio.run(self._run_until_signal())
+
+    async def _run_until_signal(self) -> None:
+        working = asyncio.create_task(self.work())
+
+        def stop() -> None:
+            if self._stopping.is_set():
+                working.cancel()
+            self.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        await working
 
     def stop(self) -> None:
         """Take no more jobs; what runs has its grace to end by itself, then is told to, and its job is given back."""
         self._stopping.set()
+        self._changed.set()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether it was told to stop."""
-        return self._stopping.is_set()
-
-    async def run(self) -> None:
-        """Work until stopped, or as long as `Work` says.
-
-        Raises:
-            BossError: something that trying again does not mend.
-        """
-        async with asyncio.TaskGroup() as group:
-            for slot in self.slots:
-                group.create_task(self._run(slot))
-
-    async def _run(self, slot: Slot) -> None:
-        while not self._stopping.is_set() and (job := await self._next_job()):
-            slot.job, slot.since = job, time.monotonic()
-            self._tell(slot, job, None)
+    async def work(self) -> None:
+        """As `run`, inside an event loop, until `stop` is called."""
+        url, token = self._boss
+        async with AsyncClient(url, token=token, patience=math.inf) as client:
             try:
-                end = await self._convert(job)
-            except Lost:
-                end = End.STOPPED
-            self.ends[end] += 1
-            self._tell(slot, job, end)
-            slot.job, slot.since = None, time.monotonic()
-            if self._work.once:
-                return
+                async with asyncio.TaskGroup() as group:
+                    await self._take_and_convert(client, group)
+                    await self._end()
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
 
-    async def _next_job(self) -> AsyncJob | None:
-        """The next job; None when there shall be no more."""
-        turn = deque[str | None](self._work.sources or (None,))
-        wait = 0 if self._work.until_empty else _TURN if len(turn) > 1 else None
-        tried = 0
+    async def _take_and_convert(self, client: AsyncClient, group: asyncio.TaskGroup) -> None:
+        """Keep the slots filled, for as long as jobs are to be taken."""
         while not self._stopping.is_set():
-            taking = asyncio.create_task(self._client.take_now(turn[0], wait=wait, lease=self._work.lease))
-            if not await _done_first(taking, self._stopping):
-                return None
+            # One request for all the free slots, so that the busier they are the fewer requests it takes.
+            limit = len(self._free) + self._in_advance() - len(self._reserve)
+            if limit <= 0:
+                if self._once and not self._free:
+                    break
+                await self._change_or_idle_reserve()
+                continue
+            jobs = await self._take(client, limit)
+            self._reserve.extend(jobs)
+            self._fill(group)
+            if not jobs and self._until_empty:
+                if not self._busy():
+                    break
+                await self._change()
+        await self._give_back_reserve()
+
+    def _in_advance(self) -> int:
+        """How many jobs to take before there is a slot for them, so that no slot waits for a take.
+
+        As many as will soon be under way, going by what was just done, and none unless each slot does several in that
+        time: a job must not wait here while another converter could have it.
+        """
+        now = time.monotonic()
+        while self._ended and self._ended[0] < now - _SOON:
+            self._ended.popleft()
+        return 0 if self._once else min(max(len(self._ended) - len(self.slots), 0), _MOST_IN_ADVANCE)
+
+    async def _change_or_idle_reserve(self) -> None:
+        """Wait for a change; a reserve that no slot has come to in a long while is for others."""
+        try:
+            async with asyncio.timeout(_LONG if self._reserve else None):
+                await self._change()
+        except TimeoutError:
+            await self._give_back_reserve()
+
+    async def _give_back_reserve(self) -> None:
+        while self._reserve:
+            with contextlib.suppress(Lost):
+                await self._reserve.pop().give_back(0)
+
+    async def _take(self, client: AsyncClient, limit: int) -> list[AsyncJob]:
+        """The next jobs, at most so many; an empty list when there are none yet, or none are to be taken any more."""
+        for _ in range(len(self._turn)):
+            source = self._turn[0]
+            self._turn.rotate(-1)
+            wait = 0 if self._until_empty else _TURN if len(self._turn) > 1 else None
+            taking = asyncio.create_task(client.take_many(limit, source, wait=wait, lease=self._lease))
+            if not await _done_before(taking, self._stopping):
+                return []
             with contextlib.suppress(NoJob):
-                job = await taking
-                if not self._stopping.is_set():
-                    return job
-                await job.give_back(0)
-            turn.rotate(-1)
-            tried += 1
-            if self._work.until_empty and tried == len(turn):
-                return None
-        return None
+                return await taking
+        return []
 
-    async def _convert(self, job: AsyncJob) -> End:
-        environment = {
-            **os.environ,
-            "BOSS_JOB_ID": job.id,
-            "BOSS_SOURCE": job.source,
-            "BOSS_ATTEMPT": str(job.attempt),
-            "BOSS_URL": self._client.url,
-        }
-        command = await Command.start(self._work.command, environment)
-        said = Said()
-        talking = asyncio.create_task(_talk(command.process, job.text, said))
+    def _fill(self, group: asyncio.TaskGroup) -> None:
+        """Start as many jobs as there are slots for."""
+        while self._reserve and self._free and not self._stopping.is_set():
+            group.create_task(self._convert_in(self._free.popleft(), self._reserve.popleft(), group))
+
+    async def _convert_in(self, slot: Slot, job: AsyncJob, group: asyncio.TaskGroup) -> None:
+        slot.job, slot.since = job, time.monotonic()
+        error: Exception | None = None
         try:
-            await self._until_ended(command, job)
-            await asyncio.wait({talking}, timeout=_LINGER)
-        finally:
-            talking.cancel()
-            command.close()
-        code = command.process.returncode
-        assert code is not None
-        return await self._report(job, code, said)
+            job.result = await self._convert(job)
+        except Exception as raised:
+            error = raised
+        except BaseException as cancelled:
+            await job.leave(cancelled)
+            raise
+        # The slot need not wait until Boss has heard.
+        group.create_task(self._leave(job, error, Slot(slot.number, job, slot.since)))
+        self._reporting += 1
+        slot.job, slot.since = None, time.monotonic()
+        self._ended.append(slot.since)
+        if not self._once:
+            self._free.append(slot)
+            self._fill(group)
+        self._changed.set()
 
-    async def _report(self, job: AsyncJob, code: int, said: "Said") -> End:
-        """Say how it went.
-
-        Raises:
-            Lost: the job is not ours any more.
-        """
-        job.check()
-        complaint = keepable(said.complaint.decode(errors="replace"))
-        if code == 0:
-            try:
-                await job.done(_result(said.last_line))
-                return End.DONE
-            except BadInput as error:
-                complaint = f"its result is refused: {error}"
-        reason: Document = {"exit": code, "error": complaint}
-        if code == GIVES_UP:
-            await job.done(reason, Outcome.FAILED)
-            return End.GIVEN_UP
-        await job.give_back(0 if self._stopping.is_set() else None, reason)
-        return End.GIVEN_BACK
-
-    async def _until_ended(self, command: "Command", job: AsyncJob) -> None:
-        """Wait for the command to end; when its job was stopped, or the converter is, it is made to.
-
-        Nothing that it started in its session outlives it.
-        """
-        ending = asyncio.create_task(command.ended.wait())
-        stopped, stopping = asyncio.create_task(job.stopped.wait()), asyncio.create_task(self._stopping.wait())
+    async def _leave(self, job: AsyncJob, error: Exception | None, slot: Slot) -> None:
         try:
-            await asyncio.wait({ending, stopped, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done() and not ending.done():
-                await asyncio.wait({ending, stopped}, timeout=self._work.grace, return_when=asyncio.FIRST_COMPLETED)
-            if not ending.done():
-                command.signal(signal.SIGTERM)
-                await asyncio.wait({ending}, timeout=self._work.grace)
-        finally:
-            stopped.cancel()
-            stopping.cancel()
-            command.signal(signal.SIGKILL)
-        await ending
+            await job.leave(error)
+        except BossError as refused:
+            error = refused
+        if job.end:
+            self.ends[job.end] += 1
+        self._tell(slot, job, error)
+        self._reporting -= 1
+        self._changed.set()
+
+    async def _end(self) -> None:
+        """Wait for what runs; once we are to stop, for no longer than the grace, and then tell it to end."""
+        while self._busy() and not self._stopping.is_set():
+            await self._change()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace):
+                while self._busy():
+                    await self._change()
+        for slot in self.slots:
+            if slot.job:
+                slot.job.stop()
+
+    def _busy(self) -> bool:
+        return self._reporting > 0 or any(slot.job for slot in self.slots)
+
+    async def _change(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
 
 
-class Command:
-    """A running command, in a session of its own, so that whatever it starts can be ended with it.
-
-    asyncio's own wait() waits for its output to end as well, which what it left behind may hold on to.
-
-    Attributes:
-        process: asyncio's.
-        ended: set when it has ended.
-    """
-
-    def __init__(self, transport: asyncio.SubprocessTransport, protocol: "_Protocol") -> None:
-        self._transport = transport
-        self.process = Process(transport, protocol, asyncio.get_running_loop())
-        self.ended = protocol.ended
-
-    @classmethod
-    async def start(cls, words: Sequence[str], environment: dict[str, str]) -> "Command":
-        """Start it."""
-        transport, protocol = await asyncio.get_running_loop().subprocess_exec(
-            _Protocol, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
-        )
-        return cls(transport, protocol)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it, and what it started, a signal."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-    def close(self) -> None:
-        """Close our ends of its pipes."""
-        self._transport.close()
-
-
-class _Protocol(SubprocessStreamProtocol):
-    def __init__(self) -> None:
-        super().__init__(limit=_LONGEST_LINE, loop=asyncio.get_running_loop())
-        self.ended = asyncio.Event()
-
-    def process_exited(self) -> None:
-        super().process_exited()
-        self.ended.set()
-
-
-async def _done_first(task: "asyncio.Task[AsyncJob]", event: asyncio.Event) -> bool:
+async def _done_before(task: "asyncio.Task[list[AsyncJob]]", event: asyncio.Event) -> bool:
     """Whether the task is done, or is cancelled because the event came first."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -269,38 +266,15 @@ async def _done_first(task: "asyncio.Task[AsyncJob]", event: asyncio.Event) -> b
     return not task.cancelled()  # it may have been done after all
 
 
-async def _talk(process: Process, document: str, said: Said) -> None:
-    """Give the command its document, and keep what it says."""
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
+def _as_coroutine(convert: Callable[[Job], Document | None] | _Convert) -> _Convert:
+    """The function itself when it is `async`, and what runs it in a thread otherwise."""
+    if iscoroutinefunction(convert) or iscoroutinefunction(type(convert).__call__):
+        return cast(_Convert, convert)
+    function = cast(Callable[[Job], Document | None], convert)
 
-    async def give(stdin: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read it
-            stdin.write(document.encode())
-            await stdin.drain()
-        stdin.close()
+    async def in_thread(job: AsyncJob) -> Document | None:
+        # The slots limit the threads already.
+        free = CapacityLimiter(math.inf)
+        return await to_thread.run_sync(function, Job(from_thread.run, job), limiter=free, abandon_on_cancel=True)
 
-    async def hear(stdout: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await stdout.readline()
-            except ValueError:  # longer than any result
-                line = b"\n"
-            if not line:
-                return
-            said.last_line = line.strip() or said.last_line
-
-    async def hear_complaint(stderr: asyncio.StreamReader) -> None:
-        while data := await stderr.read(1 << 16):
-            said.complaint = (said.complaint + data)[-_TAIL:]
-
-    await asyncio.gather(give(process.stdin), hear(process.stdout), hear_complaint(process.stderr))
-
-
-def _result(line: bytes) -> Document | None:
-    """The line, if it is a JSON object."""
-    with contextlib.suppress(ValueError):
-        value = json.loads(line)
-        return value if isinstance(value, dict) else None
-    return None
+    return in_thread

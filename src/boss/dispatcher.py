@@ -72,18 +72,24 @@ class Dispatcher:
             place = await self._locates(submission.id)
             raise IdTaken(f"the id is taken: {_where(submission.id, place)}", place and place.state)
 
-    async def submit_many(self, submissions: Sequence[Submission]) -> None:
-        """Store new jobs with generated ids in one transaction: all of them or, after an error, none.
+    async def submit_many(self, submissions: Sequence[Submission]) -> list[bool]:
+        """Store new jobs in one transaction; return for each whether it is new.
+
+        One that is not, for a job has its id already, is left out and changes nothing.
 
         Raises:
-            BadInput: jsonb cannot keep a document; the sentence says which, counted from 1 as lines are.
+            BadInput: jsonb cannot keep a document, and nothing was stored; the sentence says which, counted from 1 as
+                lines are.
         """
         try:
-            await store.submit(self._pool, submissions)
+            new = await store.submit(self._pool, submissions)
         except BadInput as error:
             documents = [submission.document for submission in submissions]
             place = await store.first_refused(self._pool, documents)
             raise BadInput(f"line {place + 1}: {error}") from error
+        # Of two with the same id the first was stored.
+        first = {submission.id: place for place, submission in reversed(list(enumerate(submissions)))}
+        return [each.id in new and first[each.id] == place for place, each in enumerate(submissions)]
 
     async def take(self, take: Take, wait: float = 0) -> list[Taken]:
         """Make the oldest available jobs active, at least one; wait for one to arrive for at most `wait` seconds.

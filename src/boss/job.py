@@ -118,6 +118,13 @@ class Submission(NamedTuple):
     attempts: int = DEFAULT_ATTEMPTS
 
 
+class Line(NamedTuple):
+    """One of many jobs that a client submits: its id and, as JSON text, its document."""
+
+    id: str
+    document: str
+
+
 class Finish(NamedTuple):
     """A job to be moved to done, with its outcome and, as JSON text, its result; only in `attempt`, if given."""
 

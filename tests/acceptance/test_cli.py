@@ -99,6 +99,59 @@ class TestOneJob:
         assert {(job["state"], job["outcome"]) for job in jobs} == {("done", "stopped")}
 
 
+class TestManyLines:
+    def test_they_go_on_after_what_broke_them_off(
+        self, boss: Boss, client: httpx.Client, source: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "all.ndjson"
+        lines = [f'{{"n": {n}, "exact": 0.10}}\r\n' for n in range(2500)]
+        file.write_text("".join([*lines[:2200], '{"n": }\n', *lines[2201:]]))
+        words = ("submit", source, str(file), "--lines", "--batch", source, "--priority", "2")
+        broken = boss(*words)
+        assert broken.returncode == 2
+        assert f"boss: line 2,201 of {file} is not JSON: Expecting value at column 7\n" in broken.stderr
+        assert f"boss: 2,000 lines are submitted; with --batch {source} the same command goes on\n" in broken.stderr
+        assert client.get("/job").json()["available"][source] == 2000
+        file.write_text("".join(lines))
+        mended = boss(*words)
+        ids = [f"{source}-{number:09}" for number in range(1, 2501)]
+        assert mended.stdout == f"submitted 500, 2,000 were there already; the ids are {ids[0]} to {ids[-1]}\n"
+        got = [
+            job for limit in (1000, 1000, 1000) for job in client.get(f"/job/available/{source}?limit={limit}").json()
+        ]
+        assert [(job["id"], job["job"]["n"]) for job in got] == list(zip(ids, range(2500), strict=True))
+
+    def test_from_standard_input_with_a_batch_of_its_own(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        said = boss("submit", source, "--lines", "--attempts", "2", stdin='{"a": 1}\n{"a": 2}')
+        assert re.fullmatch(r"submitted 2; the ids are \w{26}-000000001 to \w{26}-000000002\n", said.stdout)
+        jobs = client.get(f"/jobs?source={source}").json()["jobs"]
+        assert [(job["job"], job["attempts"]) for job in jobs] == [({"a": 2}, 2), ({"a": 1}, 2)]
+
+    def test_a_restart_is_ridden_out(self, database: str, tmp_path: Path) -> None:
+        port, file = free_port(), tmp_path / "all.ndjson"
+        file.write_text('{"a": "%s"}\n' % ("x" * 500) * 50_000)
+        boss = Boss(f"http://127.0.0.1:{port}")
+        with boss_running("--database", database, port=port) as first, first.client() as client:
+            submitting = subprocess.Popen(
+                [PROGRAM, "submit", "freg", file, "--lines"], stdout=subprocess.PIPE, text=True, env=boss.environment
+            )
+            until(lambda: client.get("/job").json()["available"].get("freg", 0) > 0)
+            first.kill()
+        with boss_running("--database", database, port=port) as second, second.client() as client:
+            said, _ = submitting.communicate(timeout=PATIENCE)
+            assert submitting.returncode == 0
+            assert said.startswith("submitted ")
+            assert client.get("/job").json()["available"]["freg"] == 50_000
+
+    def test_a_bar_on_a_terminal(self, boss: Boss, client: httpx.Client, source: str, tmp_path: Path) -> None:
+        file = tmp_path / "all.ndjson"
+        file.write_text('{"a": 1}\n' * 3000)
+        terminal = Terminal(boss, "submit", source, str(file), "--lines")
+        shown = terminal.until("submitted 3,000; the ids are")
+        assert re.search("3,000 submitted .* 100%", shown)
+        assert terminal.end() == 0
+
+
 class Terminal:
     """A terminal on which a command runs; what it has shown, without escapes."""
 
@@ -110,13 +163,14 @@ class Terminal:
         )
         os.close(theirs)
 
-    def until(self, words: str) -> None:
-        """Return once it has shown these words."""
+    def until(self, words: str) -> str:
+        """What it has shown, once these words are in it."""
         shown = ""
         while words not in shown:
             ready, _, _ = select.select([self._ours], [], [], PATIENCE)
             assert ready, f"it did not show {words!r}:\n{shown}"
             shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown + os.read(self._ours, 1 << 16).decode())
+        return shown
 
     def end(self) -> int:
         """Ctrl-C; return its exit code."""
@@ -160,6 +214,20 @@ class TestMistakes:
             (["done", "freg", "none"], "", 3, "only an available or active job can be done: no job has the id none"),
             (["done", "freg", "none", "{"], "", 2, "the result is not JSON"),
             (["give-back", "freg", "none"], "", 3, "no job has the id none"),
+            (
+                ["submit", "freg", "--lines"],
+                "[]\n",
+                2,
+                'line 1 of standard input is not a JSON object such as {"a": 1}',
+            ),
+            (["submit", "freg", "--batch", "b"], "{}", 2, "--batch is for many jobs, with --lines"),
+            (["submit", "freg", "an-id", "--lines"], "{}", 2, "many jobs cannot have one id; --batch NAME is what"),
+            (
+                ["submit", "freg", "--lines", "--batch", "a b"],
+                "{}",
+                2,
+                "--batch a b makes no ids: 'a b-000000001' cannot",
+            ),
             (["stop"], "", 2, "say which: boss stop SOURCE ID"),
             (["work", "freg"], "", 2, "say what to run for each job, after --"),
             (["work", "freg", "--", "no-such-program"], "", 2, "there is no program 'no-such-program' to run"),
@@ -236,7 +304,6 @@ class TestWork:
             (
                 "available",
                 {
-                    "exit": 0,
                     "error": "its result is refused: The result has a NUL character (\\u0000) in a "
                     "string, which cannot be kept",
                 },

@@ -65,6 +65,47 @@ class TestSubmit:
         assert_problem(answer, 400, "POST the lines to /job/available/{source}")
 
 
+class TestSubmitWithIds:
+    def test_each_line_gets_what_the_single_request_would(self, client: httpx.Client, source: str) -> None:
+        path = f"/job/available/{source}?ids=given&priority=3"
+        there = submit(client, source)
+        names = [f"{source}-a", there, f"{source}-b", f"{source}-a"]
+        lines = "".join(f'{{"id": "{name}", "job": {{"n": {n}, "exact": 0.10}}}}\n' for n, name in enumerate(names))
+        statuses = [201, 409, 201, 409]
+        for expected in (statuses, [409] * 4):  # the same lines can be sent again
+            answers = read(client.post(path, content=lines, headers=LINES))
+            assert answers == [{"id": name, "status": status} for name, status in zip(names, expected, strict=True)]
+        jobs = client.get(f"/jobs?source={source}").json()["jobs"]
+        assert {job["id"]: job["job"].get("n") for job in jobs} == {there: None, names[0]: 0, names[2]: 2}
+        assert '"exact": 0.10' in client.get(f"/job/available/{source}/{names[2]}").text
+        assert [job["priority"] for job in jobs if job["id"] != there] == [3, 3]
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            ('{"id": "a", "job": {}}\n{"job": {}}\n', "Line 2: Object missing required field `id`"),
+            ('{"id": "a", "job": {}}\n{"id": "b"}\n', "Line 2: Object missing required field `job`"),
+            ('{"id": "a", "job": {}}\n{"id": "b", "job": []}\n', "Line 2: the document is an array"),
+            ('{"id": "a", "job": {}}\n{"id": "b c", "job": {}}\n', "Line 2: 'b c' cannot be an id"),
+            ('{"id": "a", "job": {}}\n{"id": "b", "job": {}, "x": 1}\n', "Line 2: Object contains unknown field `x`"),
+            ('{"id": "a", "job": {}}\n{"a": 1}\n', "Line 2: Object"),
+            ('{"id": "a", "job": {}}\n{"id": "b", "job": {"n": 1e200000}}\n', "Line 2: PostgreSQL cannot keep"),
+        ],
+    )
+    def test_one_bad_line_and_nothing_is_stored(
+        self, client: httpx.Client, source: str, content: str, says: str
+    ) -> None:
+        assert_problem(client.post(f"/job/available/{source}?ids=given", content=content, headers=LINES), 400, says)
+        assert source not in client.get("/job").json()["available"]
+
+    def test_it_is_for_many(self, client: httpx.Client, source: str) -> None:
+        path = f"/job/available/{source}"
+        assert_problem(client.post(f"{path}?ids=given", content="{}"), 400, "The parameter ids is for many jobs")
+        assert_problem(
+            client.post(f"{path}?ids=made", content="{}", headers=LINES), 400, "ids can only be given, .* 'made'"
+        )
+
+
 class TestTake:
     @pytest.mark.parametrize("method", ["GET", "POST"])
     def test_each_line_is_a_job_with_its_attempt(self, client: httpx.Client, source: str, method: str) -> None:

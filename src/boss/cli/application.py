@@ -9,7 +9,7 @@ import typer
 from boss.errors import BossError, NoJob, NotThere, Unreachable, WrongAttempt
 
 if TYPE_CHECKING:
-    from boss.sync_client import Client
+    from boss.client.blocking import Client
 
 # The exit code for a job that is not where it was looked for, or not there at all; 1 is any other failure, 2 bad usage.
 NOT_THERE = 3
@@ -36,13 +36,13 @@ def give_up(sentence: str, code: int = 1) -> NoReturn:
 
 
 @contextlib.contextmanager
-def asking(url: str, token: str | None) -> Iterator["Client"]:
-    """A client that does not wait for a Boss that is away; its errors end the command with one line."""
+def asking(url: str, token: str | None, patience: float = 0) -> Iterator["Client"]:
+    """A client that waits so many seconds for a Boss that is away; its errors end the command with one line."""
     # Here, for a server has no use for a client.
-    from boss.sync_client import Client
+    from boss.client.blocking import Client
 
     try:
-        with Client(url, token=token, patience=0) as client:
+        with Client(url, token=token, patience=patience) as client:
             yield client
     except Unreachable as error:
         give_up(f"{error} (--url or BOSS_URL say where Boss is)")

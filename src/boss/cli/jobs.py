@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from boss.cli.application import AsJson, Token, Url, asking, give_up
+from boss.cli.documents import How, read_document, submit_lines
 from boss.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from boss.sync_client import Client
+    from boss.client.blocking import Client
 
 # How often a tree that is watched is drawn anew, in seconds.
 _WATCH_INTERVAL = 1.0
@@ -35,7 +36,7 @@ Attempt = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     for command, example in (
-        (submit, "boss submit freg monday document.json --priority 5"),
+        (submit, "boss submit freg monday document.json --priority 5, boss submit freg all.ndjson --lines"),
         (take, "boss take freg --wait 50"),
         (check, "boss check freg monday --attempt 1"),
         (done, "boss done freg monday '{\"rows\": 7}'"),
@@ -61,12 +62,28 @@ def submit(
         typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="Not handed out before, as 2026-11-24T18:30:00+01:00."),
     ] = None,
     attempts: Annotated[int | None, typer.Option(help="How many takes it gets.  [default: the server's]")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Each line of the file is a job's document (NDJSON).")] = False,
+    batch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the ids of --lines begin with; again, it goes on.")
+    ] = None,
 ) -> None:
-    """Submit a job: a JSON object, from a file or standard input. Prints its id."""
+    """Submit a job: a JSON object, from a file or standard input. Prints its id.
+
+    With --lines each line is a job's document. Their ids are the batch's name and the line's number, so that the same
+    command with the same --batch goes on after whatever broke it off, and submits no line twice.
+    """
     if id is not None and file == "-" and (id == "-" or Path(id).is_file()):
         # One word that names a file is the file.
         file, id = id, None
-    document = _document(_read(file), "the document" if file == "-" else file)
+    if lines:
+        if id is not None:
+            give_up("many jobs cannot have one id; --batch NAME is what all their ids begin with", code=2)
+        how: How = {"priority": priority, "delay": delay, "at": at, "attempts": attempts}
+        submit_lines(url, token, source, file, batch, how)
+        return
+    if batch:
+        give_up("--batch is for many jobs, with --lines", code=2)
+    document = read_document(_read(file), "the document" if file == "-" else file)
     with asking(url, token) as boss:
         typer.echo(boss.submit(source, document, id=id, priority=priority, delay=delay, at=at, attempts=attempts))
 
@@ -236,18 +253,7 @@ def _read(file: str) -> str:
 
 def _result(word: str | None) -> dict[str, Any] | None:
     """The JSON object that the word is, or that is on standard input when it is -."""
-    return None if word is None else _document(sys.stdin.read() if word == "-" else word, "the result")
-
-
-def _document(text: str, what: str) -> dict[str, Any]:
-    """The JSON object in this text."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        give_up(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code=2)
-    if not isinstance(value, dict):
-        give_up(f'{what} is not a JSON object such as {{"a": 1}}', code=2)
-    return value
+    return None if word is None else read_document(sys.stdin.read() if word == "-" else word, "the result")
 
 
 def _print_json(value: object) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import math
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,8 +19,8 @@ from boss.errors import BossError
 from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from boss.client import AsyncJob
-    from boss.converter import Converter, End, Slot, Work
+    from boss.client.taken import AsyncJob, End
+    from boss.converter import Converter, Slot
 
 log = logging.getLogger("boss")
 
@@ -69,40 +67,33 @@ def work(
     if not shutil.which(command[0]):
         give_up(f"there is no program {command[0]!a} to run", code=2)
     # Here, for a server has no use for a client.
-    from boss.converter import End, Work
+    from boss.client.taken import End
+    from boss.command import CommandConverter
+    from boss.converter import Converter, log_end
 
-    plan = Work(command, sources or (), slots, lease, grace, once, until_empty)
+    shown = sys.stderr.isatty()
+    converter = Converter(
+        CommandConverter(command, url, grace),
+        sources or (),
+        url=url,
+        token=token,
+        slots=slots,
+        lease=lease,
+        grace=grace,
+        once=once,
+        until_empty=until_empty,
+        tell=_say_nothing if shown else log_end,
+    )
     try:
-        ends = asyncio.run(_work(url, token, plan))
-    except* BossError as group:
-        give_up(str(group.exceptions[0]))
-    except* asyncio.CancelledError:
-        give_up("ended at once; what was not given back comes back by its lease", code=_INTERRUPTED)
-    log.info("%s", _counted(ends) or "there was nothing to do")
-    if once and ends[End.DONE] < sum(ends.values()):
-        raise typer.Exit(1)
-
-
-async def _work(url: str, token: str | None, plan: "Work") -> "dict[End, int]":
-    from boss.client import AsyncClient
-    from boss.converter import Converter
-
-    async with AsyncClient(url, token=token, patience=math.inf) as client:
-        shown = sys.stderr.isatty()
-        converter = Converter(client, plan, _say_nothing if shown else _log)
-        working = asyncio.current_task()
-        assert working
-
-        def stop() -> None:
-            if converter.stopping:
-                working.cancel()
-            converter.stop()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
         with _on_screen(converter) if shown else _in_lines():
-            await converter.run()
-    return converter.ends
+            converter.run()
+    except BossError as error:
+        give_up(str(error))
+    except asyncio.CancelledError:
+        give_up("ended at once; what was not given back comes back by its lease", code=_INTERRUPTED)
+    log.info("%s", _counted(converter.ends) or "there was nothing to do")
+    if once and converter.ends[End.DONE] < sum(converter.ends.values()):
+        raise typer.Exit(1)
 
 
 @contextmanager
@@ -135,13 +126,5 @@ def _counted(ends: "dict[End, int]") -> str:
     return ", ".join(f"{count:,} {end}" for end, count in ends.items() if count)
 
 
-def _say_nothing(slot: "Slot", job: "AsyncJob", end: "End | None") -> None:
+def _say_nothing(slot: "Slot", job: "AsyncJob", error: Exception | None) -> None:
     """The screen shows it."""
-
-
-def _log(slot: "Slot", job: "AsyncJob", end: "End | None") -> None:
-    where = f"slot {slot.number}: {job.source}/{job.id}, attempt {job.attempt}"
-    if end is None:
-        log.info("%s: taken", where)
-    else:
-        log.info("%s: %s after %.1f s", where, end, time.monotonic() - slot.since)

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 from boss import job
 from boss.dispatcher import Dispatcher
 from boss.document import check_object
-from boss.errors import BadInput, NoJob
+from boss.errors import BadInput, IdTaken, NoJob
 from boss.http import ndjson, parameters, problems
 from boss.http.exchange import JSON, NDJSON, Ask, Resource
 from boss.http.problems import Answer, Header
@@ -21,7 +21,7 @@ _ACTIVE = (b"boss-state", b"active")
 _LINES = (b"content-type", NDJSON.encode())
 _PAGE = 100
 _TAKE = ("limit", "wait", "lease")
-_SUBMIT = ("priority", "delay", "at", "attempts")
+_SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
 def routes(jobs: "Jobs") -> list[BaseRoute]:
@@ -112,7 +112,7 @@ class Jobs:
         return Answer(200, [JSON, _NO_STORE, *lease, *_standing(place.state, place.attempt)])
 
     async def submit(self, ask: Ask) -> Answer:
-        """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line is."""
+        """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
         source = job.check_source(ask.part("source"))
         id = job.check_id(ask.part("id")) if ask.has("id") else job.new_id()
         query = ask.query(_SUBMIT)
@@ -123,9 +123,16 @@ class Jobs:
         if _is_ndjson(ask):
             if ask.has("id"):
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
+            if parameters.ids_given(query):
+                named = await ndjson.named_documents(ask, self._max_document)
+                return await self._submit_named([Submission(id, source, each, *when, attempts) for id, each in named])
             documents = await ndjson.documents(ask, self._max_document)
             return await self._submit_many(
                 [Submission(job.new_id(), source, each, *when, attempts) for each in documents]
+            )
+        if parameters.ids_given(query):
+            raise BadInput(
+                f"the parameter ids is for many jobs, sent with Content-Type: {NDJSON}; one job's id is in its path"
             )
         document = check_object(await ask.body(self._max_document, "the document"), "the document")
         await self._dispatcher.submit(Submission(id, source, document, *when, attempts))
@@ -136,6 +143,14 @@ class Jobs:
     async def _submit_many(self, submissions: Sequence[Submission]) -> Answer:
         await self._dispatcher.submit_many(submissions)
         return Answer(201, [_LINES], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
+
+    async def _submit_named(self, submissions: Sequence[Submission]) -> Answer:
+        new = await self._dispatcher.submit_many(submissions)
+        statuses = (
+            b'{"id":"%s","status":%d}\n' % (each.id.encode(), 201 if is_new else _ID_TAKEN)
+            for each, is_new in zip(submissions, new, strict=True)
+        )
+        return Answer(200, [_LINES], b"".join(statuses))
 
     async def finish(self, ask: Ask) -> Answer:
         """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
@@ -160,7 +175,7 @@ class Jobs:
         finishes = await ndjson.finishes(ask, source, self._max_document)
         errors = await self._dispatcher.finish_many(finishes)
         lines = (
-            b'{"id":"%s","status":%d}\n' % (finish.id.encode(), problems.status(error) if error else 200)
+            b'{"id":"%s","status":%d}\n' % (finish.id.encode(), problems.status(type(error)) if error else 200)
             for finish, error in zip(finishes, errors, strict=True)
         )
         return Answer(200, [_LINES], b"".join(lines))
@@ -194,6 +209,7 @@ class Jobs:
         return Answer(200, headers, orjson.dumps({"jobs": list(_records(page.jobs)), "next": following}, option=_UTC))
 
 
+_ID_TAKEN = problems.status(IdTaken)
 _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 

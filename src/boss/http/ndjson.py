@@ -1,6 +1,7 @@
 """Many at once: one JSON object a line (application/x-ndjson). An error names its line, counted from 1."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,8 @@ from boss.job import Finish, Outcome, check_id
 # So that one request cannot keep others waiting for long.
 _MOST_LINES = 10_000
 _MOST_BYTES = 16 * 1024 * 1024
+# What a line may have around its document: its id and the names of both.
+_LONGEST_ID = 100
 
 
 class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,6 +27,13 @@ class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
     attempt: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
 
 
+class _SubmitLine(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of many submits whose ids are given."""
+
+    id: str
+    job: msgspec.Raw
+
+
 async def documents(ask: Ask, max_document: int) -> list[str]:
     """The documents in the body.
 
@@ -31,6 +41,21 @@ async def documents(ask: Ask, max_document: int) -> list[str]:
         BadInput: one of them is no document.
     """
     return [check_object(line, f"line {number}: the document") for number, line in await _lines(ask, max_document)]
+
+
+async def named_documents(ask: Ask, max_document: int) -> list[tuple[str, str]]:
+    """The ids and documents in the body.
+
+    Raises:
+        BadInput: a line has no id, or no document.
+    """
+    return [_named_document(number, line) for number, line in await _lines(ask, max_document + _LONGEST_ID)]
+
+
+def _named_document(number: int, line: bytes) -> tuple[str, str]:
+    with _at_line(number):
+        parsed = msgspec.json.decode(line, type=_SubmitLine)
+        return check_id(parsed.id), check_object(bytes(parsed.job), "the document")
 
 
 async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish]:
@@ -43,7 +68,7 @@ async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish]:
 
 
 def _finish(number: int, line: bytes, source: str) -> Finish:
-    try:
+    with _at_line(number):
         parsed = msgspec.json.decode(line, type=_FinishLine)
         result = bytes(parsed.result)
         return Finish(
@@ -53,6 +78,12 @@ def _finish(number: int, line: bytes, source: str) -> Finish:
             check_object(result, "the result") if result not in (b"", b"null") else None,
             parsed.attempt,
         )
+
+
+@contextmanager
+def _at_line(number: int) -> Iterator[None]:
+    try:
+        yield
     except (msgspec.DecodeError, UnicodeDecodeError, BadInput) as error:
         raise BadInput(f"line {number}: {error}") from None
 

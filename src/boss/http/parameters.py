@@ -45,6 +45,13 @@ def attempts(query: Mapping[str, str]) -> int:
     return _integer(query, "attempts", DEFAULT_ATTEMPTS, 1, MOST_ATTEMPTS)
 
 
+def ids_given(query: Mapping[str, str]) -> bool:
+    """`?ids=given`: whether each line says its id."""
+    if "ids" in query and query["ids"] != "given":
+        raise BadInput(f"the parameter ids can only be given, or be left out for generated ids; it is {query['ids']!a}")
+    return "ids" in query
+
+
 def lease(query: Mapping[str, str], default: int) -> int:
     """`?lease=` in seconds, 0 for ever."""
     return _integer(query, "lease", default, 0, LONGEST_LEASE)

@@ -54,9 +54,9 @@ _UNFORESEEN = _Problem(500, "Boss made a mistake")
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
-def status(error: BossError) -> int:
-    """The status of the answer to a request that ended in this error."""
-    return _PROBLEMS[type(error)].status
+def status(kind: type[BossError]) -> int:
+    """The status of the answer to a request that ended in an error of this kind."""
+    return _PROBLEMS[kind].status
 
 
 def of(error: BossError) -> Answer:

@@ -1,63 +1,79 @@
-"""A client of Boss for code without async: client.py, run in a thread of its own.
+"""A client of Boss for code without async: asynchronous.py, run in a thread of its own.
 
 So there is one design, and jobs are checked in that thread while the caller works.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from anyio.from_thread import start_blocking_portal
 
-from boss.client import AsyncClient, AsyncJob, Document
-from boss.job import Outcome
+from boss.client.asynchronous import AsyncClient
+from boss.client.taken import AsyncJob, Document
+from boss.job import Line, Outcome
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class Job:
-    """A job that this client has taken, checked in the background; see `AsyncJob`."""
+    """A job that this client has taken, checked in the background; see `AsyncJob`.
 
-    def __init__(self, client: "Client", job: AsyncJob) -> None:
-        self._client = client
+    Args:
+        run: runs a method of the asynchronous job where that lives, and returns what it returns.
+        job: that job.
+    """
+
+    def __init__(self, run: Callable[..., Any], job: AsyncJob) -> None:
+        self._run = run
         self._job = job
         self.id, self.source, self.document = job.id, job.source, job.document
         self.attempt, self.lease = job.attempt, job.lease
-        self.result: Document | None = None
+
+    @property
+    def result(self) -> Document | None:
+        """What is kept with the job when it is done; set it before leaving."""
+        return self._job.result
+
+    @result.setter
+    def result(self, result: Document | None) -> None:
+        self._job.result = result
 
     @property
     def stopped(self) -> bool:
-        """Whether the job was stopped or lost: the work on it is for nothing."""
+        """Whether the work on it shall end: the job was stopped or lost, or its converter shuts down."""
         return self._job.stopped.is_set()
 
     def check(self) -> None:
-        """Raise `Lost` when the job was stopped or lost. It asks nobody: the background does."""
+        """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
         self._job.check()
 
     def done(self, result: Document | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """See `AsyncJob.done`."""
-        self._client._run(self._job.done, result or self.result, outcome)
+        self._run(self._job.done, result, outcome)
 
     def give_back(self, delay: float | None = None, result: Document | None = None) -> None:
         """See `AsyncJob.give_back`."""
-        self._client._run(self._job.give_back, delay, result)
+        self._run(self._job.give_back, delay, result)
 
-    def leave(self, error: BaseException | None) -> bool:
-        """See `AsyncJob.leave`."""
-        self._job.result = self.result
-        return self._client._run(self._job.leave, error)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        dealt_with: bool = self._run(self._job.leave, error)
+        return dealt_with
 
 
 class Client:
     """See `AsyncClient`. It is to be closed, by `with` or by `close()`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
+        self._client = AsyncClient(url, token=token, patience=patience)
         self._open = contextlib.ExitStack()
         self._portal = self._open.enter_context(start_blocking_portal())
-        self._client = self._portal.call(partial(AsyncClient, url, token=token, patience=patience))
         self._open.callback(self._run, self._client.close)
 
     def __enter__(self) -> Self:
@@ -89,21 +105,30 @@ class Client:
             self._client.submit, source, document, id=id, priority=priority, delay=delay, at=at, attempts=attempts
         )
 
+    def submit_lines(
+        self,
+        source: str,
+        lines: Iterable[Line],
+        *,
+        priority: int = 0,
+        delay: float | None = None,
+        at: datetime | None = None,
+        attempts: int | None = None,
+    ) -> Iterator[tuple[int, int]]:
+        """See `AsyncClient.submit_lines`."""
+        return self._each(
+            self._client.submit_lines(source, lines, priority=priority, delay=delay, at=at, attempts=attempts)
+        )
+
     @contextlib.contextmanager
     def take(self, source: str | None = None, *, wait: float | None = None, lease: int | None = None) -> Iterator[Job]:
         """See `AsyncClient.take`."""
-        job = self.take_now(source, wait=wait, lease=lease)
-        try:
+        with self.take_now(source, wait=wait, lease=lease) as job:
             yield job
-        except BaseException as error:
-            if not job.leave(error):
-                raise
-        else:
-            job.leave(None)
 
     def take_now(self, source: str | None = None, *, wait: float | None = None, lease: int | None = None) -> Job:
         """See `AsyncClient.take_now`."""
-        return Job(self, self._run(self._client.take_now, source, wait=wait, lease=lease))
+        return Job(self._run, self._run(self._client.take_now, source, wait=wait, lease=lease))
 
     def check(self, source: str, id: str, attempt: int | None = None) -> None:
         """See `AsyncClient.check`."""
@@ -149,6 +174,9 @@ class Client:
 
     def jobs(self, *, state: str | None = None, source: str | None = None) -> Iterator[Document]:
         """See `AsyncClient.jobs`."""
-        pages = self._client.jobs(state=state, source=source)
-        while (job := self._run(anext, pages, None)) is not None:
-            yield job
+        return self._each(self._client.jobs(state=state, source=source))
+
+    def _each(self, many: AsyncIterator[_T]) -> Iterator[_T]:
+        over = object()
+        while (one := self._run(anext, many, over)) is not over:
+            yield cast(_T, one)

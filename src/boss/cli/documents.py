@@ -1,0 +1,117 @@
+"""Documents from files: one, or millions, a line each."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TypedDict
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from boss.cli.application import asking, give_up
+from boss.errors import BadInput
+from boss.job import Line, check_id, new_id
+
+# For how long a Boss that goes away in the middle is waited for, in seconds.
+_PATIENCE = 30
+
+
+def read_document(text: str, what: str) -> dict[str, Any]:
+    """The JSON object in this text, or the end of the command with what is wrong and where."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        give_up(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code=2)
+    if not isinstance(value, dict):
+        give_up(f'{what} is not a JSON object such as {{"a": 1}}', code=2)
+    return value
+
+
+class How(TypedDict):
+    """What counts for all lines; see `Client.submit_lines`."""
+
+    priority: int
+    delay: float | None
+    at: datetime | None
+    attempts: int | None
+
+
+def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:
+    """Submit each line of a file as a job, with a progress bar on a terminal, and say how many are there now."""
+    batch = batch or new_id()
+    name = "standard input" if file == "-" else file
+    try:
+        check_id(_id(batch, 1))
+    except BadInput as error:
+        give_up(f"--batch {batch} makes no ids: {error}", code=2)
+    sent = new = 0
+    try:
+        with _opened(file) as stream, _progress(stream) as progress, asking(url, token, _PATIENCE) as boss:
+            [task] = progress.task_ids
+            try:
+                for lines, new_lines in boss.submit_lines(source, _lines(stream, name, batch), **how):
+                    sent += lines
+                    new += new_lines
+                    progress.update(task, completed=stream.tell() if stream.seekable() else 0, lines=sent)
+            except BadInput as error:
+                give_up(f"{error} (counted from line {sent + 1:,} of {name})")
+    except (typer.Exit, KeyboardInterrupt):
+        if sent:
+            typer.echo(f"boss: {sent:,} lines are submitted; with --batch {batch} the same command goes on", err=True)
+        raise
+    there = f", {sent - new:,} were there already" if sent > new else ""
+    typer.echo(f"submitted {new:,}{there}; the ids are {_id(batch, 1)} to {_id(batch, max(sent, 1))}")
+
+
+def _id(batch: str, number: int) -> str:
+    # With zeros in front, so that lists, which go by id, have them in order.
+    return f"{batch}-{number:09}"
+
+
+def _lines(stream: BinaryIO, name: str, batch: str) -> Iterator[Line]:
+    number = 0
+    # Not by iterating, which does not let us tell how far we are.
+    while line := stream.readline():
+        number += 1
+        yield Line(_id(batch, number), _checked(line, f"line {number:,} of {name}"))
+
+
+def _checked(line: bytes, what: str) -> str:
+    """The line's text, as it is, when it is a JSON object."""
+    try:
+        text = line.decode().rstrip("\r\n")
+        is_object = isinstance(json.loads(text), dict)
+    except json.JSONDecodeError as error:
+        give_up(f"{what} is not JSON: {error.msg} at column {error.colno}", code=2)
+    except UnicodeDecodeError as error:
+        give_up(f"{what} is not UTF-8: {error.reason} at byte {error.start + 1}", code=2)
+    if not is_object:
+        give_up(f'{what} is not a JSON object such as {{"a": 1}}', code=2)
+    return text
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 (an error inside the body is none of opening)
+    except OSError as error:
+        give_up(f"cannot read {file}: {error}", code=2)
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _progress(stream: BinaryIO) -> Iterator[Progress]:
+    columns = TextColumn("{task.fields[lines]:,} submitted"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+        progress.add_task("submitting", total=size, lines=0)
+        yield progress

@@ -1,0 +1,166 @@
+"""The way to a Boss: requests that are sent again as long as that is safe, and errors as errors.py has them."""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.request import getproxies
+
+import aiohttp
+from yarl import URL
+
+from boss import errors
+from boss.errors import PROBLEM_TYPE, BossError, IdTaken, NotThere, Unreachable, WrongAttempt
+from boss.settings import DEFAULT_URL
+
+log = logging.getLogger("boss")
+
+# How long a server may take for anything but a wait, in seconds.
+TIMEOUT = 30.0
+# The rests between tries grow from the one to the other, in seconds.
+_SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
+_ERRORS: dict[str, type[BossError]] = {
+    kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
+}
+# What a proxy, or Boss itself, answers while there is nobody to answer: the same may be sent again.
+_AWAY = (502, 503, 504)
+
+
+class Answer(NamedTuple):
+    """A whole answer; the names of its headers are found in any case."""
+
+    method: str
+    url: URL
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        """Its body, read as JSON."""
+        return json.loads(self.text)
+
+
+class _AnswerLost(aiohttp.ClientError):
+    """The connection ended before the answer came."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request once: aiohttp would send some of them again by itself, and whether one was is ours to know."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _AnswerLost(str(error)) from error
+
+
+class Connection:
+    """Sends requests to the Boss at a URL.
+
+    Args:
+        url: where Boss is; BOSS_URL in the environment, or this machine, when None.
+        token: what is sent as `Authorization: Bearer`; BOSS_TOKEN in the environment when None.
+        patience: for how many seconds a request is tried again while Boss or its database is away.
+
+    Raises:
+        Unreachable: that is no URL.
+    """
+
+    def __init__(self, url: str | None, token: str | None, patience: float) -> None:
+        self.url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
+        try:
+            self._base = URL(self.url.rstrip("/"))
+        except ValueError:
+            self._base = URL()
+        if self._base.scheme not in ("http", "https") or not self._base.host:
+            raise Unreachable(f"{self.url!a} is no URL; it should look like {DEFAULT_URL}")
+        token = token or os.environ.get("BOSS_TOKEN")
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._session: aiohttp.ClientSession | None = None
+        self._patience = patience
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """Send a request; return its answer when it is a good one.
+
+        Raises:
+            BossError: what the server answered instead.
+        """
+        answer, _ = await self.send(method, path, **options)
+        check(answer)
+        return answer
+
+    async def send(self, method: str, path: str, *, seconds: float = TIMEOUT, **options: Any) -> tuple[Answer, bool]:
+        """Send a request that may be sent again, until it is answered.
+
+        Args:
+            method, path: the request; the path is percent-encoded and may have a query.
+            seconds: for how long each try waits for its answer.
+            options: what else aiohttp takes: `params`, `headers`, `data`, `json`.
+
+        Returns the answer, and whether an earlier try may have been carried out: its answer was lost.
+        """
+        until, rest, repeated = time.monotonic() + self._patience, _SHORTEST_REST, False
+        while True:
+            try:
+                answer = await self._try(method, path, seconds, options)
+            except aiohttp.ClientConnectorError as error:
+                lost = str(error)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                lost, repeated = str(error) or type(error).__name__, True
+            else:
+                if answer.status not in _AWAY:
+                    return answer, repeated
+                lost, repeated = f"it answers {answer.status}", True
+            if rest == _SHORTEST_REST and self._patience:
+                log.warning("no Boss answers at %s: %s; trying again", self.url, lost)
+            if time.monotonic() + rest > until:
+                raise Unreachable(f"no Boss answers at {self.url}: {lost}. Is it running there?")
+            # Not all at the same moment, after a restart of Boss.
+            await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
+            rest = min(2 * rest, _LONGEST_REST)
+
+    async def _try(self, method: str, path: str, seconds: float, options: Mapping[str, Any]) -> Answer:
+        if self._session is None:  # made here, for it belongs to an event loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                middlewares=[_send_once],
+                # A look for a proxy costs a thread for every request.
+                trust_env=bool(getproxies()),
+            )
+        url = URL(f"{self._base}{path}", encoded=True)
+        waits = aiohttp.ClientTimeout(total=seconds)
+        async with self._session.request(method, url, timeout=waits, allow_redirects=False, **options) as response:
+            return Answer(method, response.url, response.status, response.headers, await response.text())
+
+
+def check(answer: Answer) -> None:
+    """Raise what the answer says went wrong, if it does.
+
+    Only an answer with Boss-State, or a problem of Boss's, is about a job; any other came from something on the way.
+    """
+    if answer.status < 300:
+        return
+    state = answer.headers.get("boss-state")
+    state = None if state == "none" else state
+    if answer.method == "HEAD" and "boss-state" in answer.headers:
+        sentence = f"{answer.url.path} is {state or 'nowhere'}"
+        raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state or "")
+    if answer.headers.get("content-type") != "application/problem+json" or not answer.text:
+        raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
+    problem = answer.json()
+    sentence = problem["detail"]
+    kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
+    if issubclass(kind, NotThere | IdTaken):
+        raise kind(sentence, state)
+    raise WrongAttempt(sentence, state or "") if kind is WrongAttempt else kind(sentence)
