@@ -1,6 +1,7 @@
 """What tests share: one PostgreSQL for the session, a database of its own for whoever asks."""
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
 from boss.database import Pool, connected
@@ -51,6 +53,18 @@ def new_database(postgres: str) -> Iterator[str]:
 def database(postgres: str) -> Iterator[str]:
     """The URL of an empty database, this test's alone."""
     yield from new_database(postgres)
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A data folder of this test's own."""
+    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
+    with tempfile.TemporaryDirectory(prefix="boss-data-") as folder:
+        yield Path(folder) / "a folder, new"
+        for process in psutil.process_iter(["cmdline"]):
+            if any(folder in part for part in process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 @pytest.fixture

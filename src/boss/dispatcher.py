@@ -7,7 +7,8 @@ from boss import store
 from boss.coalescer import Coalescer
 from boss.database import Pool
 from boss.errors import BadInput, BossError, IdTaken, NotThere, WrongAttempt
-from boss.job import Check, Finish, GiveBack, Job, Place, State, Submission, Take, Taken
+from boss.health import Finding, examine
+from boss.job import Check, Finish, GiveBack, Job, JobRecord, Place, State, Submission, Take, Taken
 from boss.line import Line
 from boss.marks import Marks
 from boss.store import JobPage
@@ -60,6 +61,7 @@ class Dispatcher:
         self._checks = Coalescer(self._check_all, most=_MOST_JOBS)
         self._reads = Coalescer(self._read_all, most=_MOST_JOBS)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
+        self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
 
     async def submit(self, submission: Submission) -> None:
         """Store a new job.
@@ -201,6 +203,26 @@ class Dispatcher:
         """Jobs with all their properties; see `store.list_jobs`."""
         return await store.list_jobs(self._pool, state, source, after, limit)
 
+    async def find(self, id: str) -> JobRecord:
+        """The job with this id, wherever it is, with all its properties.
+
+        Raises:
+            NotThere: there is none.
+        """
+        record = await store.find(self._pool, id)
+        if record is None:
+            raise NotThere(_where(id, None), None)
+        return record
+
+    async def examine(self) -> list[Finding]:
+        """How well the database does its work, what to think of it and what to do."""
+        facts = await store.examine(self._pool)
+        return examine(facts, self._line.waiting)
+
+    async def reach_database(self) -> None:
+        """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""
+        await self._reaches(None)
+
     async def prune(self, older: float) -> tuple[int, bool]:
         """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.
 
@@ -241,6 +263,10 @@ class Dispatcher:
     async def _read_all(self, ids: Sequence[str]) -> list[Job | None]:
         jobs = await store.read(self._pool, ids)
         return [jobs.get(id) for id in ids]
+
+    async def _reach(self, asked: Sequence[None]) -> Sequence[None]:
+        await store.reach(self._pool)
+        return asked
 
     async def _locate_all(self, ids: Sequence[str]) -> list[Place | None]:
         places = await store.locate(self._pool, ids)

@@ -285,6 +285,27 @@ class TestTree:
         assert any(line.startswith("└── done") for line in lines)
 
 
+class TestFind:
+    def test_a_job_by_its_id_alone(self, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, DOCUMENT, priority=4)
+        for state, move in (("available", None), ("active", "GET"), ("done", "POST")):
+            if move:
+                path = f"/job/available/{source}" if move == "GET" else f"/job/done/{source}/{id}"
+                assert client.request(move, path).status_code == 200
+            found = client.get(f"/jobs/{id}")
+            [listed] = client.get("/jobs", params={"source": source}).json()["jobs"]
+            assert found.json() == listed
+            assert (found.json()["state"], found.headers["boss-state"]) == (state, state)
+            assert '"big": 123456789012345678901234567890' in found.text
+
+    def test_none(self, client: httpx.Client) -> None:
+        answer = client.get("/jobs/no-such")
+        assert_problem(answer, 404, "No job has the id no-such")
+        assert answer.headers["boss-state"] == "none"
+        assert_problem(client.get("/jobs/a b"), 400, "'a b' cannot be an id")
+        assert_problem(client.post("/jobs/a"), 405, "GET, HEAD is")
+
+
 class TestList:
     def test_has_every_property(self, client: httpx.Client, source: str) -> None:
         before = datetime.now(UTC) - timedelta(seconds=5)

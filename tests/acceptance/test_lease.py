@@ -29,9 +29,10 @@ def module_boss(clock: Clock) -> BossProcess:
 
 
 def record(client: httpx.Client, id: str) -> dict[str, Any]:
-    """A job as /jobs has it."""
-    [found] = [each for each in client.get("/jobs?limit=1000").json()["jobs"] if each["id"] == id]
-    return dict(found)
+    """A job with all its properties."""
+    answer = client.get(f"/jobs/{id}")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
 
 
 def take(client: httpx.Client, source: str, **query: int) -> httpx.Response:

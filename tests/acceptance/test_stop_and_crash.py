@@ -6,29 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import httpx
-import psutil
 import pytest
 
 from tests.acceptance.wire import Wire
 from tests.servers import PATIENCE, BossProcess, alive, boss_running, postmaster, until
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A data folder of this test's own."""
-    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
-    with tempfile.TemporaryDirectory(prefix="boss-data-") as folder:
-        yield Path(folder) / "a folder, new"
-        for process in psutil.process_iter(["cmdline"]):
-            if any(folder in part for part in process.info["cmdline"] or ()):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
 
 
 def wait_until_gone(pid: int) -> None:

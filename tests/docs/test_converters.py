@@ -1,8 +1,10 @@
 """The converters in docs/converters.md do their work on a real Boss, and stop when their job is stopped."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,13 @@ from tests.servers import boss_running, until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "converters.md").read_text()
 # By the language of its block: the file it goes into, and what runs it.
-PROGRAMS = {"sh": ("converter.sh", "sh"), "java": ("Converter.java", "java"), "js": ("converter.mjs", "node")}
+PROGRAMS = {
+    "sh": ("converter.sh", "sh"),
+    "java": ("Converter.java", "java"),
+    "js": ("converter.mjs", "node"),
+    "r": ("converter.R", "Rscript"),
+    "go": ("converter.go", "go"),
+}
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -25,6 +33,9 @@ def command(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
         pytest.skip(f"{program} is not installed here")
     [code] = re.findall(rf"```{request.param}\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / file).write_text(code)
+    if program == "go":  # `go run` would leave the program running when it is killed
+        subprocess.run(["go", "build", file], cwd=tmp_path, check=True)
+        return [str(tmp_path / "converter")]
     return [program, str(tmp_path / file)]
 
 
@@ -74,7 +85,29 @@ def test_it_does_its_jobs_and_stops_when_told_to(command: list[str], client: htt
         running.wait()
 
 
-@pytest.mark.parametrize("language", re.findall(r"^```(\w+)$", PAGE, re.MULTILINE))
+def test_the_python_ones_do_what_they_say(client: httpx.Client) -> None:
+    converter, script = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    environment = {**os.environ, "BOSS_URL": str(client.base_url).rstrip("/")}
+
+    def run(code: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], check=True, env=environment, capture_output=True, text=True
+        ).stdout
+
+    assert run(script).split("\n")[:4] == [
+        "monday is there already",
+        *["1000 sent, 1000 of them new"] * 2,
+        "499 sent, 499 of them new",
+    ]
+    assert record(client, "monday")["result"] == {"rows": 2}
+    submit(client, "freg/bad", '{"rows": [1, -2]}')
+    run(converter)
+    assert client.get("/job").json() == {"available": {"freg": 0}, "active": {"freg": 0}, "done": {"freg": 2501}}
+    assert record(client, "row-000007")["result"] == {"rows": 1}
+    assert (record(client, "bad")["outcome"], record(client, "bad")["result"]) == ("failed", {"row": -2})
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
 def test_it_is_at_most_40_lines(language: str) -> None:
     [code] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     lines = code.splitlines()

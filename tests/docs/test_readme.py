@@ -1,5 +1,6 @@
 """What the README shows is what happens."""
 
+import os
 import re
 import subprocess
 import sys
@@ -25,12 +26,14 @@ def test_the_life_of_a_job_is_as_shown(database: str) -> None:
 
 def test_the_converter_in_python_works(database: str) -> None:
     [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    with boss_running("--database", database) as boss:
-        code = code.replace("http://127.0.0.1:8080", boss.url)
-        subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
-        with boss.client() as client:
-            [job] = client.get("/jobs").json()["jobs"]
-    assert (job["state"], job["result"]) == ("done", {"steps": 3, "topic": "data"})
+    with boss_running("--database", database) as boss, boss.client() as client:
+        client.post("/job/available/freg", content="{}")
+        code = code.replace("slots=4", "slots=4, until_empty=True")
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], check=True, env={**os.environ, "BOSS_URL": boss.url}
+        )
+        [job] = client.get("/jobs").json()["jobs"]
+    assert (job["state"], job["result"]) == ("done", {"steps": 3})
 
 
 def test_the_example_converts_every_record_once(database: str) -> None:

@@ -1,4 +1,4 @@
-"""The commands that ask a running Boss: submit, take, check, done, give-back, stop, tree, jobs, prune."""
+"""The commands that ask a running Boss: submit, take, check, done, give-back, stop, tree, jobs, prune, doctor."""
 
 import json
 import sys
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from boss.cli.application import AsJson, Token, Url, asking, give_up
 from boss.cli.documents import How, read_document, submit_lines
+from boss.health import Verdict
 from boss.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
 
@@ -45,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         (tree, "boss tree --watch"),
         (jobs, "boss jobs --state active --source freg"),
         (prune, "boss prune --older-than 30"),
+        (doctor, "boss doctor"),
     ):
         app.command(command.__name__.replace("_", "-"), epilog=f"Example: {example}")(command)
 
@@ -240,6 +243,27 @@ def prune(
                 deleted += batch
     finally:
         typer.echo(f"deleted {deleted}")
+
+
+_MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Verdict.ILL: "[bold red]ill[/]"}
+
+
+def doctor(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Examine the database: each line has a verdict, and what to do where it is not well. Exits with 1 then."""
+    with asking(url, token) as boss:
+        health = boss.health()
+    if as_json:
+        _print_json(health)
+    else:
+        table = Table(box=None, header_style="bold", show_header=False)
+        for finding in health["findings"]:
+            mark = _MARKS[Verdict(finding["verdict"])]
+            table.add_row(mark, finding["what"], escape(finding["value"]))
+            if finding["advice"]:
+                table.add_row("", "", f"[bold]→[/] {escape(finding['advice'])}")
+        Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    if health["verdict"] != Verdict.WELL:
+        raise typer.Exit(1)
 
 
 def _read(file: str) -> str:

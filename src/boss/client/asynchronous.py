@@ -256,6 +256,11 @@ class AsyncClient:
         """The tree as the design draws it."""
         return (await self._ask("GET", "/job", headers={"accept": "text/plain"})).text
 
+    async def health(self) -> Document:
+        """What an examination of the server's database finds: `verdict`, and `findings` with one each."""
+        health: Document = (await self._ask("GET", "/health")).json()
+        return health
+
     async def stop_all(self, source: str) -> int:
         """Stop every available and active job of a source; return how many that were."""
         stopped = 0

@@ -164,6 +164,10 @@ class Client:
         """See `AsyncClient.drawn_tree`."""
         return self._run(self._client.drawn_tree)
 
+    def health(self) -> Document:
+        """See `AsyncClient.health`."""
+        return self._run(self._client.health)
+
     def stop_all(self, source: str) -> int:
         """See `AsyncClient.stop_all`."""
         return self._run(self._client.stop_all, source)

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from boss.dispatcher import Dispatcher
 from boss.errors import Draining
-from boss.http import documentation, jobs, problems
+from boss.http import documentation, health, jobs, problems
 from boss.http.exchange import write
 from boss.http.route import Tree
 from boss.job import State
@@ -18,7 +18,7 @@ from boss.settings import Settings
 def create(dispatcher: Dispatcher, settings: Settings) -> "Gate":
     """The whole application over a dispatcher."""
     handlers = jobs.Jobs(dispatcher, settings)
-    routes: Sequence[BaseRoute] = [*jobs.routes(handlers), *documentation.routes()]
+    routes: Sequence[BaseRoute] = [*jobs.routes(handlers), *health.routes(dispatcher), *documentation.routes()]
     return Gate(Tree(jobs.resources(handlers)), Router(routes, redirect_slashes=False, default=_nothing_here))
 
 
@@ -53,7 +53,7 @@ class Gate:
         if not path.startswith("/"):  # OPTIONS * or CONNECT
             await _nothing_here(scope, receive, send)
             return
-        if self._draining:
+        if self._draining and path != health.LIVE:
             refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
             await write(refusal, scope["method"], send)
             return

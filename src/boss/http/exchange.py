@@ -14,6 +14,7 @@ from boss.http import problems
 from boss.http.problems import Answer
 
 JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
 NDJSON = "application/x-ndjson"
 # So many takes under way at a path are looked at from the start, for a client that hangs up. To look costs two trips to
 # the thread that has the connections, as much as a whole take, so further ones are looked at only when they take long.

@@ -1,6 +1,6 @@
 """The resource tree, `/job/{state}/{source}/{id}`: thin handlers over the dispatcher."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 from starlette.routing import BaseRoute, Route
@@ -10,13 +10,12 @@ from boss.dispatcher import Dispatcher
 from boss.document import check_object
 from boss.errors import BadInput, IdTaken, NoJob
 from boss.http import ndjson, parameters, problems
-from boss.http.exchange import JSON, NDJSON, Ask, Resource
+from boss.http.exchange import JSON, NDJSON, NO_STORE, Ask, Resource
 from boss.http.problems import Answer, Header
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.job import Finish, GiveBack, Job, JobRecord, State, Submission, Take, Taken
 from boss.settings import Settings
 
-_NO_STORE = (b"cache-control", b"no-store")
 _ACTIVE = (b"boss-state", b"active")
 _LINES = (b"content-type", NDJSON.encode())
 _PAGE = 100
@@ -26,7 +25,11 @@ _SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 def routes(jobs: "Jobs") -> list[BaseRoute]:
     """What is about jobs but not below /job."""
-    return [Route("/job", Resource({"GET": jobs.tree})), Route("/jobs", Resource({"GET": jobs.list_jobs}))]
+    return [
+        Route("/job", Resource({"GET": jobs.tree})),
+        Route("/jobs", Resource({"GET": jobs.list_jobs})),
+        Route("/jobs/{id}", Resource({"GET": jobs.find})),
+    ]
 
 
 def resources(jobs: "Jobs") -> dict[str, Resource]:
@@ -76,7 +79,7 @@ class Jobs:
         """HEAD /job/available[/{source}]: whether a take would find a job; takes nothing."""
         ask.query(_TAKE)
         found = await self._dispatcher.any_available(_source_if_any(ask))
-        return Answer(200 if found else 404, [JSON, _NO_STORE, (b"boss-state", b"available" if found else b"none")])
+        return Answer(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
     async def take_one(self, ask: Ask) -> Answer:
         """POST /job/active/{source}/{id}: that one job, now active."""
@@ -102,14 +105,14 @@ class Jobs:
         """GET /job/{state}/{source}/{id}: that job, if that is its state now."""
         ask.query()
         found = await self._dispatcher.read(_state(ask), *_address(ask), _attempt(ask))
-        return Answer(200, [JSON, _NO_STORE, *_standing(found.state, found.attempt)], _job(found))
+        return Answer(200, [JSON, NO_STORE, *_standing(found.state, found.attempt)], _job(found))
 
     async def check(self, ask: Ask) -> Answer:
         """HEAD /job/{state}/{source}/{id}: whether that job is in that state; an active one's lease is renewed."""
         ask.query()
         place = await self._dispatcher.check(_state(ask), *_address(ask), _attempt(ask))
         lease = [_lease(place.lease)] if place.state is State.ACTIVE else []
-        return Answer(200, [JSON, _NO_STORE, *lease, *_standing(place.state, place.attempt)])
+        return Answer(200, [JSON, NO_STORE, *lease, *_standing(place.state, place.attempt)])
 
     async def submit(self, ask: Ask) -> Answer:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
@@ -190,8 +193,8 @@ class Jobs:
         ask.query()
         if "text/plain" in (ask.header(b"accept") or ""):
             drawn = draw(await self._dispatcher.count(), await self._dispatcher.newest(DRAWN_IDS + 1))
-            return Answer(200, [(b"content-type", b"text/plain; charset=utf-8"), _NO_STORE], drawn.encode())
-        return Answer(200, [JSON, _NO_STORE], orjson.dumps(tree(await self._dispatcher.count())))
+            return Answer(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
+        return Answer(200, [JSON, NO_STORE], orjson.dumps(tree(await self._dispatcher.count())))
 
     async def list_jobs(self, ask: Ask) -> Answer:
         """GET /jobs: a page of jobs with all their properties, greatest id first, and the next page's address."""
@@ -200,13 +203,22 @@ class Jobs:
         source = job.check_source(query["source"]) if "source" in query else None
         after = job.check_id(query["after"]) if "after" in query else None
         page = await self._dispatcher.list_jobs(state, source, after, limit)
-        headers = [JSON, _NO_STORE]
+        headers = [JSON, NO_STORE]
         following = None
         if page.more:
             kept = {**query, "after": page.jobs[-1].id}
             following = "/jobs?" + "&".join(f"{name}={value}" for name, value in kept.items())
             headers.append((b"link", f'<{following}>; rel="next"'.encode()))
-        return Answer(200, headers, orjson.dumps({"jobs": list(_records(page.jobs)), "next": following}, option=_UTC))
+        return Answer(
+            200, headers, orjson.dumps({"jobs": [_record(each) for each in page.jobs], "next": following}, option=_UTC)
+        )
+
+    async def find(self, ask: Ask) -> Answer:
+        """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state."""
+        ask.query()
+        found = await self._dispatcher.find(job.check_id(ask.part("id")))
+        headers = [JSON, NO_STORE, *_standing(found.state, found.attempt)]
+        return Answer(200, headers, orjson.dumps(_record(found), option=_UTC))
 
 
 _ID_TAKEN = problems.status(IdTaken)
@@ -217,12 +229,12 @@ def _handed_out(taken: Taken, granted: Sequence[Header] = ()) -> Answer:
     shown, lease = taken.job, _lease(taken.lease)
     location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
     standing = _standing(State.ACTIVE, shown.attempt)
-    return Answer(200, [JSON, _NO_STORE, location, lease, *standing, *granted], _job(shown))
+    return Answer(200, [JSON, NO_STORE, location, lease, *standing, *granted], _job(shown))
 
 
 def _handed_out_many(ask: Ask, taken: Sequence[Taken], granted: Sequence[Header]) -> Answer:
     """Many jobs have no one ETag. As NDJSON, each line has its attempt, as the lines of many finishes do."""
-    headers = [_NO_STORE, _ACTIVE, _lease(taken[0].lease), *granted]
+    headers = [NO_STORE, _ACTIVE, _lease(taken[0].lease), *granted]
     if NDJSON in (ask.header(b"accept") or ""):
         return Answer(200, [_LINES, *headers], b"".join(_line(each.job) for each in taken))
     return Answer(200, [JSON, *headers], b"[" + b",".join(_job(each.job) for each in taken) + b"]")
@@ -255,25 +267,24 @@ def _line(shown: Job) -> bytes:
     )
 
 
-def _records(jobs: Sequence[JobRecord]) -> Iterator[dict[str, object]]:
-    for record in jobs:
-        yield {
-            "id": record.id,
-            "source": record.source,
-            "state": record.state,
-            "priority": record.priority,
-            "attempt": record.attempt,
-            "attempts": record.attempts,
-            "submitted": record.submitted_at,
-            "due": record.due_at,
-            "taken": record.taken_at,
-            "seen": record.seen_at,
-            "until": record.lease_until,
-            "finished": record.finished_at,
-            "outcome": record.outcome,
-            "result": record.result and orjson.Fragment(record.result),
-            "job": orjson.Fragment(record.document),
-        }
+def _record(record: JobRecord) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "source": record.source,
+        "state": record.state,
+        "priority": record.priority,
+        "attempt": record.attempt,
+        "attempts": record.attempts,
+        "submitted": record.submitted_at,
+        "due": record.due_at,
+        "taken": record.taken_at,
+        "seen": record.seen_at,
+        "until": record.lease_until,
+        "finished": record.finished_at,
+        "outcome": record.outcome,
+        "result": record.result and orjson.Fragment(record.result),
+        "job": orjson.Fragment(record.document),
+    }
 
 
 def _source_if_any(ask: Ask) -> str | None:

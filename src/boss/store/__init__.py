@@ -5,7 +5,8 @@ Every function is one transaction, and serves many requests at once where many m
 
 from boss.store.checks import check
 from boss.store.finishes import finish, give_back
-from boss.store.lists import JobPage, count, list_jobs, newest
+from boss.store.health import examine, reach
+from boss.store.lists import JobPage, count, find, list_jobs, newest
 from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
 from boss.store.submits import first_refused, submit
@@ -21,6 +22,8 @@ __all__ = [
     "check",
     "count",
     "end_leases",
+    "examine",
+    "find",
     "finish",
     "first_refused",
     "fold_tally",
@@ -33,6 +36,7 @@ __all__ = [
     "make_due",
     "newest",
     "prune",
+    "reach",
     "read",
     "start_waiting",
     "stop_waiting",

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from asyncpg import Record
+
 from boss.database import Pool, fetch
 from boss.job import JobRecord, State
 
@@ -106,6 +108,24 @@ async def list_jobs(pool: Pool, state: State | None, source: str | None, after: 
         rows = await fetch(pool, LIST, *values)
     else:
         rows = await fetch(pool, LIST_SHELVES, *values, source, state and state.name)
-    jobs = [JobRecord(row[0], row[1], State[row[2]], *tuple(row)[3:15]) for row in rows[:limit]]
+    jobs = [_record(row) for row in rows[:limit]]
     # One more was chosen than is shown, to see whether there is one; a page cut for its size has more as well.
     return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
+
+
+FIND = """
+SELECT id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts, taken_at, seen_at,
+       lease_until, finished_at, outcome, result::text
+FROM job
+WHERE id = $1
+"""
+
+
+async def find(pool: Pool, id: str) -> JobRecord | None:
+    """The job with this id, wherever it is, with all its properties; None when there is none."""
+    rows = await fetch(pool, FIND, id)
+    return _record(rows[0]) if rows else None
+
+
+def _record(row: Record) -> JobRecord:
+    return JobRecord(row[0], row[1], State[row[2]], *tuple(row)[3:15])

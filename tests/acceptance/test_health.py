@@ -1,0 +1,79 @@
+"""Whether Boss lives, whether it can serve, and what `boss doctor` says."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.test_cli import Boss
+from tests.acceptance.test_contract import assert_problem, submit
+from tests.acceptance.wire import Wire
+from tests.servers import PATIENCE, boss_running, postmaster, until
+
+
+def execute(database: str, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def test_doctor_says_what_to_do(database: str) -> None:
+    with boss_running("--database", database) as server, server.client() as client:
+        boss = Boss(server.url)
+        healthy = boss("doctor")
+        assert (healthy.returncode, healthy.stderr) == (0, "")
+        assert "well  oldest available job" in healthy.stdout
+        id = submit(client, "freg")
+        execute(database, "UPDATE job SET submitted_at = now() - interval '3 hours'")
+        said = boss("doctor")
+        assert said.returncode == 1
+        assert "watch  oldest available job        3.0 h, of freg" in said.stdout
+        assert "→ nobody works on freg: start a converter for it" in said.stdout
+        client.get("/job/available")
+        client.get(f"/job/active/freg/{id}")
+        health = json.loads(boss("doctor", "--json").stdout)
+        assert health == client.get("/health").json()
+        assert health["verdict"] == "well"
+        assert_problem(client.get("/health?x=1"), 400, "'x' is not a parameter here")
+
+
+class TestReady:
+    def test_not_while_it_drains_and_yet_it_lives(self, database: str) -> None:
+        with boss_running("--database", database) as boss, boss.client() as client, Wire(boss.port) as under_way:
+            assert client.get("/health/ready").json() == {"ready": True}
+            assert client.get("/health/live").json() == {"live": True}
+            under_way.request("POST", "/job/available/freg", "Content-Length: 7", body=b'{"a"')
+            client.get("/job")
+            boss.process.terminate()
+            boss.wait_for_log("draining")
+            assert_problem(client.get("/health/ready"), 503, "shutting down")
+            assert client.get("/health/live").json() == {"live": True}
+            assert under_way.send(b":1}").reply().status == 201
+            assert boss.process.wait(PATIENCE) == 0
+
+    @pytest.mark.parametrize("frozen", [False, True])
+    def test_not_while_the_database_is_away(self, tmp_path: Path, frozen: bool, data: Path) -> None:
+        with boss_running("--data", str(data)) as boss, boss.client() as client:
+            assert client.get("/health/ready").status_code == 200
+            server = psutil.Process(postmaster(data))
+            everyone = [server, *server.children()]
+            for process in everyone:
+                os.kill(process.pid, signal.SIGSTOP if frozen else signal.SIGKILL)
+            try:
+                answer = client.get("/health/ready")
+                assert client.get("/health/live").status_code == 200
+            finally:
+                for process in everyone if frozen else ():
+                    os.kill(process.pid, signal.SIGCONT)
+            assert_problem(answer, 503, "database")
+            assert answer.headers["retry-after"] == "1"
+            until(lambda: httpx.get(f"{boss.url}/health/ready", timeout=30).status_code == 200)
