@@ -1,11 +1,15 @@
 """The way to PostgreSQL: the pool of connections, and what its errors mean to Boss."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
+from prometheus_client import Histogram
 
+from boss import metrics
 from boss.errors import BadInput, DatabaseAway
 
 if TYPE_CHECKING:
@@ -97,16 +101,24 @@ async def fetch(database: Database, statement: str, *values: object) -> list[asy
         BadInput: PostgreSQL cannot keep one of the values; nothing was done.
         DatabaseAway: PostgreSQL is not there; whether the statement was done is not known.
     """
-    tries = 0
+    tries, started = 0, time.perf_counter()
     while True:
         try:
             with _translated():
-                return await database.fetch(statement, *values)
+                rows = await database.fetch(statement, *values)
+                _timed(statement).observe(time.perf_counter() - started)
+                return rows
         except asyncpg.DeadlockDetectedError:
             # Two replicas locked the same jobs in opposite order; PostgreSQL undid ours, so do it again.
             tries += 1
             if tries == _DEADLOCK_TRIES or not isinstance(database, asyncpg.Pool):
                 raise
+
+
+@cache
+def _timed(statement: str) -> Histogram:
+    """Where a statement's times are kept, by the name in its first line."""
+    return metrics.STATEMENTS.labels(statement.split("\n", 2)[1].removeprefix("-- "))
 
 
 @asynccontextmanager

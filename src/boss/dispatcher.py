@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-from boss import store
+from boss import journal, metrics, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
 from boss.errors import BadInput, BossError, IdTaken, NotThere, WrongAttempt
-from boss.health import Finding, examine
-from boss.job import Check, Finish, GiveBack, Job, JobRecord, Place, State, Submission, Take, Taken
+from boss.health import Ages, Finding, examine
+from boss.job import Check, Finish, GiveBack, Job, JobRecord, Outcome, Place, State, Submission, Take, Taken
+from boss.journal import Move
 from boss.line import Line
 from boss.marks import Marks
 from boss.store import JobPage
@@ -20,6 +21,8 @@ _MOST_JOBS = 1000
 _MOST_DOCUMENT = 8 * 1024 * 1024
 # How many jobs one request deletes at most: so it answers in time, and can be sent again.
 _MOST_PRUNED = 10_000
+_SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
+_FINISHED = {outcome: metrics.FINISHED.labels(outcome) for outcome in Outcome}
 
 
 class Dispatcher:
@@ -84,7 +87,7 @@ class Dispatcher:
                 lines are.
         """
         try:
-            new = await store.submit(self._pool, submissions)
+            new = await self._store(submissions)
         except BadInput as error:
             documents = [submission.document for submission in submissions]
             place = await store.first_refused(self._pool, documents)
@@ -143,7 +146,7 @@ class Dispatcher:
 
     async def _finish_round(self, finishes: Sequence[Finish]) -> list[BossError | None]:
         try:
-            finished = await store.finish(self._pool, finishes)
+            finished = await self._move_to_done(finishes)
         except BadInput:
             # One of them cannot be kept. Each for itself, then, for the others' sake.
             alone = await asyncio.gather(*map(self.finish, finishes), return_exceptions=True)
@@ -219,6 +222,21 @@ class Dispatcher:
         facts = await store.examine(self._pool)
         return examine(facts, self._line.waiting)
 
+    async def ages(self) -> list[Ages]:
+        """How long the first ready job and the oldest active one of each source have been there."""
+        return await store.ages(self._pool)
+
+    @property
+    def takers(self) -> int:
+        """How many takers wait on this replica."""
+        return self._line.waiting
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many of this replica's connections to the database are at work, and how many are idle."""
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return size - idle, idle
+
     async def reach_database(self) -> None:
         """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""
         await self._reaches(None)
@@ -231,6 +249,7 @@ class Dispatcher:
         deleted = 0
         while deleted < _MOST_PRUNED:
             batch = await store.prune(self._pool, older, _MOST_JOBS)
+            metrics.PRUNED.inc(batch)
             deleted += batch
             if batch < _MOST_JOBS:
                 return deleted, False
@@ -245,18 +264,46 @@ class Dispatcher:
         await self._taking.settle()
 
     async def _submit_all(self, submissions: Sequence[Submission]) -> list[bool]:
-        new = await store.submit(self._pool, submissions)
+        new = await self._store(submissions)
         return [submission.id in new for submission in submissions]
 
+    async def _store(self, submissions: Sequence[Submission]) -> set[str]:
+        _SUBMITS.observe(len(submissions))
+        new = await store.submit(self._pool, submissions)
+        metrics.SUBMITTED.inc(len(new))
+        journal.record("submitted", (Move(each.id, each.source) for each in submissions if each.id in new))
+        return new
+
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[bool]:
-        finished = await store.finish(self._pool, finishes)
+        finished = await self._move_to_done(finishes)
         return [finish.id in finished for finish in finishes]
 
+    async def _move_to_done(self, finishes: Sequence[Finish]) -> set[str]:
+        _FINISHES.observe(len(finishes))
+        finished = await store.finish(self._pool, finishes)
+        done = [finish for finish in finishes if finish.id in finished]
+        for finish in done:
+            _FINISHED[finish.outcome].inc()
+        journal.record("finished", (Move(each.id, each.source, each.attempt, each.outcome) for each in done))
+        return finished
+
     async def _give_back_all(self, given: Sequence[GiveBack]) -> list[State | None]:
+        _GIVE_BACKS.observe(len(given))
         states = await store.give_back(self._pool, given)
+        back = [each for each in given if each.id in states]
+        metrics.GIVEN_BACK.inc(len(back))
+        _FINISHED[Outcome.FAILED].inc(sum(state is State.DONE for state in states.values()))
+        journal.record(
+            "given back",
+            (
+                Move(each.id, each.source, each.attempt, Outcome.FAILED if states[each.id] is State.DONE else None)
+                for each in back
+            ),
+        )
         return [states.get(each.id) for each in given]
 
     async def _check_all(self, checks: Sequence[Check]) -> list[Place | None]:
+        _CHECKS.observe(len(checks))
         places = await store.check(self._pool, checks)
         return [places.get(check.id) for check in checks]
 

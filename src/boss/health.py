@@ -21,12 +21,12 @@ class Verdict(StrEnum):
     ILL = "ill"
 
 
-class Waiting(NamedTuple):
-    """The first ready job of a source, submitted `seconds` ago, and how many jobs of the source are active."""
+class Ages(NamedTuple):
+    """For how many seconds the first ready job of a source has been there, and its oldest active one; None for none."""
 
     source: str
-    seconds: float
-    active: int
+    available: float | None
+    active: float | None
 
 
 class Facts(NamedTuple):
@@ -39,7 +39,7 @@ class Facts(NamedTuple):
         dead: dead rows in the job table.
         live: jobs in the job table.
         bytes: what the job table takes on disk with its indexes.
-        available: the longest waiting ready job of each source.
+        ages: of each source.
         active: how long ago the job that has been active for longest was taken, in seconds; None when none is.
         active_at: its address.
         expired: how long ago the first lease ran out that still stands, in seconds; None when none has.
@@ -53,7 +53,7 @@ class Facts(NamedTuple):
     dead: int
     live: int
     bytes: int
-    available: list[Waiting]
+    ages: list[Ages]
     active: float | None
     active_at: str
     expired: float | None
@@ -118,13 +118,14 @@ def _dead_rows(facts: Facts) -> Finding:
 
 def _available(facts: Facts) -> Finding:
     what = "oldest available job"
-    if not facts.available:
+    waiting = [(ages.available, ages) for ages in facts.ages if ages.available is not None]
+    if not waiting:
         return Finding(what, "none is ready", Verdict.WELL)
-    oldest = max(facts.available, key=lambda waiting: waiting.seconds)
-    value = f"{duration(oldest.seconds)}, of {oldest.source}"
-    if oldest.seconds < _LONG_AVAILABLE:
+    age, oldest = max(waiting)
+    value = f"{duration(age)}, of {oldest.source}"
+    if age < _LONG_AVAILABLE:
         return Finding(what, value, Verdict.WELL)
-    if oldest.active == 0:
+    if oldest.active is None:
         return Finding(what, value, Verdict.WATCH, f"nobody works on {oldest.source}: start a converter for it")
     return Finding(what, value, Verdict.WATCH, f"the converters of {oldest.source} do not keep up: start more")
 

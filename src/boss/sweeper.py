@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from boss import store
+from boss import journal, metrics, store
 from boss.database import Pool
 from boss.errors import DatabaseAway
+from boss.job import Outcome
 from boss.line import Line
 from boss.marks import Marks
 
@@ -73,7 +74,15 @@ async def make_due(pool: Pool) -> None:
 
 async def end_leases(pool: Pool) -> None:
     """Take every job from a taker that was silent for longer than its lease."""
-    await _in_batches(lambda: store.end_leases(pool, _BATCH))
+    await _in_batches(lambda: _end_some_leases(pool))
+
+
+async def _end_some_leases(pool: Pool) -> int:
+    ended = await store.end_leases(pool, _BATCH)
+    metrics.EXPIRED.inc(len(ended))
+    metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(move.outcome is not None for move in ended))
+    journal.record("lease ran out", ended)
+    return len(ended)
 
 
 async def mark_forever(pool: Pool, marks: Marks) -> NoReturn:
@@ -105,6 +114,7 @@ async def prune_forever(pool: Pool, days: float) -> NoReturn:
     while True:
         try:
             deleted = await _in_batches(lambda: store.prune(pool, days * _DAY, _BATCH))
+            metrics.PRUNED.inc(deleted)
             if deleted:
                 log.info("deleted %s jobs that were done more than %s days ago", deleted, days)
         except DatabaseAway:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TypeVar
 
-from boss import store
+from boss import journal, metrics, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
 from boss.errors import DatabaseAway, NoJob
 from boss.job import Take, Taken
+from boss.journal import Move
 from boss.line import Line, Place
 from boss.marks import Mark, Marks
 
@@ -15,6 +17,7 @@ from boss.marks import Mark, Marks
 _MOST_JOBS = 1000
 # How long to wait for the database before an undo is tried again, in seconds.
 _RETRY = 0.5
+_TAKES = metrics.BATCHES.labels("take")
 
 _Statement = Callable[[Pool, Sequence[Take], Sequence[Mark]], Awaitable[list[list[Taken]]]]
 
@@ -118,13 +121,14 @@ class Taking:
             raise no_job(place.source)
 
     async def _take_of_any(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        return await self._take_past_marks(store.take, takes)
+        return _noted(await self._take_past_marks(store.take, takes))
 
     async def _take_of_sources(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        return await self._take_past_marks(store.take_of_sources, takes)
+        return _noted(await self._take_past_marks(store.take_of_sources, takes))
 
     async def _take_past_marks(self, statement: _Statement, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
         """Take; whoever gets nothing past the marks looks from the start of the queue."""
+        _TAKES.observe(len(takes))
         self._marks.takes += 1
         marks, puts = self._marks.of({take.source for take in takes}), self._marks.puts
         got: list[list[Taken] | Exception] = [*await statement(self._pool, takes, marks)]
@@ -149,10 +153,12 @@ class Taking:
                 self._marks.advance(take.source, jobs, puts)
 
     async def _take_with_keys(self, takes: Sequence[Take]) -> list[list[Taken]]:
-        return await store.take_once_per_key(self._pool, takes)
+        _TAKES.observe(len(takes))
+        return _noted(await store.take_once_per_key(self._pool, takes))
 
     async def _take_by_address(self, asked: Sequence[tuple[str, Take]]) -> list[Taken | None]:
         taken = await store.take_by_address(self._pool, dict(asked))
+        _noted([list(taken.values())])
         return [taken.get(id) for id, _ in asked]
 
     async def _undo_one(self, taken: Taken) -> None:
@@ -166,8 +172,20 @@ class Taking:
                 return
 
     async def _untake_all(self, taken: Sequence[Taken]) -> list[None]:
-        await store.untake(self._pool, taken)
+        undone = await store.untake(self._pool, taken)
+        journal.record("take undone", (Move(each.job.id, each.job.source) for each in taken if each.job.id in undone))
         return [None] * len(taken)
+
+
+_Answer = TypeVar("_Answer", list[Taken], list[Taken] | Exception)
+
+
+def _noted(answers: list[_Answer]) -> list[_Answer]:
+    """The same, once what was handed out is counted and in the journal."""
+    taken = [taken.job for answer in answers if not isinstance(answer, Exception) for taken in answer]
+    metrics.TAKEN.inc(len(taken))
+    journal.record("taken", (Move(job.id, job.source, job.attempt) for job in taken))
+    return answers
 
 
 def no_job(source: str | None) -> NoJob:

@@ -159,7 +159,7 @@ def test_a_path_that_is_no_resource_says_what_is(client: httpx.Client, path: str
         ("priority=1&priority=2", "there twice"),
         ("attempts=0", "The attempts is '0'; it takes a whole number from 1 to 1000000"),
         ("attempts=all", "whole number from 1"),
-        ("prioritiy=1", "'prioritiy' is not a parameter here; known are: at, attempts, delay, priority"),
+        ("prioritiy=1", "'prioritiy' is not a parameter here; known are: at, attempts, delay, ids, priority"),
         ("priority", "cannot be read"),
         ("priority=%zz%ff", "whole number|cannot be read"),
         ("&".join(f"a{number}=1" for number in range(100)), "cannot be read"),

@@ -56,7 +56,7 @@ def test_boss_prune_deletes_on_demand(client: httpx.Client, source: str, module_
         (
             ("--older-than", "1", "--url", "http://127.0.0.1:1"),
             1,
-            "boss: no Boss answers at http://127.0.0.1:1: All connection attempts failed. Is it running there?",
+            "boss: no Boss answers at http://127.0.0.1:1: Connection refused. Is it running there?",
         ),
         (
             ("--older-than", "1", "--url", "nonsense"),

@@ -11,7 +11,7 @@ from boss.job import Submission, Take
 async def test_a_healthy_one(pool: Pool) -> None:
     facts = await store.examine(pool)
     assert facts.settings == []
-    assert (facts.live, facts.available, facts.active, facts.expired, facts.late) == (0, [], None, None, None)
+    assert (facts.live, facts.ages, facts.active, facts.expired, facts.late) == (0, [], None, None, None)
     assert facts.bytes > 0
 
 
@@ -39,12 +39,12 @@ async def test_jobs_that_wait_and_leases_that_are_over(pool: Pool) -> None:
     await pool.execute("UPDATE job SET due_at = now() - interval '3 minutes' WHERE id = '4'")
     facts = await store.examine(pool)
     assert facts.live == 4
-    assert [(waiting.source, waiting.active) for waiting in sorted(facts.available)] == [("a", 1), ("b", 0)]
-    oldest = max(facts.available, key=lambda waiting: waiting.seconds)
-    assert oldest.source == "a"
+    ages = {each.source: each[1:] for each in facts.ages}
+    assert ages["c"] == (None, None)
+    assert ages["b"][1] is None
     assert facts.active_at == "/job/active/a/1"
-    found = [oldest.seconds, facts.active, facts.expired, facts.late]
-    assert found == pytest.approx([7200, 3600, 60, 180], abs=30)
+    found = [*ages["a"], facts.active, facts.expired, facts.late]
+    assert found == pytest.approx([7200, 3600, 3600, 60, 180], abs=30)
 
 
 async def test_settings_that_lose_answers(pool: Pool) -> None:

@@ -12,6 +12,7 @@ import pytest
 from boss import store
 from boss.database import Pool, connected
 from boss.job import Check, Finish, State, Submission, Take
+from boss.journal import Move
 from boss.store import checks, finishes, lists, queue, reads, submits, sweeps, takes
 
 TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'")
@@ -330,10 +331,10 @@ async def test_leases_are_ended_once_by_many_sweepers(pool: Pool) -> None:
     await store.submit(pool, jobs)
     await store.take(pool, [Take(None, 300, 60), Take(None, 100, 0)])
     await pool.execute("UPDATE job SET lease_until = now()")
-    ended = sum(await asyncio.gather(*(store.end_leases(pool, 50) for _ in range(10))))
+    ended = [move for moves in await asyncio.gather(*(store.end_leases(pool, 50) for _ in range(10))) for move in moves]
     while more := await store.end_leases(pool, 50):
         ended += more
-    assert ended == 400
+    assert sorted(ended) == sorted(Move(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs)
     rows = await pool.fetch("SELECT status, outcome, count(*) FROM job GROUP BY 1, 2 ORDER BY 1")
     assert [tuple(row) for row in rows] == [("AVAILABLE", None, 200), ("DONE", "abandoned", 200)]
     assert await take(pool, 1000) == [job.id for job in jobs if job.attempts == 2]
@@ -343,10 +344,10 @@ async def test_what_the_version_before_takes_never_ends(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
     await take(pool, 1)
     await pool.execute("UPDATE job SET lease_until = now()")
-    assert await store.end_leases(pool, 10) == 1
+    assert await store.end_leases(pool, 10) == [Move("a", "freg", 1)]
     await pool.execute("UPDATE job SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now() WHERE id = 'a'")
     assert (await store.check(pool, [Check("a", "freg")]))["a"].attempt == 2
-    assert await store.end_leases(pool, 10) == 0
+    assert await store.end_leases(pool, 10) == []
     assert (await store.look(pool, {})).next_lease is None
 
 

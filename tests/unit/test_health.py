@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from boss.health import Facts, Verdict, Waiting, duration, examine, worst
+from boss.health import Ages, Facts, Verdict, duration, examine, worst
 
 HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0)
 
@@ -19,10 +19,10 @@ HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0)
         ("dead rows", {"dead": 100_000}, Verdict.WELL, "100,000 beside 10 jobs"),
         ("dead rows", {"dead": 100_001}, Verdict.WATCH, "VACUUM job"),
         ("dead rows", {"dead": 200_000, "live": 200_000}, Verdict.WELL, "1 MiB"),
-        ("oldest available job", {"available": [Waiting("a", 599, 0)]}, Verdict.WELL, "10 min, of a"),
-        ("oldest available job", {"available": [Waiting("a", 5, 0), Waiting("b", 700, 0)]}, Verdict.WATCH,
+        ("oldest available job", {"ages": [Ages("a", 599, None)]}, Verdict.WELL, "10 min, of a"),
+        ("oldest available job", {"ages": [Ages("a", 5, 9), Ages("b", 700, None), Ages("c", None, 8)]}, Verdict.WATCH,
          "nobody works on b"),
-        ("oldest available job", {"available": [Waiting("b", 700, 3)]}, Verdict.WATCH, "start more"),
+        ("oldest available job", {"ages": [Ages("b", 700, 3)]}, Verdict.WATCH, "start more"),
         ("oldest active job", {"active": 3600.0, "active_at": "/job/active/a/b"}, Verdict.WELL, "60 min, /job/active"),
         ("oldest active job", {"active": 86401.0, "active_at": "/job/active/a/b"}, Verdict.WATCH, "give it back"),
         ("expired leases", {"expired": 0.5}, Verdict.WELL, "none"),

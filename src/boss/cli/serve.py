@@ -1,6 +1,5 @@
 """`boss serve`."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated
@@ -69,15 +68,18 @@ def serve(
             help="Delete jobs that have been done for so many days.  [default: never]",
         ),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", envvar="BOSS_QUIET", help="Do not log a line for each move of a job.")
+    ] = False,
 ) -> None:
     """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first."""
     # Here, for the other commands have no need of a server's packages.
     try:
-        from boss import server
+        from boss import logs, server
     except ModuleNotFoundError as error:
         give_up(f"the package {error.name} is not installed; boss serve needs pip install 'boss[server,embedded]'")
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(quiet)
     settings = Settings(data or _default_data(), database, host, port, max_document, lease, keep_done)
     try:
         server.run(settings)

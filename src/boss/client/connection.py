@@ -113,7 +113,9 @@ class Connection:
             try:
                 answer = await self._try(method, path, seconds, options)
             except aiohttp.ClientConnectorError as error:
-                lost = str(error)
+                # A negative number is one of getaddrinfo's, which says it in words by itself.
+                number = error.os_error.errno or 0
+                lost = os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 lost, repeated = str(error) or type(error).__name__, True
             else:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from boss.dispatcher import Dispatcher
 from boss.errors import Draining
-from boss.http import documentation, health, jobs, problems
+from boss.http import documentation, health, jobs, metrics, problems
 from boss.http.exchange import write
 from boss.http.route import Tree
 from boss.job import State
@@ -18,7 +18,12 @@ from boss.settings import Settings
 def create(dispatcher: Dispatcher, settings: Settings) -> "Gate":
     """The whole application over a dispatcher."""
     handlers = jobs.Jobs(dispatcher, settings)
-    routes: Sequence[BaseRoute] = [*jobs.routes(handlers), *health.routes(dispatcher), *documentation.routes()]
+    routes: Sequence[BaseRoute] = [
+        *jobs.routes(handlers),
+        *health.routes(dispatcher),
+        *metrics.routes(dispatcher),
+        *documentation.routes(),
+    ]
     return Gate(Tree(jobs.resources(handlers)), Router(routes, redirect_slashes=False, default=_nothing_here))
 
 

@@ -9,9 +9,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
-from boss.http.exchange import JSON, Ask, Resource
+from boss.http.exchange import JSON, Ask, route
 from boss.http.problems import Answer
 
 _STYLE = """
@@ -28,7 +28,7 @@ dt { font-family: ui-monospace, monospace } dd { margin: 0 }
 _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
 
 
-def routes() -> list[Route]:
+def routes() -> list[BaseRoute]:
     """The routes of the documentation."""
     text = (files("boss") / "http" / "openapi.json").read_bytes()
     page = _page(json.loads(text)).encode()
@@ -43,7 +43,10 @@ def routes() -> list[Route]:
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy)]
         return Answer(200, headers, page)
 
-    return [Route("/openapi.json", Resource({"GET": openapi})), Route("/docs", Resource({"GET": docs}))]
+    return [
+        route("/openapi.json", {"GET": openapi}),
+        route("/docs", {"GET": docs}),
+    ]
 
 
 def _page(api: dict[str, Any]) -> str:

@@ -5,10 +5,14 @@ A handler is `async (Ask) -> Answer`; a `Resource` is the table of handlers at o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from time import perf_counter
 from urllib.parse import parse_qsl, unquote
 
+from prometheus_client import Histogram
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from boss import metrics
 from boss.errors import BadInput, BossError, TooLarge
 from boss.http import problems
 from boss.http.problems import Answer
@@ -115,12 +119,15 @@ class Resource:
     HEAD is answered by its own handler, or else by GET's without the body.
 
     Args:
+        path: where it is, with the names of parts that vary: what its times are kept under.
         handlers: the handler for each method.
         taking: the method that takes jobs, if one does: its handler is cancelled when the client hangs up, so that
             nothing is taken for nobody. It cannot read a body.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], taking: str | None = None) -> None:
+    def __init__(self, path: str, handlers: Mapping[str, Handler], taking: str | None = None) -> None:
+        self.path = path
+        self._times: dict[tuple[str, int], Histogram] = {}
         self._handlers = dict(handlers)
         self._taking = taking
         if "GET" in handlers:
@@ -132,17 +139,29 @@ class Resource:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever a handler raises becomes a problem."""
+        started = perf_counter()
         handler = self._handlers.get(scope["method"])
         if handler is None:
             answer = problems.wrong_method(scope["method"], self._allow)
         elif scope["method"] == self._taking:
-            await self._answer_unless_gone(handler, scope, receive, send)
+            await self._answer_unless_gone(handler, scope, receive, send, started)
             return
         else:
             answer = await _answered(handler, Ask(scope, receive))
+        self._time(scope["method"], answer.status, started)
         await write(answer, scope["method"], send)
 
-    async def _answer_unless_gone(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+    def _time(self, method: str, status: int, started: float) -> None:
+        times = self._times.get((method, status))
+        if times is None:
+            # Whatever a client thinks up as a method must not become a label.
+            known = method if method in self._handlers else "other"
+            times = self._times[known, status] = metrics.REQUESTS.labels(known, self.path, status)
+        times.observe(perf_counter() - started)
+
+    async def _answer_unless_gone(
+        self, handler: Handler, scope: Scope, receive: Receive, send: Send, started: float
+    ) -> None:
         watch = Watch(receive, self._loop)
         self._takes += 1
         if self._takes <= _FEW:
@@ -156,7 +175,13 @@ class Resource:
         finally:
             watch.end()
             self._takes -= 1
+        self._time(scope["method"], answer.status, started)
         await write(answer, scope["method"], send)
+
+
+def route(path: str, handlers: Mapping[str, Handler]) -> Route:
+    """The route of a resource."""
+    return Route(path, Resource(path, handlers))
 
 
 async def _answered(handler: Handler, ask: Ask) -> Answer:

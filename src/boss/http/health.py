@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 import orjson
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from boss.dispatcher import Dispatcher
 from boss.errors import DatabaseAway
 from boss.health import worst
-from boss.http.exchange import JSON, NO_STORE, Ask, Resource
+from boss.http.exchange import JSON, NO_STORE, Ask, route
 from boss.http.problems import Answer
 
 # The path at which even a server that is shutting down says that it lives.
@@ -44,7 +44,7 @@ def routes(dispatcher: Dispatcher) -> Sequence[BaseRoute]:
         return Answer(200, [JSON, NO_STORE], orjson.dumps(body))
 
     return [
-        Route("/health", Resource({"GET": health})),
-        Route(LIVE, Resource({"GET": live})),
-        Route("/health/ready", Resource({"GET": ready})),
+        route("/health", {"GET": health}),
+        route(LIVE, {"GET": live}),
+        route("/health/ready", {"GET": ready}),
     ]

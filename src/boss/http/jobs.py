@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import orjson
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from boss import job
 from boss.dispatcher import Dispatcher
 from boss.document import check_object
 from boss.errors import BadInput, IdTaken, NoJob
 from boss.http import ndjson, parameters, problems
-from boss.http.exchange import JSON, NDJSON, NO_STORE, Ask, Resource
+from boss.http.exchange import JSON, NDJSON, NO_STORE, Ask, Resource, route
 from boss.http.problems import Answer, Header
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.job import Finish, GiveBack, Job, JobRecord, State, Submission, Take, Taken
@@ -26,27 +26,29 @@ _SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 def routes(jobs: "Jobs") -> list[BaseRoute]:
     """What is about jobs but not below /job."""
     return [
-        Route("/job", Resource({"GET": jobs.tree})),
-        Route("/jobs", Resource({"GET": jobs.list_jobs})),
-        Route("/jobs/{id}", Resource({"GET": jobs.find})),
+        route("/job", {"GET": jobs.tree}),
+        route("/jobs", {"GET": jobs.list_jobs}),
+        route("/jobs/{id}", {"GET": jobs.find}),
     ]
 
 
-def resources(jobs: "Jobs") -> dict[str, Resource]:
-    """The table of everything below /job."""
-    return {
-        "/job/available": Resource({"GET": jobs.take, "HEAD": jobs.look}, taking="GET"),
-        "/job/available/{source}": Resource({"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
-        "/job/available/{source}/{id}": Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
-        "/job/active": Resource({"POST": jobs.take}, taking="POST"),
-        "/job/active/{source}": Resource({"POST": jobs.take}, taking="POST"),
-        "/job/active/{source}/{id}": Resource(
-            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one, "DELETE": jobs.give_back}, taking="POST"
+def resources(jobs: "Jobs") -> list[Resource]:
+    """Everything below /job."""
+    return [
+        Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.look}, taking="GET"),
+        Resource("/job/available/{source}", {"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
+        Resource("/job/available/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
+        Resource("/job/active", {"POST": jobs.take}, taking="POST"),
+        Resource("/job/active/{source}", {"POST": jobs.take}, taking="POST"),
+        Resource(
+            "/job/active/{source}/{id}",
+            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one, "DELETE": jobs.give_back},
+            taking="POST",
         ),
-        "/job/done": Resource({"DELETE": jobs.prune}),
-        "/job/done/{source}": Resource({"POST": jobs.finish_many}),
-        "/job/done/{source}/{id}": Resource({"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
-    }
+        Resource("/job/done", {"DELETE": jobs.prune}),
+        Resource("/job/done/{source}", {"POST": jobs.finish_many}),
+        Resource("/job/done/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
+    ]
 
 
 class Jobs:

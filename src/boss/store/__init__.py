@@ -5,7 +5,7 @@ Every function is one transaction, and serves many requests at once where many m
 
 from boss.store.checks import check
 from boss.store.finishes import finish, give_back
-from boss.store.health import examine, reach
+from boss.store.health import ages, examine, reach
 from boss.store.lists import JobPage, count, find, list_jobs, newest
 from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
@@ -18,6 +18,7 @@ __all__ = [
     "CHANNEL",
     "JobPage",
     "Look",
+    "ages",
     "any_ready",
     "check",
     "count",

@@ -9,6 +9,7 @@ from boss.job import Check, Place, State
 # checks of the time in which the third is used up need not write. What never ends is written at most every ten minutes,
 # for the history's sake.
 CHECK = """
+-- check
 WITH renewed AS (
     UPDATE job
     SET seen_at = now(),

@@ -7,6 +7,7 @@ from boss.database import Pool, fetch
 from boss.job import Finish, GiveBack, State
 
 FINISH = """
+-- finish
 UPDATE job
 SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
     finished_at = now(), outcome = asked.outcome, result = asked.result::jsonb
@@ -26,6 +27,7 @@ async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
 
 # The backoff of every attempt comes with the request, so that its arithmetic is in one place (backoff.py).
 GIVE_BACK = """
+-- give_back
 UPDATE job
 SET status = CASE WHEN job.attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN job.attempt < attempts THEN NULL ELSE 'failed' END,

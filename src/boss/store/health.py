@@ -1,31 +1,37 @@
 """What tells how well the database does its work, at a cost that grows with what is active, never with history."""
 
-import json
-
 from boss.database import Pool, fetch
-from boss.health import Facts, Waiting
+from boss.health import Ages, Facts
 
-# Each source's first ready job of its highest priority: which is the one that a take of the source would get.
-OLDEST_AVAILABLE = """
-SELECT coalesce(json_agg(json_build_array(
-           shelf.source, extract(epoch FROM now() - head.submitted_at), shelf.active)), '[]')
-FROM (SELECT source,
-             sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available,
-             coalesce(sum(jobs) FILTER (WHERE status = 'ACTIVE'), 0) AS active
-      FROM tally
-      GROUP BY source) AS shelf
-CROSS JOIN LATERAL (
+# The first ready job of a source is the one that a take of the source would get. All active jobs are read: there are as
+# many as there are converters at work.
+AGES = """
+-- ages
+SELECT shelf.source,
+       extract(epoch FROM now() - head.submitted_at)::float8 AS available,
+       extract(epoch FROM now() - held.taken_at)::float8 AS active
+FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available FROM tally GROUP BY source) AS shelf
+LEFT JOIN LATERAL (
     SELECT submitted_at
     FROM job
-    WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = shelf.source
+    WHERE shelf.available > 0 AND status = 'AVAILABLE' AND due_at IS NULL AND source = shelf.source
     ORDER BY priority DESC, position
     LIMIT 1
-) AS head
-WHERE shelf.available > 0
+) AS head ON true
+LEFT JOIN (
+    SELECT source, min(taken_at) AS taken_at FROM job WHERE status = 'ACTIVE' GROUP BY source
+) AS held ON held.source = shelf.source
 """
 
+
+async def ages(pool: Pool) -> list[Ages]:
+    """How long the first ready job and the oldest active one of each source have been there."""
+    return [Ages(*row) for row in await fetch(pool, AGES)]
+
+
 # What we may not see of other users' transactions is NULL, and left out.
-EXAMINE = f"""
+EXAMINE = """
+-- examine
 SELECT (SELECT array_agg(name || ' is ' || setting)
         FROM pg_settings
         WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes', 'autovacuum')
@@ -35,7 +41,6 @@ SELECT (SELECT array_agg(name || ' is ' || setting)
        table_stats.n_dead_tup AS dead,
        (SELECT coalesce(sum(jobs), 0)::bigint FROM tally) AS live,
        pg_total_relation_size('job') AS bytes,
-       ({OLDEST_AVAILABLE}) AS available,
        extract(epoch FROM now() - longest.taken_at)::float8 AS active,
        longest.address AS active_at,
        (SELECT extract(epoch FROM now() - min(lease_until))::float8
@@ -73,7 +78,7 @@ WHERE table_stats.relid = 'job'::regclass
 
 
 async def examine(pool: Pool) -> Facts:
-    """Everything at one moment."""
+    """What an examination goes by."""
     [row] = await fetch(pool, EXAMINE)
     return Facts(
         settings=row["settings"] or [],
@@ -82,7 +87,7 @@ async def examine(pool: Pool) -> Facts:
         dead=row["dead"],
         live=row["live"],
         bytes=row["bytes"],
-        available=[Waiting(*each) for each in json.loads(row["available"])],
+        ages=await ages(pool),
         active=row["active"],
         active_at=row["active_at"] or "",
         expired=row["expired"],
@@ -92,6 +97,7 @@ async def examine(pool: Pool) -> Facts:
 
 
 REACH = """
+-- reach
 SELECT 1
 """
 

@@ -8,6 +8,7 @@ from boss.database import Pool, fetch
 from boss.job import JobRecord, State
 
 COUNT = """
+-- count
 SELECT source, status, sum(jobs)::bigint AS jobs FROM tally GROUP BY source, status
 """
 
@@ -18,6 +19,7 @@ async def count(pool: Pool) -> dict[tuple[str, State], int]:
 
 
 NEWEST = """
+-- newest
 SELECT shelf.source, shelf.status, newest.id
 FROM (SELECT source, status FROM tally GROUP BY source, status HAVING sum(jobs) > 0) AS shelf
 CROSS JOIN LATERAL (
@@ -64,6 +66,7 @@ ORDER BY id DESC
 
 LIST = (
     """
+-- list
 WITH chosen AS (SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2)"""
     + _LIST
 )
@@ -71,6 +74,7 @@ WITH chosen AS (SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2)"""
 # Each source and state has its jobs in order in the index, so the newest of some of them are among the newest of each.
 LIST_SHELVES = (
     """
+-- list_shelves
 WITH chosen AS (
     SELECT shelved.id
     FROM (SELECT source, status
@@ -114,6 +118,7 @@ async def list_jobs(pool: Pool, state: State | None, source: str | None, after: 
 
 
 FIND = """
+-- find
 SELECT id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts, taken_at, seen_at,
        lease_until, finished_at, outcome, result::text
 FROM job

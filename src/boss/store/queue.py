@@ -5,6 +5,7 @@ from boss.marks import Mark
 
 # From one priority to the next lower one, each by the ready index: what a plain GROUP BY would read all ready jobs for.
 HEADS = """
+-- heads
 WITH RECURSIVE of_any AS (
     (SELECT priority, position
      FROM job
@@ -51,6 +52,7 @@ CROSS JOIN LATERAL (
 
 # What an index gives out but no job is behind was dead. Inside a transaction these counters only grow.
 READ_SO_FAR = """
+-- read_so_far
 SELECT pg_stat_get_xact_tuples_returned('job_ready'::regclass)
      + pg_stat_get_xact_tuples_returned('job_ready_of_source'::regclass) AS entries
 """

@@ -6,6 +6,7 @@ from boss.database import Pool, fetch
 from boss.job import Job, Place, State
 
 READ = """
+-- read
 SELECT id, source, status, document::text, attempt FROM job WHERE id = ANY($1::text[])
 """
 
@@ -19,6 +20,7 @@ async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
 
 
 LOCATE = """
+-- locate
 SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
 """
 
@@ -33,9 +35,11 @@ async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Place]:
 
 # In the order of a take, so that it goes by the index of a take.
 ANY_READY = """
+-- any_ready
 SELECT FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority DESC, position LIMIT 1
 """
 ANY_READY_OF_SOURCE = """
+-- any_ready_of_source
 SELECT FROM job
 WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = $1
 ORDER BY priority DESC, position

@@ -7,6 +7,7 @@ from boss.errors import BadInput
 from boss.job import Submission
 
 SUBMIT = """
+-- submit
 INSERT INTO job (id, source, document, priority, due_at, attempts)
 SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts
 FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts
@@ -26,6 +27,7 @@ async def submit(pool: Pool, submissions: Sequence[Submission]) -> set[str]:
 
 
 READ_AS_JSONB = """
+-- read_as_jsonb
 SELECT count(document::jsonb) FROM unnest($1::text[]) AS document
 """
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from boss.database import Pool, fetch
+from boss.journal import Move
 
 LOOK = """
+-- look
 SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
         FROM job
         WHERE status = 'AVAILABLE' AND due_at IS NOT NULL) AS next_due,
@@ -69,6 +71,7 @@ async def look(pool: Pool, takers: Mapping[str | None, int]) -> Look:
 
 # Here and below the ids go through an array, for the reason that takes.py gives.
 MAKE_DUE = """
+-- make_due
 WITH due AS MATERIALIZED (
     SELECT id FROM job
     WHERE status = 'AVAILABLE' AND due_at <= now()
@@ -88,6 +91,7 @@ async def make_due(pool: Pool, limit: int) -> int:
 
 # Its place in the queue is its priority and position, which no statement changes.
 END_LEASES = """
+-- end_leases
 WITH silent AS MATERIALIZED (
     SELECT id FROM job
     WHERE status = 'ACTIVE' AND lease_until <= now()
@@ -101,19 +105,20 @@ SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     finished_at = CASE WHEN attempt < attempts THEN NULL ELSE now() END,
     due_at = NULL, lease_until = NULL, take_key = NULL
 WHERE id = ANY(ARRAY(SELECT id FROM silent))
-RETURNING id
+RETURNING id, source, attempt, outcome
 """
 
 
-async def end_leases(pool: Pool, limit: int) -> int:
-    """Take at most `limit` jobs from takers that were silent for longer than their lease; return how many.
+async def end_leases(pool: Pool, limit: int) -> list[Move]:
+    """Take at most `limit` jobs from takers that were silent for longer than their lease; return which.
 
     They are available again, with their place in the queue, or done with outcome abandoned after their last attempt.
     """
-    return len(await fetch(pool, END_LEASES, limit))
+    return [Move(*row) for row in await fetch(pool, END_LEASES, limit)]
 
 
 PRUNE = """
+-- prune
 WITH old AS MATERIALIZED (
     SELECT id FROM job
     WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
@@ -132,6 +137,7 @@ async def prune(pool: Pool, older: float, limit: int) -> int:
 
 
 FORGET_STALE = """
+-- forget_stale
 DELETE FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)
 """
 
@@ -144,6 +150,7 @@ async def forget_stale(pool: Pool) -> None:
 # Deleted and summed in one statement, so that every reader sees either the rows or their sum. The lock keeps two
 # replicas from deleting the same rows in opposite order.
 FOLD_TALLY = """
+-- fold_tally
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock($1) AS ours
 ), folded AS (

@@ -40,6 +40,7 @@ _TURNS = """
 
 TAKE = (
     """
+-- take
 WITH head AS MATERIALIZED (
     SELECT id, priority, position
     FROM job
@@ -54,6 +55,7 @@ WITH head AS MATERIALIZED (
 # The marks come with the highest priority first, and no more of them are gone through than needed.
 TAKE_PAST_MARKS = (
     """
+-- take_past_marks
 WITH head AS MATERIALIZED (
     SELECT ready.id, ready.priority, ready.position
     FROM unnest($3::smallint[], $4::bigint[]) AS mark(priority, position)
@@ -101,6 +103,7 @@ _TURNS_OF_SOURCES = """
 
 TAKE_OF_SOURCES = (
     """
+-- take_of_sources
 WITH head AS MATERIALIZED (
     SELECT ready.id, ready.priority, ready.position, asked.slots_before
     FROM unnest($3::text[], $4::int[], $5::int[]) AS asked(source, jobs, slots_before)
@@ -118,6 +121,7 @@ WITH head AS MATERIALIZED (
 
 TAKE_OF_SOURCES_PAST_MARKS = (
     """
+-- take_of_sources_past_marks
 WITH head AS MATERIALIZED (
     SELECT ready.id, ready.priority, ready.position, asked.slots_before
     FROM unnest($3::text[], $4::int[], $5::int[]) AS asked(source, jobs, slots_before)
@@ -168,6 +172,7 @@ def _slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None]]:
 
 
 TAKE_BY_ADDRESS = """
+-- take_by_address
 UPDATE job
 SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
     lease = asked.lease,
@@ -191,6 +196,7 @@ async def take_by_address(pool: Pool, asked: Mapping[str, Take]) -> dict[str, Ta
 
 # Locked in order of the key, so that two replicas lock in the same order.
 LOCK_KEYS = """
+-- lock_keys
 SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM (SELECT unnest($1::text[]) AS key ORDER BY 1) AS asked
 """
 
@@ -218,6 +224,7 @@ async def take_once_per_key(pool: Pool, takes: Sequence[Take]) -> list[list[Take
 # Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
 # handed out a second time.
 TAKE_AGAIN = """
+-- take_again
 UPDATE job
 SET seen_at = now(), lease_until = CASE WHEN lease > 0 THEN now() + lease * interval '1 second' END
 WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
@@ -242,6 +249,7 @@ def _taken(row: Record) -> Taken:
 
 # The time of the take names it: whoever took the job later is not touched, however often this is sent.
 UNTAKE = """
+-- untake
 UPDATE job
 SET status = 'AVAILABLE', attempt = attempt - 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)

@@ -5,9 +5,11 @@ from boss.database import Connection, fetch
 CHANNEL = "boss_ready"
 
 START = """
+-- start_waiting
 INSERT INTO waiting VALUES (pg_backend_pid()) ON CONFLICT DO NOTHING
 """
 STOP = """
+-- stop_waiting
 DELETE FROM waiting WHERE pid = pg_backend_pid()
 """
 
