@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -38,7 +39,9 @@ def _run_in(url: str, statement: str) -> None:
         finally:
             await connection.close()
 
-    asyncio.run(run())
+    # In a thread, for Playwright has an event loop running in ours.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(run())).result()
 
 
 def new_database(postgres: str) -> Iterator[str]:

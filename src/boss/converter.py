@@ -26,6 +26,8 @@ _TURN = 1
 # Jobs are taken in advance by what ended in so many seconds, and given back when they were not begun in so many.
 _SOON, _LONG = 0.1, 1.0
 _MOST_IN_ADVANCE = 100
+# How long giving back may take when everything is to end at once, in seconds.
+_MOMENT = 1.0
 
 _Convert = Callable[[AsyncJob], Awaitable[Document | None]]
 
@@ -211,7 +213,9 @@ class Converter:
         except Exception as raised:
             error = raised
         except BaseException as cancelled:
-            await job.leave(cancelled)
+            # A Boss that is away is not waited for: it comes back by its lease.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(job.leave(cancelled), _MOMENT)
             raise
         # The slot need not wait until Boss has heard.
         group.create_task(self._leave(job, error, Slot(slot.number, job, slot.since)))

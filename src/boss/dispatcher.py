@@ -21,6 +21,8 @@ _MOST_JOBS = 1000
 _MOST_DOCUMENT = 8 * 1024 * 1024
 # How many jobs one request deletes at most: so it answers in time, and can be sent again.
 _MOST_PRUNED = 10_000
+# How many jobs before another one are counted.
+_MOST_AHEAD = 1000
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
 _FINISHED = {outcome: metrics.FINISHED.labels(outcome) for outcome in Outcome}
 
@@ -217,6 +219,18 @@ class Dispatcher:
             raise NotThere(_where(id, None), None)
         return record
 
+    async def why_available(self, record: JobRecord) -> str:
+        """Why nobody has this available job yet, as a sentence."""
+        if record.due_at is not None:
+            return "it is delayed until then"
+        ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
+        if active == 0 and not self._line.waiting:
+            asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
+            return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
+        if ahead:
+            return f"{_many(ahead)} jobs of {record.source} come before this one, by priority or by age"
+        return f"it is the next of {record.source}; all its converters are at work, or about to take it"
+
     async def examine(self) -> list[Finding]:
         """How well the database does its work, what to think of it and what to do."""
         facts = await store.examine(self._pool)
@@ -336,6 +350,10 @@ def _own(error: BaseException | None) -> BossError | None:
     if error is None or isinstance(error, BossError):
         return error
     raise error
+
+
+def _many(jobs: int) -> str:
+    return f"more than {_MOST_AHEAD:,}" if jobs > _MOST_AHEAD else f"{jobs:,}"
 
 
 def _where(id: str, place: Place | None) -> str:

@@ -24,7 +24,8 @@ from boss.listener import Listener
 from boss.marks import Marks
 from boss.migrate import migrate
 from boss.settings import Settings
-from boss.sweeper import mark_forever, prune_forever, sweep_forever
+from boss.sweeper import count_minutes_forever, mark_forever, prune_forever, sweep_forever
+from boss.watcher import Watcher
 
 log = logging.getLogger("boss")
 
@@ -72,16 +73,18 @@ async def _serve(settings: Settings) -> None:
         dispatcher = Dispatcher(pool, line, marks, listener.start)
         await parts.enter_async_context(_in_background(sweep_forever(pool, line, sweep_now)))
         await parts.enter_async_context(_in_background(mark_forever(pool, marks)))
+        await parts.enter_async_context(_in_background(count_minutes_forever(pool)))
         await parts.enter_async_context(_in_background(listener.run()))
         if settings.keep_done is not None:
             await parts.enter_async_context(_in_background(prune_forever(pool, settings.keep_done)))
-        gate = app.create(dispatcher, settings)
+        watcher = Watcher(pool)
+        gate = app.create(dispatcher, watcher, settings)
         _tune_garbage_collection()
         async with _listening(gate, settings, stop):
             log.info("Boss serves on http://%s:%s", settings.host, settings.port)
             await stop.wait()
             log.info("draining: requests under way are answered, new ones get 503")
-            await _drain(gate, dispatcher)
+            await _drain(gate, dispatcher, watcher)
     log.info("Boss has stopped")
 
 
@@ -166,8 +169,9 @@ async def _accepting(settings: Settings) -> None:
             return
 
 
-async def _drain(gate: Gate, dispatcher: Dispatcher) -> None:
+async def _drain(gate: Gate, dispatcher: Dispatcher, watcher: Watcher) -> None:
     gate.drain()
+    watcher.close()
     dispatcher.send_away()
     try:
         async with asyncio.timeout(_DRAIN):

@@ -28,6 +28,8 @@ _MARK_INTERVAL = 1.0
 _MANY_DEAD = 3000
 # How often old jobs are looked for, in seconds.
 _PRUNE_INTERVAL = 10.0
+# How often it is looked whether a minute is over, in seconds.
+_COUNT_INTERVAL = 5.0
 _DAY = 24 * 3600.0
 
 
@@ -107,6 +109,18 @@ async def put_marks(pool: Pool, marks: Marks) -> None:
         # The first look has PostgreSQL pass over, from now on, what it may. What is left then it must keep.
         heads, dead = await store.heads(pool)
     marks.put(heads if dead > _MANY_DEAD else ())
+
+
+async def count_minutes_forever(pool: Pool) -> NoReturn:
+    """Write down, until cancelled, what was done in each minute."""
+    while True:
+        try:
+            await store.count_minute(pool)
+        except DatabaseAway:
+            pass  # a minute without a count is a gap in a line
+        except Exception:
+            log.exception("counting a minute failed; it is tried again")
+        await asyncio.sleep(_COUNT_INTERVAL)
 
 
 async def prune_forever(pool: Pool, days: float) -> NoReturn:

@@ -23,7 +23,7 @@ def _neighbours_are_unharmed(module_boss: BossProcess, client: httpx.Client, sou
     assert client.post(f"/job/active/{source}/{id}").status_code == 200
     assert client.post(f"/job/done/{source}/{id}").status_code == 200
     assert "Traceback" not in module_boss.log
-    assert "ERROR" not in module_boss.log
+    assert '"level":"error"' not in module_boss.log
 
 
 @pytest.mark.parametrize(

@@ -450,7 +450,7 @@ def machine(database: str) -> Iterator[type[Machine]]:
         Machine.boss, Machine.clock = boss, clock
         yield Machine
         assert "Traceback" not in boss.log
-        assert "ERROR" not in boss.log
+        assert '"level":"error"' not in boss.log
 
 
 # Should it fail, hypothesis takes its time to find a short sequence that fails.

@@ -18,7 +18,7 @@ def test_replicas_that_start_together_on_an_empty_database(database: str) -> Non
     try:
         for replica in replicas:
             replica.wait_until_ready()
-            assert "ERROR" not in replica.log
+            assert '"level":"error"' not in replica.log
         for replica in replicas:
             assert httpx.post(f"{replica.url}/job/available/freg", content="{}").status_code == 201
         assert len(httpx.get(f"{replicas[0].url}/job/available?limit=10").json()) == 3

@@ -139,11 +139,20 @@ class AsyncJob:
                 elif isinstance(error, Exception) and not dealt_with:
                     await self._fail(error if isinstance(error, Failure) else Failure(_named(error)))
                 else:  # its converter shuts down, was cancelled, or interrupted from the keyboard
-                    await asyncio.shield(self.give_back(delay=0))
+                    await self._give_back_though_cancelled()
             except Lost as lost:
                 log.warning("%s", lost)
         self._checking.cancel()
         return dealt_with
+
+    async def _give_back_though_cancelled(self) -> None:
+        """Give it back at once; who cancels a second time does not want to wait for that."""
+        giving = asyncio.create_task(self.give_back(delay=0))
+        try:
+            await asyncio.shield(giving)
+        except asyncio.CancelledError:
+            giving.cancel()
+            raise
 
     async def _done_or_back(self) -> None:
         try:

@@ -8,20 +8,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from boss.dispatcher import Dispatcher
 from boss.errors import Draining
-from boss.http import documentation, health, jobs, metrics, problems
+from boss.http import documentation, health, jobs, metrics, page, problems, watch
 from boss.http.exchange import write
 from boss.http.route import Tree
 from boss.job import State
 from boss.settings import Settings
+from boss.watcher import Watcher
 
 
-def create(dispatcher: Dispatcher, settings: Settings) -> "Gate":
-    """The whole application over a dispatcher."""
+def create(dispatcher: Dispatcher, watcher: Watcher, settings: Settings) -> "Gate":
+    """The whole application over a dispatcher, and a watcher for the page."""
     handlers = jobs.Jobs(dispatcher, settings)
     routes: Sequence[BaseRoute] = [
         *jobs.routes(handlers),
         *health.routes(dispatcher),
         *metrics.routes(dispatcher),
+        *watch.routes(watcher),
+        *page.routes(),
         *documentation.routes(),
     ]
     return Gate(Tree(jobs.resources(handlers)), Router(routes, redirect_slashes=False, default=_nothing_here))

@@ -216,11 +216,17 @@ class Jobs:
         )
 
     async def find(self, ask: Ask) -> Answer:
-        """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state."""
+        """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state.
+
+        An available one also says why nobody has it yet.
+        """
         ask.query()
         found = await self._dispatcher.find(job.check_id(ask.part("id")))
+        record = _record(found)
+        if found.state is State.AVAILABLE:
+            record["why"] = await self._dispatcher.why_available(found)
         headers = [JSON, NO_STORE, *_standing(found.state, found.attempt)]
-        return Answer(200, headers, orjson.dumps(_record(found), option=_UTC))
+        return Answer(200, headers, orjson.dumps(record, option=_UTC))
 
 
 _ID_TAKEN = problems.status(IdTaken)

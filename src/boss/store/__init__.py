@@ -7,6 +7,7 @@ from boss.store.checks import check
 from boss.store.finishes import finish, give_back
 from boss.store.health import ages, examine, reach
 from boss.store.lists import JobPage, count, find, list_jobs, newest
+from boss.store.page import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
 from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
 from boss.store.submits import first_refused, submit
@@ -16,14 +17,20 @@ from boss.store.waiting import CHANNEL, start_waiting, stop_waiting
 
 __all__ = [
     "CHANNEL",
+    "Active",
+    "Failed",
+    "Hour",
     "JobPage",
     "Look",
+    "active",
     "ages",
     "any_ready",
     "check",
     "count",
+    "count_minute",
     "end_leases",
     "examine",
+    "failed",
     "find",
     "finish",
     "first_refused",
@@ -31,11 +38,13 @@ __all__ = [
     "forget_stale",
     "give_back",
     "heads",
+    "hour",
     "list_jobs",
     "locate",
     "look",
     "make_due",
     "newest",
+    "place_in_queue",
     "prune",
     "reach",
     "read",

@@ -1,0 +1,84 @@
+// The page: which of its two faces is shown, and the news that keep it up to date.
+
+import { askToSubmit } from "./dialogs.js";
+import { el, setText } from "./dom.js";
+import { jobPage } from "./job.js";
+import { activeJobs, failedJobs } from "./lists.js";
+import { tree } from "./tree.js";
+import { setClock } from "./words.js";
+
+const main = document.getElementById("main");
+const live = document.getElementById("live");
+// What is known of everything, by the news so far.
+const state = { counts: {}, active: [], failed: [], hour: {} };
+let face = null;
+
+function overview() {
+  const parts = [tree(), activeJobs(), failedJobs()];
+  const nothing = el("section", {}, el("h1", {}, "No job has been submitted yet"),
+    el("p", { class: "empty" }, "Submit the first one with the button above, or from a shell:", el("br"),
+      el("pre", {}, `curl -d '{"topic": "data"}' ${location.origin}/job/available/freg`)));
+  const element = el("div", { class: "contents" });
+  function update() {
+    const some = Object.keys(state.counts).length > 0;
+    const wanted = some ? parts.map((part) => part.element) : [nothing];
+    if (wanted[0] !== element.firstChild) element.replaceChildren(...wanted);
+    for (const part of parts) part.update(state);
+  }
+  update();
+  return { element, update, tick: () => parts.forEach((part) => part.tick?.()) };
+}
+
+function show() {
+  const job = location.hash.match(/^#\/job\/(.+)$/);
+  const id = job && decodeURIComponent(job[1]);
+  document.title = id ? `${id} · Boss` : "Boss";
+  face = id ? jobPage(id) : overview();
+  main.replaceChildren(face.element);
+}
+
+function listen() {
+  const events = new EventSource("/watch");
+  events.onmessage = ({ data }) => {
+    const news = JSON.parse(data);
+    setClock(news.now);
+    Object.assign(state.counts, news.counts);
+    for (const part of ["active", "failed", "hour"]) if (news[part]) state[part] = news[part];
+    tell(news.away ? "off" : "on", news.away ? "The database is away" : "Live");
+    if (face) face.update();
+    else show();
+  };
+  events.onerror = () => {
+    tell("off", "Boss is away; trying again");
+    // A browser gives up after an answer that is no stream, such as 503.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+  };
+}
+
+function tell(kind, words) {
+  live.className = `live ${kind}`;
+  setText(live, words);
+}
+
+addEventListener("hashchange", () => {
+  show();
+  main.focus();
+});
+document.getElementById("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const id = event.target.elements.id.value.trim();
+  if (id) location.hash = `#/job/${encodeURIComponent(id)}`;
+  event.target.reset();
+});
+document.getElementById("submit").addEventListener("click", () =>
+  askToSubmit(Object.keys(state.counts), (id) => (location.hash = `#/job/${encodeURIComponent(id)}`)));
+addEventListener("keydown", (event) => {
+  if (event.key === "/" && !event.target.closest("input, textarea, dialog")) {
+    event.preventDefault();
+    document.getElementById("id").focus();
+  }
+});
+setInterval(() => face?.tick(), 1000);
+tell("", "Connecting");
+if (location.hash.startsWith("#/job/")) show();
+listen();

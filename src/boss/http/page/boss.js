@@ -1,0 +1,32 @@
+// Boss's own resources, as any client asks them.
+
+const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
+
+/** Send a request; return its answer's text, or throw what the problem in it says. */
+async function ask(method, address, body) {
+  const answer = await fetch(address, { method, body });
+  const text = await answer.text();
+  if (answer.ok) return text;
+  let detail = `${answer.status} ${answer.statusText}`;
+  try {
+    detail = JSON.parse(text).detail;
+  } catch {} // not Boss's
+  throw Object.assign(new Error(detail), { status: answer.status });
+}
+
+export const find = (id) => ask("GET", path("jobs", id));
+export const stop = (source, id) => ask("POST", path("job", "done", source, id) + "?outcome=stopped");
+export const giveBack = (source, id) => ask("DELETE", path("job", "active", source, id) + "?delay=0");
+
+export async function newest(source, state, limit) {
+  const query = new URLSearchParams({ source, state, limit });
+  return JSON.parse(await ask("GET", `/jobs?${query}`)).jobs;
+}
+
+/** Store a new job; `how` has priority, delay and attempts, or empty texts. Returns its id. */
+export async function submit(source, id, document, how) {
+  const given = Object.entries(how).filter(([, value]) => value !== "");
+  const query = given.length ? `?${new URLSearchParams(given)}` : "";
+  const address = id ? path("job", "available", source, id) : path("job", "available", source);
+  return JSON.parse(await ask("POST", address + query, document)).id;
+}

@@ -1,0 +1,105 @@
+// What is asked before anything is done.
+
+import * as boss from "./boss.js";
+import { el, say } from "./dom.js";
+
+function open(title, form) {
+  const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, el("h2", { id: "dialog-title" }, title), form);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** A form whose `act` is done when it is sent; what goes wrong is shown in it, and it stays open. */
+function form(fields, { act, does, danger = false }) {
+  const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
+  const send = el("button", { class: danger ? "main danger" : "main", type: "submit" }, does);
+  const away = () => element.closest("dialog").close();
+  const element = el(
+    "form",
+    {
+      novalidate: true,
+      onsubmit: async (event) => {
+        event.preventDefault();
+        send.disabled = true;
+        try {
+          await act(Object.fromEntries(new FormData(element)));
+          away();
+        } catch (error) {
+          wrong.textContent = error.message;
+          wrong.hidden = false;
+        }
+        send.disabled = false;
+      },
+    },
+    ...fields,
+    wrong,
+    el("div", { class: "actions" }, el("button", { type: "button", onclick: away }, "Cancel"), send),
+  );
+  return element;
+}
+
+/** Ask whether to do something, and do it. */
+export function confirm(title, text, does, act, danger = false) {
+  const dialog = open(title, form([el("p", {}, text)], { act, does, danger }));
+  dialog.querySelector("button[type=button]").focus();
+}
+
+export function askToStop(job, after) {
+  const hears = job.state === "active" ? " Its converter hears of it at its next check." : "";
+  confirm(`Stop ${job.id}?`, `It will be done, with the outcome stopped.${hears}`, "Stop it", async () => {
+    await boss.stop(job.source, job.id);
+    say(`Stopped ${job.id}.`);
+    after();
+  }, true);
+}
+
+export function askToGiveBack(job, after) {
+  const text = "It will be available again at once, for another attempt. Who has it now loses it.";
+  confirm(`Give ${job.id} back?`, text, "Give it back", async () => {
+    await boss.giveBack(job.source, job.id);
+    say(`${job.id} is available again.`);
+    after();
+  });
+}
+
+/** A done job stays what it is; taking it up again submits its document anew. */
+export function askToTakeUpAgain(job, document, after) {
+  const text = `A new job of ${job.source} will be submitted with the same document, priority and number of attempts.`;
+  confirm(`Take ${job.id} up again?`, text, "Submit it again", async () => {
+    const how = { priority: job.priority, attempts: job.attempts };
+    const id = await boss.submit(job.source, "", document, how);
+    say(`Submitted as ${id}.`);
+    after(id);
+  });
+}
+
+export function askToSubmit(sources, after) {
+  const names = el("datalist", { id: "sources" }, ...sources.map((source) => el("option", { value: source })));
+  const fields = [
+    el("label", {}, "Source", el("input", { name: "source", list: "sources", maxlength: 100, autocomplete: "off" })),
+    names,
+    el("label", {}, "Document, a JSON object", el("textarea", { name: "document", spellcheck: "false" }, "{\n  \n}")),
+    el("div", { class: "pair" },
+      el("label", {}, "Id (made when empty)", el("input", { name: "id", maxlength: 64, autocomplete: "off" })),
+      el("label", {}, "Priority", el("input", { name: "priority", type: "number", min: -1000, max: 1000, placeholder: "0" })),
+    ),
+    el("div", { class: "pair" },
+      el("label", {}, "Delay in seconds", el("input", { name: "delay", type: "number", min: 0, placeholder: "0" })),
+      el("label", {}, "Attempts", el("input", { name: "attempts", type: "number", min: 1, placeholder: "25" })),
+    ),
+  ];
+  const act = async ({ source, id, document, ...how }) => {
+    if (!source) throw new Error("Say which source the job is of.");
+    try {
+      JSON.parse(document);
+    } catch (error) {
+      throw new Error(`The document is not JSON: ${error.message}`);
+    }
+    const made = await boss.submit(source, id, document, how);
+    say(`Submitted ${made}.`);
+    after(made);
+  };
+  open("Submit a job", form(fields, { act, does: "Submit it" })).querySelector("input").focus();
+}

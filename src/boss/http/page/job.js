@@ -1,0 +1,86 @@
+// A job's own page: what it is, what has become of it, and what can be done about it.
+
+import * as boss from "./boss.js";
+import { askToGiveBack, askToStop, askToTakeUpAgain } from "./dialogs.js";
+import { el } from "./dom.js";
+import { lease } from "./lists.js";
+import { at, count, duration, members, pretty, since } from "./words.js";
+
+const visit = (id) => (location.hash = `#/job/${encodeURIComponent(id)}`);
+
+function buttons(job, document, again) {
+  const stop = el("button", { class: "bad", onclick: () => askToStop(job, again) }, "Stop");
+  if (job.state === "available") return [stop];
+  if (job.state === "active") return [el("button", { onclick: () => askToGiveBack(job, again) }, "Give back"), stop];
+  return [el("button", { onclick: () => askToTakeUpAgain(job, document, visit) }, "Take up again")];
+}
+
+function history(job) {
+  const happened = [
+    ["Submitted", job.submitted],
+    ["Not before", job.due],
+    [job.attempt > 1 ? `Taken, attempt ${job.attempt}` : "Taken", job.taken],
+    ["Last seen", job.seen],
+    ["Finished", job.finished],
+  ].filter(([, time]) => time);
+  const terms = happened.flatMap(([name, time]) => {
+    const seconds = since(time);
+    const ago = seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
+    return [el("dt", {}, name), el("dd", {}, at(time), el("span", { class: "note" }, ago))];
+  });
+  const more = [["Priority", count(job.priority)], ["Attempts", `${job.attempt} of ${count(job.attempts)}`]];
+  const dl = el("dl", {}, terms, more.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  if (job.state === "active") {
+    const left = lease();
+    left.update(job);
+    dl.append(el("dt", {}, "Lease"), el("dd", {}, left.element));
+  }
+  return dl;
+}
+
+const part = (title, ...content) => el("section", {}, el("h2", {}, title), content);
+const sentence = (text) => text[0].toUpperCase() + text.slice(1) + ".";
+
+/** The page of one job; `update()` asks for it anew. */
+export function jobPage(id) {
+  const element = el("div", { class: "contents" });
+  let shown = "";
+
+  function draw(text) {
+    const job = JSON.parse(text);
+    const raw = members(text);
+    const title = el("div", { class: "title" },
+      el("h1", { class: "id" }, job.id),
+      el("span", { class: `pill ${job.state}` }, job.state),
+      job.outcome ? el("span", { class: `pill ${job.outcome}` }, job.outcome) : null,
+      el("div", { class: "actions" }, buttons(job, raw.job, update)));
+    const crumbs = el("div", { class: "crumbs" }, el("a", { href: "#/" }, "All jobs"), ` / ${job.source}`);
+    const why = job.why ? el("p", { class: "why" }, "Why nobody has it yet: ", sentence(job.why)) : null;
+    const result = job.result === null ? null : part("Result", el("pre", { tabindex: 0 }, pretty(raw.result)));
+    element.replaceChildren(...[crumbs, title, why].filter(Boolean), el("div", { class: "columns" },
+      el("div", {}, part("History", history(job))),
+      el("div", {}, result, part("Document", el("pre", { tabindex: 0 }, pretty(raw.job))))));
+  }
+
+  function drawError(error) {
+    const back = el("a", { href: "#/" }, "All jobs");
+    element.replaceChildren(el("div", { class: "crumbs" }, back), el("h1", {}, error.status === 404 ? `There is no job ${id}` : "That cannot be shown"),
+      el("p", { class: "note" }, error.message));
+  }
+
+  async function update() {
+    try {
+      const text = await boss.find(id);
+      // What is looked at or has the focus is drawn anew only for a reason.
+      if (text !== shown) draw(text);
+      shown = text;
+    } catch (error) {
+      shown = "";
+      if (!(error instanceof TypeError)) drawError(error); // a TypeError: nobody is there to ask, which the header tells
+    }
+  }
+
+  const tick = () => shown && !element.contains(document.activeElement) && draw(shown);
+  update();
+  return { element, update, tick };
+}

@@ -1,0 +1,255 @@
+"""The page, in a real browser on a real Boss."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Literal
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+
+from tests.acceptance.test_contract import submit
+from tests.acceptance.test_lease import record
+from tests.browser import LAUNCH
+from tests.servers import BossProcess, boss_running, free_port
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
+)
+Scheme = Literal["light", "dark"]
+DOCUMENT = '{"html": "<b>bold</b>", "big": 123456789012345678901234567890, "exact": 1.10, "deep": {"a": [1, {}, []]}}'
+
+
+@pytest.fixture(scope="module")
+def browser(postgres: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**LAUNCH)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, module_boss: BossProcess) -> Iterator[Page]:
+    """The page of the module's Boss; whatever it complains of, or asks of anybody else, is an error."""
+    yield from opened(browser, module_boss.url)
+
+
+def opened(browser: Browser, url: str, scheme: Scheme = "light") -> Iterator[Page]:
+    page = browser.new_page(base_url=url, color_scheme=scheme)
+    page.set_default_timeout(20_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if "Security Policy" in message.text else None)
+
+    def elsewhere(request: Request) -> None:
+        if not request.url.startswith(f"{url}/"):
+            wrong.append(request.url)
+
+    page.on("request", elsewhere)
+    page.goto("/")
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def row(page: Page, source: str) -> Locator:
+    return page.locator(".tree tbody tr").filter(has=page.get_by_role("button", name=source, exact=True))
+
+
+def counts(page: Page, source: str) -> list[str]:
+    return row(page, source).locator("td.number").all_inner_texts()
+
+
+def press(page: Page, name: str) -> None:
+    """A button, and then the one that confirms."""
+    page.get_by_role("main").get_by_role("button", name=name, exact=True).click()
+
+
+class TestOverview:
+    def test_it_is_live_in_every_window(
+        self, browser: Browser, module_boss: BossProcess, page: Page, client: httpx.Client, source: str
+    ) -> None:
+        for other in opened(browser, module_boss.url):
+            ids = [submit(client, source) for _ in range(12)]
+            for window in (page, other):
+                expect(row(window, source).locator("td.number")).to_have_text(["12", "0", "0"])
+                row(window, source).get_by_role("button").click()
+                expect(window.locator(".shelves li")).to_contain_text([*reversed(ids[4:]), "4 more", "none", "none"])
+            client.get(f"/job/available/{source}")
+            for window in (page, other):
+                expect(row(window, source).locator("td.number")).to_have_text(["11", "1", "0"])
+                expect(window.locator(".shelves div").nth(1).locator("li")).to_have_text([ids[0]])
+                expect(window.get_by_role("region", name="Active")).to_contain_text(ids[0])
+            client.post(f"/job/done/{source}/{ids[0]}")
+            for window in (page, other):
+                expect(row(window, source).locator("td.number")).to_have_text(["11", "0", "1"])
+                expect(window.get_by_role("region", name="Active")).not_to_contain_text(ids[0])
+
+    def test_active_jobs(self, page: Page, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, attempts=3)
+        client.get(f"/job/available/{source}?lease=1000")
+        line = page.get_by_role("region", name="Active").get_by_role("row").filter(has_text=id)
+        expect(line).to_contain_text("1 of 3")
+        expect(line).to_contain_text(re.compile(r"1[67] min left"))
+        expect(line).to_contain_text(re.compile(r"[2-9] s ago"))  # it goes on by itself
+        line.get_by_role("button", name=f"Stop {id}").click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert record(client, id)["state"] == "active"
+        line.get_by_role("button", name=f"Stop {id}").click()
+        page.get_by_role("button", name="Stop it").click()
+        expect(line).to_have_count(0)
+        assert record(client, id)["outcome"] == "stopped"
+
+    def test_what_failed_and_why(self, page: Page, client: httpx.Client, source: str) -> None:
+        ids = [submit(client, source, attempts=1) for _ in range(3)]
+        client.get(f"/job/available/{source}?limit=3")
+        client.request("DELETE", f"/job/active/{source}/{ids[0]}", content='{"error": "no <i>column</i> a"}')
+        client.post(f"/job/done/{source}/{ids[1]}?outcome=failed", content='{"row": 7}')
+        client.post(f"/job/done/{source}/{ids[2]}?outcome=stopped")
+        failed = page.get_by_role("region", name="Failed and abandoned")
+        expect(failed.get_by_role("row").filter(has_text=ids[0])).to_contain_text("no <i>column</i> a")
+        expect(failed.get_by_role("row").filter(has_text=ids[1])).to_contain_text('{"row": 7}')
+        expect(failed).not_to_contain_text(ids[2])
+
+    def test_a_source_among_many(self, browser: Browser, database: str) -> None:
+        with boss_running("--database", database) as boss, boss.client() as client:
+            for number in range(130):
+                submit(client, f"source-{number:03}")
+            client.post("/job/done/source-000/" + client.get("/job/available/source-000").json()["id"])
+            for page in opened(browser, boss.url):
+                expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(100)
+                expect(row(page, "source-000")).to_have_count(0)  # it has nothing to do, so it comes last
+                page.get_by_role("searchbox", name="Show only sources").fill("E-00")
+                expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(10)
+                assert counts(page, "source-000") == ["0", "0", "1"]
+                page.get_by_role("searchbox", name="Show only sources").fill("")
+                page.get_by_role("button", name="Show all 130 sources").click()
+                expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(130)
+
+    def test_the_server_restarts_while_it_is_open(self, browser: Browser, database: str) -> None:
+        port = free_port()
+        with boss_running("--database", database, port=port) as first, first.client() as client:
+            pages = opened(browser, first.url)
+            page = next(pages)
+            expect(page.get_by_text("No job has been submitted yet")).to_be_visible()
+            submit(client, "freg")
+            expect(row(page, "freg").locator("td.number")).to_have_text(["1", "0", "0"])
+            assert first.terminate() == 0  # an open page does not keep it
+        expect(page.get_by_text("Boss is away; trying again")).to_be_visible()
+        with boss_running("--database", database, port=port) as second, second.client() as client:
+            submit(client, "freg")
+            expect(row(page, "freg").locator("td.number")).to_have_text(["2", "0", "0"])
+            expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            for _ in pages:
+                pass
+
+
+class TestJob:
+    def test_found_by_its_id(self, page: Page, client: httpx.Client, source: str) -> None:
+        id = submit(client, f"{source}/Natural.key~{source}", DOCUMENT)
+        page.keyboard.press("/")
+        page.keyboard.type(id)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name=id)).to_be_visible()
+        document = page.get_by_role("region").or_(page.locator("section")).filter(has_text="Document").locator("pre")
+        shown = document.inner_text()
+        for line in ('"html": "<b>bold</b>"', '"big": 123456789012345678901234567890', '"exact": 1.10', '"a": ['):
+            assert line in shown
+        assert json.loads(shown) == json.loads(DOCUMENT)
+        page.get_by_role("link", name="All jobs").click()
+        expect(row(page, source)).to_be_visible()
+        page.get_by_role("searchbox", name="Find a job").fill("no-such")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="There is no job no-such")).to_be_visible()
+
+    def test_its_whole_life_by_the_buttons(self, page: Page, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, DOCUMENT, priority=4, attempts=7)
+        page.goto(f"/#/job/{id}")
+        expect(page.get_by_text(f"Why nobody has it yet: Nobody asks for jobs of {source}")).to_be_visible()
+        client.get(f"/job/available/{source}?lease=600")
+        press(page, "Give back")
+        page.get_by_role("button", name="Cancel").click()
+        press(page, "Give back")
+        page.get_by_role("button", name="Give it back").click()
+        expect(page.get_by_role("status").filter(has_text=f"{id} is available again.")).to_be_visible()
+        assert record(client, id)["state"] == "available"
+        press(page, "Stop")
+        page.get_by_role("button", name="Stop it").click()
+        expect(page.get_by_text("stopped", exact=True)).to_be_visible()
+        press(page, "Take up again")
+        page.get_by_role("button", name="Submit it again").click()
+        expect(page.get_by_text("available", exact=True)).to_be_visible()
+        [new, old] = client.get(f"/jobs?source={source}").json()["jobs"]
+        assert page.url.endswith(f"#/job/{new['id']}")
+        assert (old["id"], old["outcome"], old["attempt"]) == (id, "stopped", 1)
+        assert (new["state"], new["priority"], new["attempts"]) == ("available", 4, 7)
+        bodies = [client.get(f"/job/{job['state']}/{source}/{job['id']}").text for job in (new, old)]
+        assert bodies[0].partition('"job":')[2] == bodies[1].partition('"job":')[2]
+
+    def test_why_nobody_has_it(self, page: Page, client: httpx.Client, source: str) -> None:
+        first, second = submit(client, source), submit(client, source)
+        client.get(f"/job/available/{source}")
+        third = submit(client, source, priority=-1)
+        delayed = submit(client, source, delay=3600)
+        for id, why in (
+            (second, f"It is the next of {source}"),
+            (third, f"1 jobs of {source} come before this one"),
+            (delayed, "It is delayed until then"),
+        ):
+            page.goto(f"/#/job/{id}")
+            expect(page.get_by_text(f"Why nobody has it yet: {why}")).to_be_visible()
+        page.goto(f"/#/job/{first}")
+        expect(page.get_by_text("min left")).to_be_visible()
+        client.post(f"/job/done/{source}/{first}", content='{"rows": 1.50}')
+        expect(page.locator("pre").first).to_have_text('{\n  "rows": 1.50\n}')
+
+    def test_submitting(self, page: Page, client: httpx.Client, source: str) -> None:
+        page.get_by_role("button", name="Submit a job").click()
+        dialog = page.get_by_role("dialog")
+        send = dialog.get_by_role("button", name="Submit it")
+        send.click()
+        expect(dialog.get_by_role("alert")).to_have_text("Say which source the job is of.")
+        dialog.get_by_label("Source").fill(source)
+        dialog.get_by_label("Document").fill('{"a": }')
+        send.click()
+        expect(dialog.get_by_role("alert")).to_contain_text("The document is not JSON")
+        dialog.get_by_label("Document").fill("[1]")
+        send.click()
+        expect(dialog.get_by_role("alert")).to_contain_text("The document is an array")
+        dialog.get_by_label("Document").fill(DOCUMENT)
+        dialog.get_by_label("Id").fill(f"{source}-id")
+        dialog.get_by_label("Priority").fill("9")
+        dialog.get_by_label("Attempts").fill("2")
+        send.click()
+        expect(page.get_by_role("heading", name=f"{source}-id")).to_be_visible()
+        shown = record(client, f"{source}-id")
+        assert (shown["priority"], shown["attempts"], shown["due"]) == (9, 2, None)
+        page.get_by_role("button", name="Submit a job").click()
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(
+    browser: Browser, module_boss: BossProcess, client: httpx.Client, source: str, scheme: Scheme
+) -> None:
+    ids = [submit(client, source, attempts=1) for _ in range(4)]
+    client.get(f"/job/available/{source}?limit=3")
+    client.request("DELETE", f"/job/active/{source}/{ids[0]}", content='{"error": "no column a"}')
+    client.post(f"/job/done/{source}/{ids[1]}", content='{"rows": 1}')
+    for page in opened(browser, module_boss.url, scheme):
+        expect(page.get_by_text("no column a").first).to_be_visible()
+        row(page, source).get_by_role("button").click()
+        expect(page.locator(".shelves")).to_be_visible()
+        found = [Axe().run(page)]
+        for id in (ids[1], ids[2], ids[3]):
+            page.goto(f"/#/job/{id}")
+            expect(page.get_by_role("heading", name=id)).to_be_visible()
+            found.append(Axe().run(page))
+        page.get_by_role("button", name="Submit a job").click()
+        found.append(Axe().run(page))
+        assert [violation["id"] for each in found for violation in each.response["violations"]] == []
