@@ -39,7 +39,8 @@ ON CONFLICT (minute, source) DO UPDATE SET finished = EXCLUDED.finished, waited 
 """
 DONE = """
 INSERT INTO job (id, status, source, document, attempt, taken_at, finished_at, outcome)
-SELECT source || '-' || to_char(n, 'FM000000'), 'DONE', source, '{"topic": "data"}', 1, now(), now(), 'completed'
+SELECT source || '-' || to_char(n, 'FM000000'), 'DONE', source, '{"topic": "data"}', 1,
+       now() - interval '2 days', now() - interval '2 days', 'completed'
 FROM unnest($1::text[], $2::float8[]) AS busy(source, weight), generate_series(1, (weight * 90000)::int) AS n
 """
 

@@ -92,7 +92,7 @@ export function failedJobs() {
     const when = el("td", { class: "time", title: at(job.finished) });
     const attempts = `${job.attempt} ${job.attempt === 1 ? "attempt" : "attempts"}`;
     const line = el("tr", {}, link(job), el("td", {}, el("span", { class: `pill ${job.outcome}` }, job.outcome)),
-      el("td", { class: "time" }, attempts), when, el("td", { class: "reason" }, job.reason ?? ""));
+      el("td", { class: "time" }, attempts), when, el("td", { class: "reason" }, el("span", { title: job.reason }, job.reason ?? "")));
     return { line, when };
   }
   let jobs = new Map();
