@@ -42,6 +42,8 @@ lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
 		pyproject.toml --all-extras --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
 		pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		pyproject.toml --extra server --constraint requirements.lock --output-file deploy/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
 		--group bench --output-file requirements-bench.lock
 
