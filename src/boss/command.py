@@ -48,6 +48,9 @@ class CommandConverter:
             "BOSS_SOURCE": job.source,
             "BOSS_ATTEMPT": str(job.attempt),
         }
+        if job.traceparent:
+            # https://opentelemetry.io/docs/specs/otel/context/env-carriers/
+            environment["TRACEPARENT"] = job.traceparent
         command = Command(self._words, environment, job.text.encode())
         try:
             await self._until_ended(command, job)

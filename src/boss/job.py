@@ -40,13 +40,17 @@ REPORTED_OUTCOMES = (Outcome.COMPLETED, Outcome.FAILED, Outcome.STOPPED)
 
 
 class Job(NamedTuple):
-    """A job as a taker or a reader sees it; `document` is JSON text, passed through as stored."""
+    """A job as a taker or a reader sees it; `document` is JSON text, passed through as stored.
+
+    `traceparent` is the trace it was submitted in, for who takes it.
+    """
 
     id: str
     source: str
     state: State
     document: str
     attempt: int
+    traceparent: str | None = None
 
 
 class Take(NamedTuple):
@@ -106,7 +110,7 @@ class JobRecord(NamedTuple):
 class Submission(NamedTuple):
     """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None.
 
-    `attempts` is how many takes it gets before it is given up.
+    `attempts` is how many takes it gets before it is given up, `traceparent` the trace that it belongs to.
     """
 
     id: str
@@ -116,6 +120,7 @@ class Submission(NamedTuple):
     delay: float | None = None
     due_at: datetime | None = None
     attempts: int = DEFAULT_ATTEMPTS
+    traceparent: str | None = None
 
 
 class Line(NamedTuple):

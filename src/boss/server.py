@@ -14,6 +14,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from boss import tracing
 from boss.database import connected
 from boss.dispatcher import Dispatcher
 from boss.errors import DatabaseAway, StartError
@@ -45,7 +46,14 @@ def run(settings: Settings) -> None:
         StartError: Boss cannot start here.
     """
     _allow_many_connections()
+    try:
+        tracing.start()
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; pip install 'boss[tracing]'"
+        ) from error
     uvloop.run(_serve(settings))
+    tracing.stop()
 
 
 def _allow_many_connections() -> None:

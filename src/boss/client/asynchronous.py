@@ -65,6 +65,7 @@ class AsyncClient:
         delay: float | None = None,
         at: datetime | None = None,
         attempts: int | None = None,
+        traceparent: str | None = None,
     ) -> str:
         """Store a new job; return its id.
 
@@ -76,6 +77,7 @@ class AsyncClient:
             delay: not handed out before so many seconds have passed.
             at: not handed out before.
             attempts: how many takes it gets.
+            traceparent: the trace it belongs to, for who takes it.
 
         Raises:
             IdTaken: a job with that id exists.
@@ -84,8 +86,9 @@ class AsyncClient:
         query = _query(priority=priority or None, delay=delay, at=at and at.isoformat(), attempts=attempts)
         # With an id it is safe to send again: the server takes it once.
         id = id or new_id()
+        headers = {"traceparent": traceparent} if traceparent else {}
         answer, repeated = await self._connection.send(
-            "POST", _address(State.AVAILABLE, source, id), params=query, json=document
+            "POST", _address(State.AVAILABLE, source, id), params=query, json=document, headers=headers
         )
         try:
             check(answer)
@@ -336,7 +339,7 @@ def _outcome(word: str) -> Outcome:
 
 def _taken(line: str) -> tuple[Document, str]:
     """A line of a take's answer, and in it the document to the letter."""
-    # The line is {"id":…,"source":…,"attempt":…,"job":…}, and neither name can have a quotation mark.
+    # The line is {"id":…,"source":…,"attempt":…,"job":…}, and nothing before the document can have a quotation mark.
     return json.loads(line), line.partition('"job":')[2][:-1]
 
 

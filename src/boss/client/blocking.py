@@ -31,7 +31,7 @@ class Job:
         self._run = run
         self._job = job
         self.id, self.source, self.document = job.id, job.source, job.document
-        self.attempt, self.lease = job.attempt, job.lease
+        self.attempt, self.lease, self.traceparent = job.attempt, job.lease, job.traceparent
 
     @property
     def result(self) -> Document | None:
@@ -99,11 +99,11 @@ class Client:
         delay: float | None = None,
         at: datetime | None = None,
         attempts: int | None = None,
+        traceparent: str | None = None,
     ) -> str:
         """See `AsyncClient.submit`."""
-        return self._run(
-            self._client.submit, source, document, id=id, priority=priority, delay=delay, at=at, attempts=attempts
-        )
+        how = {"priority": priority, "delay": delay, "at": at, "attempts": attempts, "traceparent": traceparent}
+        return self._run(partial(self._client.submit, source, document, id=id, **how))
 
     def submit_lines(
         self,

@@ -53,6 +53,7 @@ class AsyncJob:
         document: what was submitted.
         text: the same as JSON text, to the letter.
         attempt: which take of the job this is, from 1.
+        traceparent: the trace it was submitted in (https://www.w3.org/TR/trace-context/); None when in none.
         lease: how many seconds the server waits for a check; 0 for ever.
         result: what is kept with the job when it is done; set it before leaving.
         stopped: set when the work on it shall end: the job was stopped or lost, or its converter shuts down.
@@ -65,6 +66,7 @@ class AsyncJob:
         self.document: Document = taken["job"]
         self.text = text
         self.attempt: int = taken["attempt"]
+        self.traceparent: str | None = taken.get("traceparent")
         self.lease = lease
         self.result: Document | None = None
         self.stopped = asyncio.Event()

@@ -12,7 +12,7 @@ from prometheus_client import Histogram
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from boss import metrics
+from boss import metrics, tracing
 from boss.errors import BadInput, BossError, TooLarge
 from boss.http import problems
 from boss.http.problems import Answer
@@ -139,6 +139,21 @@ class Resource:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever a handler raises becomes a problem."""
+        if tracing.tracer is None:
+            await self._respond(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in self._handlers else "other"
+        name, came_with = f"{method} {self.path}", Ask(scope, receive).header(b"traceparent")
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                span.set_attribute("http.response.status_code", message["status"])
+            await send(message)
+
+        with tracing.request_span(name, method, self.path, came_with) as span:
+            await self._respond(scope, receive, note)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         handler = self._handlers.get(scope["method"])
         if handler is None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 from starlette.routing import BaseRoute
 
-from boss import job
+from boss import job, tracing
 from boss.dispatcher import Dispatcher
 from boss.document import check_object
 from boss.errors import BadInput, IdTaken, NoJob
@@ -73,6 +73,7 @@ class Jobs:
         except NoJob as error:
             answer = problems.of(error)
             return answer._replace(headers=[*answer.headers, *granted])
+        tracing.of_takes(each.job.traceparent for each in taken)
         if "limit" in query:
             return _handed_out_many(ask, taken, granted)
         return _handed_out(taken[0], granted)
@@ -87,7 +88,9 @@ class Jobs:
         """POST /job/active/{source}/{id}: that one job, now active."""
         source, id = _address(ask)
         take = self._take(ask, ask.query(("lease",)), source, f"{source}/{id}")
-        return _handed_out(await self._dispatcher.take_by_address(source, id, take))
+        taken = await self._dispatcher.take_by_address(source, id, take)
+        tracing.of_takes([taken.job.traceparent])
+        return _handed_out(taken)
 
     def _take(self, ask: Ask, query: Mapping[str, str], source: str | None, address: str) -> Take:
         limit, lease = parameters.limit(query, default=1), parameters.lease(query, self._lease)
@@ -123,24 +126,22 @@ class Jobs:
         query = ask.query(_SUBMIT)
         if "delay" in query and "at" in query:
             raise BadInput("both delay and at are there; send one of them")
-        attempts = parameters.attempts(query)
-        when = parameters.priority(query), parameters.delay(query), parameters.at(query)
+        how = parameters.priority(query), parameters.delay(query), parameters.at(query), parameters.attempts(query)
+        trace = tracing.of_submit(ask.header(b"traceparent"))
         if _is_ndjson(ask):
             if ask.has("id"):
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
             if parameters.ids_given(query):
                 named = await ndjson.named_documents(ask, self._max_document)
-                return await self._submit_named([Submission(id, source, each, *when, attempts) for id, each in named])
+                return await self._submit_named([Submission(id, source, each, *how, trace) for id, each in named])
             documents = await ndjson.documents(ask, self._max_document)
-            return await self._submit_many(
-                [Submission(job.new_id(), source, each, *when, attempts) for each in documents]
-            )
+            return await self._submit_many([Submission(job.new_id(), source, each, *how, trace) for each in documents])
         if parameters.ids_given(query):
             raise BadInput(
                 f"the parameter ids is for many jobs, sent with Content-Type: {NDJSON}; one job's id is in its path"
             )
         document = check_object(await ask.body(self._max_document, "the document"), "the document")
-        await self._dispatcher.submit(Submission(id, source, document, *when, attempts))
+        await self._dispatcher.submit(Submission(id, source, document, *how, trace))
         submitted = Job(id, source, State.AVAILABLE, document, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
         return Answer(201, [JSON, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
@@ -237,7 +238,8 @@ def _handed_out(taken: Taken, granted: Sequence[Header] = ()) -> Answer:
     shown, lease = taken.job, _lease(taken.lease)
     location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
     standing = _standing(State.ACTIVE, shown.attempt)
-    return Answer(200, [JSON, NO_STORE, location, lease, *standing, *granted], _job(shown))
+    trace = [(b"traceparent", shown.traceparent.encode())] if shown.traceparent else []
+    return Answer(200, [JSON, NO_STORE, location, lease, *standing, *trace, *granted], _job(shown))
 
 
 def _handed_out_many(ask: Ask, taken: Sequence[Taken], granted: Sequence[Header]) -> Answer:
@@ -270,9 +272,9 @@ def _job(shown: Job) -> bytes:
 
 
 def _line(shown: Job) -> bytes:
-    return (
-        f'{{"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt},"job":{shown.document}}}\n'.encode()
-    )
+    trace = f',"traceparent":"{shown.traceparent}"' if shown.traceparent else ""
+    names = f'"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt}{trace}'
+    return f'{{{names},"job":{shown.document}}}\n'.encode()
 
 
 def _record(record: JobRecord) -> dict[str, object]:

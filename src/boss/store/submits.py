@@ -8,12 +8,14 @@ from boss.job import Submission
 
 SUBMIT = """
 -- submit
-INSERT INTO job (id, source, document, priority, due_at, attempts)
-SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts
-FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::float8[], $6::timestamptz[], $7::int[])
-           WITH ORDINALITY AS asked(id, source, document, priority, delay, due_at, attempts, turn))
-     AS asked(id, source, document, priority, turn, due_at, attempts)
+INSERT INTO job (id, source, document, priority, due_at, attempts, traceparent)
+SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, traceparent
+FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts,
+             traceparent
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::float8[], $6::timestamptz[], $7::int[],
+                  $8::text[])
+           WITH ORDINALITY AS asked(id, source, document, priority, delay, due_at, attempts, traceparent, turn))
+     AS asked(id, source, document, priority, turn, due_at, attempts, traceparent)
 ORDER BY turn
 ON CONFLICT (id) DO NOTHING
 RETURNING id

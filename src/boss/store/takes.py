@@ -28,9 +28,9 @@ _TAKE = """
     FROM (SELECT id, turn, ($1::int[])[turn] AS lease, ($2::text[])[turn] AS key FROM turns) AS given
     WHERE job.id = given.id
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
-              given.turn
+              job.traceparent, given.turn
 )
-SELECT id, source, document, attempt, lease, taken_at, priority, position FROM taken ORDER BY turn
+SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent FROM taken ORDER BY turn
 """
 _TURNS = """
 ), turns AS (
@@ -180,7 +180,8 @@ SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
     take_key = asked.key
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS asked(id, source, lease, key)
 WHERE job.id = asked.id AND job.source = asked.source AND status = 'AVAILABLE'
-RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position
+RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
+          job.traceparent
 """
 
 
@@ -228,7 +229,7 @@ TAKE_AGAIN = """
 UPDATE job
 SET seen_at = now(), lease_until = CASE WHEN lease > 0 THEN now() + lease * interval '1 second' END
 WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
-RETURNING id, source, document::text, attempt, lease, taken_at, priority, position, take_key
+RETURNING id, source, document::text, attempt, lease, taken_at, priority, position, traceparent, take_key
 """
 
 
@@ -243,8 +244,8 @@ async def take_again(database: Database, keys: Sequence[str]) -> dict[str, list[
 
 def _taken(row: Record) -> Taken:
     """Every statement here returns these columns, in this order; a row's names are slower to look up."""
-    id, source, document, attempt, lease, taken_at, priority, position = row[:8]
-    return Taken(Job(id, source, State.ACTIVE, document, attempt), lease, taken_at, priority, position)
+    id, source, document, attempt, lease, taken_at, priority, position, traceparent = row[:9]
+    return Taken(Job(id, source, State.ACTIVE, document, attempt, traceparent), lease, taken_at, priority, position)
 
 
 # The time of the take names it: whoever took the job later is not touched, however often this is sent.
