@@ -102,8 +102,17 @@ class Client:
         traceparent: str | None = None,
     ) -> str:
         """See `AsyncClient.submit`."""
-        how = {"priority": priority, "delay": delay, "at": at, "attempts": attempts, "traceparent": traceparent}
-        return self._run(partial(self._client.submit, source, document, id=id, **how))
+        return self._run(
+            self._client.submit,
+            source,
+            document,
+            id=id,
+            priority=priority,
+            delay=delay,
+            at=at,
+            attempts=attempts,
+            traceparent=traceparent,
+        )
 
     def submit_lines(
         self,
