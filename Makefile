@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos bench bench-peers pictures lint lock clean
+.PHONY: run test chaos bench bench-peers docs pictures lint lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -27,6 +27,9 @@ bench-peers: .venv/dev  ## install the queues that `make bench` then measures be
 	cd bench/peers && npm install --no-audit --no-fund
 	$(PYTHON) -m venv bench/peers/.venv
 	bench/peers/.venv/bin/pip install --quiet --disable-pip-version-check 'pgqueuer[asyncpg]>=1.6,<2' uvloop
+
+docs: .venv/dev  ## the documentation as a site, in ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 pictures: .venv/dev  ## the pictures of the page in docs/; needs chromium (apt-get install chromium)
 	$(BIN)/python docs/screenshots.py
