@@ -20,6 +20,7 @@ bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs 
 	$(BIN)/python -m bench.wake
 	$(BIN)/python -m bench.replicas
 	$(BIN)/python -m bench.work
+	$(BIN)/python -m bench.page
 	$(BIN)/python -m bench.flat
 
 bench-peers: .venv/dev  ## install the queues that `make bench` then measures beside Boss; as root, on Debian
