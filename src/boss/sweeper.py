@@ -29,7 +29,7 @@ _MANY_DEAD = 3000
 # How often old jobs are looked for, in seconds.
 _PRUNE_INTERVAL = 10.0
 # How often it is looked whether a minute is over, in seconds.
-_COUNT_INTERVAL = 5.0
+_COUNT_INTERVAL = 20.0
 _DAY = 24 * 3600.0
 
 
