@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 import orjson
 import structlog
@@ -38,12 +39,15 @@ def _as_text(event: Mapping[str, object], **_: object) -> str:
 
 
 def _write_json(lines: list[dict[str, object]]) -> None:
-    sys.stderr.buffer.write(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
-    sys.stderr.buffer.flush()
+    # What is written down has happened; that nobody reads it any more must not become an error of who asked for it.
+    with suppress(OSError, ValueError):
+        sys.stderr.buffer.write(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
+        sys.stderr.buffer.flush()
 
 
 def _write_to_terminal(console: structlog.dev.ConsoleRenderer) -> "journal.Write":
     def write(lines: list[dict[str, object]]) -> None:
-        sys.stderr.write("".join(f"{console(None, '', line)}\n" for line in lines))
+        with suppress(OSError, ValueError):
+            sys.stderr.write("".join(f"{console(None, '', line)}\n" for line in lines))
 
     return write

@@ -46,6 +46,23 @@ def test_quiet(database: str) -> None:
         assert "Boss serves on" in boss.log
 
 
+def test_that_nobody_reads_it_fails_no_request(database: str) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "boss", "serve", "--port", str(port), "--database", database]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as server:
+        assert server.stderr
+        while b"Boss serves on" not in server.stderr.readline():
+            pass
+        server.stderr.close()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+                a_life(client)
+                assert client.get("/jobs/one").json()["outcome"] == "failed"
+        finally:
+            server.terminate()
+        assert server.wait(PATIENCE) == 0
+
+
 def test_on_a_terminal_it_is_for_a_person(database: str) -> None:
     port = free_port()
     ours, theirs = pty.openpty()

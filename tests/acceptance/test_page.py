@@ -88,6 +88,20 @@ class TestOverview:
                 expect(row(window, source).locator("td.number")).to_have_text(["11", "0", "1"])
                 expect(window.get_by_role("region", name="Active")).not_to_contain_text(ids[0])
 
+    def test_a_hidden_window_holds_no_connection(self, page: Page, client: httpx.Client, source: str) -> None:
+        hide = """(hidden) => {
+            Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+        submit(client, source)
+        expect(row(page, source)).to_be_visible()
+        page.evaluate(hide, True)
+        submit(client, f"{source}-later")
+        page.wait_for_timeout(2500)
+        expect(row(page, f"{source}-later")).to_have_count(0)
+        page.evaluate(hide, False)
+        expect(row(page, f"{source}-later")).to_be_visible()
+
     def test_active_jobs(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source, attempts=3)
         client.get(f"/job/available/{source}?lease=1000")

@@ -37,8 +37,10 @@ function show() {
   main.replaceChildren(face.element);
 }
 
+let events;
+
 function listen() {
-  const events = new EventSource("/watch");
+  events = new EventSource("/watch");
   events.onmessage = ({ data }) => {
     const news = JSON.parse(data);
     setClock(news.now);
@@ -51,7 +53,7 @@ function listen() {
   events.onerror = () => {
     tell("off", "Boss is away; trying again");
     // A browser gives up after an answer that is no stream, such as 503.
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), 2000);
   };
 }
 
@@ -60,6 +62,11 @@ function tell(kind, words) {
   setText(live, words);
 }
 
+// A browser has six connections to a server, and a page that nobody looks at must not have one of them.
+document.addEventListener("visibilitychange", () => {
+  events.close();
+  if (!document.hidden) listen();
+});
 addEventListener("hashchange", () => {
   show();
   main.focus();
