@@ -40,6 +40,8 @@ MAJOR = 18
 SYSTEM_USER = "boss-db"
 # Recovery after a crash replays up to max_wal_size of log; give it the time it needs, in seconds.
 _PATIENCE = 600
+# How long an orderly stop may take, in seconds.
+_FAST = 30
 # A Unix socket's path may have 107 bytes (unix(7)); its name, .s.PGSQL.5432, takes 14 of them.
 _LONGEST_SOCKET_FOLDER = 90
 # PostgreSQL takes a comma in a socket's folder for the start of the next one, and a shell has its own favourites.
@@ -251,11 +253,15 @@ def _start(folder: _Folder) -> None:
 
 
 def _stop(folder: _Folder) -> None:
-    # "fast" breaks off sessions, writes a checkpoint and leaves nothing to recover.
-    try:
-        _run(folder, "pg_ctl", "stop", "-w", "-t", str(_PATIENCE), "-m", "fast", "-D", str(folder.database))
-    except StartError as error:
-        log.error("PostgreSQL did not stop: %s", error)
+    # "fast" breaks off sessions, writes a checkpoint and leaves nothing to recover. PostgreSQL 18 may never be done
+    # when it is told so in the middle of a recovery; "immediate" leaves that to the next start, and loses nothing.
+    for mode, seconds in (("fast", _FAST), ("immediate", _PATIENCE)):
+        try:
+            _run(folder, "pg_ctl", "stop", "-w", "-t", str(seconds), "-m", mode, "-D", str(folder.database))
+        except StartError as error:
+            log.error("PostgreSQL did not stop: %s", error)
+        else:
+            return
 
 
 async def _create_database(folder: _Folder) -> None:

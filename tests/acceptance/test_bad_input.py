@@ -128,7 +128,7 @@ def test_percent_encoding_of_a_good_name_is_that_name(module_boss: BossProcess, 
         ("/job/available//x", "part of the path is empty"),
         ("/job/available/freg/1/2", "Jobs are at /job/{state}/{source}/{id}"),
         ("/jobs/", "Jobs are at"),
-        ("/", "documentation is at /docs"),
+        ("/nothing", "documentation is at /docs"),
     ],
 )
 def test_a_path_that_is_no_resource_says_what_is(client: httpx.Client, path: str, says: str) -> None:

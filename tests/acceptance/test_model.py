@@ -83,7 +83,7 @@ class ModelJob:
         if self.attempt < self.attempts:
             self.state, self.due, self.until, self.key = "available", due, None, None
         else:
-            self.done(outcome, None, now)
+            self.done(outcome, self.result, now)
 
     def done(self, outcome: str, result: dict[str, Any] | None, now: float) -> None:
         self.state, self.outcome, self.result, self.finished = "done", outcome, result, now
