@@ -37,6 +37,9 @@ class View(NamedTuple):
     away: bool = False
 
 
+_NOTHING = View({}, [], [], [])
+
+
 class Watcher:
     """Shows what is going on to any number of watchers.
 
@@ -83,7 +86,7 @@ class Watcher:
             try:
                 view = await self._look()
             except DatabaseAway:
-                view = self._view and self._view._replace(away=True)
+                view = (self._view or _NOTHING)._replace(away=True)
             except Exception:
                 log.exception("looking for the page failed; it is tried again")
                 view = self._view

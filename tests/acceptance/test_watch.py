@@ -1,14 +1,17 @@
 """`/watch`: what is going on, as server-sent events."""
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.acceptance.test_contract import assert_problem, submit
-from tests.servers import PATIENCE, BossProcess, boss_running, until
+from tests.servers import PATIENCE, BossProcess, boss_running, postmaster, until
 
 
 def news(answer: httpx.Response) -> Iterator[dict[str, Any]]:
@@ -54,6 +57,17 @@ def test_nobody_watches_and_the_database_is_not_asked(database: str) -> None:
             next(news(answer))
             assert looks() >= 1
         until(lambda: looks() == (looks(), threading.Event().wait(2.5), looks())[2])
+
+
+def test_it_says_that_the_database_is_away(data: Path) -> None:
+    with boss_running("--data", str(data)) as boss, boss.client() as client:
+        submit(client, "freg")
+        with client.stream("GET", "/watch") as answer:
+            events = news(answer)
+            assert not next(events)["away"]
+            os.kill(postmaster(data), signal.SIGKILL)
+            assert next(event for event in events if event["away"])
+            assert not next(event for event in events if not event["away"])["away"]
 
 
 def test_it_ends_when_the_server_does(database: str) -> None:

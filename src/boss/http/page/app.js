@@ -47,6 +47,8 @@ function listen() {
     Object.assign(state.counts, news.counts);
     for (const part of ["active", "failed", "hour"]) if (news[part]) state[part] = news[part];
     tell(news.away ? "off" : "on", news.away ? "The database is away" : "Live");
+    // While the database is away from the start, nothing is known, which is not the same as that there is nothing.
+    if (news.away && !Object.keys(state.counts).length) return;
     if (face) face.update();
     else show();
   };
