@@ -41,7 +41,7 @@ SYSTEM_USER = "boss-db"
 # Recovery after a crash replays up to max_wal_size of log; give it the time it needs, in seconds.
 _PATIENCE = 600
 # How long an orderly stop may take, in seconds.
-_FAST = 30
+_FAST = 15
 # A Unix socket's path may have 107 bytes (unix(7)); its name, .s.PGSQL.5432, takes 14 of them.
 _LONGEST_SOCKET_FOLDER = 90
 # PostgreSQL takes a comma in a socket's folder for the start of the next one, and a shell has its own favourites.
