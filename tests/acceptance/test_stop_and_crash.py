@@ -10,7 +10,6 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-import psutil
 import pytest
 
 from tests.acceptance.wire import Wire
@@ -201,15 +200,3 @@ def test_both_commands_have_help(command: list[str]) -> None:
         "Example: boss serve",
     ):
         assert flag in shown
-
-
-def test_it_stops_while_postgres_recovers_from_a_crash(data: Path) -> None:
-    with boss_running("--data", str(data)) as boss, boss.client() as client:
-        for number in range(200):
-            client.post(f"/job/available/freg/id-{number}", content="{}")
-        for child in psutil.Process(postmaster(data)).children()[:3]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        assert boss.terminate() == 0
-    with boss_running("--data", str(data)) as boss, boss.client() as client:
-        assert client.get("/job").json()["available"] == {"freg": 200}
