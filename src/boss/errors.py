@@ -14,7 +14,8 @@ BossError
 └── Lost                  the job of a converter was stopped, or is somebody else's by now
 StartError                Boss cannot start here; the message says what to do
 
-The HTTP layer gives each its status (http/problems.py), and a client raises it again by its name (client/connection.py).
+The HTTP layer gives each its status (http/problems.py), and a client raises it again by its name
+(client/connection.py).
 """
 
 from typing import ClassVar
