@@ -270,9 +270,8 @@ class AsyncClient:
         for state in (State.AVAILABLE, State.ACTIVE):
             query = {"state": state, "source": source, "limit": "1000"}
             while jobs := (await self._ask("GET", "/jobs", params=query)).json()["jobs"]:
-                lines = "".join(f'{{"id":"{job["id"]}","outcome":"{Outcome.STOPPED}"}}\n' for job in jobs)
-                headers = {"content-type": "application/x-ndjson"}
-                await self._ask("POST", _address(State.DONE, source), data=lines, headers=headers)
+                lines = "".join(_finish_line(Finish(job["id"], source, Outcome.STOPPED)) for job in jobs)
+                await self._ask("POST", _address(State.DONE, source), data=lines, headers={"content-type": _NDJSON})
                 stopped += len(jobs)
         return stopped
 
