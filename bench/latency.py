@@ -30,7 +30,7 @@ CONNECTIONS = 64
 # Takes a second of an idle server: each is over before the next comes.
 FEW = 50.0
 BARE, IDLE, TENTH = "the bare statement", "Boss, idle", "Boss, at a tenth of the peak"
-REQUEST = b"GET /job/available HTTP/1.1\r\nHost: boss\r\n\r\n"
+REQUEST = b"GET /job/available HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Taker:

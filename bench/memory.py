@@ -50,7 +50,7 @@ def wait_in_line(boss: BossProcess, seconds: float) -> None:
     takers = []
     for _ in range(CONNECTIONS):
         taker = socket.create_connection(("127.0.0.1", boss.port))
-        taker.sendall(b"GET /job/available/nothing?wait=50 HTTP/1.1\r\nHost: boss\r\n\r\n")
+        taker.sendall(b"GET /job/available/nothing?wait=50 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         takers.append(taker)
     time.sleep(seconds)
     for taker in takers:

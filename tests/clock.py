@@ -12,6 +12,7 @@ import asyncpg
 from boss.database import Pool, connected
 from boss.line import Line
 from boss.sweeper import sweep
+from tests.rules import no_rules
 from tests.servers import BossProcess
 
 _INSTALL = """
@@ -77,4 +78,4 @@ class Clock:
         await self._pool.execute("UPDATE clock.moved SET by = by + make_interval(secs => $1)", seconds)
         # The server may be at it as well, and hold what it is moving; so look whether all is done.
         while await self._pool.fetchval(_LATE):
-            await sweep(self._pool, Line())
+            await sweep(self._pool, Line(), no_rules(self._pool))

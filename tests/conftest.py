@@ -31,7 +31,9 @@ def postgres() -> Iterator[str]:
         runner.run(running.__aexit__(None, None, None))
 
 
-def _run_in(url: str, statement: str) -> None:
+def run_in(url: str, statement: str) -> None:
+    """Run one statement in a database."""
+
     async def run() -> None:
         connection = await asyncpg.connect(url)
         try:
@@ -47,9 +49,9 @@ def _run_in(url: str, statement: str) -> None:
 def new_database(postgres: str) -> Iterator[str]:
     """The URL of an empty database, dropped afterwards."""
     name = f"test_{next(_numbers)}"
-    _run_in(postgres, f"CREATE DATABASE {name}")
+    run_in(postgres, f"CREATE DATABASE {name}")
     yield postgres.replace("/boss?", f"/{name}?")
-    _run_in(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    run_in(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ _CONNECT = 10  # seconds
 
 _SESSION = {
     "application_name": "boss",
+    # What jsonb keeps of a time says its offset.
+    "timezone": "UTC",
     # Our statements take well under a millisecond; compiling one would take longer than running it.
     "jit": "off",
     # A plan chosen while the table was small would read all of it when it is large, until the next ANALYZE.
@@ -50,6 +52,10 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
+    # It lets us in no more: no such user or database just now, or it is closed to connections.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InternalClientError,
 )
 # What PostgreSQL cannot keep although JSON allows it, for instance a number of more than 131,072 digits.

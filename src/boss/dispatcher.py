@@ -1,19 +1,34 @@
 """What a submit, a take, a check, a finish and a give-back mean. The hot ones go through coalescers over the store."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from boss import journal, metrics, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
-from boss.errors import BadInput, BossError, IdTaken, NotThere, WrongAttempt
+from boss.errors import BadInput, BossError, IdTaken, NotThere, TooMany, WrongAttempt
 from boss.health import Ages, Finding, examine
-from boss.job import Check, Finish, GiveBack, Job, JobRecord, Outcome, Place, State, Submission, Take, Taken
+from boss.job import (
+    Check,
+    Finish,
+    GiveBack,
+    Job,
+    JobRecord,
+    Outcome,
+    Place,
+    SourceRule,
+    State,
+    Submission,
+    Take,
+    Taken,
+)
 from boss.journal import Move
 from boss.line import Line
 from boss.marks import Marks
-from boss.store import JobPage
-from boss.taking import Taking, no_job
+from boss.rules import Rules
+from boss.store import Act, JobPage
+from boss.taking import Taking
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
@@ -24,6 +39,7 @@ _MOST_PRUNED = 10_000
 # How many jobs before another one are counted.
 _MOST_AHEAD = 1000
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
+_FAILED = Outcome.FAILED
 _FINISHED = {outcome: metrics.FINISHED.labels(outcome) for outcome in Outcome}
 
 
@@ -36,15 +52,24 @@ class Dispatcher:
         pool: the database.
         line: where takers wait.
         marks: past which takes look.
+        rules: what sources are held to.
         announce: has arriving jobs announced to this replica; returns True when they were not before.
+        most_waiting: how many takers may wait here at once.
     """
 
     def __init__(
-        self, pool: Pool, line: Line, marks: Marks, announce: Callable[[], Coroutine[None, None, bool]]
+        self,
+        pool: Pool,
+        line: Line,
+        marks: Marks,
+        rules: Rules,
+        announce: Callable[[], Coroutine[None, None, bool]],
+        most_waiting: int,
     ) -> None:
         self._pool = pool
         self._line = line
-        self._taking = Taking(pool, line, marks, announce)
+        self._rules = rules
+        self._taking = Taking(pool, line, marks, rules, announce, most_waiting)
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,
@@ -74,10 +99,12 @@ class Dispatcher:
         Raises:
             IdTaken: a job with that id exists; nothing was changed.
             BadInput: jsonb cannot keep its document.
+            TooMany: as many jobs of its source are available as may be.
         """
+        self._check_room(submission.source)
         if not await self._submits(submission):
             place = await self._locates(submission.id)
-            raise IdTaken(f"the id is taken: {_where(submission.id, place)}", place and place.state)
+            raise IdTaken(f"the id is taken: {_where(submission.id, place)}", *_standing(place))
 
     async def submit_many(self, submissions: Sequence[Submission]) -> list[bool]:
         """Store new jobs in one transaction; return for each whether it is new.
@@ -87,7 +114,10 @@ class Dispatcher:
         Raises:
             BadInput: jsonb cannot keep a document, and nothing was stored; the sentence says which, counted from 1 as
                 lines are.
+            TooMany: as many jobs of a source are available as may be, and nothing was stored.
         """
+        for source in {submission.source for submission in submissions}:
+            self._check_room(source)
         try:
             new = await self._store(submissions)
         except BadInput as error:
@@ -109,7 +139,7 @@ class Dispatcher:
             return await self._taking.waiting(take, wait)
         taken = await self._taking.now(take)
         if not taken:
-            raise no_job(take.source)
+            raise self._taking.no_job(take)
         return taken
 
     async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
@@ -117,15 +147,21 @@ class Dispatcher:
 
         Raises:
             NotThere: it is not available.
+            NoJob: it is, but the rule of its source does not let it be taken now.
         """
         taken = await self._taking.by_address(id, take)
         if taken is None:
-            raise _not_there(State.AVAILABLE, source, id, await self._locates(id))
+            place = await self._locates(id)
+            if place and place[:2] == (source, State.AVAILABLE) and self._rules.hold(take):
+                raise self._taking.no_job(take)
+            raise _not_there(State.AVAILABLE, source, id, place)
         return taken
 
-    async def any_available(self, source: str | None) -> bool:
-        """Whether a take would find a job now."""
-        return await store.any_ready(self._pool, source)
+    async def any_available(self, take: Take) -> bool:
+        """Whether this take would find a job now."""
+        if self._rules.hold(take):
+            return bool(await store.allowed(self._pool, take.of(), 1))
+        return await store.any_ready(self._pool, take.source)
 
     async def finish(self, finish: Finish) -> None:
         """Move an available or active job to done.
@@ -204,9 +240,11 @@ class Dispatcher:
         """The greatest `each` ids of every source and state that has jobs, greatest first."""
         return await store.newest(self._pool, each)
 
-    async def list_jobs(self, state: State | None, source: str | None, after: str | None, limit: int) -> JobPage:
+    async def list_jobs(
+        self, state: State | None, sources: Sequence[str] | None, after: str | None, limit: int
+    ) -> JobPage:
         """Jobs with all their properties; see `store.list_jobs`."""
-        return await store.list_jobs(self._pool, state, source, after, limit)
+        return await store.list_jobs(self._pool, state, sources, after, limit)
 
     async def find(self, id: str) -> JobRecord:
         """The job with this id, wherever it is, with all its properties.
@@ -223,7 +261,12 @@ class Dispatcher:
         """Why nobody has this available job yet, as a sentence."""
         if record.due_at is not None:
             return "it is delayed until then"
+        rule = self._rules.rule(record.source)
+        if rule.paused:
+            return f"{record.source} is paused"
         ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
+        if rule.limit is not None and active >= rule.limit:
+            return f"{_many(active)} jobs of {record.source} are active, and no more than {rule.limit} may be"
         if active == 0 and not self._line.waiting:
             asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
             return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
@@ -255,19 +298,53 @@ class Dispatcher:
         """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""
         await self._reaches(None)
 
-    async def prune(self, older: float) -> tuple[int, bool]:
+    async def prune(self, older: float, by: str | None) -> tuple[int, bool]:
         """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.
+
+        Args:
+            older: that many seconds.
+            by: the name of the token of who does it.
 
         Returns how many, and whether there may be more: one call deletes 10,000 at most.
         """
-        deleted = 0
-        while deleted < _MOST_PRUNED:
-            batch = await store.prune(self._pool, older, _MOST_JOBS)
-            metrics.PRUNED.inc(batch)
-            deleted += batch
-            if batch < _MOST_JOBS:
-                return deleted, False
-        return deleted, True
+        deleted, more = 0, True
+        try:
+            while more and deleted < _MOST_PRUNED:
+                batch = await store.prune(self._pool, older, _MOST_JOBS)
+                metrics.PRUNED.inc(batch)
+                deleted += batch
+                more = batch == _MOST_JOBS
+        finally:
+            if deleted:
+                await store.write_act(self._pool, by, "pruned", {"jobs": deleted, "older": older})
+        return deleted, more
+
+    async def sources(self) -> list[tuple[SourceRule, dict[State, int]]]:
+        """Every source that has a rule or was ever seen, with its rule and how many jobs it has, by name."""
+        rules, counts = await store.rules(self._pool), await self.count()
+        names = sorted(rules.keys() | {source for source, _ in counts})
+        return [
+            (rules.get(name, SourceRule(name)), {state: counts.get((name, state), 0) for state in State})
+            for name in names
+        ]
+
+    async def set_rule(self, source: str, paused: bool, limit: int | None, by: str | None) -> SourceRule:
+        """Hold a source to a rule: here at once, on other replicas within a second.
+
+        Args:
+            source: which.
+            paused: whether none of its jobs is handed out.
+            limit: how many of its jobs may be active at once; None for any number.
+            by: the name of the token of who does it.
+        """
+        rule = SourceRule(source, paused, limit)
+        await store.set_rule(self._pool, rule, by)
+        await self._rules.load()
+        return rule
+
+    async def acts(self, before: int | None, limit: int) -> list[Act]:
+        """What administrators did that is not kept with a job; see `store.acts`."""
+        return await store.acts(self._pool, before, limit)
 
     def send_away(self) -> None:
         """End every wait with `Draining`, now and from now on."""
@@ -277,6 +354,16 @@ class Dispatcher:
         """Return once everything that goes on in the background is done."""
         await self._taking.settle()
 
+    def _check_room(self, source: str) -> None:
+        if self._rules.is_full(source):
+            raise TooMany(f"as many jobs of {source} are available as this Boss keeps; submit it again later", 5)
+
+    def _make_room(self, moved: Sequence[Finish | GiveBack]) -> None:
+        """Wake who waits for a source that may have so many active jobs: there is room for others now."""
+        limited = Counter(each.source for each in moved if self._rules.is_limited(each.source))
+        if limited:
+            self._line.announce(limited)
+
     async def _submit_all(self, submissions: Sequence[Submission]) -> list[bool]:
         new = await self._store(submissions)
         return [submission.id in new for submission in submissions]
@@ -285,7 +372,7 @@ class Dispatcher:
         _SUBMITS.observe(len(submissions))
         new = await store.submit(self._pool, submissions)
         metrics.SUBMITTED.inc(len(new))
-        journal.record("submitted", (Move(each.id, each.source) for each in submissions if each.id in new))
+        journal.record("submitted", (Move(each.id, each.source, by=each.by) for each in submissions if each.id in new))
         return new
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[bool]:
@@ -298,7 +385,8 @@ class Dispatcher:
         done = [finish for finish in finishes if finish.id in finished]
         for finish in done:
             _FINISHED[finish.outcome].inc()
-        journal.record("finished", (Move(each.id, each.source, each.attempt, each.outcome) for each in done))
+        self._make_room(done)
+        journal.record("finished", (Move(each.id, each.source, each.attempt, each.outcome, each.by) for each in done))
         return finished
 
     async def _give_back_all(self, given: Sequence[GiveBack]) -> list[State | None]:
@@ -306,11 +394,12 @@ class Dispatcher:
         states = await store.give_back(self._pool, given)
         back = [each for each in given if each.id in states]
         metrics.GIVEN_BACK.inc(len(back))
+        self._make_room(back)
         _FINISHED[Outcome.FAILED].inc(sum(state is State.DONE for state in states.values()))
         journal.record(
             "given back",
             (
-                Move(each.id, each.source, each.attempt, Outcome.FAILED if states[each.id] is State.DONE else None)
+                Move(each.id, each.source, each.attempt, _FAILED if states[each.id] is State.DONE else None, each.by)
                 for each in back
             ),
         )
@@ -361,7 +450,11 @@ def _where(id: str, place: Place | None) -> str:
 
 
 def _not_there(state: State, source: str, id: str, place: Place | None) -> NotThere:
-    return NotThere(f"no job at /job/{state}/{source}/{id}: {_where(id, place)}", place and place.state)
+    return NotThere(f"no job at /job/{state}/{source}/{id}: {_where(id, place)}", *_standing(place))
+
+
+def _standing(place: Place | None) -> tuple[State, str] | tuple[None, None]:
+    return (place.state, place.source) if place else (None, None)
 
 
 def _wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
@@ -373,4 +466,5 @@ def _not_finished(finish: Finish, place: Place | None) -> BossError:
     there = place is not None and place.source == finish.source and place.state is not State.DONE
     if there and place and finish.attempt not in (None, place.attempt):
         return _wrong_attempt(finish.id, finish.attempt, place.state, place.attempt)
-    return NotThere(f"only an available or active job can be done: {_where(finish.id, place)}", place and place.state)
+    sentence = f"only an available or active job can be done: {_where(finish.id, place)}"
+    return NotThere(sentence, *_standing(place))

@@ -3,12 +3,20 @@
 BossError
 ├── BadInput              the request itself is wrong; sending it again will not help
 │   └── TooLarge          its document or result is larger than Boss takes
+├── TooSlow               the request's body did not come in time
 ├── NotThere              no such job in that state at that address; `state` says where it is
 ├── WrongAttempt          the job is there, but in another attempt than the request is about
 ├── NoJob                 nothing to take just now
 ├── IdTaken               a job with that id exists already; `state` says where it is
+├── NotSignedIn           a token is needed, and there is none, or it counts no more
+├── Forbidden             whoever asks may not do that
+├── NoToken               there is no token of that name
+├── NameTaken             there is or was a token of that name
+├── NeedsAdmin            nobody could administer Boss after that
+├── TooMany               too much of something that is limited; the same request may be sent again later
 ├── Unavailable           not now, but the same request may be sent again
 │   ├── DatabaseAway      PostgreSQL does not answer
+│   ├── Overloaded        this server has as many requests under way, or takers waiting, as it takes
 │   └── Draining          this server is shutting down
 ├── Unreachable           a client gave up: no Boss answers there
 └── Lost                  the job of a converter was stopped, or is somebody else's by now
@@ -45,17 +53,24 @@ class TooLarge(BadInput):
     name = "too-large"
 
 
+class TooSlow(BossError):
+    """The request's body did not come in time."""
+
+    name = "too-slow"
+
+
 class NotThere(BossError):
     """The job is not at the address that was asked for.
 
-    `state` is where it is instead (a word of `job.State`), None when no job has that id.
+    `state` is where it is instead (a word of `job.State`), None when no job has that id; `source` is whose it is.
     """
 
     name = "not-there"
 
-    def __init__(self, sentence: str, state: str | None) -> None:
+    def __init__(self, sentence: str, state: str | None, source: str | None = None) -> None:
         super().__init__(sentence)
         self.state = state
+        self.source = source
 
 
 class WrongAttempt(BossError):
@@ -78,13 +93,54 @@ class NoJob(BossError):
 
 
 class IdTaken(BossError):
-    """A submit named an id that a job has already, in any state or source; `state` is that job's."""
+    """A submit named an id that a job has already, in any state or source; `state` and `source` are that job's."""
 
     name = "id-taken"
 
-    def __init__(self, sentence: str, state: str | None) -> None:
+    def __init__(self, sentence: str, state: str | None, source: str | None = None) -> None:
         super().__init__(sentence)
         self.state = state
+        self.source = source
+
+
+class NotSignedIn(BossError):
+    """The request needs a token and has none, or one that is unknown, expired or revoked."""
+
+    name = "not-signed-in"
+
+
+class Forbidden(BossError):
+    """Whoever sent the request may not do that; whether what it names exists is not said."""
+
+    name = "forbidden"
+
+
+class NoToken(BossError):
+    """There is no token of that name."""
+
+    name = "no-token"
+
+
+class NameTaken(BossError):
+    """There is or was a token of that name; so that the record of who did what stays clear, none is used twice."""
+
+    name = "name-taken"
+
+
+class NeedsAdmin(BossError):
+    """Without a token of an admin's nobody could make or revoke one."""
+
+    name = "needs-admin"
+
+
+class TooMany(BossError):
+    """Too many requests with one token, or too many jobs of a source; `seconds` is how long to wait at least."""
+
+    name = "too-many"
+
+    def __init__(self, sentence: str, seconds: int = 1) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class Unavailable(BossError):
@@ -95,6 +151,12 @@ class DatabaseAway(Unavailable):
     """PostgreSQL cannot be reached, or it broke off before it answered."""
 
     name = "database-away"
+
+
+class Overloaded(Unavailable):
+    """This server has as many requests under way, or takers waiting, as it takes; another replica may have room."""
+
+    name = "overloaded"
 
 
 class Draining(Unavailable):

@@ -57,12 +57,21 @@ class Take(NamedTuple):
     """What a taker asks for: at least one and at most `limit` jobs of a source, of any when None.
 
     `lease` is how many seconds it may then stay silent, 0 for ever. The same `key` again means the same take again.
+    `by` is the name of its token. Of any source means of `sources`, when these are given; `fair` gives of the source
+    that has the fewest active jobs.
     """
 
     source: str | None
     limit: int = 1
     lease: int = DEFAULT_LEASE
     key: str | None = None
+    by: str | None = None
+    sources: tuple[str, ...] | None = None
+    fair: bool = False
+
+    def of(self) -> tuple[str, ...] | None:
+        """The sources that it takes from, None for all."""
+        return self.sources if self.source is None else (self.source,)
 
 
 class Taken(NamedTuple):
@@ -87,8 +96,20 @@ class Place(NamedTuple):
     lease: int
 
 
+class SourceRule(NamedTuple):
+    """What a source is held to: its jobs are not handed out while it is `paused`, and at most `limit` at once."""
+
+    source: str
+    paused: bool = False
+    limit: int | None = None
+
+
 class JobRecord(NamedTuple):
-    """A job with all its properties, for lists and history. Times are the database's."""
+    """A job with all its properties, for lists and history. Times are the database's.
+
+    `submitted_by`, `taken_by` and `finished_by` are names of tokens; `history` is JSON text, one object for each
+    attempt before this one: `attempt`, `taken`, `by`, `ended`, `how`, and `result` if it left one.
+    """
 
     id: str
     source: str
@@ -105,12 +126,17 @@ class JobRecord(NamedTuple):
     finished_at: datetime | None
     outcome: str | None
     result: str | None
+    submitted_by: str | None
+    taken_by: str | None
+    finished_by: str | None
+    history: str | None
 
 
 class Submission(NamedTuple):
     """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None.
 
-    `attempts` is how many takes it gets before it is given up, `traceparent` the trace that it belongs to.
+    `attempts` is how many takes it gets before it is given up, `traceparent` the trace that it belongs to, `by` the
+    name of the token it came with.
     """
 
     id: str
@@ -121,6 +147,7 @@ class Submission(NamedTuple):
     due_at: datetime | None = None
     attempts: int = DEFAULT_ATTEMPTS
     traceparent: str | None = None
+    by: str | None = None
 
 
 class Line(NamedTuple):
@@ -131,13 +158,17 @@ class Line(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """A job to be moved to done, with its outcome and, as JSON text, its result; only in `attempt`, if given."""
+    """A job to be moved to done, with its outcome and, as JSON text, its result; only in `attempt`, if given.
+
+    `by` is the name of the token it came with.
+    """
 
     id: str
     source: str
     outcome: Outcome = Outcome.COMPLETED
     result: str | None = None
     attempt: int | None = None
+    by: str | None = None
 
 
 class Check(NamedTuple):
@@ -151,7 +182,8 @@ class Check(NamedTuple):
 class GiveBack(NamedTuple):
     """An active job to be made available again after `delay` seconds, or as backoff.py says when None.
 
-    `result` is what the attempt leaves behind, as JSON text: why it failed, for instance.
+    `result` is what the attempt leaves behind, as JSON text: why it failed, for instance. `by` is the name of the token
+    it came with.
     """
 
     id: str
@@ -159,6 +191,7 @@ class GiveBack(NamedTuple):
     delay: float | None = None
     attempt: int | None = None
     result: str | None = None
+    by: str | None = None
 
 
 def check_source(name: str) -> str:

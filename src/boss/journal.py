@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 
 class Move(NamedTuple):
-    """A move of a job: its names, and the attempt and the outcome where there are such."""
+    """A move of a job: its names, and the attempt, the outcome and the token's name where there are such."""
 
     id: str
     source: str
     attempt: int | None = None
     outcome: str | None = None
+    by: str | None = None
 
 
 # Writes some events, each with its names and values.
@@ -31,12 +32,14 @@ def record(event: str, moves: Iterable[Move]) -> None:
         return
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     lines: list[dict[str, object]] = []
-    for id, source, attempt, outcome in moves:
+    for id, source, attempt, outcome, by in moves:
         line: dict[str, object] = {"timestamp": now, "level": "info", "event": event, "job": id, "source": source}
         if attempt is not None:
             line["attempt"] = attempt
         if outcome is not None:
             line["outcome"] = outcome
+        if by is not None:
+            line["by"] = by
         lines.append(line)
     if lines:
         write(lines)

@@ -7,29 +7,40 @@ then it goes back to its place.
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 
-from boss.errors import Draining
+from boss.errors import Draining, NotSignedIn
 
 
 class Place:
-    """One taker's place in the line."""
+    """One taker's place in the line, for jobs of some sources, of any when None."""
 
-    def __init__(self, number: int, source: str | None, limit: int) -> None:
+    def __init__(self, number: int, sources: tuple[str, ...] | None, limit: int, by: str | None) -> None:
         self.number = number
-        self.source = source
+        self.by = by
+        self.sources: tuple[str | None, ...] = (None,) if sources is None else sources
         self.limit = limit
         # Its result is the source of the job it is woken for; None before the first sleep.
         self.alarm: asyncio.Future[str] | None = None
 
-    def __lt__(self, other: "Place") -> bool:
-        return self.number < other.number
+
+class _Sleep:
+    """A taker asleep, in the heap of each of its sources; once it is woken, in any of them, it is over in all."""
+
+    __slots__ = ("alarm", "place")
+
+    def __init__(self, place: Place, alarm: "asyncio.Future[str]") -> None:
+        self.place = place
+        self.alarm = alarm
+
+    def __lt__(self, other: "_Sleep") -> bool:
+        return self.place.number < other.place.number
 
     @property
-    def asleep(self) -> bool:
-        """Whether it waits to be woken."""
-        return self.alarm is not None and not self.alarm.done()
+    def over(self) -> bool:
+        """Whether it has been woken, or has gone."""
+        return self.alarm.done()
 
 
 class Line:
@@ -41,26 +52,31 @@ class Line:
 
     def __init__(self) -> None:
         # A heap of those asleep for each source; who left it or was woken is passed over when it comes to the top.
-        self._asleep: dict[str | None, list[Place]] = {}
+        self._asleep: dict[str | None, list[_Sleep]] = {}
         self._joined = 0
         self._closed = False
+        self._dismissed: set[str | None] = set()
+        # Who joined up to then without a token is not let sleep again.
+        self._last_nameless = 0
         self.waiting = 0
         self.unheard = 0
 
     @contextmanager
-    def joined(self, source: str | None, limit: int) -> Iterator[Place]:
-        """A place at the end of the line, for a taker of at most `limit` jobs of a source, of any when None.
+    def joined(self, sources: tuple[str, ...] | None, limit: int, by: str | None = None) -> Iterator[Place]:
+        """A place at the end of the line, for a taker of at most `limit` jobs of some sources, of any when None.
+
+        `by` is the name of its token.
 
         A taker that leaves with an error passes the job for which it was woken on to the next one.
         """
         self._joined += 1
         self.waiting += 1
-        place = Place(self._joined, source, limit)
+        place = Place(self._joined, sources, limit, by)
         try:
             yield place
         except BaseException:
             if place.alarm is not None and place.alarm.done() and not place.alarm.cancelled():
-                with suppress(Draining):
+                with suppress(Draining, NotSignedIn):
                     self._wake_next(place.alarm.result())
             raise
         finally:
@@ -68,22 +84,26 @@ class Line:
             if place.alarm is not None:
                 place.alarm.cancel()
 
-    def is_waited_for(self, source: str | None) -> bool:
-        """Whether somebody is asleep who would take from this very source, or any when None."""
-        return self._oldest(source) is not None
+    def is_waited_for(self, sources: tuple[str, ...] | None) -> bool:
+        """Whether somebody is asleep who would take from one of these very sources, or any when None."""
+        return any(self._oldest(source) for source in (sources or (None,)))
 
     async def sleep(self, place: Place, until: float) -> bool:
         """Wait to be woken; False when nobody did by `until`, a time of the event loop's clock.
 
         Raises:
             Draining: this replica is shutting down.
+            NotSignedIn: the taker's token does not count any more.
         """
         if self._closed:
             raise _draining()
+        if self._is_dismissed(place):
+            raise _dismissed()
         place.alarm = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._asleep.setdefault(place.source, []), place)
+        for source in place.sources:
+            heapq.heappush(self._asleep.setdefault(source, []), _Sleep(place, place.alarm))
         await asyncio.wait([place.alarm], timeout=until - asyncio.get_running_loop().time())
-        if place.asleep:
+        if not place.alarm.done():
             place.alarm.cancel()
             return False
         place.alarm.result()
@@ -92,8 +112,8 @@ class Line:
     def announce(self, ready: Mapping[str, int]) -> None:
         """So many jobs of these sources are ready: wake as many takers as they are enough for, the oldest first."""
         for source, jobs in ready.items():
-            while jobs > 0 and (place := self._wake_next(source)):
-                jobs -= place.limit
+            while jobs > 0 and (woken := self._wake_next(source)):
+                jobs -= woken.limit
             if jobs > 0:
                 self.unheard += 1
 
@@ -101,7 +121,7 @@ class Line:
         """How many jobs those asleep would take, by source."""
         return Counter(
             {
-                source: sum(place.limit for place in self._asleep[source] if place.asleep)
+                source: sum(sleep.place.limit for sleep in self._asleep[source] if not sleep.over)
                 for source in list(self._asleep)
                 if self._oldest(source)
             }
@@ -111,25 +131,45 @@ class Line:
         """Send everybody away, now and from now on."""
         self._closed = True
         for heap in self._asleep.values():
-            for place in heap:
-                if place.asleep and place.alarm:
-                    place.alarm.set_exception(_draining())
+            for sleep in heap:
+                if not sleep.over:
+                    sleep.alarm.set_exception(_draining())
+
+    def dismiss(self, names: Set[str | None]) -> None:
+        """Send away those who came with one of these tokens, which do not count any more, and with none for None.
+
+        A token's name is not used twice, so with these nobody will be let sleep again.
+        """
+        self._dismissed |= names - {None}
+        if None in names:
+            self._last_nameless = self._joined
+        for sleep in [sleep for heap in self._asleep.values() for sleep in heap]:
+            if self._is_dismissed(sleep.place) and not sleep.over:
+                sleep.alarm.set_exception(_dismissed())
+
+    def _is_dismissed(self, place: Place) -> bool:
+        return place.by in self._dismissed or (place.by is None and place.number <= self._last_nameless)
 
     def _wake_next(self, source: str) -> Place | None:
         """Wake the oldest of those who would take a job of this source."""
         oldest = min(filter(None, (self._oldest(source), self._oldest(None))), default=None)
-        if oldest and oldest.alarm:
-            oldest.alarm.set_result(source)
-        return oldest
+        if oldest is None:
+            return None
+        oldest.alarm.set_result(source)
+        return oldest.place
 
-    def _oldest(self, source: str | None) -> Place | None:
+    def _oldest(self, source: str | None) -> _Sleep | None:
         heap = self._asleep.get(source)
         while heap:
-            if heap[0].asleep:
+            if not heap[0].over:
                 return heap[0]
             heapq.heappop(heap)
         self._asleep.pop(source, None)
         return None
+
+
+def _dismissed() -> NotSignedIn:
+    return NotSignedIn("the token counts no more: it has expired or was revoked, or one is needed by now")
 
 
 def _draining() -> Draining:

@@ -10,9 +10,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 
 import uvloop
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from boss import tracing
 from boss.database import connected
@@ -22,21 +19,19 @@ from boss.http import app
 from boss.http.app import Gate
 from boss.line import Line
 from boss.listener import Listener
+from boss.listening import listening
 from boss.marks import Marks
 from boss.migrate import migrate
+from boss.rules import Rules
 from boss.settings import Settings
 from boss.sweeper import count_minutes_forever, mark_forever, prune_forever, sweep_forever
+from boss.tokens import Tokens
 from boss.watcher import Watcher
 
 log = logging.getLogger("boss")
 
 # How long requests under way may take to finish once we were told to stop, in seconds.
 _DRAIN = 10
-# How long Granian may then take to close its connections.
-_CLOSE = 5
-_BACKLOG = 4096
-_HEADER_TIMEOUT = 30_000  # milliseconds
-_LARGEST_HEADERS = 64 * 1024
 
 
 def run(settings: Settings) -> None:
@@ -77,19 +72,30 @@ async def _serve(settings: Settings) -> None:
         await migrate(pool)
         sweep_now = asyncio.Event()
         line, marks = Line(), Marks()
+        tokens, rules = Tokens(pool, line.dismiss), Rules(pool, settings.max_queue, sweep_now.set)
+        await tokens.load()
+        await rules.load()
         listener = Listener(url, line, sweep_now.set)
-        dispatcher = Dispatcher(pool, line, marks, listener.start)
-        await parts.enter_async_context(_in_background(sweep_forever(pool, line, sweep_now)))
+        dispatcher = Dispatcher(pool, line, marks, rules, listener.start, settings.max_waiting)
+        await parts.enter_async_context(_in_background(tokens.load_forever()))
+        await parts.enter_async_context(_in_background(rules.load_forever()))
+        await parts.enter_async_context(_in_background(sweep_forever(pool, line, rules, sweep_now)))
         await parts.enter_async_context(_in_background(mark_forever(pool, marks)))
         await parts.enter_async_context(_in_background(count_minutes_forever(pool)))
         await parts.enter_async_context(_in_background(listener.run()))
         if settings.keep_done is not None:
             await parts.enter_async_context(_in_background(prune_forever(pool, settings.keep_done)))
         watcher = Watcher(pool)
-        gate = app.create(dispatcher, watcher, settings)
+        gate = app.create(dispatcher, watcher, tokens, settings)
         _tune_garbage_collection()
-        async with _listening(gate, settings, stop):
-            log.info("Boss serves on http://%s:%s", settings.host, settings.port)
+        async with listening(gate, settings, stop):
+            log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
+            if not tokens.needed:
+                log.info(
+                    "there are no tokens yet, so %s is served everything; boss token create NAME --role admin "
+                    "makes the first one",
+                    "EVERYBODY who reaches this address" if settings.open else "this machine, and no other,",
+                )
             await stop.wait()
             log.info("draining: requests under way are answered, new ones get 503")
             await _drain(gate, dispatcher, watcher)
@@ -124,57 +130,6 @@ async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[Non
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-@asynccontextmanager
-async def _listening(gate: Gate, settings: Settings, stop: asyncio.Event) -> AsyncIterator[None]:
-    server = Server(
-        gate,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGINL,
-        websockets=False,
-        backlog=_BACKLOG,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT, max_buffer_size=_LARGEST_HEADERS),
-        log_enabled=False,
-    )
-    await _check_port(settings)
-    serving = asyncio.create_task(server.serve())
-    try:
-        await _accepting(settings)
-        # Should Granian end by itself, so does Boss.
-        serving.add_done_callback(lambda _: stop.set())
-        yield
-    finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        try:
-            await asyncio.wait_for(serving, _CLOSE)
-        except TimeoutError:
-            log.warning("some connections would not close in %s seconds; they are broken off", _CLOSE)
-
-
-async def _check_port(settings: Settings) -> None:
-    """Granian shares a port with whoever else shares it, and would get only some of the requests."""
-    try:
-        probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, settings.host, settings.port)
-    except OSError as error:
-        raise StartError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
-        ) from error
-    probe.close()
-    await probe.wait_closed()
-
-
-async def _accepting(settings: Settings) -> None:
-    """Return once connections are accepted."""
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
 
 
 async def _drain(gate: Gate, dispatcher: Dispatcher, watcher: Watcher) -> None:

@@ -9,6 +9,13 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 DEFAULT_MAX_DOCUMENT = 1024 * 1024
+DEFAULT_MAX_HEADERS = 64 * 1024
+DEFAULT_MAX_CONNECTIONS = 16_384
+DEFAULT_MAX_WAITING = 10_000
+DEFAULT_MAX_QUEUE = 10_000_000
+DEFAULT_RATE = 5_000
+DEFAULT_HEADER_TIMEOUT = 30.0
+DEFAULT_BODY_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,15 @@ class Settings:
         max_document: the largest document or result, in bytes.
         lease: how long a taker that does not say so itself may stay silent, in seconds; 0 for ever.
         keep_done: how many days a done job is kept; None for ever.
+        open: whether other machines are served while there are no tokens.
+        tls_cert, tls_key: files with the certificate chain and its key, PEM; None for plain HTTP.
+        max_headers: the largest request line and headers, in bytes.
+        max_connections: how many connections there may be at once.
+        max_waiting: how many takers may wait at once.
+        max_queue: how many available jobs of a source are the most.
+        rate: how many requests a second are taken with one token, on average; 0 for any number.
+        header_timeout: how long a client may take to send its headers, and be idle between requests, in seconds.
+        body_timeout: how long a client may take to send its body, in seconds.
     """
 
     data: Path
@@ -32,3 +48,13 @@ class Settings:
     max_document: int = DEFAULT_MAX_DOCUMENT
     lease: int = DEFAULT_LEASE
     keep_done: float | None = None
+    open: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_headers: int = DEFAULT_MAX_HEADERS
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
+    max_waiting: int = DEFAULT_MAX_WAITING
+    max_queue: int = DEFAULT_MAX_QUEUE
+    rate: int = DEFAULT_RATE
+    header_timeout: float = DEFAULT_HEADER_TIMEOUT
+    body_timeout: float = DEFAULT_BODY_TIMEOUT

@@ -13,6 +13,7 @@ from boss.errors import DatabaseAway
 from boss.job import Outcome
 from boss.line import Line
 from boss.marks import Marks
+from boss.rules import Rules
 
 log = logging.getLogger("boss")
 
@@ -33,13 +34,13 @@ _COUNT_INTERVAL = 20.0
 _DAY = 24 * 3600.0
 
 
-async def sweep_forever(pool: Pool, line: Line, now: asyncio.Event) -> NoReturn:
+async def sweep_forever(pool: Pool, line: Line, rules: Rules, now: asyncio.Event) -> NoReturn:
     """Sweep until cancelled: every second, as soon as a job is due or a lease runs out, and when `now` is set."""
     while True:
         pause = _INTERVAL
         now.clear()
         try:
-            pause = min(_INTERVAL, await sweep(pool, line))
+            pause = min(_INTERVAL, await sweep(pool, line, rules))
         except DatabaseAway:
             log.warning("the sweep is put off: the database is away")
         except Exception:
@@ -48,7 +49,7 @@ async def sweep_forever(pool: Pool, line: Line, now: asyncio.Event) -> NoReturn:
             await asyncio.wait_for(now.wait(), pause)
 
 
-async def sweep(pool: Pool, line: Line) -> float:
+async def sweep(pool: Pool, line: Line, rules: Rules) -> float:
     """Do whatever there is to do; return in how many seconds there will be more, at the soonest.
 
     It costs one statement when there is nothing, however many takers wait.
@@ -64,7 +65,7 @@ async def sweep(pool: Pool, line: Line) -> float:
         await store.forget_stale(pool)
     if seen.ready:
         # They should have been announced; whatever went wrong, nobody waits longer than this.
-        line.announce(json.loads(seen.ready))
+        line.announce(rules.ready(json.loads(seen.ready)))
     # What was late has just been done; what comes after it is not known yet.
     return min((max(each, _SOON) for each in (seen.next_due, seen.next_lease) if each is not None), default=_INTERVAL)
 

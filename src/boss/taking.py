@@ -7,11 +7,12 @@ from typing import TypeVar
 from boss import journal, metrics, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
-from boss.errors import DatabaseAway, NoJob
-from boss.job import Take, Taken
+from boss.errors import DatabaseAway, NoJob, Overloaded
+from boss.job import SourceRule, Take, Taken
 from boss.journal import Move
 from boss.line import Line, Place
 from boss.marks import Mark, Marks
+from boss.rules import Rules
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
@@ -31,21 +32,31 @@ class Taking:
 
     Args:
         pool: the database.
-        line: where takers wait.
+        line: where takers wait, no more of them than `most_waiting`.
         marks: past which the takes look.
+        rules: what takes are held to.
         announce: has arriving jobs announced to this replica; returns True when they were not before.
     """
 
     def __init__(
-        self, pool: Pool, line: Line, marks: Marks, announce: Callable[[], Coroutine[None, None, bool]]
+        self,
+        pool: Pool,
+        line: Line,
+        marks: Marks,
+        rules: Rules,
+        announce: Callable[[], Coroutine[None, None, bool]],
+        most_waiting: int,
     ) -> None:
         self._pool = pool
         self._line = line
+        self._most_waiting = most_waiting
         self._marks = marks
+        self._rules = rules
         self._announce = announce
         self._undoing: set[asyncio.Task[None]] = set()
         self._of_any = Coalescer(self._take_of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
         self._of_source = Coalescer(self._take_of_sources, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._by_rules = Coalescer(self._take_by_rules, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
         self._with_key = Coalescer(
             self._take_with_keys, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
         )
@@ -61,6 +72,8 @@ class Taking:
         """Take what is ready now; an empty list when nothing is."""
         if take.key is not None:
             return await self._with_key(take)
+        if self._rules.hold(take):
+            return await self._by_rules(take)
         return await (self._of_any(take) if take.source is None else self._of_source(take))
 
     async def waiting(self, take: Take, seconds: float) -> list[Taken]:
@@ -69,13 +82,19 @@ class Taking:
         Raises:
             NoJob: none did.
             Draining: this replica is shutting down.
+            NotSignedIn: the taker's token does not count any more.
+            Overloaded: as many wait here as may.
         """
+        if self._line.waiting >= self._most_waiting:
+            raise Overloaded(
+                f"{self._most_waiting:,} takers wait here, which is the most; ask another replica, or without a wait"
+            )
         until = asyncio.get_running_loop().time() + seconds
-        with self._line.joined(take.source, take.limit) as place:
+        with self._line.joined(take.of(), take.limit, take.by) as place:
             # Somebody who waits for the same must not be overtaken: what arrives wakes them first, then us.
-            slept = self._line.is_waited_for(take.source) and take.key is None
+            slept = self._line.is_waited_for(take.of()) and take.key is None
             if slept:
-                await self._sleep(place, until)
+                await self._sleep(place, until, take)
             while True:
                 try:
                     if taken := await self._look(take):
@@ -83,7 +102,7 @@ class Taking:
                 except DatabaseAway:
                     if not slept:
                         raise
-                await self._sleep(place, until)
+                await self._sleep(place, until, take)
                 slept = True
 
     async def by_address(self, id: str, take: Take) -> Taken | None:
@@ -102,7 +121,7 @@ class Taking:
 
     async def settle(self) -> None:
         """Return once every take is over, and all that is to be undone is undone."""
-        for takes in (self._of_any, self._of_source, self._with_key, self._by_address):
+        for takes in (self._of_any, self._of_source, self._by_rules, self._with_key, self._by_address):
             await takes.settle()
         while self._undoing:
             await asyncio.wait(self._undoing)
@@ -116,15 +135,24 @@ class Taking:
             if not await self._announce() and unheard == self._line.unheard:
                 return []
 
-    async def _sleep(self, place: Place, until: float) -> None:
+    async def _sleep(self, place: Place, until: float, take: Take) -> None:
         if not await self._line.sleep(place, until):
-            raise no_job(place.source)
+            raise self.no_job(take)
+
+    def no_job(self, take: Take) -> NoJob:
+        """The error of a take that finds nothing."""
+        if take.source is None:
+            return NoJob("no job is available")
+        rule = self._rules.rule(take.source)
+        if rule.paused:
+            return NoJob(f"{take.source} is paused: none of its jobs is handed out")
+        return NoJob(f"no job is available from {take.source}{_within(rule)}")
 
     async def _take_of_any(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        return _noted(await self._take_past_marks(store.take, takes))
+        return _noted(takes, await self._take_past_marks(store.take, takes))
 
     async def _take_of_sources(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        return _noted(await self._take_past_marks(store.take_of_sources, takes))
+        return _noted(takes, await self._take_past_marks(store.take_of_sources, takes))
 
     async def _take_past_marks(self, statement: _Statement, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
         """Take; whoever gets nothing past the marks looks from the start of the queue."""
@@ -152,14 +180,23 @@ class Taking:
             if not isinstance(jobs, Exception):
                 self._marks.advance(take.source, jobs, puts)
 
+    async def _take_by_rules(self, takes: Sequence[Take]) -> list[list[Taken]]:
+        _TAKES.observe(len(takes))
+        return _noted(takes, await store.take_by_rules(self._pool, takes))
+
     async def _take_with_keys(self, takes: Sequence[Take]) -> list[list[Taken]]:
         _TAKES.observe(len(takes))
-        return _noted(await store.take_once_per_key(self._pool, takes))
+        return _noted(takes, await store.take_once_per_key(self._pool, takes, self._rules.hold))
 
     async def _take_by_address(self, asked: Sequence[tuple[str, Take]]) -> list[Taken | None]:
-        taken = await store.take_by_address(self._pool, dict(asked))
-        _noted([list(taken.values())])
-        return [taken.get(id) for id, _ in asked]
+        free = {id: take for id, take in asked if not self._rules.hold(take)}
+        ruled = {id: take for id, take in asked if id not in free}
+        taken = await store.take_by_address(self._pool, free) if free else {}
+        if ruled:
+            taken |= await store.take_by_address_and_rules(self._pool, ruled)
+        got = [taken.get(id) for id, _ in asked]
+        _noted([take for _, take in asked], [[each] if each else [] for each in got])
+        return got
 
     async def _undo_one(self, taken: Taken) -> None:
         # A take without end would never come back by itself, so this does not give up.
@@ -180,14 +217,18 @@ class Taking:
 _Answer = TypeVar("_Answer", list[Taken], list[Taken] | Exception)
 
 
-def _noted(answers: list[_Answer]) -> list[_Answer]:
+def _noted(takes: Sequence[Take], answers: list[_Answer]) -> list[_Answer]:
     """The same, once what was handed out is counted and in the journal."""
-    taken = [taken.job for answer in answers if not isinstance(answer, Exception) for taken in answer]
+    taken = [
+        (each.job, take.by)
+        for take, answer in zip(takes, answers, strict=True)
+        if not isinstance(answer, Exception)
+        for each in answer
+    ]
     metrics.TAKEN.inc(len(taken))
-    journal.record("taken", (Move(job.id, job.source, job.attempt) for job in taken))
+    journal.record("taken", (Move(job.id, job.source, job.attempt, by=by) for job, by in taken))
     return answers
 
 
-def no_job(source: str | None) -> NoJob:
-    """The error of a take that finds nothing."""
-    return NoJob("no job is available" + (f" from {source}" if source else ""))
+def _within(rule: SourceRule) -> str:
+    return "" if rule.limit is None else f", of which {rule.limit} at most are active at once"

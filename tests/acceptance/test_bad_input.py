@@ -175,7 +175,7 @@ def test_a_bad_query_is_refused(client: httpx.Client, source: str, query: str, s
     [
         ("/job/available?limit=0", "The limit is '0'; it takes a whole number from 1 to 1000"),
         ("/job/available?limit=1001", "from 1 to 1000"),
-        ("/job/available?priority=1", "not a parameter here; known are: lease, limit, wait"),
+        ("/job/available?priority=1", "not a parameter here; known are: fair, lease, limit, wait"),
         ("/job/available?wait=soon", "The wait is 'soon'; it takes a whole number from 0"),
         ("/job/available?wait=-1", "whole number from 0"),
         ("/job/available?lease=1.5", "The lease is '1.5'; it takes a whole number from 0 to 31622400"),

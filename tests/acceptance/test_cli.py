@@ -414,3 +414,73 @@ class TestWork:
             _, said = working.communicate(timeout=PATIENCE)
         assert "no Boss answers at" in said
         assert "Traceback" not in said
+
+
+class TestAdministering:
+    """Its own Boss, for from the first token on everybody needs one."""
+
+    def test_tokens_from_the_first_to_the_last(self, database: str) -> None:
+        with boss_running("--database", database) as running:
+            boss = Boss(running.url)
+            early = boss("token", "create", "freg-import", "--role", "converter")
+            assert (early.returncode, early.stdout) == (1, "")
+            assert "boss: the first token must be an admin's" in early.stderr
+            root = boss("token", "create", "root", "--role", "admin").stdout.strip()
+            refused = boss("tree")
+            assert refused.returncode == 1
+            assert "boss: this needs a token that counts" in refused.stderr
+            boss.environment["BOSS_TOKEN"] = root
+            made = boss(
+                *("token", "create", "freg-import", "--role", "converter"),
+                *("--source", "freg", "--source", "sirius", "--expires", "90d"),
+            )
+            assert re.fullmatch(r"boss_[A-Za-z0-9_-]{43}\n", made.stdout)
+            listed = [json.loads(line) for line in boss("token", "list", "--json").stdout.splitlines()]
+            assert [(each["name"], each["sources"]) for each in listed] == [
+                ("freg-import", ["freg", "sirius"]),
+                ("root", None),
+            ]
+            table = boss("token", "list").stdout
+            assert re.search(r"freg-import +converter +freg sirius", table)
+            assert root not in table
+            submitted = boss("submit", "other", "elsewhere", stdin="{}")
+            assert submitted.returncode == 0
+            converter = Boss(running.url)
+            converter.environment["BOSS_TOKEN"] = made.stdout.strip()
+            assert converter("take", "--wait", "0").returncode == 3
+            assert "is not for the source 'other'" in converter("take", "other").stderr
+            assert "which may not do that" in converter("tree").stderr
+            assert "is refused" in converter("check", "other", "elsewhere").stderr
+            assert boss("token", "revoke", "freg-import").returncode == 0
+            assert "needs a token that counts" in converter("take").stderr
+            assert "last token of an admin" in boss("token", "revoke", "root").stderr
+            audit = boss("audit").stdout.splitlines()
+            assert re.search(r"root +revoked a token +{\"token\": \"freg-import\"}", audit[1])
+
+    def test_a_source_is_held_to_something(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        submit(client, source)
+        assert boss("source", source, "--paused").stdout.splitlines()[1].split() == [source, "1", "0", "0", "paused"]
+        assert boss("take", source).returncode == 3
+        assert f"{source} is paused" in boss("take", source).stderr
+        assert boss("source", source, "--limit", "4").stdout.splitlines()[1].rstrip().endswith("4 active at most")
+        assert boss("source", source, "--free").stdout.splitlines()[1].split() == [source, "1", "0", "0"]
+        assert any(line.split()[:1] == [source] for line in boss("source").stdout.splitlines())
+        assert json.loads(boss("source", source, "--json").stdout)["limit"] is None
+        assert boss("take", source).returncode == 0
+        for words in (["--paused"], [source, "--free", "--limit", "4"]):
+            assert boss("source", *words).returncode == 2
+
+    def test_why_a_job_was_stopped(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        first, *_ = [submit(client, source) for _ in range(3)]
+        assert boss("stop", source, first, "--reason", "the wrong file").returncode == 0
+        assert boss("stop", "--source", source, "--reason", "all wrong", "--yes").stdout == "stopped 2\n"
+        results = {job["id"]: job["result"] for job in client.get(f"/jobs?source={source}").json()["jobs"]}
+        assert results.pop(first) == {"reason": "the wrong file"}
+        assert list(results.values()) == [{"reason": "all wrong"}] * 2
+        assert "the wrong file" in boss("jobs", "--source", source).stdout
+
+    @pytest.mark.parametrize("span", ["90", "d", "1y", "-1d", ""])
+    def test_a_span_that_is_none(self, boss: Boss, span: str) -> None:
+        said = boss("token", "create", "x", "--role", "admin", "--expires", span)
+        assert said.returncode == 2
+        assert "should look like 90d" in said.stderr

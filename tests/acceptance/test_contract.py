@@ -330,6 +330,10 @@ class TestList:
             "until": None,
             "outcome": "completed",
             "result": {"b": 2},
+            "submitted_by": None,
+            "taken_by": None,
+            "finished_by": None,
+            "history": [],
             "job": {"a": 1.5},
         }
         assert '{"a": 1.50}' in answer.text
@@ -389,7 +393,7 @@ def test_the_documentation_is_served(client: httpx.Client) -> None:
 
 def test_every_path_that_is_documented_is_there_and_takes_what_it_says(client: httpx.Client) -> None:
     for path, resource in client.get("/openapi.json").json()["paths"].items():
-        answer = client.request("PATCH", path.format(source="x", id="y"))
+        answer = client.request("PATCH", path.format(source="x", id="y", name="z"))
         assert answer.status_code == 405, path
         documented = {method.upper() for method in resource if method != "parameters"}
         allowed = set(answer.headers["allow"].split(", "))

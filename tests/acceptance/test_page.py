@@ -267,3 +267,73 @@ def test_axe_finds_nothing(
         page.get_by_role("button", name="Submit a job").click()
         found.append(Axe().run(page))
         assert [violation["id"] for each in found for violation in each.response["violations"]] == []
+
+
+class TestSigningIn:
+    def test_with_a_token_one_sees_what_it_is_for(self, browser: Browser, database: str) -> None:
+        with boss_running("--database", database) as boss, boss.client() as client:
+            root = client.post("/token/root", json={"role": "admin"}).json()["token"]
+            client.headers["authorization"] = f"Bearer {root}"
+            reader = client.post("/token/reader", json={"role": "submitter", "sources": ["freg"]}).json()["token"]
+            id = submit(client, "freg")
+            submit(client, "other")
+            for page in opened(browser, boss.url):
+                expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+                expect(page.get_by_role("button", name="Submit a job")).to_be_hidden()
+                assert Axe().run(page).response["violations"] == []
+                token = page.get_by_label("Token")
+                expect(token).to_be_focused()
+                token.fill("boss_wrong")
+                token.press("Enter")
+                expect(page.get_by_role("alert")).to_contain_text("unknown, expired or revoked")
+                token.fill(reader)
+                token.press("Enter")
+                expect(row(page, "freg")).to_be_visible()
+                expect(row(page, "other")).to_have_count(0)
+                expect(page.locator("#session")).to_contain_text("reader")
+                assert page.evaluate("document.cookie") == ""
+                # It stays signed in, and the page of a job comes at once.
+                page.goto(f"/#/job/{id}")
+                page.reload()
+                expect(page.get_by_role("heading", name=id)).to_be_visible()
+                expect(page.get_by_text("by root")).to_be_visible()
+                press(page, "Stop")
+                page.get_by_role("dialog").get_by_role("button", name="Stop it").click()
+                expect(page.get_by_role("alert")).to_contain_text("may not do that")
+                page.keyboard.press("Escape")
+                page.get_by_role("button", name="Sign out").click()
+                expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+                page.reload()
+                expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    def test_who_is_revoked_is_asked_again(self, browser: Browser, database: str) -> None:
+        with boss_running("--database", database) as boss, boss.client() as client:
+            root = client.post("/token/root", json={"role": "admin"}).json()["token"]
+            client.headers["authorization"] = f"Bearer {root}"
+            reader = client.post("/token/reader", json={"role": "submitter"}).json()["token"]
+            submit(client, "freg")
+            for page in opened(browser, boss.url):
+                page.get_by_label("Token").fill(reader)
+                page.keyboard.press("Enter")
+                expect(row(page, "freg")).to_be_visible()
+                client.delete("/token/reader")
+                submit(client, "freg")  # news, which are not for them any more
+                expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_what_became_of_a_job_says_who_and_why(browser: Browser, page: Page, client: httpx.Client, source: str) -> None:
+    id = submit(client, source)
+    client.get(f"/job/available/{source}")
+    client.request("DELETE", f"/job/active/{source}/{id}?delay=0", content='{"error": "no space left"}')
+    client.get(f"/job/available/{source}")
+    page.goto(f"/#/job/{id}")
+    history = page.locator("section", has=page.get_by_role("heading", name="History"))
+    expect(history).to_contain_text("Taken, attempt 1")
+    expect(history).to_contain_text("Given back")
+    expect(history).to_contain_text("no space left")
+    press(page, "Stop")
+    page.get_by_label("Reason").fill("the wrong file")
+    page.get_by_role("button", name="Stop it").click()
+    expect(history).to_contain_text("Stopped")
+    expect(history).to_contain_text("the wrong file")
+    assert record(client, id)["result"] == {"reason": "the wrong file"}

@@ -3,7 +3,7 @@
 import socket
 from typing import NamedTuple
 
-HOST = b"Host: boss\r\n"
+HOST = b"Host: localhost\r\n"
 
 
 class Reply(NamedTuple):
@@ -34,7 +34,7 @@ class Wire:
 
     def request(self, method: str, path: str, *headers: str, body: bytes = b"") -> "Wire":
         """Send a request; its headers are given as lines."""
-        lines = [f"{method} {path} HTTP/1.1", "Host: boss", *headers]
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
         if body and not any(header.lower().startswith(("content-length", "transfer")) for header in headers):
             lines.append(f"Content-Length: {len(body)}")
         return self.send("\r\n".join(lines).encode("latin-1"), b"\r\n\r\n", body)

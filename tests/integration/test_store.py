@@ -15,7 +15,7 @@ from boss.job import Check, Finish, State, Submission, Take
 from boss.journal import Move
 from boss.store import checks, finishes, lists, queue, reads, submits, sweeps, takes
 
-TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'")
+TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
 
 DESIGNS_OWN_TAKE = """
 UPDATE job
@@ -184,7 +184,7 @@ async def test_the_order_of_the_queue_is_the_order_of_the_answer(pool: Pool) -> 
 async def test_takers_pass_over_what_another_is_taking(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(10)])
     async with pool.acquire() as connection, connection.transaction():
-        held = await connection.fetch(takes.TAKE, [60] * 4, [])
+        held = await connection.fetch(takes.TAKE, [60] * 4, [], [])
         taken = await take(pool, 10)
     assert not {row["id"] for row in held} & set(taken)
     assert len(taken) == 6
@@ -273,10 +273,14 @@ async def test_an_undone_take_never_was(pool: Pool) -> None:
     assert (await store.read(pool, ["a"]))["a"].state is State.ACTIVE
 
 
+def no_rule(_: Take) -> bool:
+    return False
+
+
 async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
-    [[taken]] = await store.take_once_per_key(pool, [Take(None, key=" k")])
-    [[again]] = await store.take_once_per_key(pool, [Take(None, key=" k")])
+    [[taken]] = await store.take_once_per_key(pool, [Take(None, key=" k")], no_rule)
+    [[again]] = await store.take_once_per_key(pool, [Take(None, key=" k")], no_rule)
     assert again == taken
     assert await store.untake(pool, [taken]) == set()
 
@@ -286,7 +290,7 @@ async def test_one_key_sent_to_many_at_once_takes_once(pool: Pool) -> None:
     keys = [f"k{number}" for number in range(10)]
     got = await asyncio.gather(
         *(
-            store.take_once_per_key(pool, [Take("freg" if key < "k5" else None, key=key) for key in keys])
+            store.take_once_per_key(pool, [Take("freg" if key < "k5" else None, key=key) for key in keys], no_rule)
             for _ in range(20)
         )
     )

@@ -16,6 +16,7 @@ from boss.job import Finish, GiveBack, State, Submission, Take, Taken
 from boss.line import Line
 from boss.listener import Listener
 from boss.marks import Marks
+from tests.rules import no_rules
 from tests.servers import PATIENCE
 
 
@@ -39,7 +40,7 @@ async def replica(database: str) -> AsyncIterator[Replica]:
         listener = Listener(database, line, lambda: looked.append(True))
         listening = asyncio.create_task(listener.run())
         await until(lambda: bool(looked))
-        yield Replica(pool, line, Dispatcher(pool, line, Marks(), listener.start), looked)
+        yield Replica(pool, line, Dispatcher(pool, line, Marks(), no_rules(pool), listener.start, 1000), looked)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
 

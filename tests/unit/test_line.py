@@ -20,7 +20,7 @@ class Taker:
         self.task = asyncio.create_task(self._wait(line, source, limit, patience))
 
     async def _wait(self, line: Line, source: str | None, limit: int, patience: float) -> bool:
-        with line.joined(source, limit) as place:
+        with line.joined(None if source is None else (source,), limit) as place:
             woken = await line.sleep(place, asyncio.get_running_loop().time() + patience)
             if woken:
                 self.woken.append(self.name)
@@ -67,8 +67,8 @@ async def test_those_of_any_source_stand_in_the_same_line(line: Line) -> None:
     await settle()
     assert Taker.woken[3:] == ["4 None"]
     assert line.unheard == 1
-    assert line.is_waited_for("other")
-    assert not line.is_waited_for("freg")
+    assert line.is_waited_for(("other",))
+    assert not line.is_waited_for(("freg",))
     assert not line.is_waited_for(None)
     line.announce({"other": 1})
 
@@ -84,7 +84,7 @@ async def test_who_takes_many_is_enough_for_many(line: Line) -> None:
 
 
 async def test_who_finds_nothing_goes_back_to_their_place(line: Line) -> None:
-    with line.joined("freg", 1) as place:
+    with line.joined(("freg",), 1) as place:
         first = asyncio.create_task(line.sleep(place, asyncio.get_running_loop().time() + 60))
         await settle()
         Taker(line, "second", "freg")

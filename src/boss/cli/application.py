@@ -1,10 +1,14 @@
 """What all commands share: the application, the options that say where Boss is, and how mistakes are told."""
 
 import contextlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from boss.errors import BossError, NoJob, NotThere, Unreachable, WrongAttempt
 
@@ -27,6 +31,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 @app.callback()
 def main() -> None:
     """Boss, a job dispatcher over plain HTTP."""
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under headings. Names and what is written about them are not cut; in a pipe nothing is."""
+    table = Table(box=None, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
 def give_up(sentence: str, code: int = 1) -> NoReturn:

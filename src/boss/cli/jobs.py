@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from boss.cli.application import AsJson, Token, Url, asking, give_up
+from boss.cli.application import AsJson, Token, Url, asking, give_up, print_table
 from boss.cli.documents import How, read_document, submit_lines
 from boss.health import Verdict
 from boss.job import REPORTED_OUTCOMES, Outcome, State
@@ -43,7 +43,7 @@ def add_to(app: typer.Typer) -> None:
         (check, "boss check freg monday --attempt 1"),
         (done, "boss done freg monday '{\"rows\": 7}'"),
         (give_back, "boss give-back freg monday --delay 60"),
-        (stop, "boss stop freg monday"),
+        (stop, "boss stop freg monday --reason 'wrong file'"),
         (tree, "boss tree --watch"),
         (jobs, "boss jobs --state active --source freg"),
         (prune, "boss prune --older-than 30"),
@@ -156,6 +156,7 @@ def stop(
     source: Annotated[str | None, typer.Argument(help="The job's source.")] = None,
     id: Annotated[str | None, typer.Argument(help="The job's id.")] = None,
     all_of: Annotated[str | None, typer.Option("--source", help="Stop every job of this source.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the job.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop a job, or every job of a source. A converter that has it hears of it at its next check."""
@@ -163,13 +164,13 @@ def stop(
         give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", code=2)
     with asking(url, token) as boss:
         if id is not None and source is not None:
-            boss.done(source, id, outcome=Outcome.STOPPED)
+            boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED)
             return
         counts = boss.tree()
         open_jobs = sum(counts[state].get(all_of or "", 0) for state in (State.AVAILABLE, State.ACTIVE))
         if open_jobs and not yes:
             typer.confirm(f"Stop {open_jobs:,} jobs of {all_of}?", abort=True)
-        typer.echo(f"stopped {boss.stop_all(all_of or ''):,}")
+        typer.echo(f"stopped {boss.stop_all(all_of or '', reason):,}")
 
 
 def tree(
@@ -217,16 +218,19 @@ def jobs(
         for job in found:
             _print_json(job)
         return
-    table = Table(box=None, header_style="bold")
-    for heading in ("state", "source", "id", "attempt", "submitted", "until", "outcome", "result"):
-        table.add_column(heading, overflow="fold" if heading in ("id", "result") else "ellipsis")
+    rows = []
     for job in found:
         until = job["finished"] or job["until"] or job["due"] or ""
         attempt, result = f"{job['attempt']}/{job['attempts']}", json.dumps(job["result"]) if job["result"] else ""
         row = (job["state"], job["source"], job["id"], attempt, _second(job["submitted"]), _second(until))
-        table.add_row(*row, job["outcome"] or "", result)
-    # In a pipe nothing is cut.
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+        rows.append((*row, _who(job), job["outcome"] or "", result))
+    print_table(("state", "source", "id", "attempt", "submitted", "until", "by", "outcome", "result"), rows)
+
+
+def _who(job: dict[str, Any]) -> str:
+    """Whose tokens submitted, took and finished it; nobody's while none are needed."""
+    names = (job["submitted_by"], job["taken_by"], job["finished_by"])
+    return " → ".join(name or "-" for name in names) if any(names) else ""
 
 
 def prune(

@@ -9,7 +9,19 @@ import typer
 from boss.cli.application import give_up
 from boss.errors import StartError
 from boss.job import DEFAULT_LEASE, LONGEST_LEASE
-from boss.settings import DEFAULT_HOST, DEFAULT_MAX_DOCUMENT, DEFAULT_PORT, Settings
+from boss.settings import (
+    DEFAULT_BODY_TIMEOUT,
+    DEFAULT_HEADER_TIMEOUT,
+    DEFAULT_HOST,
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_DOCUMENT,
+    DEFAULT_MAX_HEADERS,
+    DEFAULT_MAX_QUEUE,
+    DEFAULT_MAX_WAITING,
+    DEFAULT_PORT,
+    DEFAULT_RATE,
+    Settings,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,6 +71,50 @@ def serve(
             "when it does not say so itself. 0: for ever.",
         ),
     ] = DEFAULT_LEASE,
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open", envvar="BOSS_OPEN", help="Serve other machines, too, while there are no tokens: EVERYBODY."
+        ),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="BOSS_TLS_CERT", metavar="FILE", exists=True, dir_okay=False, help="Certificate chain, PEM: HTTPS."
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(envvar="BOSS_TLS_KEY", metavar="FILE", exists=True, dir_okay=False, help="Its key, PEM."),
+    ] = None,
+    max_headers: Annotated[
+        int,
+        typer.Option(envvar="BOSS_MAX_HEADERS", metavar="BYTES", min=8192, help="Largest request line and headers."),
+    ] = DEFAULT_MAX_HEADERS,
+    max_connections: Annotated[
+        int, typer.Option(envvar="BOSS_MAX_CONNECTIONS", min=1, help="Connections at once; others wait to be accepted.")
+    ] = DEFAULT_MAX_CONNECTIONS,
+    max_waiting: Annotated[
+        int, typer.Option(envvar="BOSS_MAX_WAITING", min=0, help="Takers that wait at once.")
+    ] = DEFAULT_MAX_WAITING,
+    max_queue: Annotated[
+        int, typer.Option(envvar="BOSS_MAX_QUEUE", min=1, help="Available jobs of a source.")
+    ] = DEFAULT_MAX_QUEUE,
+    rate: Annotated[
+        int, typer.Option(envvar="BOSS_RATE", min=0, help="Requests a second with one token, on this replica. 0: any.")
+    ] = DEFAULT_RATE,
+    header_timeout: Annotated[
+        float,
+        typer.Option(
+            envvar="BOSS_HEADER_TIMEOUT",
+            metavar="SECONDS",
+            min=1,
+            help="For a request's headers, and between requests.",
+        ),
+    ] = DEFAULT_HEADER_TIMEOUT,
+    body_timeout: Annotated[
+        float, typer.Option(envvar="BOSS_BODY_TIMEOUT", metavar="SECONDS", min=1, help="For a request's body.")
+    ] = DEFAULT_BODY_TIMEOUT,
     keep_done: Annotated[
         float | None,
         typer.Option(
@@ -80,7 +136,27 @@ def serve(
         give_up(f"the package {error.name} is not installed; boss serve needs pip install 'boss[server,embedded]'")
 
     logs.configure(quiet)
-    settings = Settings(data or _default_data(), database, host, port, max_document, lease, keep_done)
+    if (tls_cert is None) != (tls_key is None):
+        give_up("--tls-cert and --tls-key are needed both, or neither", code=2)
+    settings = Settings(
+        data=data or _default_data(),
+        database=database,
+        host=host,
+        port=port,
+        max_document=max_document,
+        lease=lease,
+        keep_done=keep_done,
+        open=open_to_all,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        max_headers=max_headers,
+        max_connections=max_connections,
+        max_waiting=max_waiting,
+        max_queue=max_queue,
+        rate=rate,
+        header_timeout=header_timeout,
+        body_timeout=body_timeout,
+    )
     try:
         server.run(settings)
     except StartError as error:

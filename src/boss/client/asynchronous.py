@@ -264,13 +264,13 @@ class AsyncClient:
         health: Document = (await self._ask("GET", "/health")).json()
         return health
 
-    async def stop_all(self, source: str) -> int:
-        """Stop every available and active job of a source; return how many that were."""
-        stopped = 0
+    async def stop_all(self, source: str, reason: str | None = None) -> int:
+        """Stop every available and active job of a source; return how many that were. The reason is kept with each."""
+        stopped, result = 0, None if reason is None else json.dumps({"reason": reason})
         for state in (State.AVAILABLE, State.ACTIVE):
             query = {"state": state, "source": source, "limit": "1000"}
             while jobs := (await self._ask("GET", "/jobs", params=query)).json()["jobs"]:
-                lines = "".join(_finish_line(Finish(job["id"], source, Outcome.STOPPED)) for job in jobs)
+                lines = "".join(_finish_line(Finish(job["id"], source, Outcome.STOPPED, result)) for job in jobs)
                 await self._ask("POST", _address(State.DONE, source), data=lines, headers={"content-type": _NDJSON})
                 stopped += len(jobs)
         return stopped
@@ -280,14 +280,71 @@ class AsyncClient:
         pruned = (await self._ask("DELETE", "/job/done", params={"older": f"{older:f}"})).json()
         return pruned["deleted"], pruned["more"]
 
+    async def sources(self) -> list[Document]:
+        """Every source, with its rule and how many jobs it has in each state."""
+        sources: list[Document] = (await self._ask("GET", "/source")).json()["sources"]
+        return sources
+
+    async def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
+        """Hold a source to a rule, and to nothing else.
+
+        Args:
+            source: which.
+            paused: whether none of its jobs is handed out.
+            limit: how many of its jobs may be active at once; any number when None.
+        """
+        await self._ask("PUT", f"/source/{quote(source, safe='')}", json={"paused": paused, "limit": limit})
+
+    async def create_token(
+        self, name: str, role: str, *, sources: Sequence[str] | None = None, expires: float | None = None
+    ) -> str:
+        """Make a token, which nobody can ask for again.
+
+        Args:
+            name: what it is called wherever it says who did something.
+            role: converter, submitter or admin.
+            sources: the sources it is for; all when None.
+            expires: for how many seconds it is good; for ever when None.
+
+        Raises:
+            NameTaken: there is or was one of that name.
+            NeedsAdmin: it is the first one, and no admin's.
+        """
+        asked = {"role": role, "sources": sources, "expires": expires}
+        answer = await self._ask("POST", f"/token/{quote(name, safe='')}", json=asked)
+        token: str = answer.json()["token"]
+        return token
+
+    async def list_tokens(self) -> list[Document]:
+        """Every token there is or was, by name: all that is known of it, which is not the token."""
+        tokens: list[Document] = (await self._ask("GET", "/token")).json()["tokens"]
+        return tokens
+
+    async def revoke_token(self, name: str) -> None:
+        """Let a token count no more, within a second on every replica.
+
+        Raises:
+            NoToken: there is none of that name.
+            NeedsAdmin: it is the last one of an admin.
+        """
+        await self._ask("DELETE", f"/token/{quote(name, safe='')}")
+
+    async def acts(self) -> AsyncIterator[Document]:
+        """What administrators did that is not kept with a job, the newest first."""
+        async for act in self._pages("/audit", "acts", {}):
+            yield act
+
     async def jobs(self, *, state: str | None = None, source: str | None = None) -> AsyncIterator[Document]:
         """Every job with all its properties, the newest first, one page after the other."""
-        address, query = "/jobs", _query(state=state, source=source)
+        async for job in self._pages("/jobs", "jobs", _query(state=state, source=source)):
+            yield job
+
+    async def _pages(self, address: str, what: str, query: dict[str, str]) -> AsyncIterator[Document]:
         while address:
             page = (await self._ask("GET", address, params=query)).json()
             query = {}
-            for job in page["jobs"]:
-                yield job
+            for each in page[what]:
+                yield each
             address = page["next"]
 
     async def _move(

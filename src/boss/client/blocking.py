@@ -4,7 +4,7 @@ So there is one design, and jobs are checked in that thread while the caller wor
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, cast
@@ -177,9 +177,35 @@ class Client:
         """See `AsyncClient.health`."""
         return self._run(self._client.health)
 
-    def stop_all(self, source: str) -> int:
+    def stop_all(self, source: str, reason: str | None = None) -> int:
         """See `AsyncClient.stop_all`."""
-        return self._run(self._client.stop_all, source)
+        return self._run(self._client.stop_all, source, reason)
+
+    def sources(self) -> list[Document]:
+        """See `AsyncClient.sources`."""
+        return self._run(self._client.sources)
+
+    def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
+        """See `AsyncClient.set_rule`."""
+        self._run(self._client.set_rule, source, paused=paused, limit=limit)
+
+    def create_token(
+        self, name: str, role: str, *, sources: Sequence[str] | None = None, expires: float | None = None
+    ) -> str:
+        """See `AsyncClient.create_token`."""
+        return self._run(self._client.create_token, name, role, sources=sources, expires=expires)
+
+    def list_tokens(self) -> list[Document]:
+        """See `AsyncClient.list_tokens`."""
+        return self._run(self._client.list_tokens)
+
+    def revoke_token(self, name: str) -> None:
+        """See `AsyncClient.revoke_token`."""
+        self._run(self._client.revoke_token, name)
+
+    def acts(self) -> Iterator[Document]:
+        """See `AsyncClient.acts`."""
+        return self._each(self._client.acts())
 
     def prune(self, older: float) -> tuple[int, bool]:
         """See `AsyncClient.prune`."""

@@ -14,7 +14,16 @@ import aiohttp
 from yarl import URL
 
 from boss import errors
-from boss.errors import PROBLEM_TYPE, BossError, IdTaken, NotThere, Unreachable, WrongAttempt
+from boss.errors import (
+    PROBLEM_TYPE,
+    BossError,
+    Forbidden,
+    IdTaken,
+    NotSignedIn,
+    NotThere,
+    Unreachable,
+    WrongAttempt,
+)
 from boss.settings import DEFAULT_URL
 
 log = logging.getLogger("boss")
@@ -28,6 +37,9 @@ _ERRORS: dict[str, type[BossError]] = {
 }
 # What a proxy, or Boss itself, answers while there is nobody to answer: the same may be sent again.
 _AWAY = (502, 503, 504)
+_TOO_MANY = 429
+# An answer to a HEAD has no body to say what went wrong.
+_REFUSED: Mapping[int, type[BossError]] = {401: NotSignedIn, 403: Forbidden}
 
 
 class Answer(NamedTuple):
@@ -119,6 +131,11 @@ class Connection:
             except (aiohttp.ClientError, TimeoutError) as error:
                 lost, repeated = str(error) or type(error).__name__, True
             else:
+                if answer.status == _TOO_MANY and time.monotonic() + rest <= until:
+                    # It was not carried out. Who is asked to wait for longer than the patience lasts hears of it.
+                    await asyncio.sleep(max(rest, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
+                    rest = min(2 * rest, _LONGEST_REST)
+                    continue
                 if answer.status not in _AWAY:
                     return answer, repeated
                 lost, repeated = f"it answers {answer.status}", True
@@ -146,6 +163,12 @@ class Connection:
             return Answer(method, response.url, response.status, response.headers, await response.text())
 
 
+def _retry_after(answer: Answer) -> float:
+    """How many seconds the answer asks to wait; a date there is none of ours."""
+    text = answer.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_REST) if text.isdigit() else 0
+
+
 def check(answer: Answer) -> None:
     """Raise what the answer says went wrong, if it does.
 
@@ -155,6 +178,8 @@ def check(answer: Answer) -> None:
         return
     state = answer.headers.get("boss-state")
     state = None if state == "none" else state
+    if answer.method == "HEAD" and answer.status in _REFUSED:
+        raise _REFUSED[answer.status](f"{answer.url.path} is refused: the token does not count, or not for that")
     if answer.method == "HEAD" and "boss-state" in answer.headers:
         sentence = f"{answer.url.path} is {state or 'nowhere'}"
         raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state or "")

@@ -7,41 +7,51 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from boss.dispatcher import Dispatcher
-from boss.errors import Draining
-from boss.http import documentation, health, jobs, metrics, page, problems, watch
+from boss.errors import BossError, Draining
+from boss.http import admin, documentation, health, jobs, metrics, page, problems, session, sources, watch
 from boss.http.exchange import write
+from boss.http.guard import Guard
 from boss.http.route import Tree
 from boss.job import State
 from boss.settings import Settings
+from boss.tokens import Tokens
 from boss.watcher import Watcher
 
 
-def create(dispatcher: Dispatcher, watcher: Watcher, settings: Settings) -> "Gate":
-    """The whole application over a dispatcher, and a watcher for the page."""
+def create(dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> "Gate":
+    """The whole application over a dispatcher, a watcher for the page, and the tokens."""
     handlers = jobs.Jobs(dispatcher, settings)
     routes: Sequence[BaseRoute] = [
         *jobs.routes(handlers),
         *health.routes(dispatcher),
         *metrics.routes(dispatcher),
-        *watch.routes(watcher),
+        *watch.routes(watcher, tokens),
+        *sources.routes(dispatcher),
+        *admin.routes(dispatcher, tokens),
+        *session.routes(tokens, settings),
         *page.routes(),
         *documentation.routes(),
     ]
-    return Gate(Tree(jobs.resources(handlers)), Router(routes, redirect_slashes=False, default=_nothing_here))
+    elsewhere = Router(routes, redirect_slashes=False, default=_nothing_here)
+    return Gate(Tree(jobs.resources(handlers)), elsewhere, Guard(tokens, settings), settings.body_timeout)
 
 
 class Gate:
-    """Counts the requests under way; once it drains it lets no new one in.
+    """Lets in who may come in, and counts the requests under way; once it drains it lets no new one in.
 
     Args:
         tree: what is below /job.
         elsewhere: what is at all other paths.
+        guard: who says who they are.
+        body_timeout: how long a body may take to come, in seconds.
 
     Attributes:
         empty: set while no request is under way.
     """
 
-    def __init__(self, tree: Tree, elsewhere: ASGIApp) -> None:
+    def __init__(self, tree: Tree, elsewhere: ASGIApp, guard: Guard, body_timeout: float) -> None:
+        self._guard = guard
+        self._body_timeout = body_timeout
         self._tree = tree
         self._elsewhere = elsewhere
         self._draining = False
@@ -65,6 +75,12 @@ class Gate:
             refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
             await write(refusal, scope["method"], send)
             return
+        try:
+            scope["access"] = self._guard.admit(scope)
+        except BossError as error:
+            await write(problems.of(error), scope["method"], send)
+            return
+        scope["body_timeout"] = self._body_timeout
         self._under_way += 1
         self.empty.clear()
         try:

@@ -11,7 +11,9 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
+from boss.access import Right
 from boss.http.exchange import JSON, Ask, route
+from boss.http.guard import needs
 from boss.http.problems import Answer
 
 _STYLE = """
@@ -33,10 +35,12 @@ def routes() -> list[BaseRoute]:
     text = (files("boss") / "http" / "openapi.json").read_bytes()
     page = _page(json.loads(text)).encode()
 
+    @needs(Right.PUBLIC)
     async def openapi(ask: Ask) -> Answer:
         """GET /openapi.json: the API as an OpenAPI 3.1 document."""
         return Answer(200, [JSON], text)
 
+    @needs(Right.PUBLIC)
     async def docs(ask: Ask) -> Answer:
         """GET /docs: the same as a page."""
         policy = b"default-src 'none'; style-src 'unsafe-inline'"

@@ -13,8 +13,9 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from boss import metrics, tracing
-from boss.errors import BadInput, BossError, TooLarge
-from boss.http import problems
+from boss.access import Access, Right
+from boss.errors import BadInput, BossError, IdTaken, NotThere, TooLarge, TooSlow
+from boss.http import guard, problems
 from boss.http.problems import Answer
 
 JSON = (b"content-type", b"application/json")
@@ -37,6 +38,12 @@ class Ask:
         self._watch = watch
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+
+    @property
+    def access(self) -> Access:
+        """What whoever asks may do."""
+        access: Access = self._scope["access"]
+        return access
 
     def has(self, name: str) -> bool:
         """Whether the route has a part of that name."""
@@ -76,7 +83,16 @@ class Ask:
         Raises:
             TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
             BadInput: it broke off, or is compressed.
+            TooSlow: it did not come in time.
         """
+        seconds = self._scope["body_timeout"]
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._whole_body(most, what)
+        except TimeoutError:
+            raise TooSlow(f"{what} was not there after {seconds:g} s; send it at once") from None
+
+    async def _whole_body(self, most: int, what: str) -> bytes:
         announced = self.header(b"content-length")
         if announced == "0" or (announced is None and self._without_body()):
             return b""
@@ -132,6 +148,7 @@ class Resource:
         self._taking = taking
         if "GET" in handlers:
             self._handlers.setdefault("HEAD", handlers["GET"])
+        self._rights = {method: guard.right_of(handler) for method, handler in self._handlers.items()}
         self._allow = ", ".join(sorted(self._handlers))
         # Asked for once: in CPython 3.11 get_running_loop() is a system call.
         self._loop = asyncio.get_running_loop()
@@ -158,6 +175,8 @@ class Resource:
         handler = self._handlers.get(scope["method"])
         if handler is None:
             answer = problems.wrong_method(scope["method"], self._allow)
+        elif refusal := _refusal(scope, self._rights[scope["method"]]):
+            answer = refusal
         elif scope["method"] == self._taking:
             await self._answer_unless_gone(handler, scope, receive, send, started)
             return
@@ -199,13 +218,30 @@ def route(path: str, handlers: Mapping[str, Handler]) -> Route:
     return Route(path, Resource(path, handlers))
 
 
+def _refusal(scope: Scope, right: Right) -> Answer | None:
+    try:
+        guard.check(scope, right)
+    except BossError as error:
+        return problems.of(error)
+    return None
+
+
 async def _answered(handler: Handler, ask: Ask) -> Answer:
     try:
         return await handler(ask)
     except BossError as error:
-        return problems.of(error)
+        return problems.of(_seen(error, ask.access))
     except Exception:
         return problems.unforeseen(ask.method, ask.path)
+
+
+def _seen(error: BossError, access: Access) -> BossError:
+    """The same error, without a word about a job of a source that is not theirs to see."""
+    if not isinstance(error, NotThere | IdTaken) or error.source is None or access.reaches(error.source):
+        return error
+    if isinstance(error, IdTaken):
+        return IdTaken("the id is taken; choose another one", None)
+    return NotThere("no job has that id in that state and source", None)
 
 
 class Watch:

@@ -6,20 +6,22 @@ import orjson
 from starlette.routing import BaseRoute
 
 from boss import job, tracing
+from boss.access import Right
 from boss.dispatcher import Dispatcher
 from boss.document import check_object
-from boss.errors import BadInput, IdTaken, NoJob
-from boss.http import ndjson, parameters, problems
+from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
+from boss.http import guard, ndjson, parameters, problems
 from boss.http.exchange import JSON, NDJSON, NO_STORE, Ask, Resource, route
+from boss.http.guard import needs
 from boss.http.problems import Answer, Header
 from boss.http.tree import DRAWN_IDS, draw, tree
-from boss.job import Finish, GiveBack, Job, JobRecord, State, Submission, Take, Taken
+from boss.job import Finish, GiveBack, Job, JobRecord, Outcome, State, Submission, Take, Taken
 from boss.settings import Settings
 
 _ACTIVE = (b"boss-state", b"active")
 _LINES = (b"content-type", NDJSON.encode())
 _PAGE = 100
-_TAKE = ("limit", "wait", "lease")
+_TAKE = ("limit", "wait", "lease", "fair")
 _SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
@@ -42,7 +44,7 @@ def resources(jobs: "Jobs") -> list[Resource]:
         Resource("/job/active/{source}", {"POST": jobs.take}, taking="POST"),
         Resource(
             "/job/active/{source}/{id}",
-            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.take_one, "DELETE": jobs.give_back},
+            {"GET": jobs.read_active, "HEAD": jobs.check_active, "POST": jobs.take_one, "DELETE": jobs.give_back},
             taking="POST",
         ),
         Resource("/job/done", {"DELETE": jobs.prune}),
@@ -59,11 +61,14 @@ class Jobs:
         self._max_document = settings.max_document
         self._lease = settings.lease
 
+    @needs(Right.CONVERT)
     async def take(self, ask: Ask) -> Answer:
         """GET /job/available[/{source}], POST /job/active[/{source}]: the oldest available job, now active."""
         source = _source_if_any(ask)
         query = ask.query(_TAKE)
         take = self._take(ask, query, source, source or "")
+        if take.fair and source is not None:
+            raise BadInput("fair is among sources, for takes of any; leave it out, or leave out the source")
         wait = parameters.wait(query, ask.header(b"prefer"))
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
         if wait:
@@ -78,12 +83,14 @@ class Jobs:
             return _handed_out_many(ask, taken, granted)
         return _handed_out(taken[0], granted)
 
+    @needs(Right.LOOK)
     async def look(self, ask: Ask) -> Answer:
         """HEAD /job/available[/{source}]: whether a take would find a job; takes nothing."""
-        ask.query(_TAKE)
-        found = await self._dispatcher.any_available(_source_if_any(ask))
+        source = _source_if_any(ask)
+        found = await self._dispatcher.any_available(self._take(ask, ask.query(_TAKE), source, ""))
         return Answer(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
+    @needs(Right.CONVERT)
     async def take_one(self, ask: Ask) -> Answer:
         """POST /job/active/{source}/{id}: that one job, now active."""
         source, id = _address(ask)
@@ -95,30 +102,59 @@ class Jobs:
     def _take(self, ask: Ask, query: Mapping[str, str], source: str | None, address: str) -> Take:
         limit, lease = parameters.limit(query, default=1), parameters.lease(query, self._lease)
         key = parameters.take_key(ask.header(b"idempotency-key"))
-        # A key counts for the address it was sent to, as in the Idempotency-Key draft of the IETF.
-        return Take(source, limit, lease, None if key is None else f"{address} {key}")
+        access = ask.access
+        if key is not None:
+            # A key counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever
+            # sent it: another's key gives nobody their jobs.
+            key = f"{address} {key}" if access.name is None else f"{access.name}: {address} {key}"
+        sources = None
+        if source is None and access.sources is not None:
+            sources = tuple(sorted(access.sources))
+            if len(sources) == 1:
+                source, sources = sources[0], None
+        return Take(source, limit, lease, key, access.name, sources, parameters.fair(query))
 
+    @needs(Right.CONVERT)
     async def give_back(self, ask: Ask) -> Answer:
         """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
         source, id = _address(ask)
         delay = parameters.delay(ask.query(("delay",)))
         attempt, result = _attempt(ask), await self._result(ask)
-        state = await self._dispatcher.give_back(GiveBack(id, source, delay, attempt, result))
+        state = await self._dispatcher.give_back(GiveBack(id, source, delay, attempt, result, ask.access.name))
         return Answer(204, [(b"boss-state", state.encode())])
 
+    @needs(Right.READ)
     async def read(self, ask: Ask) -> Answer:
-        """GET /job/{state}/{source}/{id}: that job, if that is its state now."""
+        """GET /job/{available,done}/{source}/{id}: that job, if that is its state now."""
+        return await self._read(ask)
+
+    @needs(Right.LOOK)
+    async def read_active(self, ask: Ask) -> Answer:
+        """GET /job/active/{source}/{id}: that job, if it is active; its lease is not renewed."""
+        return await self._read(ask)
+
+    async def _read(self, ask: Ask) -> Answer:
         ask.query()
         found = await self._dispatcher.read(_state(ask), *_address(ask), _attempt(ask))
         return Answer(200, [JSON, NO_STORE, *_standing(found.state, found.attempt)], _job(found))
 
+    @needs(Right.LOOK)
     async def check(self, ask: Ask) -> Answer:
-        """HEAD /job/{state}/{source}/{id}: whether that job is in that state; an active one's lease is renewed."""
+        """HEAD /job/{available,done}/{source}/{id}: whether that job is in that state."""
+        return await self._check(ask)
+
+    @needs(Right.CONVERT)
+    async def check_active(self, ask: Ask) -> Answer:
+        """HEAD /job/active/{source}/{id}: whether that job is active; its lease is renewed."""
+        return await self._check(ask)
+
+    async def _check(self, ask: Ask) -> Answer:
         ask.query()
         place = await self._dispatcher.check(_state(ask), *_address(ask), _attempt(ask))
         lease = [_lease(place.lease)] if place.state is State.ACTIVE else []
         return Answer(200, [JSON, NO_STORE, *lease, *_standing(place.state, place.attempt)])
 
+    @needs(Right.SUBMIT)
     async def submit(self, ask: Ask) -> Answer:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
         source = job.check_source(ask.part("source"))
@@ -127,21 +163,21 @@ class Jobs:
         if "delay" in query and "at" in query:
             raise BadInput("both delay and at are there; send one of them")
         how = parameters.priority(query), parameters.delay(query), parameters.at(query), parameters.attempts(query)
-        trace = tracing.of_submit(ask.header(b"traceparent"))
+        of = tracing.of_submit(ask.header(b"traceparent")), ask.access.name
         if _is_ndjson(ask):
             if ask.has("id"):
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
             if parameters.ids_given(query):
                 named = await ndjson.named_documents(ask, self._max_document)
-                return await self._submit_named([Submission(id, source, each, *how, trace) for id, each in named])
+                return await self._submit_named([Submission(id, source, each, *how, *of) for id, each in named])
             documents = await ndjson.documents(ask, self._max_document)
-            return await self._submit_many([Submission(job.new_id(), source, each, *how, trace) for each in documents])
+            return await self._submit_many([Submission(job.new_id(), source, each, *how, *of) for each in documents])
         if parameters.ids_given(query):
             raise BadInput(
                 f"the parameter ids is for many jobs, sent with Content-Type: {NDJSON}; one job's id is in its path"
             )
         document = check_object(await ask.body(self._max_document, "the document"), "the document")
-        await self._dispatcher.submit(Submission(id, source, document, *how, trace))
+        await self._dispatcher.submit(Submission(id, source, document, *how, *of))
         submitted = Job(id, source, State.AVAILABLE, document, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
         return Answer(201, [JSON, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
@@ -158,18 +194,22 @@ class Jobs:
         )
         return Answer(200, [_LINES], b"".join(statuses))
 
+    @needs(Right.CONVERT)
     async def finish(self, ask: Ask) -> Answer:
         """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
         source, id = _address(ask)
         outcome = parameters.outcome(ask.query(("outcome",)))
+        _check_may_stop(ask, outcome)
         attempt = _attempt(ask)
-        await self._dispatcher.finish(Finish(id, source, outcome, await self._result(ask), attempt))
+        finish = Finish(id, source, outcome, await self._result(ask), attempt, ask.access.name)
+        await self._dispatcher.finish(finish)
         return Answer(200, [JSON, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
 
     async def _result(self, ask: Ask) -> str | None:
         body = await ask.body(self._max_document, "the result")
         return check_object(body, "the result") if body else None
 
+    @needs(Right.CONVERT)
     async def finish_many(self, ask: Ask) -> Answer:
         """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""
         source = job.check_source(ask.part("source"))
@@ -178,7 +218,11 @@ class Jobs:
             raise BadInput(
                 f"one job is done at /job/done/{source}/{{id}}; many are done here with Content-Type: {NDJSON}"
             )
-        finishes = await ndjson.finishes(ask, source, self._max_document)
+        finishes = [
+            finish._replace(by=ask.access.name) for finish in await ndjson.finishes(ask, source, self._max_document)
+        ]
+        for finish in finishes:
+            _check_may_stop(ask, finish.outcome)
         errors = await self._dispatcher.finish_many(finishes)
         lines = (
             b'{"id":"%s","status":%d}\n' % (finish.id.encode(), problems.status(type(error)) if error else 200)
@@ -186,26 +230,35 @@ class Jobs:
         )
         return Answer(200, [_LINES], b"".join(lines))
 
+    @needs(Right.ADMINISTER)
     async def prune(self, ask: Ask) -> Answer:
         """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once."""
-        deleted, more = await self._dispatcher.prune(parameters.older(ask.query(("older",))))
+        deleted, more = await self._dispatcher.prune(parameters.older(ask.query(("older",))), ask.access.name)
         return Answer(200, [JSON], orjson.dumps({"deleted": deleted, "more": more}))
 
+    @needs(Right.READ)
     async def tree(self, ask: Ask) -> Answer:
         """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
         ask.query()
+        counts = {
+            shelf: jobs for shelf, jobs in (await self._dispatcher.count()).items() if ask.access.reaches(shelf[0])
+        }
         if "text/plain" in (ask.header(b"accept") or ""):
-            drawn = draw(await self._dispatcher.count(), await self._dispatcher.newest(DRAWN_IDS + 1))
+            drawn = draw(counts, await self._dispatcher.newest(DRAWN_IDS + 1))
             return Answer(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
-        return Answer(200, [JSON, NO_STORE], orjson.dumps(tree(await self._dispatcher.count())))
+        return Answer(200, [JSON, NO_STORE], orjson.dumps(tree(counts)))
 
+    @needs(Right.READ)
     async def list_jobs(self, ask: Ask) -> Answer:
         """GET /jobs: a page of jobs with all their properties, greatest id first, and the next page's address."""
         query = ask.query(("state", "source", "after", "limit"))
         state, limit = parameters.state(query), parameters.limit(query, default=_PAGE)
-        source = job.check_source(query["source"]) if "source" in query else None
+        sources = None if ask.access.sources is None else sorted(ask.access.sources)
+        if "source" in query:
+            sources = [job.check_source(query["source"])]
+            guard.check_source_reached(ask.access, sources[0])
         after = job.check_id(query["after"]) if "after" in query else None
-        page = await self._dispatcher.list_jobs(state, source, after, limit)
+        page = await self._dispatcher.list_jobs(state, sources, after, limit)
         headers = [JSON, NO_STORE]
         following = None
         if page.more:
@@ -216,6 +269,7 @@ class Jobs:
             200, headers, orjson.dumps({"jobs": [_record(each) for each in page.jobs], "next": following}, option=_UTC)
         )
 
+    @needs(Right.READ)
     async def find(self, ask: Ask) -> Answer:
         """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state.
 
@@ -223,6 +277,8 @@ class Jobs:
         """
         ask.query()
         found = await self._dispatcher.find(job.check_id(ask.part("id")))
+        if not ask.access.reaches(found.source):
+            raise NotThere(f"no job has the id {found.id}", None)
         record = _record(found)
         if found.state is State.AVAILABLE:
             record["why"] = await self._dispatcher.why_available(found)
@@ -293,8 +349,17 @@ def _record(record: JobRecord) -> dict[str, object]:
         "finished": record.finished_at,
         "outcome": record.outcome,
         "result": record.result and orjson.Fragment(record.result),
+        "submitted_by": record.submitted_by,
+        "taken_by": record.taken_by,
+        "finished_by": record.finished_by,
+        "history": orjson.Fragment(record.history or "[]"),
         "job": orjson.Fragment(record.document),
     }
+
+
+def _check_may_stop(ask: Ask, outcome: Outcome) -> None:
+    if outcome is Outcome.STOPPED and not ask.access.may(Right.ADMINISTER):
+        raise Forbidden(f"the token {ask.access.name} is one of a {ask.access.role}; to stop jobs is for admins")
 
 
 def _source_if_any(ask: Ask) -> str | None:

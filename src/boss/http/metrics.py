@@ -9,10 +9,12 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.routing import BaseRoute
 
+from boss.access import Right
 from boss.dispatcher import Dispatcher
 from boss.errors import DatabaseAway
 from boss.health import Ages
 from boss.http.exchange import NO_STORE, Ask, route
+from boss.http.guard import needs
 from boss.http.problems import Answer
 from boss.job import State
 from boss.metrics import REGISTRY
@@ -28,6 +30,7 @@ _Counts = Mapping[tuple[str, State], int]
 def routes(dispatcher: Dispatcher) -> Sequence[BaseRoute]:
     """The route."""
 
+    @needs(Right.OVERSEE)
     async def metrics(ask: Ask) -> Answer:
         """GET /metrics: everything, in the format that Accept asks for; what needs the database is left out without it.
 

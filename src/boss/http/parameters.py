@@ -52,6 +52,11 @@ def ids_given(query: Mapping[str, str]) -> bool:
     return "ids" in query
 
 
+def fair(query: Mapping[str, str]) -> bool:
+    """`?fair=1`: whether the source with the fewest active jobs comes first."""
+    return bool(_integer(query, "fair", 0, 0, 1))
+
+
 def lease(query: Mapping[str, str], default: int) -> int:
     """`?lease=` in seconds, 0 for ever."""
     return _integer(query, "lease", default, 0, LONGEST_LEASE)

@@ -12,10 +12,18 @@ from boss.errors import (
     BossError,
     DatabaseAway,
     Draining,
+    Forbidden,
     IdTaken,
+    NameTaken,
+    NeedsAdmin,
     NoJob,
+    NoToken,
+    NotSignedIn,
     NotThere,
+    Overloaded,
     TooLarge,
+    TooMany,
+    TooSlow,
     WrongAttempt,
 )
 
@@ -44,6 +52,14 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
     WrongAttempt: _Problem(412, "The job has gone to another attempt"),
     NoJob: _Problem(404, "No job is available"),
     IdTaken: _Problem(409, "A job with this id exists already"),
+    TooSlow: _Problem(408, "The request came too slowly"),
+    NotSignedIn: _Problem(401, "A token is needed"),
+    Forbidden: _Problem(403, "That is not allowed"),
+    NoToken: _Problem(404, "There is no such token"),
+    NameTaken: _Problem(409, "A token of this name exists already"),
+    NeedsAdmin: _Problem(409, "An admin's token is needed"),
+    TooMany: _Problem(429, "That is too much at once"),
+    Overloaded: _Problem(503, "The server is busy"),
     DatabaseAway: _Problem(503, "The database is away"),
     Draining: _Problem(503, "The server is shutting down"),
 }
@@ -65,6 +81,10 @@ def of(error: BossError) -> Answer:
     headers: list[Header] = []
     if problem.status == 503:
         headers.append(_RETRY_AFTER)
+    if isinstance(error, TooMany):
+        headers.append((b"retry-after", b"%d" % error.seconds))
+    if isinstance(error, NotSignedIn):
+        headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, NotThere | WrongAttempt | IdTaken):
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):

@@ -12,11 +12,13 @@ import orjson
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from boss.errors import BadInput
-from boss.http import problems
+from boss.access import Access, Right
+from boss.errors import BossError
+from boss.http import guard, problems
 from boss.http.exchange import Ask, write
 from boss.job import State
 from boss.store import Hour
+from boss.tokens import Tokens
 from boss.watcher import View, Watcher
 
 _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
@@ -25,16 +27,17 @@ _BEAT = 15.0
 _MINUTES = 60
 
 
-def routes(watcher: Watcher) -> Sequence[BaseRoute]:
+def routes(watcher: Watcher, tokens: Tokens) -> Sequence[BaseRoute]:
     """The route."""
-    return [Route("/watch", _Stream(watcher))]
+    return [Route("/watch", _Stream(watcher, tokens))]
 
 
 class _Stream:
     """GET /watch: an event whenever something has changed, with what has, until the client or the server ends it."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, tokens: Tokens) -> None:
         self._watcher = watcher
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for as long as it lasts."""
@@ -42,13 +45,15 @@ class _Stream:
             await write(problems.wrong_method(scope["method"], "GET, HEAD"), scope["method"], send)
             return
         try:
-            Ask(scope, receive).query()
-        except BadInput as error:
+            guard.check(scope, Right.READ)
+            ask = Ask(scope, receive)
+            ask.query()
+        except BossError as error:
             await write(problems.of(error), scope["method"], send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if scope["method"] == "GET":
-            telling = asyncio.create_task(self._tell(send))
+            telling = asyncio.create_task(self._tell(ask.access, send))
             gone = asyncio.create_task(_until_gone(receive))
             await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
             telling.cancel()
@@ -57,20 +62,36 @@ class _Stream:
                 await telling
         await send({"type": "http.response.body", "body": b""})
 
-    async def _tell(self, send: Send) -> None:
+    async def _tell(self, access: Access, send: Send) -> None:
+        news: View | None = None
         seen: View | None = None
         with self._watcher as watcher:
             while True:
                 try:
-                    view = await asyncio.wait_for(watcher.next(seen), _BEAT)
+                    news = await asyncio.wait_for(watcher.next(news), _BEAT)
                 except TimeoutError:
                     body = b":\n\n"
                 else:
-                    if view is None:
+                    if news is None:
                         return
+                    view = _of_theirs(news, access)
                     body = b"data: " + orjson.dumps(_news(view, seen), option=orjson.OPT_UTC_Z) + b"\n\n"
                     seen = view
+                if not self._tokens.count(access):
+                    return
                 await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _of_theirs(view: View, access: Access) -> View:
+    """What is in a view of the sources that somebody's rights are good for."""
+    if access.sources is None:
+        return view
+    return view._replace(
+        counts={shelf: jobs for shelf, jobs in view.counts.items() if access.reaches(shelf[0])},
+        active=[job for job in view.active if access.reaches(job.source)],
+        failed=[job for job in view.failed if access.reaches(job.source)],
+        hour=[hour for hour in view.hour if access.reaches(hour.source)],
+    )
 
 
 async def _until_gone(receive: Receive) -> None:

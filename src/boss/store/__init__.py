@@ -3,6 +3,7 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
+from boss.store.acts import Act, acts, write_act
 from boss.store.checks import check
 from boss.store.finishes import finish, give_back
 from boss.store.health import ages, examine, reach
@@ -10,24 +11,39 @@ from boss.store.lists import JobPage, count, find, list_jobs, newest
 from boss.store.page import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
 from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
+from boss.store.rules import allowed, rules, set_rule
 from boss.store.submits import first_refused, submit
 from boss.store.sweeps import Look, end_leases, fold_tally, forget_stale, look, make_due, prune
-from boss.store.takes import take, take_again, take_by_address, take_of_sources, take_once_per_key, untake
+from boss.store.takes import (
+    take,
+    take_again,
+    take_by_address,
+    take_by_address_and_rules,
+    take_by_rules,
+    take_of_sources,
+    take_once_per_key,
+    untake,
+)
+from boss.store.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
 from boss.store.waiting import CHANNEL, start_waiting, stop_waiting
 
 __all__ = [
     "CHANNEL",
+    "Act",
     "Active",
     "Failed",
     "Hour",
     "JobPage",
     "Look",
     "active",
+    "acts",
     "ages",
+    "allowed",
     "any_ready",
     "check",
     "count",
     "count_minute",
+    "create_token",
     "end_leases",
     "examine",
     "failed",
@@ -40,6 +56,7 @@ __all__ = [
     "heads",
     "hour",
     "list_jobs",
+    "list_tokens",
     "locate",
     "look",
     "make_due",
@@ -48,13 +65,21 @@ __all__ = [
     "prune",
     "reach",
     "read",
+    "revoke_token",
+    "rules",
+    "set_rule",
     "start_waiting",
     "stop_waiting",
     "submit",
     "take",
     "take_again",
     "take_by_address",
+    "take_by_address_and_rules",
+    "take_by_rules",
     "take_of_sources",
     "take_once_per_key",
     "untake",
+    "used_tokens",
+    "valid_tokens",
+    "write_act",
 ]

@@ -10,8 +10,9 @@ FINISH = """
 -- finish
 UPDATE job
 SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
-    finished_at = now(), outcome = asked.outcome, result = asked.result::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[]) AS asked(id, source, outcome, result, attempt)
+    finished_at = now(), outcome = asked.outcome, result = asked.result::jsonb, finished_by = asked.by
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[])
+     AS asked(id, source, outcome, result, attempt, by)
 WHERE job.id = asked.id AND job.source = asked.source AND status IN ('AVAILABLE', 'ACTIVE')
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id
@@ -25,8 +26,23 @@ async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
     return {row["id"] for row in await fetch(pool, FINISH, *columns)}
 
 
+# What becomes of an attempt that did not finish the job: a line of its history, of which the oldest are forgotten.
+END_ATTEMPT = """
+    history = CASE
+        WHEN job.attempt < attempts
+        THEN CASE WHEN jsonb_array_length(history) >= 100 THEN history - 0 ELSE coalesce(history, '[]') END
+             || jsonb_strip_nulls(jsonb_build_object(
+                    'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'ended', now(), {how}))
+        ELSE history
+    END,
+    -- The next take may be by hand, which names nobody.
+    taken_by = CASE WHEN job.attempt >= attempts THEN taken_by END,"""
+
+# A converter says why it failed under "error" by custom, or in words of its own.
+_WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
+
 # The backoff of every attempt comes with the request, so that its arithmetic is in one place (backoff.py).
-GIVE_BACK = """
+GIVE_BACK = f"""
 -- give_back
 UPDATE job
 SET status = CASE WHEN job.attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
@@ -35,9 +51,11 @@ SET status = CASE WHEN job.attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     due_at = CASE
         WHEN job.attempt < attempts AND asked.delay IS DISTINCT FROM 0
         THEN now() + make_interval(secs => coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))]))
-    END,
+    END,{END_ATTEMPT.format(how=f"'how', 'given back', 'given_back_by', asked.by, 'why', {_WHY}")}
+    finished_by = CASE WHEN job.attempt >= attempts THEN asked.by END,
     lease_until = NULL, take_key = NULL, result = coalesce(asked.result::jsonb, job.result)
-FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[]) AS asked(id, source, delay, attempt, result)
+FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[], $7::text[])
+     AS asked(id, source, delay, attempt, result, by)
 WHERE job.id = asked.id AND job.source = asked.source AND status = 'ACTIVE'
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id, job.status
@@ -50,5 +68,6 @@ async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
     """Make active jobs available again after their delay or backoff, or done with outcome failed after their last
     attempt; return what became of those that were, by id. No id may come twice.
     """
-    *columns, results = zip(*sorted(given, key=lambda each: each.id), strict=True)
-    return {row["id"]: State[row["status"]] for row in await fetch(pool, GIVE_BACK, *columns, _BACKOFFS, results)}
+    *columns, results, names = zip(*sorted(given, key=lambda each: each.id), strict=True)
+    rows = await fetch(pool, GIVE_BACK, *columns, _BACKOFFS, results, names)
+    return {row["id"]: State[row["status"]] for row in rows}

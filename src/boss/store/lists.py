@@ -1,5 +1,6 @@
 """Counting and listing jobs, at a cost that does not grow with history."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from asyncpg import Record
@@ -52,11 +53,12 @@ _PAGE_BYTES = 8 * 1024 * 1024
 
 _LIST = """
 SELECT id, source, status, priority, document, submitted_at, due_at, attempt, attempts, taken_at, seen_at,
-       lease_until, finished_at, outcome, result, jobs_chosen
+       lease_until, finished_at, outcome, result, submitted_by, taken_by, finished_by, history, jobs_chosen
 FROM (SELECT count(*) OVER () AS jobs_chosen,
              sum(pg_column_size(document) + coalesce(pg_column_size(result), 0)) OVER earlier AS size_before,
              id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts,
-             taken_at, seen_at, lease_until, finished_at, outcome, result::text
+             taken_at, seen_at, lease_until, finished_at, outcome, result::text,
+             submitted_by, taken_by, finished_by, history::text
       FROM job
       WHERE id = ANY(ARRAY(SELECT id FROM chosen))
       WINDOW earlier AS (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS page
@@ -79,7 +81,7 @@ WITH chosen AS (
     SELECT shelved.id
     FROM (SELECT source, status
           FROM tally
-          WHERE source = coalesce($4, source) AND status = coalesce($5, status)
+          WHERE ($4::text[] IS NULL OR source = ANY($4)) AND status = coalesce($5, status)
           GROUP BY source, status
           HAVING sum(jobs) > 0) AS shelf
     CROSS JOIN LATERAL (
@@ -98,20 +100,22 @@ WITH chosen AS (
 _AFTER_ALL_IDS = "\x7f"
 
 
-async def list_jobs(pool: Pool, state: State | None, source: str | None, after: str | None, limit: int) -> JobPage:
+async def list_jobs(
+    pool: Pool, state: State | None, sources: Sequence[str] | None, after: str | None, limit: int
+) -> JobPage:
     """Jobs with all their properties, greatest id first: for generated ids, the newest first.
 
     Args:
         pool: the database.
-        state, source: only such jobs; None for all.
+        state, sources: only such jobs; None for all.
         after: only jobs with a lesser id; None for the first page.
         limit: how many at most; fewer when their documents are large.
     """
     values = (after or _AFTER_ALL_IDS, limit + 1, _PAGE_BYTES)
-    if state is None and source is None:
+    if state is None and sources is None:
         rows = await fetch(pool, LIST, *values)
     else:
-        rows = await fetch(pool, LIST_SHELVES, *values, source, state and state.name)
+        rows = await fetch(pool, LIST_SHELVES, *values, sources, state and state.name)
     jobs = [_record(row) for row in rows[:limit]]
     # One more was chosen than is shown, to see whether there is one; a page cut for its size has more as well.
     return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
@@ -120,7 +124,7 @@ async def list_jobs(pool: Pool, state: State | None, source: str | None, after: 
 FIND = """
 -- find
 SELECT id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts, taken_at, seen_at,
-       lease_until, finished_at, outcome, result::text
+       lease_until, finished_at, outcome, result::text, submitted_by, taken_by, finished_by, history::text
 FROM job
 WHERE id = $1
 """
@@ -133,4 +137,4 @@ async def find(pool: Pool, id: str) -> JobRecord | None:
 
 
 def _record(row: Record) -> JobRecord:
-    return JobRecord(row[0], row[1], State[row[2]], *tuple(row)[3:15])
+    return JobRecord(row[0], row[1], State[row[2]], *tuple(row)[3:19])

@@ -8,14 +8,14 @@ from boss.job import Submission
 
 SUBMIT = """
 -- submit
-INSERT INTO job (id, source, document, priority, due_at, attempts, traceparent)
-SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, traceparent
+INSERT INTO job (id, source, document, priority, due_at, attempts, traceparent, submitted_by)
+SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, traceparent, by
 FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts,
-             traceparent
+             traceparent, by
       FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::float8[], $6::timestamptz[], $7::int[],
-                  $8::text[])
-           WITH ORDINALITY AS asked(id, source, document, priority, delay, due_at, attempts, traceparent, turn))
-     AS asked(id, source, document, priority, turn, due_at, attempts, traceparent)
+                  $8::text[], $9::text[])
+           WITH ORDINALITY AS asked(id, source, document, priority, delay, due_at, attempts, traceparent, by, turn))
+     AS asked(id, source, document, priority, turn, due_at, attempts, traceparent, by)
 ORDER BY turn
 ON CONFLICT (id) DO NOTHING
 RETURNING id

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from boss.database import Pool, fetch
 from boss.journal import Move
+from boss.store.finishes import END_ATTEMPT
 
 LOOK = """
 -- look
@@ -90,7 +91,7 @@ async def make_due(pool: Pool, limit: int) -> int:
 
 
 # Its place in the queue is its priority and position, which no statement changes.
-END_LEASES = """
+END_LEASES = f"""
 -- end_leases
 WITH silent AS MATERIALIZED (
     SELECT id FROM job
@@ -103,6 +104,7 @@ UPDATE job
 SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
     finished_at = CASE WHEN attempt < attempts THEN NULL ELSE now() END,
+{END_ATTEMPT.format(how="'how', 'lease ran out'")}
     due_at = NULL, lease_until = NULL, take_key = NULL
 WHERE id = ANY(ARRAY(SELECT id FROM silent))
 RETURNING id, source, attempt, outcome

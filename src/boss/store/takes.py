@@ -3,14 +3,15 @@
 A take looks from the start of the queue, or past marks (marks.py) where dead rows at the start make that slow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, islice
 
 from asyncpg import Record
 
-from boss.database import Database, Pool, fetch, transaction
+from boss.database import Connection, Database, Pool, fetch, transaction
 from boss.job import Job, State, Take, Taken
 from boss.marks import Mark
+from boss.store.rules import allowed, has_room, lock_rules
 
 # The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it again
 # for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right now; the
@@ -24,8 +25,9 @@ _TAKE = """
     SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
         lease = given.lease,
         lease_until = CASE WHEN given.lease > 0 THEN now() + given.lease * interval '1 second' END,
-        take_key = given.key
-    FROM (SELECT id, turn, ($1::int[])[turn] AS lease, ($2::text[])[turn] AS key FROM turns) AS given
+        take_key = given.key, taken_by = given.by
+    FROM (SELECT id, turn, ($1::int[])[turn] AS lease, ($2::text[])[turn] AS key, ($3::text[])[turn] AS by
+          FROM turns) AS given
     WHERE job.id = given.id
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
               job.traceparent, given.turn
@@ -58,7 +60,7 @@ TAKE_PAST_MARKS = (
 -- take_past_marks
 WITH head AS MATERIALIZED (
     SELECT ready.id, ready.priority, ready.position
-    FROM unnest($3::smallint[], $4::bigint[]) AS mark(priority, position)
+    FROM unnest($4::smallint[], $5::bigint[]) AS mark(priority, position)
     CROSS JOIN LATERAL (
         SELECT id, priority, position
         FROM job
@@ -85,9 +87,9 @@ async def take(database: Database, takes: Sequence[Take], marks: Sequence[Mark] 
     """
     if marks:
         places = [mark.priority for mark in marks], [mark.position for mark in marks]
-        rows = iter(await fetch(database, TAKE_PAST_MARKS, *_slots(takes), *places))
+        rows = iter(await fetch(database, TAKE_PAST_MARKS, *slots(takes), *places))
     else:
-        rows = iter(await fetch(database, TAKE, *_slots(takes)))
+        rows = iter(await fetch(database, TAKE, *slots(takes)))
     return [[_taken(row) for row in islice(rows, take.limit)] for take in takes]
 
 
@@ -106,7 +108,7 @@ TAKE_OF_SOURCES = (
 -- take_of_sources
 WITH head AS MATERIALIZED (
     SELECT ready.id, ready.priority, ready.position, asked.slots_before
-    FROM unnest($3::text[], $4::int[], $5::int[]) AS asked(source, jobs, slots_before)
+    FROM unnest($4::text[], $5::int[], $6::int[]) AS asked(source, jobs, slots_before)
     CROSS JOIN LATERAL (
         SELECT id, priority, position
         FROM job
@@ -124,10 +126,10 @@ TAKE_OF_SOURCES_PAST_MARKS = (
 -- take_of_sources_past_marks
 WITH head AS MATERIALIZED (
     SELECT ready.id, ready.priority, ready.position, asked.slots_before
-    FROM unnest($3::text[], $4::int[], $5::int[]) AS asked(source, jobs, slots_before)
+    FROM unnest($4::text[], $5::int[], $6::int[]) AS asked(source, jobs, slots_before)
     CROSS JOIN LATERAL (
         SELECT of_priority.id, of_priority.priority, of_priority.position
-        FROM unnest($6::text[], $7::smallint[], $8::bigint[]) AS mark(source, priority, position)
+        FROM unnest($7::text[], $8::smallint[], $9::bigint[]) AS mark(source, priority, position)
         CROSS JOIN LATERAL (
             SELECT id, priority, position
             FROM job
@@ -152,8 +154,8 @@ async def take_of_sources(database: Database, takes: Sequence[Take], marks: Sequ
         of_source.setdefault(take.source, []).append(take)
     jobs = [sum(take.limit for take in group) for group in of_source.values()]
     slots_before = list(accumulate(jobs[:-1], initial=0))
-    slots = _slots([take for group in of_source.values() for take in group])
-    asked = *slots, list(of_source), jobs, slots_before
+    of_takes = slots([take for group in of_source.values() for take in group])
+    asked = *of_takes, list(of_source), jobs, slots_before
     if marks:
         rows = await fetch(database, TAKE_OF_SOURCES_PAST_MARKS, *asked, *zip(*marks, strict=True))
     else:
@@ -164,11 +166,15 @@ async def take_of_sources(database: Database, takes: Sequence[Take], marks: Sequ
     return [[got[take.source].pop() for _ in range(min(take.limit, len(got[take.source])))] for take in takes]
 
 
-def _slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None]]:
-    """The lease and the key of every job that may be taken. Without any key the keys are left out."""
+_Slots = tuple[list[int], list[str | None], list[str | None]]
+
+
+def slots(takes: Sequence[Take]) -> _Slots:
+    """The lease, the key and the token's name of every job that may be taken; where no take has one, none are sent."""
     leases = [take.lease for take in takes for _ in range(take.limit)]
     keys = [take.key for take in takes for _ in range(take.limit)] if any(take.key for take in takes) else []
-    return leases, keys
+    names = [take.by for take in takes for _ in range(take.limit)] if any(take.by for take in takes) else []
+    return leases, keys, names
 
 
 TAKE_BY_ADDRESS = """
@@ -177,22 +183,88 @@ UPDATE job
 SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
     lease = asked.lease,
     lease_until = CASE WHEN asked.lease > 0 THEN now() + asked.lease * interval '1 second' END,
-    take_key = asked.key
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS asked(id, source, lease, key)
+    take_key = asked.key, taken_by = asked.by
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) AS asked(id, source, lease, key, by)
 WHERE job.id = asked.id AND job.source = asked.source AND status = 'AVAILABLE'
 RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
           job.traceparent
 """
 
 
-async def take_by_address(pool: Pool, asked: Mapping[str, Take]) -> dict[str, Taken]:
+async def take_by_address(database: Database, asked: Mapping[str, Take]) -> dict[str, Taken]:
     """Make these jobs, each an id with a take that names its source, active if they are available, due or not.
 
     Returns those that were, by id.
     """
-    takes = asked.values()
-    columns = [take.source for take in takes], [take.lease for take in takes], [take.key for take in takes]
-    return {row["id"]: _taken(row) for row in await fetch(pool, TAKE_BY_ADDRESS, list(asked), *columns)}
+    columns = zip(*((take.source, take.lease, take.key, take.by) for take in asked.values()), strict=True)
+    return {row["id"]: _taken(row) for row in await fetch(database, TAKE_BY_ADDRESS, list(asked), *columns)}
+
+
+TAKE_THESE = (
+    """
+-- take_these
+WITH head AS MATERIALIZED (
+    SELECT job.id, asked.turn
+    FROM unnest($4::text[]) WITH ORDINALITY AS asked(id, turn)
+    JOIN job ON job.id = asked.id
+    WHERE status = 'AVAILABLE' AND due_at IS NULL
+    FOR UPDATE OF job SKIP LOCKED
+), turns AS (
+    SELECT id, turn FROM unnest(ARRAY(SELECT id FROM head ORDER BY turn)) WITH ORDINALITY AS given(id, turn)
+)"""
+    + _TAKE
+)
+
+
+async def take_by_rules(pool: Pool, takes: Sequence[Take]) -> list[list[Taken]]:
+    """As `take`, by the rules of sources (store/rules.py), fairly, and only of some sources, as each take has it.
+
+    One such statement at a time in all of the database: what is active is counted, and must not change meanwhile. No
+    other take waits for it.
+    """
+    async with transaction(pool) as connection:
+        return await _take_by_rules(connection, takes)
+
+
+async def _take_by_rules(connection: Connection, takes: Sequence[Take]) -> list[list[Taken]]:
+    await lock_rules(connection)
+    got: dict[int, list[Taken]] = {place: [] for place in range(len(takes))}
+    alike: dict[object, list[int]] = {}
+    for place, take in enumerate(takes):
+        alike.setdefault((take.of(), take.fair), []).append(place)
+    for places in alike.values():
+        jobs = iter(await _take_alike(connection, [takes[place] for place in places]))
+        for place in places:
+            got[place] = list(islice(jobs, takes[place].limit))
+    return [got[place] for place in range(len(takes))]
+
+
+async def _take_alike(connection: Connection, takes: Sequence[Take]) -> list[Taken]:
+    """Take for takes that differ in nothing but whose they are."""
+    wanted = slots(takes)
+    most = len(wanted[0])
+    got: list[Taken] = []
+    seen: list[str] = []
+    while len(got) < most:
+        chosen = await allowed(connection, takes[0].of(), most - len(got), takes[0].fair, seen)
+        if not chosen:
+            break
+        # What somebody else has got hold of meanwhile is passed over, and another one is chosen for it.
+        left = [column[len(got) :] for column in wanted]
+        got += [_taken(row) for row in await fetch(connection, TAKE_THESE, *left, chosen)]
+        seen += chosen
+    return got
+
+
+async def take_by_address_and_rules(pool: Pool, asked: Mapping[str, Take]) -> dict[str, Taken]:
+    """As `take_by_address`, of sources that are not paused and have fewer active jobs than they may."""
+    taken: dict[str, Taken] = {}
+    async with transaction(pool) as connection:
+        await lock_rules(connection)
+        for id, take in asked.items():
+            if take.source and await has_room(connection, take.source):
+                taken |= await take_by_address(connection, {id: take})
+    return taken
 
 
 # Locked in order of the key, so that two replicas lock in the same order.
@@ -202,8 +274,8 @@ SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM (SELECT unnest($1::t
 """
 
 
-async def take_once_per_key(pool: Pool, takes: Sequence[Take]) -> list[list[Taken]]:
-    """As `take` and `take_of_sources`, for takes with keys, each another.
+async def take_once_per_key(pool: Pool, takes: Sequence[Take], is_ruled: Callable[[Take], bool]) -> list[list[Taken]]:
+    """As `take`, `take_of_sources` and, where rules hold, `take_by_rules`, for takes with keys, each another.
 
     A take whose key still holds jobs gets those again, and nothing else. The keys are locked until all is
     committed: the same take sent to two replicas at once takes once.
@@ -213,12 +285,13 @@ async def take_once_per_key(pool: Pool, takes: Sequence[Take]) -> list[list[Take
         await fetch(connection, LOCK_KEYS, keys)
         got = await take_again(connection, keys)
         new = [take for take in takes if take.key not in got]
-        for take_new in (take, take_of_sources):
-            asked = [each for each in new if (each.source is None) == (take_new is take)]
+        ruled = [each for each in new if is_ruled(each)]
+        of_any = [each for each in new if each.source is None and each not in ruled]
+        of_source = [each for each in new if each.source is not None and each not in ruled]
+        for take_new, asked in ((take, of_any), (take_of_sources, of_source), (_take_by_rules, ruled)):
             if asked:
-                got |= {
-                    each.key or "": jobs for each, jobs in zip(asked, await take_new(connection, asked), strict=True)
-                }
+                jobs_of_each = await take_new(connection, asked)
+                got |= {each.key or "": jobs for each, jobs in zip(asked, jobs_of_each, strict=True)}
     return [got[each.key or ""] for each in takes]
 
 
@@ -252,7 +325,8 @@ def _taken(row: Record) -> Taken:
 UNTAKE = """
 -- untake
 UPDATE job
-SET status = 'AVAILABLE', attempt = attempt - 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL
+SET status = 'AVAILABLE', attempt = attempt - 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
+    taken_by = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
 WHERE job.id = unheard.id AND status = 'ACTIVE' AND job.taken_at = unheard.taken_at AND seen_at = job.taken_at
 RETURNING job.id

@@ -9,7 +9,9 @@ from importlib.resources import files
 
 from starlette.routing import BaseRoute
 
+from boss.access import Right
 from boss.http.exchange import Ask, Handler, route
+from boss.http.guard import needs
 from boss.http.problems import Answer
 
 _TYPES = {
@@ -45,6 +47,7 @@ def _file(name: str, text: bytes) -> Handler:
     etag = f'"{hashlib.sha256(text).hexdigest()[:16]}"'.encode()
     headers = [(b"content-type", _TYPES[name.rpartition(".")[2]]), (b"etag", etag), *_HEADERS]
 
+    @needs(Right.PUBLIC)
     async def get(ask: Ask) -> Answer:
         """GET / and /page/…: a file of the page; 304 when the client has it."""
         ask.query()

@@ -1,9 +1,11 @@
 // The page: which of its two faces is shown, and the news that keep it up to date.
 
+import * as boss from "./boss.js";
 import { askToSubmit } from "./dialogs.js";
 import { el, setText } from "./dom.js";
 import { jobPage } from "./job.js";
 import { activeJobs, failedJobs } from "./lists.js";
+import { signedIn, signIn } from "./session.js";
 import { tree } from "./tree.js";
 import { setClock } from "./words.js";
 
@@ -39,6 +41,37 @@ function show() {
 
 let events;
 
+/** Show what whoever is there may see: everything, or a way to sign in. */
+async function start() {
+  let session;
+  try {
+    session = await boss.session();
+  } catch (error) {
+    if (error.status === 401) return askWho();
+    // Whatever it is, the stream will tell.
+  }
+  document.getElementById("submit").hidden = false;
+  document.getElementById("session").replaceChildren(...(session ? signedIn(session, askWho) : []));
+  if (!face && location.hash.startsWith("#/job/")) show();
+  listen();
+}
+
+function askWho() {
+  events?.close();
+  Object.assign(state, { counts: {}, active: [], failed: [], hour: {} });
+  document.getElementById("submit").hidden = true;
+  document.getElementById("session").replaceChildren();
+  tell("", "Not signed in");
+  document.title = "Boss";
+  const asking = signIn(() => {
+    face = null;
+    start();
+  });
+  face = asking;
+  main.replaceChildren(asking.element);
+  asking.focus();
+}
+
 function listen() {
   events = new EventSource("/watch");
   events.onmessage = ({ data }) => {
@@ -55,7 +88,8 @@ function listen() {
   events.onerror = () => {
     tell("off", "Boss is away; trying again");
     // A browser gives up after an answer that is no stream, such as 503.
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), 2000);
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || start(), 2000);
+    else boss.session().catch((error) => error.status === 401 && askWho());
   };
 }
 
@@ -66,10 +100,11 @@ function tell(kind, words) {
 
 // A browser has six connections to a server, and a page that nobody looks at must not have one of them.
 document.addEventListener("visibilitychange", () => {
-  events.close();
-  if (!document.hidden) listen();
+  events?.close();
+  if (!document.hidden) start();
 });
 addEventListener("hashchange", () => {
+  if (main.querySelector(".sign-in")) return; // until then there is nothing to see
   show();
   main.focus();
 });
@@ -89,5 +124,4 @@ addEventListener("keydown", (event) => {
 });
 setInterval(() => face?.tick(), 1000);
 tell("", "Connecting");
-if (location.hash.startsWith("#/job/")) show();
-listen();
+start();

@@ -15,8 +15,13 @@ async function ask(method, address, body) {
 }
 
 export const find = (id) => ask("GET", path("jobs", id));
-export const stop = (source, id) => ask("POST", path("job", "done", source, id) + "?outcome=stopped");
+export const stop = (source, id, reason) =>
+  ask("POST", path("job", "done", source, id) + "?outcome=stopped", reason ? JSON.stringify({ reason }) : undefined);
 export const giveBack = (source, id) => ask("DELETE", path("job", "active", source, id) + "?delay=0");
+
+export const session = async () => JSON.parse(await ask("GET", "/session"));
+export const signIn = (token) => ask("POST", "/session", JSON.stringify({ token }));
+export const signOut = () => ask("DELETE", "/session");
 
 export async function newest(source, state, limit) {
   const query = new URLSearchParams({ source, state, limit });

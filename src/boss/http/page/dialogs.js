@@ -41,18 +41,23 @@ function form(fields, { act, does, danger = false }) {
 }
 
 /** Ask whether to do something, and do it. */
-export function confirm(title, text, does, act, danger = false) {
-  const dialog = open(title, form([el("p", {}, text)], { act, does, danger }));
+export function confirm(title, text, does, act) {
+  const dialog = open(title, form([el("p", {}, text)], { act, does }));
   dialog.querySelector("button[type=button]").focus();
 }
 
 export function askToStop(job, after) {
   const hears = job.state === "active" ? " Its converter hears of it at its next check." : "";
-  confirm(`Stop ${job.id}?`, `It will be done, with the outcome stopped.${hears}`, "Stop it", async () => {
-    await boss.stop(job.source, job.id);
+  const fields = [
+    el("p", {}, `It will be done, with the outcome stopped.${hears}`),
+    el("label", {}, "Reason, kept with the job", el("input", { name: "reason", maxlength: 500, autocomplete: "off" })),
+  ];
+  const act = async ({ reason }) => {
+    await boss.stop(job.source, job.id, reason.trim());
     say(`Stopped ${job.id}.`);
     after();
-  }, true);
+  };
+  open(`Stop ${job.id}?`, form(fields, { act, does: "Stop it", danger: true })).querySelector("input").focus();
 }
 
 export function askToGiveBack(job, after) {

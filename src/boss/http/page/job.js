@@ -17,16 +17,22 @@ function buttons(job, document, again) {
 
 function history(job) {
   const happened = [
-    ["Submitted", job.submitted],
+    ["Submitted", job.submitted, job.submitted_by],
     ["Not before", job.due],
-    [job.attempt > 1 ? `Taken, attempt ${job.attempt}` : "Taken", job.taken],
+    ...job.history.flatMap((before) => [
+      [`Taken, attempt ${before.attempt}`, before.taken, before.by],
+      [sentence(before.how, ""), before.ended, before.given_back_by, before.why],
+    ]),
+    // Given back or fallen silent, its last attempt is in the history.
+    job.history.at(-1)?.attempt === job.attempt ? [] : [job.attempt > 1 ? `Taken, attempt ${job.attempt}` : "Taken", job.taken, job.taken_by],
     ["Last seen", job.seen],
-    ["Finished", job.finished],
+    [job.outcome === "stopped" ? "Stopped" : "Finished", job.finished, job.finished_by, job.outcome === "stopped" ? job.result?.reason : null],
   ].filter(([, time]) => time);
-  const terms = happened.flatMap(([name, time]) => {
+  const terms = happened.flatMap(([name, time, who, why]) => {
     const seconds = since(time);
     const ago = seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
-    return [el("dt", {}, name), el("dd", {}, at(time), el("span", { class: "note" }, ago))];
+    const said = typeof why === "string" && why !== "" ? el("span", { class: "reason" }, why) : null;
+    return [el("dt", {}, name), el("dd", {}, at(time), el("span", { class: "note" }, who ? `${ago}, by ${who}` : ago), said)];
   });
   const more = [["Priority", count(job.priority)], ["Attempts", `${job.attempt} of ${count(job.attempts)}`]];
   const dl = el("dl", {}, terms, more.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
@@ -39,7 +45,7 @@ function history(job) {
 }
 
 const part = (title, ...content) => el("section", {}, el("h2", {}, title), content);
-const sentence = (text) => text[0].toUpperCase() + text.slice(1) + ".";
+const sentence = (text, end = ".") => text[0].toUpperCase() + text.slice(1) + end;
 
 /** The page of one job; `update()` asks for it anew. */
 export function jobPage(id) {

@@ -1,0 +1,152 @@
+"""The commands that administer a running Boss: token, source, audit."""
+
+import json
+import re
+from typing import Annotated, Any
+
+import typer
+
+from boss.access import Role
+from boss.cli.application import AsJson, Token, Url, asking, give_up, print_table
+from boss.settings import DEFAULT_URL
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+_SPAN = re.compile(r"(\d{1,9})([smhd])")
+
+_tokens = typer.Typer(help="Tokens: who may do what.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command, name, example in (
+        (create_token, "create", "boss token create freg-import --role converter --source freg --expires 90d"),
+        (list_tokens, "list", "boss token list"),
+        (revoke_token, "revoke", "boss token revoke freg-import"),
+    ):
+        _tokens.command(name, epilog=f"Example: {example}")(command)
+    app.add_typer(_tokens, name="token")
+    app.command(epilog="Example: boss source freg --limit 4")(source)
+    app.command(epilog="Example: boss audit")(audit)
+
+
+def create_token(
+    name: Annotated[str, typer.Argument(help="What it is called wherever it says who did something.")],
+    role: Annotated[
+        Role,
+        typer.Option(
+            help="A converter takes, checks, finishes and gives back; a submitter submits and reads; an admin does all."
+        ),
+    ],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    sources: Annotated[
+        list[str] | None, typer.Option("--source", help="Only for this source; may be there several times.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="SPAN", help="How long it is good, as 90d or 12h.")] = None,
+) -> None:
+    """Create a token, and print it: it is shown this once, and kept nowhere.
+
+    The first one must be an admin's. From then on nobody can do anything without a token.
+    """
+    seconds = None if expires is None else _seconds(expires)
+    with asking(url, token) as boss:
+        typer.echo(boss.create_token(name, role, sources=sources or None, expires=seconds))
+
+
+def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List every token there is or was: whose, what for, and when it was last used. Not the tokens themselves."""
+    with asking(url, token) as boss:
+        found = boss.list_tokens()
+    if as_json:
+        _print_lines(found)
+        return
+    rows = [
+        (
+            each["name"],
+            each["role"],
+            "all" if each["sources"] is None else " ".join(each["sources"]),
+            _second(each["created"]),
+            _second(each["used"]),
+            f"revoked {_second(each['revoked'])}" if each["revoked"] else _second(each["expires"]),
+        )
+        for each in found
+    ]
+    print_table(("name", "role", "sources", "created", "last used", "until"), rows)
+
+
+def revoke_token(
+    name: Annotated[str, typer.Argument(help="Which.")], url: Url = DEFAULT_URL, token: Token = None
+) -> None:
+    """Revoke a token: it counts no more, within a second on every replica."""
+    with asking(url, token) as boss:
+        boss.revoke_token(name)
+
+
+def source(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    name: Annotated[str | None, typer.Argument(help="Which; all are listed when it is left out.")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Hand out none of its jobs.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Have so many of its jobs active at most.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="Hold it to nothing any more.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the sources with what they are held to, or hold one to something: it counts within a second everywhere.
+
+    What is said of a source is all it is held to: --limit 4 ends a pause.
+    """
+    if free and (paused or limit is not None):
+        give_up("--free is without --paused and --limit", code=2)
+    changes = free or paused or limit is not None
+    if changes and name is None:
+        give_up("say which source, as boss source freg --paused", code=2)
+    with asking(url, token) as boss:
+        if changes and name is not None:
+            boss.set_rule(name, paused=paused, limit=limit)
+        found = [each for each in boss.sources() if name in (None, each["source"])]
+    if as_json:
+        _print_lines(found)
+        return
+    rows = [
+        (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _rule(each))
+        for each in found
+    ]
+    print_table(("source", "available", "active", "done", "held to"), rows)
+
+
+def _rule(each: dict[str, Any]) -> str:
+    if each["paused"]:
+        return "paused"
+    return "" if each["limit"] is None else f"{each['limit']:,} active at most"
+
+
+def audit(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what administrators did that is not kept with a job: tokens, pruning, what sources are held to."""
+    with asking(url, token) as boss:
+        found = [act for act, _ in zip(boss.acts(), range(limit), strict=False)]
+    if as_json:
+        _print_lines(found)
+        return
+    rows = [(_second(act["at"]), act["by"] or "", act["did"], json.dumps(act["what"])) for act in found]
+    print_table(("when", "who", "did", "what"), rows)
+
+
+def _seconds(span: str) -> int:
+    found = _SPAN.fullmatch(span)
+    if not found:
+        give_up(f"{span!a} is no span of time; it should look like 90d, 12h, 30m or 45s", code=2)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _second(instant: str | None) -> str:
+    return instant[:19] + "Z" if instant else ""
+
+
+def _print_lines(found: list[dict[str, Any]]) -> None:
+    for each in found:
+        typer.echo(json.dumps(each, ensure_ascii=False))

@@ -1,0 +1,92 @@
+"""`/token` and `/audit`: who may come in, and what administrators did."""
+
+from collections.abc import Sequence
+
+import msgspec
+import orjson
+from starlette.routing import BaseRoute
+
+from boss.access import Right, Role, Token
+from boss.dispatcher import Dispatcher
+from boss.errors import BadInput
+from boss.http import body, parameters
+from boss.http.exchange import JSON, NO_STORE, Ask, route
+from boss.http.guard import needs
+from boss.http.problems import Answer
+from boss.tokens import Tokens
+
+_PAGE = 100
+_UTC = orjson.OPT_UTC_Z
+_EXAMPLE = '{"role": "converter", "sources": ["freg"], "expires": 7776000}'
+
+
+class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
+    """A token to be made: for all sources without any, for ever without an `expires` in seconds."""
+
+    role: Role
+    sources: list[str] | None = None
+    expires: float | None = None
+
+
+def routes(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[BaseRoute]:
+    """The routes."""
+
+    @needs(Right.ADMINISTER)
+    async def list_tokens(ask: Ask) -> Answer:
+        """GET /token: every token there is or was: its name and all that is known of it, which is not the token."""
+        ask.query()
+        found = [_shown(token) for token in await tokens.list_tokens()]
+        return Answer(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
+
+    @needs(Right.ADMINISTER)
+    async def create(ask: Ask) -> Answer:
+        """POST /token/{name}: a new token; the answer is the only place where it ever stands."""
+        ask.query()
+        asked = await body.read(ask, _NewToken, _EXAMPLE)
+        by, name = ask.access.name, ask.part("name")
+        secret, token = await tokens.create(name, asked.role, asked.sources, asked.expires, by)
+        return Answer(201, [JSON, NO_STORE], orjson.dumps({"token": secret, **_shown(token)}, option=_UTC))
+
+    @needs(Right.ADMINISTER)
+    async def revoke(ask: Ask) -> Answer:
+        """DELETE /token/{name}: it counts no more, here at once and on other replicas within a second."""
+        ask.query()
+        await tokens.revoke(ask.part("name"), ask.access.name)
+        return Answer(204, [])
+
+    @needs(Right.ADMINISTER)
+    async def audit(ask: Ask) -> Answer:
+        """GET /audit: what administrators did that is not kept with a job, newest first, and the next address."""
+        query = ask.query(("before", "limit"))
+        limit = parameters.limit(query, default=_PAGE)
+        acts = await dispatcher.acts(_before(query.get("before")), limit)
+        following = f"/audit?limit={limit}&before={acts[-1].number}" if len(acts) == limit else None
+        found = [{**act._asdict(), "what": orjson.Fragment(act.what)} for act in acts]
+        return Answer(200, [JSON, NO_STORE], orjson.dumps({"acts": found, "next": following}, option=_UTC))
+
+    return [
+        route("/token", {"GET": list_tokens}),
+        route("/token/{name}", {"POST": create, "DELETE": revoke}),
+        route("/audit", {"GET": audit}),
+    ]
+
+
+def _before(number: str | None) -> int | None:
+    if number is None:
+        return None
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise BadInput(f"before is {number[:120]!a}; it takes the number of an act")
+    return int(number)
+
+
+def _shown(token: Token) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "role": token.role,
+        "sources": token.sources,
+        "created": token.created_at,
+        "created_by": token.created_by,
+        "expires": token.expires_at,
+        "revoked": token.revoked_at,
+        "used": token.used_at,
+    }

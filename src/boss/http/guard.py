@@ -1,0 +1,212 @@
+"""Who is asking, and whether they may: before anything else is looked at.
+
+A request's access is found once (`Guard.admit`); each resource then says which right it needs (`check`). What is
+refused here is refused before the database is asked, so a refusal is the same whether what it names exists or not.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from starlette.types import Scope
+
+from boss.access import NOBODY, OPEN, Access, Right
+from boss.errors import BadInput, Forbidden, NotSignedIn, TooMany
+from boss.settings import Settings
+from boss.tokens import Tokens
+
+# The cookie in which the page keeps its token (http/session.py).
+COOKIE = "boss_token"
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
+# What a page elsewhere may link to: it shows nothing by itself, and what it then asks for comes from Boss's own page.
+_LINKED = ("/", "/docs")
+# A header that is there twice could mean one thing to a proxy and another to us.
+_ONCE = frozenset([b"authorization", b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"cookie", b"if-match"])
+# So many seconds' worth of requests may come at once.
+_BURST = 1.0
+
+_Handler = TypeVar("_Handler", bound=Callable[..., object])
+
+
+def needs(right: Right) -> Callable[[_Handler], _Handler]:
+    """Marks a handler with the right that its requests need."""
+
+    def mark(handler: _Handler) -> _Handler:
+        handler.right = right  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def right_of(handler: Callable[..., object]) -> Right:
+    """What `needs` marked a handler with. One that was forgotten is a mistake that shows when Boss starts."""
+    right: Right = handler.right  # type: ignore[attr-defined]
+    return right
+
+
+class Guard:
+    """Finds out what whoever sent a request may do.
+
+    Args:
+        tokens: the tokens that count.
+        settings: whether other machines are served without one, and how many requests a second a token has.
+    """
+
+    def __init__(self, tokens: Tokens, settings: Settings) -> None:
+        self._tokens = tokens
+        self._open = settings.open
+        self._rate = settings.rate
+        # When each token's requests would have ended, had they come evenly, by its name.
+        self._busy_until: dict[str, float] = {}
+
+    def admit(self, scope: Scope) -> Access:
+        """What the sender of this request may do.
+
+        Raises:
+            Forbidden: the request comes from a web page elsewhere, or from another machine while there are no tokens.
+            BadInput: a header that counts here is there twice.
+            TooMany: the token's requests come too fast.
+        """
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            _check_once(name for name, _ in scope["headers"])
+        _check_site(headers, scope)
+        if self._tokens.needed:
+            access = self._access(headers) or NOBODY
+            if self._rate and access.name:
+                self._check_rate(access.name)
+            return access
+        if not self._open:
+            _check_nearby(headers, scope)
+        return OPEN
+
+    def _access(self, headers: Mapping[bytes, bytes]) -> Access | None:
+        if (authorization := headers.get(b"authorization")) is not None:
+            found = _BEARER.fullmatch(authorization.decode("latin-1"))
+            return self._tokens.access(found[1]) if found else None
+        secret = _cookie(headers.get(b"cookie"))
+        return self._tokens.access(secret) if secret else None
+
+    def _check_rate(self, name: str) -> None:
+        """A leaky bucket as a meter: the generic cell rate algorithm (ITU-T I.371), for one replica."""
+        now = time.monotonic()
+        until = max(self._busy_until.get(name, now), now)
+        if until - now > _BURST:
+            raise TooMany(f"more than {self._rate:,} requests a second come with the token {name}; send fewer", 1)
+        self._busy_until[name] = until + 1 / self._rate
+
+
+def check(scope: Scope, right: Right) -> None:
+    """Let this request pass when its sender has the right, in the source that its path names if it names one.
+
+    Raises:
+        NotSignedIn: they have no token that counts.
+        Forbidden: theirs does not give that right.
+    """
+    access: Access = scope["access"]
+    if access is OPEN or right is Right.PUBLIC:
+        return
+    if access.role is None:
+        raise NotSignedIn(
+            "this needs a token that counts, as Authorization: Bearer …; "
+            "there is none with the request, or it is unknown, expired or revoked"
+        )
+    if not access.may(right):
+        raise Forbidden(f"the token {access.name} is one of a {access.role}, which may not do that")
+    source = scope["path_params"].get("source")
+    if source is not None:
+        check_source_reached(access, unquote(source))
+
+
+def check_source_reached(access: Access, source: str) -> None:
+    """Raise Forbidden when somebody's rights are not good for this source."""
+    if not access.reaches(source):
+        raise Forbidden(f"the token {access.name} is not for the source {source[:120]!a}")
+
+
+def _check_once(names: Iterable[bytes]) -> None:
+    seen: set[bytes] = set()
+    for name in names:
+        if name in seen and name in _ONCE:
+            raise BadInput(f"the header {name.decode()} is there twice")
+        seen.add(name)
+
+
+def _check_site(headers: Mapping[bytes, bytes], scope: Scope) -> None:
+    """Refuse what another web site has a browser send: https://www.w3.org/TR/fetch-metadata/.
+
+    Browsers say where a request comes from in Sec-Fetch-Site, to servers on the same machine and over TLS. To others
+    they send at least an Origin, with all but a plain GET.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is None:
+        origin = headers.get(b"origin")
+        foreign = origin is not None and not _is_same(origin, headers.get(b"host"))
+    else:
+        foreign = site not in (b"same-origin", b"none")
+    if foreign and not _is_link(headers, scope):
+        raise Forbidden("this request comes from a web page that is not Boss's own; a browser must not do that")
+
+
+def _is_same(origin: bytes, host: bytes | None) -> bool:
+    try:
+        return host is not None and urlsplit(origin.decode("latin-1")).netloc.lower() == host.decode("latin-1").lower()
+    except ValueError:
+        return False
+
+
+def _is_link(headers: Mapping[bytes, bytes], scope: Scope) -> bool:
+    return headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _LINKED
+
+
+def _check_nearby(headers: Mapping[bytes, bytes], scope: Scope) -> None:
+    """While there are no tokens, only who is on this machine is served, and under a name that can be no other's.
+
+    A page elsewhere can have its own name mean this machine (DNS rebinding); to a browser it is Boss's own page then.
+    """
+    client = scope["client"]
+    if client is None or not _is_loopback(client[0]):
+        raise Forbidden(
+            "this Boss has no tokens yet, so it serves its own machine only; there, "
+            "boss token create NAME --role admin makes the first one (boss serve --open would serve everybody)"
+        )
+    host = headers.get(b"host")
+    if host and not _is_loopback(_name(host)):
+        raise Forbidden(
+            f"this Boss has no tokens yet, so it answers only to localhost, not to {_name(host)[:120]!a}; "
+            "boss token create NAME --role admin makes the first one (boss serve --open would answer to any name)"
+        )
+
+
+def _name(host: bytes) -> str:
+    """The name in a Host header, without its port."""
+    try:
+        return urlsplit(f"//{host.decode('latin-1')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(name: str) -> bool:
+    # RFC 6761, 6.3: whatever ends in .localhost is this machine.
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _cookie(header: bytes | None) -> str | None:
+    if header is None or COOKIE.encode() not in header:
+        return None
+    try:
+        found = SimpleCookie(header.decode("latin-1")).get(COOKIE)
+    except CookieError:
+        return None
+    return found.value if found else None

@@ -1,0 +1,87 @@
+"""The rules of sources as one replica knows them, asked for twice a second, so that no take has to."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from boss import store
+from boss.database import Pool
+from boss.errors import DatabaseAway
+from boss.job import SourceRule, State, Take
+
+log = logging.getLogger("boss")
+
+# How often the rules are asked for, in seconds, and so how late a replica may hear of a new one.
+_INTERVAL = 0.5
+
+
+class Rules:
+    """Which takes have to look at the rules, and what is ready by them.
+
+    Args:
+        pool: the database.
+        max_queue: how many available jobs of a source are the most.
+        changed: called when jobs may be handed out that could not before.
+    """
+
+    def __init__(self, pool: Pool, max_queue: int, changed: Callable[[], None]) -> None:
+        self._pool = pool
+        self._max_queue = max_queue
+        self._changed = changed
+        self._rules: dict[str, SourceRule] = {}
+        self._room: dict[str, int] = {}
+        self._full: set[str] = set()
+
+    async def load(self) -> None:
+        """Ask for the rules, and how many more jobs they allow."""
+        rules, counts = await store.rules(self._pool), await store.count(self._pool)
+        changed, self._rules = rules != self._rules, rules
+        self._room = {
+            rule.source: rule.limit - counts.get((rule.source, State.ACTIVE), 0)
+            for rule in rules.values()
+            if rule.limit is not None
+        }
+        self._full = {
+            source for (source, state), jobs in counts.items() if state is State.AVAILABLE and jobs >= self._max_queue
+        }
+        if changed:
+            self._changed()
+
+    async def load_forever(self) -> NoReturn:
+        """Ask for them twice a second, until cancelled."""
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            try:
+                await self.load()
+            except DatabaseAway:
+                pass  # nothing is handed out without it either
+            except Exception:
+                log.exception("asking for the rules of sources failed; it is tried again")
+
+    def hold(self, take: Take) -> bool:
+        """Whether this take has to go by the rules, for they may change what it gets."""
+        if take.fair or take.sources is not None:
+            return True
+        return bool(self._rules) if take.source is None else take.source in self._rules
+
+    def rule(self, source: str) -> SourceRule:
+        """What this source is held to."""
+        return self._rules.get(source) or SourceRule(source)
+
+    def is_limited(self, source: str) -> bool:
+        """Whether a job of this source that is finished makes room for another one."""
+        rule = self.rule(source)
+        return rule.limit is not None and not rule.paused
+
+    def is_full(self, source: str) -> bool:
+        """Whether as many jobs of this source are available as may be, a moment ago."""
+        return source in self._full
+
+    def ready(self, ready: Mapping[str, int]) -> dict[str, int]:
+        """How many of these ready jobs, by source, can be handed out."""
+        return {
+            source: min(jobs, self._room.get(source, jobs))
+            for source, jobs in ready.items()
+            if not self.rule(source).paused
+        }

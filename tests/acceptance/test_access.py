@@ -1,0 +1,491 @@
+"""Who may do what: every endpoint, with every role and source, on a real server."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.acceptance.test_contract import assert_problem, submit
+from tests.conftest import new_database, run_in
+from tests.servers import BossProcess, boss_running, until
+
+API = json.loads((Path(__file__).parents[2] / "src/boss/http/openapi.json").read_text())
+ALL = frozenset(["converter", "submitter", "admin"])
+CONVERT, SUBMIT, ADMIN = ALL - {"submitter"}, ALL - {"converter"}, frozenset(["admin"])
+READ = SUBMIT
+PUBLIC = None
+# Which roles may do it; where the path names a source, only in their own.
+MAY: dict[tuple[str, str], frozenset[str] | None] = {
+    ("GET", "/job/available"): CONVERT,
+    ("HEAD", "/job/available"): ALL,
+    ("GET", "/job/available/{source}"): CONVERT,
+    ("HEAD", "/job/available/{source}"): ALL,
+    ("POST", "/job/available/{source}"): SUBMIT,
+    ("GET", "/job/available/{source}/{id}"): READ,
+    ("HEAD", "/job/available/{source}/{id}"): ALL,
+    ("POST", "/job/available/{source}/{id}"): SUBMIT,
+    ("POST", "/job/active"): CONVERT,
+    ("POST", "/job/active/{source}"): CONVERT,
+    ("GET", "/job/active/{source}/{id}"): ALL,
+    ("HEAD", "/job/active/{source}/{id}"): CONVERT,
+    ("POST", "/job/active/{source}/{id}"): CONVERT,
+    ("DELETE", "/job/active/{source}/{id}"): CONVERT,
+    ("DELETE", "/job/done"): ADMIN,
+    ("POST", "/job/done/{source}"): CONVERT,
+    ("GET", "/job/done/{source}/{id}"): READ,
+    ("HEAD", "/job/done/{source}/{id}"): ALL,
+    ("POST", "/job/done/{source}/{id}"): CONVERT,
+    ("GET", "/job"): READ,
+    ("GET", "/jobs"): READ,
+    ("GET", "/jobs/{id}"): READ,
+    ("GET", "/source"): READ,
+    ("PUT", "/source/{source}"): ADMIN,
+    ("GET", "/token"): ADMIN,
+    ("POST", "/token/{name}"): ADMIN,
+    ("DELETE", "/token/{name}"): ADMIN,
+    ("GET", "/audit"): ADMIN,
+    ("GET", "/session"): PUBLIC,
+    ("POST", "/session"): PUBLIC,
+    ("DELETE", "/session"): PUBLIC,
+    ("GET", "/health"): READ,
+    ("GET", "/health/live"): PUBLIC,
+    ("GET", "/health/ready"): PUBLIC,
+    ("GET", "/watch"): READ,
+    ("GET", "/"): PUBLIC,
+    ("GET", "/openapi.json"): PUBLIC,
+    ("GET", "/docs"): PUBLIC,
+    ("GET", "/metrics"): READ,
+}
+# What is about all sources at once is for tokens that are for all of them.
+OF_ALL = ("/health", "/metrics")
+BODIES = {
+    ("PUT", "/source/{source}"): "{}",
+    ("POST", "/session"): '{"token": "boss_unknown"}',
+    ("POST", "/job/available/{source}"): "{}",
+    ("POST", "/job/available/{source}/{id}"): "{}",
+    ("POST", "/token/{name}"): '{"role": "converter"}',
+    ("POST", "/job/done/{source}"): '{"id": "nobodys"}\n',
+}
+numbers = itertools.count(1)
+
+
+class Who(NamedTuple):
+    """A token of the fixture, by its name."""
+
+    name: str
+    role: str | None
+    sources: tuple[str, ...] | None = None
+
+
+TOKENS = [
+    Who("root", "admin"),
+    Who("converts", "converter"),
+    Who("converts-freg", "converter", ("freg",)),
+    Who("converts-two", "converter", ("freg", "sirius")),
+    Who("submits", "submitter"),
+    Who("submits-freg", "submitter", ("freg",)),
+]
+NO_TOKENS = [Who("", None), Who("unknown", None), Who("revoked", None), Who("expired", None)]
+
+
+class Guarded(NamedTuple):
+    """A Boss with tokens: each by its name."""
+
+    boss: BossProcess
+    tokens: dict[str, str]
+
+    def client(self, who: str) -> httpx.Client:
+        headers = {"authorization": f"Bearer {self.tokens[who]}"} if who else {}
+        return httpx.Client(base_url=self.boss.url, headers=headers, timeout=30)
+
+
+def create(client: httpx.Client, name: str, role: str, **more: object) -> str:
+    answer = client.post(f"/token/{name}", json={"role": role, **more})
+    assert answer.status_code == 201, answer.text
+    token: str = answer.json()["token"]
+    return token
+
+
+@pytest.fixture(scope="module")
+def guarded(postgres: str) -> Iterator[Guarded]:
+    for url in new_database(postgres):
+        with boss_running("--database", url) as boss:
+            guarded = Guarded(boss, {"unknown": "boss_" + "x" * 43})
+            with boss.client() as client:
+                guarded.tokens["root"] = create(client, "root", "admin")
+            with guarded.client("root") as client:
+                for who in [*TOKENS[1:], Who("revoked", "admin"), Who("expired", "admin")]:
+                    more = {"expires": 0.1} if who.name == "expired" else {}
+                    guarded.tokens[who.name] = create(client, who.name, who.role or "", sources=who.sources, **more)
+                assert client.delete("/token/revoked").status_code == 204
+                time.sleep(0.2)
+            yield guarded
+
+
+def test_the_table_has_every_endpoint() -> None:
+    documented = {
+        (method.upper(), path)
+        for path, resource in API["paths"].items()
+        for method in resource
+        if method in ("get", "head", "post", "put", "delete")
+    }
+    # Prometheus has its own document.
+    assert set(MAY) - {("GET", "/metrics")} == documented
+
+
+@pytest.mark.parametrize("who", [*TOKENS, *NO_TOKENS], ids=lambda who: who.name or "none")
+def test_each_endpoint_with_each_token_and_source(guarded: Guarded, who: Who) -> None:
+    with guarded.client("root") as root, guarded.client(who.name) as client:
+        for (method, path), roles in MAY.items():
+            for source in ("freg", "other"):
+                allowed = is_allowed(who, path, roles, source)
+                there, missing = (asked(client, method, path, source, id) for id in (a_job(root, path, source), "none"))
+                if path == "/session":
+                    continue  # its 401 is not about who asks, but about what is asked; see below
+                if allowed:
+                    assert there.status_code not in (401, 403), (method, path, source, there.text)
+                    continue
+                expected = 401 if who.role is None else 403
+                assert there.status_code == expected, (method, path, source, there.text)
+                # Nothing in a refusal tells whether there is a job.
+                assert said(there) == said(missing)
+                if method != "HEAD":
+                    assert there.headers["content-type"] == "application/problem+json"
+                if expected == 401:
+                    assert there.headers["www-authenticate"] == "Bearer"
+
+
+def is_allowed(who: Who, path: str, roles: frozenset[str] | None, source: str) -> bool:
+    if roles is PUBLIC:
+        return True
+    reaches = who.sources is None or (source in who.sources if "{source}" in path else path not in OF_ALL)
+    return who.role in roles and reaches
+
+
+def a_job(root: httpx.Client, path: str, source: str) -> str:
+    """A job in the state that the path is about."""
+    id = submit(root, f"{source}/job-{next(numbers)}").split("/")[-1]
+    if "/active/" in path:
+        assert root.post(f"/job/active/{source}/{id}").status_code == 200
+    if path.startswith("/job/done/{source}/{id}"):
+        assert root.post(f"/job/done/{source}/{id}").status_code == 200
+    return id
+
+
+def asked(client: httpx.Client, method: str, path: str, source: str, id: str) -> httpx.Response:
+    address = path.format(source=source, id=id, name=f"name-{next(numbers)}")
+    headers = {"content-type": "application/x-ndjson"} if path == "/job/done/{source}" else {}
+    query = {"older": "100000"} if path == "/job/done" else {}
+    body = BODIES.get((method, path))
+    if path == "/watch":
+        with client.stream(method, address) as answer:
+            if answer.status_code != 200:
+                answer.read()
+            return answer
+    return client.request(method, address, headers=headers, params=query, content=body)
+
+
+def said(answer: httpx.Response) -> tuple[object, ...]:
+    headers = {name: value for name, value in answer.headers.items() if name != "date"}
+    return answer.status_code, headers, answer.text
+
+
+def test_a_session_says_who_is_there(guarded: Guarded) -> None:
+    with guarded.client("submits-freg") as client:
+        assert client.get("/session").json() == {"name": "submits-freg", "role": "submitter", "sources": ["freg"]}
+    with guarded.client("") as client:
+        assert_problem(client.get("/session"), 401, "Sign in")
+        assert_problem(client.post("/session", json={"token": "boss_no"}), 401, "unknown, expired or revoked")
+        assert client.delete("/session").status_code == 204
+
+
+class TestSources:
+    """A token sees and gets what is of its sources, and hears nothing of the rest."""
+
+    def test_any_source_means_its_sources(self, guarded: Guarded) -> None:
+        with (
+            guarded.client("root") as root,
+            guarded.client("converts-two") as two,
+            guarded.client("converts-freg") as one,
+        ):
+            empty(root)
+            for source in ("other", "freg", "sirius", "other", "freg"):
+                submit(root, source)
+            assert one.head("/job/available").status_code == 200
+            assert one.get("/job/available").json()["source"] == "freg"
+            got = [two.get("/job/available").json()["source"] for _ in range(2)]
+            assert sorted(got) == ["freg", "sirius"]
+            assert_problem(two.get("/job/available"), 404, "No job is available")
+            assert two.head("/job/available").status_code == one.head("/job/available").status_code == 404
+            assert_problem(two.get("/job/available?wait=1"), 404, "No job is available")
+            assert root.get("/job/available?limit=10").json()[0]["source"] == "other"
+
+    def test_waiting_for_any_source_hears_of_its_sources_only(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root, guarded.client("converts-two") as two:
+            empty(root)
+            with ThreadPoolExecutor(1) as thread:
+                waiting = thread.submit(two.get, "/job/available?wait=20")
+                until(lambda: waiting_takers(root) == 1)
+                submit(root, "other")
+                time.sleep(0.3)
+                assert not waiting.done()
+                started = time.monotonic()
+                submit(root, "sirius")
+                assert waiting.result().json()["source"] == "sirius"
+                assert time.monotonic() - started < 5
+
+    def test_lists_show_its_sources_only(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root, guarded.client("submits-freg") as mine:
+            own, others = submit(root, "freg"), submit(root, "other")
+            assert {job["source"] for job in mine.get("/jobs?limit=1000").json()["jobs"]} == {"freg"}
+            assert set(mine.get("/job").json()["available"]) == {"freg"}
+            assert "other" not in mine.get("/job", headers={"accept": "text/plain"}).text
+            assert [each["source"] for each in mine.get("/source").json()["sources"]] == ["freg"]
+            assert mine.get(f"/jobs/{own}").status_code == 200
+            there, missing = mine.get(f"/jobs/{others}"), mine.get("/jobs/" + "x" * len(others))
+            assert said(there)[0] == 404
+            assert there.text.replace(others, "") == missing.text.replace("x" * len(others), "")
+            assert mine.get("/jobs?source=other").status_code == 403
+            with mine.stream("GET", "/watch") as stream:
+                news = json.loads(next(line for line in stream.iter_lines() if line.startswith("data: "))[6:])
+                assert set(news["counts"]) == {"freg"}
+                assert {job["source"] for job in news["active"] + news["failed"]} <= {"freg"}
+
+    def test_an_id_of_another_source_is_nowhere(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root, guarded.client("submits-freg") as mine:
+            id = submit(root, "other")
+            answer = mine.get(f"/job/available/freg/{id}")
+            missing = mine.get("/job/available/freg/" + "x" * len(id))
+            assert answer.headers["boss-state"] == missing.headers["boss-state"] == "none"
+            assert "other" not in answer.text
+            taken = mine.post(f"/job/available/freg/{id}", content="{}")
+            assert_problem(taken, 409, "choose another")
+            assert taken.headers["boss-state"] == "none"
+
+    def test_another_ones_key_gives_nobody_their_job(self, guarded: Guarded) -> None:
+        with (
+            guarded.client("root") as root,
+            guarded.client("converts-freg") as one,
+            guarded.client("converts") as other,
+        ):
+            empty(root)
+            first, second = submit(root, "freg"), submit(root, "freg")
+            key = {"idempotency-key": "the same"}
+            assert one.get("/job/available/freg", headers=key).json()["id"] == first
+            assert other.get("/job/available/freg", headers=key).json()["id"] == second
+            assert one.get("/job/available/freg", headers=key).json()["id"] == first
+
+
+def waiting_takers(client: httpx.Client) -> int:
+    [line] = [line for line in client.get("/metrics").text.splitlines() if line.startswith("boss_waiting_takers ")]
+    return int(float(line.split()[1]))
+
+
+def empty(root: httpx.Client) -> None:
+    while root.get("/job/available?limit=1000").status_code == 200:
+        pass
+
+
+class TestStopping:
+    def test_only_an_admin_stops(self, guarded: Guarded) -> None:
+        lines = {"content-type": "application/x-ndjson"}
+        with guarded.client("root") as root, guarded.client("converts") as converter:
+            id = submit(root, "freg")
+            body = json.dumps({"id": id, "outcome": "stopped"}) + "\n"
+            assert_problem(converter.post(f"/job/done/freg/{id}?outcome=stopped"), 403, "to stop jobs is for admins")
+            assert_problem(converter.post("/job/done/freg", content=body, headers=lines), 403, "to stop jobs")
+            assert root.get(f"/jobs/{id}").json()["state"] == "available"
+            assert root.post("/job/done/freg", content=body, headers=lines).text == f'{{"id":"{id}","status":200}}\n'
+            assert root.get(f"/jobs/{id}").json()["outcome"] == "stopped"
+
+
+class TestTokens:
+    def test_the_token_itself_is_nowhere_but_in_one_answer(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root:
+            token = create(root, "seen-once", "converter", sources=["freg"], expires=86400)
+            assert token.startswith("boss_")
+            assert len(token) >= 48
+            listed = root.get("/token")
+            assert not any(secret in listed.text for secret in guarded.tokens.values())
+            shown = {each["name"]: each for each in listed.json()["tokens"]}
+            mine = shown["seen-once"]
+            assert (mine["role"], mine["sources"], mine["created_by"]) == ("converter", ["freg"], "root")
+            assert mine["expires"] is not None
+            assert mine["revoked"] is mine["used"] is None
+            assert shown["revoked"]["revoked"] is not None
+        assert token not in guarded.boss.log
+
+    def test_when_it_was_last_used_is_written_down(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root:
+            token = create(root, "used", "converter")
+            headers = {"authorization": f"Bearer {token}"}
+            assert httpx.head(f"{guarded.boss.url}/job/available", headers=headers).status_code in (200, 404)
+
+            def used() -> object:
+                return next(each["used"] for each in root.get("/token").json()["tokens"] if each["name"] == "used")
+
+            until(lambda: used() is not None)
+
+    @pytest.mark.parametrize(
+        ("name", "body", "status", "says"),
+        [
+            ("root", {"role": "admin"}, 409, "is or was a token called root"),
+            ("revoked", {"role": "admin"}, 409, "names are not used twice"),
+            ("a b", {"role": "admin"}, 400, "cannot be a token's name"),
+            ("new", {"role": "boss"}, 400, "role"),
+            ("new", {}, 400, "missing required field `role`"),
+            ("new", {"role": "admin", "extra": 1}, 400, "unknown field `extra`"),
+            ("new", {"role": "admin", "sources": ["freg"]}, 400, "for all sources"),
+            ("new", {"role": "converter", "sources": []}, 400, "good for nothing"),
+            ("new", {"role": "converter", "sources": ["a/b"]}, 400, "cannot be a source"),
+            ("new", {"role": "converter", "expires": 0}, 400, "Expires is 0"),
+            ("new", {"role": "converter", "expires": 1e300}, 400, "Expires is"),
+        ],
+    )
+    def test_what_cannot_be_made(
+        self, guarded: Guarded, name: str, body: dict[str, object], status: int, says: str
+    ) -> None:
+        with guarded.client("root") as root:
+            before = root.get("/token").json()["tokens"]
+            assert_problem(root.post(f"/token/{name}", json=body), status, says)
+            assert [each["name"] for each in root.get("/token").json()["tokens"]] == [each["name"] for each in before]
+
+    def test_the_last_admin_stays(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root:
+            assert_problem(root.delete("/token/root"), 409, "the last token of an admin")
+            assert_problem(root.delete("/token/nobody"), 404, "no token called nobody")
+
+    @pytest.mark.parametrize("header", ["Basic cm9vdDpyb290", "Bearer", "Bearer a b", "bearer\tx", "Bearer \xff"])
+    def test_an_authorization_that_is_none(self, guarded: Guarded, header: str) -> None:
+        answer = httpx.get(f"{guarded.boss.url}/job", headers={b"authorization": header.encode("latin-1")})
+        assert_problem(answer, 401, "needs a token")
+
+    def test_two_authorizations_are_refused(self, guarded: Guarded) -> None:
+        headers = [("authorization", f"Bearer {guarded.tokens[name]}") for name in ("root", "converts")]
+        assert_problem(httpx.get(f"{guarded.boss.url}/job", headers=headers), 400, "authorization is there twice")
+
+
+def test_the_first_token_is_an_admins_and_ends_the_open_house(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        assert "no tokens yet, so this machine, and no other" in boss.log
+        submit(client, "freg")
+        assert_problem(client.post("/token/mine", json={"role": "converter"}), 409, "first token must be an admin's")
+        token = create(client, "mine", "admin")
+        assert_problem(client.get("/job"), 401, "needs a token")
+        assert client.get("/job", headers={"authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_a_revoked_token_counts_nowhere_within_a_second(database: str) -> None:
+    with boss_running("--database", database) as one, boss_running("--database", database) as other:
+        with one.client() as client:
+            guarded = Guarded(other, {"root": create(client, "root", "admin")})
+        elsewhere = Guarded(one, guarded.tokens)
+        with elsewhere.client("root") as admin, guarded.client("root") as there, ThreadPoolExecutor(1) as thread:
+            guarded.tokens["short"] = create(admin, "short", "converter")
+            # Until it hears of the first token, the other replica serves anybody.
+            until(lambda: httpx.head(f"{other.url}/job/available").status_code == 401)
+            with guarded.client("short") as converter:
+                until(lambda: converter.head("/job/available").status_code == 404)
+                waiting = thread.submit(converter.get, "/job/available?wait=50", timeout=60)
+                until(lambda: waiting_takers(there) == 1)
+                revoked = time.monotonic()
+                assert admin.delete("/token/short").status_code == 204
+                until(lambda: converter.head("/job/available").status_code == 401)
+                # On the replica that was not told; who waits there is sent away as well.
+                assert_problem(waiting.result(), 401, "counts no more")
+                assert time.monotonic() - revoked < 10
+
+
+def test_who_waits_is_sent_away_when_a_token_is_needed(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client, ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(httpx.get, f"{boss.url}/job/available?wait=50", timeout=60)
+        until(lambda: waiting_takers(client) == 1)
+        create(client, "root", "admin")
+        assert_problem(waiting.result(timeout=10), 401, "one is needed by now")
+
+
+def test_tokens_count_while_the_database_is_away(database: str, postgres: str) -> None:
+    """What was known stays known: an answer says that the database is away, and not that a token is needed."""
+    with boss_running("--database", database) as boss, boss.client() as client:
+        root = {"authorization": f"Bearer {create(client, 'root', 'admin')}"}
+        # The database refuses every connection from now on, and drops those there are.
+        name = database.split("?")[0].rsplit("/", 1)[1]
+        run_in(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        run_in(postgres, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        try:
+            until(lambda: client.get("/job", headers=root).status_code == 503)
+            assert client.get("/job").status_code == 401
+        finally:
+            run_in(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        until(lambda: client.get("/job", headers=root).status_code == 200)
+
+
+class TestAudit:
+    def test_who_did_what_is_kept_with_the_job(self, guarded: Guarded) -> None:
+        with (
+            guarded.client("root") as root,
+            guarded.client("submits-freg") as submitter,
+            guarded.client("converts-freg") as converter,
+            guarded.client("converts") as other,
+        ):
+            empty(root)
+            id = submit(submitter, "freg", attempts=3)
+            converter.get("/job/available/freg")
+            given = converter.request("DELETE", f"/job/active/freg/{id}?delay=0", content='{"error": "disk full"}')
+            assert given.status_code == 204
+            other.get("/job/available/freg?lease=1")
+            until(lambda: root.get(f"/jobs/{id}").json()["state"] == "available")
+            converter.get("/job/available/freg")
+            stopped = root.post(f"/job/done/freg/{id}?outcome=stopped", content='{"reason": "the wrong file"}')
+            assert stopped.status_code == 200
+            job = root.get(f"/jobs/{id}").json()
+            assert (job["submitted_by"], job["taken_by"], job["finished_by"]) == (
+                "submits-freg",
+                "converts-freg",
+                "root",
+            )
+            assert job["result"] == {"reason": "the wrong file"}
+            first, second = job["history"]
+            assert (first["attempt"], first["by"], first["how"]) == (1, "converts-freg", "given back")
+            assert (first["given_back_by"], first["why"]) == ("converts-freg", "disk full")
+            assert (second["attempt"], second["by"], second["how"]) == (2, "converts", "lease ran out")
+            assert first["taken"] <= first["ended"] <= second["taken"] <= second["ended"] <= job["taken"]
+
+    def test_what_is_kept_with_no_job_is_in_the_record_of_acts(self, guarded: Guarded) -> None:
+        with guarded.client("root") as root:
+            submit(root, "freg/old")
+            root.post("/job/done/freg/old")
+            until(lambda: root.delete("/job/done?older=0.01").json()["deleted"] > 0)
+            root.put("/source/elsewhere", json={"limit": 2})
+            root.put("/source/elsewhere", json={})
+            page = root.get("/audit?limit=3").json()
+            done = [(act["by"], act["did"], act["what"]) for act in page["acts"]]
+            assert done[0] == (
+                "root",
+                "set the rule of a source",
+                {"source": "elsewhere", "paused": False, "limit": None},
+            )
+            assert done[1][2]["limit"] == 2
+            assert done[2][:2] == ("root", "pruned")
+            assert done[2][2]["jobs"] > 0
+            every, address = [], "/audit?limit=2"
+            while address:
+                page = root.get(address).json()
+                every += page["acts"]
+                address = page["next"]
+            assert [act["number"] for act in every] == sorted((act["number"] for act in every), reverse=True)
+            assert {"created a token", "revoked a token"} <= {act["did"] for act in every}
+            assert_problem(root.get("/audit?before=x"), 400, "number of an act")
+
+    def test_the_log_says_who(self, guarded: Guarded) -> None:
+        with guarded.client("submits-freg") as client:
+            id = submit(client, "freg")
+        until(lambda: id in guarded.boss.log)
+        [line] = [json.loads(line) for line in guarded.boss.log.splitlines() if f'"{id}"' in line]
+        assert (line["event"], line["by"]) == ("submitted", "submits-freg")
