@@ -40,13 +40,21 @@ def free_port() -> int:
 
 
 class BossProcess:
-    """`boss serve` as a process of its own, started and ready when constructed."""
+    """`boss serve` as a process of its own, started when constructed.
 
-    def __init__(self, *flags: str, port: int | None = None) -> None:
+    Args:
+        flags: its flags.
+        port: where it listens; a free one when None.
+        source: the folder of the code to run, another version's for instance; what is installed when None.
+    """
+
+    def __init__(self, *flags: str, port: int | None = None, source: Path | None = None) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = tempfile.NamedTemporaryFile("w+", prefix="boss-", suffix=".log")  # noqa: SIM115
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BOSS_")}
+        if source:
+            environment["PYTHONPATH"] = str(source)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "boss", "serve", "--port", str(self.port), *flags],
             stdout=self._log,

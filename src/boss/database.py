@@ -1,7 +1,8 @@
 """The way to PostgreSQL: the pool of connections, and what its errors mean to Boss."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,7 +11,7 @@ import asyncpg
 from prometheus_client import Histogram
 
 from boss import metrics
-from boss.errors import BadInput, DatabaseAway
+from boss.errors import BadInput, DatabaseAway, StartError
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -26,7 +27,11 @@ Database: TypeAlias = (
 # One statement of each kind is under way at a time (coalescer.py), so few connections are ever busy.
 _CONNECTIONS = 10
 _DEADLOCK_TRIES = 5
-_CONNECT = 10  # seconds
+# How long one of the hosts may take to let us in, in seconds: a frozen one must not use up what follows.
+_CONNECT = 4
+# How long a statement may take, with the wait for a connection, in seconds. Ours take milliseconds; what takes longer
+# is held up by a lock, a frozen server or a lost machine, and who asked is told to ask again.
+_PATIENCE = 10
 
 _SESSION = {
     "application_name": "boss",
@@ -68,19 +73,38 @@ async def connected(url: str) -> AsyncIterator[Pool]:
 
     Raises:
         DatabaseAway: no connection can be made.
+        StartError: it leads to a pooler, and not to sessions of our own.
     """
     try:
         # None is kept for its own sake: asyncpg would log each failure to make it while the database is away.
         pool = await asyncpg.create_pool(
             url, min_size=0, max_size=_CONNECTIONS, reset=_keep, server_settings=_SESSION, timeout=_CONNECT
         )
-        await pool.fetchval("SELECT 1")
+        await _check_session(pool)
+    except asyncpg.ProtocolViolationError as error:
+        raise StartError(_POOLER.format(error)) from error
     except (*_AWAY, asyncpg.PostgresError, ValueError) as error:
         raise DatabaseAway(f"PostgreSQL cannot be reached: {error}") from error
     try:
         yield pool
     finally:
         pool.terminate()
+
+
+# Prepared statements, settings of the session and LISTEN are lost when each transaction gets another session.
+_POOLER = (
+    "there is a pooler such as PgBouncer before this PostgreSQL, which does not let Boss have sessions of its own: {}. "
+    "Give Boss PostgreSQL's own address. (Or a session each, with the same settings: pool_mode = session, "
+    "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode, and ALTER ROLE … SET for these)"
+)
+
+
+async def _check_session(pool: Pool) -> None:
+    """Find out whether our settings have come through, which a pooler between may drop."""
+    for name in ("jit", "enable_seqscan", "enable_bitmapscan", "plan_cache_mode"):
+        found = await pool.fetchval("SELECT current_setting($1)", name)
+        if found != _SESSION[name]:
+            raise StartError(_POOLER.format(f"{name} is {found} instead of {_SESSION[name]}"))
 
 
 async def _keep(_connection: object) -> None:
@@ -111,7 +135,7 @@ async def fetch(database: Database, statement: str, *values: object) -> list[asy
     while True:
         try:
             with _translated():
-                rows = await database.fetch(statement, *values)
+                rows = await _fetch(database, statement, values)
                 _timed(statement).observe(time.perf_counter() - started)
                 return rows
         except asyncpg.DeadlockDetectedError:
@@ -119,6 +143,40 @@ async def fetch(database: Database, statement: str, *values: object) -> list[asy
             tries += 1
             if tries == _DEADLOCK_TRIES or not isinstance(database, asyncpg.Pool):
                 raise
+
+
+async def _fetch(database: Database, statement: str, values: Sequence[object]) -> list[asyncpg.Record]:
+    if not isinstance(database, asyncpg.Pool):
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await database.fetch(statement, *values)
+        except TimeoutError:
+            database.terminate()
+            raise
+    async with _borrowed(database) as connection:
+        return await connection.fetch(statement, *values)
+
+
+@asynccontextmanager
+async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection of the pool, for as long as our patience lasts; then it is cut off.
+
+    asyncpg would rather have the server cancel its statement, and waits for that: one that is frozen never does.
+    """
+    connection = None
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            connection = await pool.acquire()
+            yield connection
+    except TimeoutError:
+        if connection:
+            connection.terminate()
+        # When its machine is gone, the others lead nowhere either.
+        await pool.expire_connections()
+        raise
+    finally:
+        if connection:
+            await pool.release(connection)
 
 
 @cache
@@ -137,8 +195,13 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """
     try:
         with _translated():
-            async with pool.acquire() as connection, connection.transaction():
-                yield connection
+            async with _borrowed(pool) as connection, connection.transaction():
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    # It would be rolled back first, and that would wait as well.
+                    connection.terminate()
+                    raise
     except asyncpg.DeadlockDetectedError as error:
         raise DatabaseAway("others were at the same jobs; send the request again") from error
 

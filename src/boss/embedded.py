@@ -276,14 +276,24 @@ async def _create_database(folder: _Folder) -> None:
 async def _keep_running(folder: _Folder) -> None:
     while True:
         await asyncio.sleep(1)
-        if await asyncio.to_thread(_is_running, folder):
-            continue
-        log.warning("the embedded PostgreSQL has died; starting it again")
+        restarting = asyncio.create_task(asyncio.to_thread(_restart_if_dead, folder))
         try:
-            await asyncio.to_thread(_stop_leftover, folder)
-            await asyncio.to_thread(_start, folder)
-        except StartError as error:
-            log.error("%s", error)
+            await asyncio.shield(restarting)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and two must not start and stop the same PostgreSQL at once.
+            await asyncio.wait([restarting])
+            raise
+
+
+def _restart_if_dead(folder: _Folder) -> None:
+    if _is_running(folder):
+        return
+    log.warning("the embedded PostgreSQL has died; starting it again")
+    try:
+        _stop_leftover(folder)
+        _start(folder)
+    except StartError as error:
+        log.error("%s", error)
 
 
 def _program(name: str) -> Path:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from boss import store
 from boss.database import Connection, listen
@@ -77,10 +78,19 @@ class Listener:
             try:
                 await asyncio.wait_for(lost.wait(), _LINGER)
             except TimeoutError:
+                await self._check()
                 if self._announced and not waited and not self._line.waiting:
                     await self._stop()
                 waited = self._line.waiting > 0
         log.warning("the connection that listens for jobs was lost; it is made anew")
+
+    async def _check(self) -> None:
+        """Find out whether the server is still there: when its machine has gone, nobody says so."""
+        async with self._turn:
+            if self._connection:
+                # Should it not answer, the connection is cut off, and so found to be lost.
+                with suppress(DatabaseAway):
+                    await store.reach(self._connection)
 
     async def _stop(self) -> None:
         async with self._turn:

