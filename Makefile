@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos bench bench-peers docs pictures lint lock clean
+.PHONY: run test chaos soak bench bench-peers docs pictures lint audit lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -12,6 +12,9 @@ test: .venv/dev  ## every test
 
 chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
+
+soak: .venv/bench  ## three replicas under load while everything dies: ten minutes, or MINUTES=60; into bench/results.md
+	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
 bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs wrk (apt-get install wrk)
 	$(BIN)/python -m bench
@@ -40,6 +43,9 @@ lint: .venv/dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/dev  ## known vulnerabilities of what is installed; asks pypi.org
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock --requirement requirements-dev.lock
 
 lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \

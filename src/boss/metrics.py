@@ -35,3 +35,9 @@ STATEMENTS = Histogram(
     registry=REGISTRY,
 )
 BATCHES = Histogram("boss_batch_size", "Requests that shared a statement.", ["kind"], buckets=_SIZES, registry=REGISTRY)
+REFUSED = Counter(
+    "boss_requests_refused",
+    "Requests refused before they came to a resource, by problem: from a web page elsewhere, or too many.",
+    ["problem"],
+    registry=REGISTRY,
+)

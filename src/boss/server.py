@@ -67,14 +67,17 @@ async def _serve(settings: Settings) -> None:
             url = await parts.enter_async_context(_embedded(settings.data))
         try:
             pool = await parts.enter_async_context(connected(url))
+            await migrate(pool)
         except DatabaseAway as error:
             raise StartError(f"{error}. Is the URL right, and is PostgreSQL running?") from error
-        await migrate(pool)
         sweep_now = asyncio.Event()
         line, marks = Line(), Marks()
         tokens, rules = Tokens(pool, line.dismiss), Rules(pool, settings.max_queue, sweep_now.set)
-        await tokens.load()
-        await rules.load()
+        try:
+            await tokens.load()
+            await rules.load()
+        except DatabaseAway as error:
+            raise StartError("the database went away again; is PostgreSQL restarting?") from error
         listener = Listener(url, line, sweep_now.set)
         dispatcher = Dispatcher(pool, line, marks, rules, listener.start, settings.max_waiting)
         await parts.enter_async_context(_in_background(tokens.load_forever()))

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from boss import metrics
 from boss.dispatcher import Dispatcher
 from boss.errors import BossError, Draining
-from boss.http import admin, documentation, health, jobs, metrics, page, problems, session, sources, watch
+from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
+from boss.http import metrics as metrics_page
 from boss.http.exchange import write
 from boss.http.guard import Guard
 from boss.http.route import Tree
@@ -24,7 +26,7 @@ def create(dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: S
     routes: Sequence[BaseRoute] = [
         *jobs.routes(handlers),
         *health.routes(dispatcher),
-        *metrics.routes(dispatcher),
+        *metrics_page.routes(dispatcher),
         *watch.routes(watcher, tokens),
         *sources.routes(dispatcher),
         *admin.routes(dispatcher, tokens),
@@ -78,6 +80,7 @@ class Gate:
         try:
             scope["access"] = self._guard.admit(scope)
         except BossError as error:
+            metrics.REFUSED.labels(error.name).inc()
             await write(problems.of(error), scope["method"], send)
             return
         scope["body_timeout"] = self._body_timeout

@@ -20,7 +20,7 @@ export const stop = (source, id, reason) =>
 export const giveBack = (source, id) => ask("DELETE", path("job", "active", source, id) + "?delay=0");
 
 export const session = async () => JSON.parse(await ask("GET", "/session"));
-export const signIn = (token) => ask("POST", "/session", JSON.stringify({ token }));
+export const signIn = async (token) => JSON.parse(await ask("POST", "/session", JSON.stringify({ token })));
 export const signOut = () => ask("DELETE", "/session");
 
 export async function newest(source, state, limit) {

@@ -10,8 +10,10 @@ export function signIn(after) {
   async function send(event) {
     event.preventDefault();
     try {
-      await boss.signIn(token.value.trim());
-      after();
+      const { role } = await boss.signIn(token.value.trim());
+      if (role !== "converter") return after();
+      await boss.signOut();
+      throw new Error("The token of a converter shows nothing here.");
     } catch (error) {
       wrong.textContent = error.message;
       wrong.hidden = false;
