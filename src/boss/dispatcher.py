@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from boss import journal, metrics, store
 from boss.coalescer import Coalescer
@@ -25,7 +25,6 @@ from boss.job import (
 )
 from boss.journal import Move
 from boss.line import Line
-from boss.marks import Marks
 from boss.rules import Rules
 from boss.store import Act, JobPage
 from boss.taking import Taking
@@ -51,25 +50,15 @@ class Dispatcher:
     Args:
         pool: the database.
         line: where takers wait.
-        marks: past which takes look.
         rules: what sources are held to.
-        announce: has arriving jobs announced to this replica; returns True when they were not before.
-        most_waiting: how many takers may wait here at once.
+        taking: hands out jobs, over the same pool, line and rules.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        line: Line,
-        marks: Marks,
-        rules: Rules,
-        announce: Callable[[], Coroutine[None, None, bool]],
-        most_waiting: int,
-    ) -> None:
+    def __init__(self, pool: Pool, line: Line, rules: Rules, taking: Taking) -> None:
         self._pool = pool
         self._line = line
         self._rules = rules
-        self._taking = Taking(pool, line, marks, rules, announce, most_waiting)
+        self._taking = taking
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,

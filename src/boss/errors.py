@@ -4,10 +4,11 @@ BossError
 ├── BadInput              the request itself is wrong; sending it again will not help
 │   └── TooLarge          its document or result is larger than Boss takes
 ├── TooSlow               the request's body did not come in time
-├── NotThere              no such job in that state at that address; `state` says where it is
-├── WrongAttempt          the job is there, but in another attempt than the request is about
+├── ElseThan              a job is not as the request has it; `state` says where it is
+│   ├── NotThere          no such job in that state at that address
+│   ├── WrongAttempt      the job is there, but in another attempt than the request is about
+│   └── IdTaken           a job with that id exists already
 ├── NoJob                 nothing to take just now
-├── IdTaken               a job with that id exists already; `state` says where it is
 ├── NotSignedIn           a token is needed, and there is none, or it counts no more
 ├── Forbidden             whoever asks may not do that
 ├── NoToken               there is no token of that name
@@ -59,13 +60,11 @@ class TooSlow(BossError):
     name = "too-slow"
 
 
-class NotThere(BossError):
-    """The job is not at the address that was asked for.
+class ElseThan(BossError):
+    """A job is not as the request has it.
 
     `state` is where it is instead (a word of `job.State`), None when no job has that id; `source` is whose it is.
     """
-
-    name = "not-there"
 
     def __init__(self, sentence: str, state: str | None, source: str | None = None) -> None:
         super().__init__(sentence)
@@ -73,17 +72,16 @@ class NotThere(BossError):
         self.source = source
 
 
-class WrongAttempt(BossError):
-    """The job is in another attempt than the one in the request: somebody else has taken it since.
+class NotThere(ElseThan):
+    """The job is not at the address that was asked for."""
 
-    `state` is where it is, a word of `job.State`.
-    """
+    name = "not-there"
+
+
+class WrongAttempt(ElseThan):
+    """The job is in another attempt than the one in the request: somebody else has taken it since."""
 
     name = "wrong-attempt"
-
-    def __init__(self, sentence: str, state: str) -> None:
-        super().__init__(sentence)
-        self.state = state
 
 
 class NoJob(BossError):
@@ -92,15 +90,10 @@ class NoJob(BossError):
     name = "no-job"
 
 
-class IdTaken(BossError):
-    """A submit named an id that a job has already, in any state or source; `state` and `source` are that job's."""
+class IdTaken(ElseThan):
+    """A submit named an id that a job has already, in any state or source."""
 
     name = "id-taken"
-
-    def __init__(self, sentence: str, state: str | None, source: str | None = None) -> None:
-        super().__init__(sentence)
-        self.state = state
-        self.source = source
 
 
 class NotSignedIn(BossError):

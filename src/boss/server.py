@@ -25,6 +25,7 @@ from boss.migrate import migrate
 from boss.rules import Rules
 from boss.settings import Settings
 from boss.sweeper import count_minutes_forever, mark_forever, prune_forever, sweep_forever
+from boss.taking import Taking
 from boss.tokens import Tokens
 from boss.watcher import Watcher
 
@@ -79,7 +80,8 @@ async def _serve(settings: Settings) -> None:
         except DatabaseAway as error:
             raise StartError("the database went away again; is PostgreSQL restarting?") from error
         listener = Listener(url, line, sweep_now.set)
-        dispatcher = Dispatcher(pool, line, marks, rules, listener.start, settings.max_waiting)
+        taking = Taking(pool, line, marks, rules, listener.start, settings.max_waiting)
+        dispatcher = Dispatcher(pool, line, rules, taking)
         await parts.enter_async_context(_in_background(tokens.load_forever()))
         await parts.enter_async_context(_in_background(rules.load_forever()))
         await parts.enter_async_context(_in_background(sweep_forever(pool, line, rules, sweep_now)))

@@ -20,7 +20,7 @@ from boss.line import Line
 from boss.marks import Mark, Marks
 from boss.store.queue import HEADS
 from boss.sweeper import put_marks
-from tests.rules import no_rules
+from tests.rules import dispatcher_over
 
 INDEXES = ("job_ready", "job_ready_of_source")
 
@@ -38,7 +38,7 @@ class Replica(NamedTuple):
             return False
 
         marks = Marks()
-        return cls(pool, marks, Dispatcher(pool, Line(), marks, no_rules(pool), announce, 1000))
+        return cls(pool, marks, dispatcher_over(pool, Line(), marks, announce))
 
     async def take(self, jobs: int = 1, source: str | None = None) -> list[Taken]:
         try:

@@ -16,7 +16,7 @@ from boss.job import Finish, GiveBack, State, Submission, Take, Taken
 from boss.line import Line
 from boss.listener import Listener
 from boss.marks import Marks
-from tests.rules import no_rules
+from tests.rules import dispatcher_over
 from tests.servers import PATIENCE
 
 
@@ -40,7 +40,7 @@ async def replica(database: str) -> AsyncIterator[Replica]:
         listener = Listener(database, line, lambda: looked.append(True))
         listening = asyncio.create_task(listener.run())
         await until(lambda: bool(looked))
-        yield Replica(pool, line, Dispatcher(pool, line, Marks(), no_rules(pool), listener.start, 1000), looked)
+        yield Replica(pool, line, dispatcher_over(pool, line, Marks(), listener.start), looked)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
 

@@ -17,8 +17,8 @@ from boss import errors
 from boss.errors import (
     PROBLEM_TYPE,
     BossError,
+    ElseThan,
     Forbidden,
-    IdTaken,
     NotSignedIn,
     NotThere,
     Unreachable,
@@ -182,12 +182,10 @@ def check(answer: Answer) -> None:
         raise _REFUSED[answer.status](f"{answer.url.path} is refused: the token does not count, or not for that")
     if answer.method == "HEAD" and "boss-state" in answer.headers:
         sentence = f"{answer.url.path} is {state or 'nowhere'}"
-        raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state or "")
+        raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
     if answer.headers.get("content-type") != "application/problem+json" or not answer.text:
         raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
     problem = answer.json()
     sentence = problem["detail"]
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
-    if issubclass(kind, NotThere | IdTaken):
-        raise kind(sentence, state)
-    raise WrongAttempt(sentence, state or "") if kind is WrongAttempt else kind(sentence)
+    raise kind(sentence, state) if issubclass(kind, ElseThan) else kind(sentence)

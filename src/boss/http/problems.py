@@ -12,6 +12,7 @@ from boss.errors import (
     BossError,
     DatabaseAway,
     Draining,
+    ElseThan,
     Forbidden,
     IdTaken,
     NameTaken,
@@ -85,7 +86,7 @@ def of(error: BossError) -> Answer:
         headers.append((b"retry-after", b"%d" % error.seconds))
     if isinstance(error, NotSignedIn):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, NotThere | WrongAttempt | IdTaken):
+    if isinstance(error, ElseThan):
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):
         headers += [(b"boss-state", b"none"), (b"cache-control", b"no-store")]
