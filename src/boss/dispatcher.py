@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from boss import journal, metrics, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
-from boss.errors import BadInput, BossError, IdTaken, NotThere, TooMany, WrongAttempt
+from boss.errors import BadInput, BossError, ElseThan, IdTaken, NotThere, TooMany, WrongAttempt
 from boss.health import Ages, Finding, examine
 from boss.job import (
     Check,
@@ -93,7 +94,8 @@ class Dispatcher:
         self._check_room(submission.source)
         if not await self._submits(submission):
             place = await self._locates(submission.id)
-            raise IdTaken(f"the id is taken: {_where(submission.id, place)}", *_standing(place))
+            taken = f"the id is taken: {_where(submission.id, place)}"
+            raise _else_than(IdTaken, taken, place, f"the id {submission.id} is taken; choose another one")
 
     async def submit_many(self, submissions: Sequence[Submission]) -> list[bool]:
         """Store new jobs in one transaction; return for each whether it is new.
@@ -438,12 +440,17 @@ def _where(id: str, place: Place | None) -> str:
     return f"it is at /job/{place.state}/{place.source}/{id}" if place else f"no job has the id {id}"
 
 
+_Else = TypeVar("_Else", bound=ElseThan)
+
+
+def _else_than(kind: type[_Else], sentence: str, place: Place | None, unseen: str) -> _Else:
+    """An error about a job that is at this place instead."""
+    return kind(sentence, place and place.state, place and place.source, unseen)
+
+
 def _not_there(state: State, source: str, id: str, place: Place | None) -> NotThere:
-    return NotThere(f"no job at /job/{state}/{source}/{id}: {_where(id, place)}", *_standing(place))
-
-
-def _standing(place: Place | None) -> tuple[State, str] | tuple[None, None]:
-    return (place.state, place.source) if place else (None, None)
+    missed = f"no job at /job/{state}/{source}/{id}"
+    return _else_than(NotThere, f"{missed}: {_where(id, place)}", place, f"{missed}: {_where(id, None)}")
 
 
 def _wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
@@ -455,5 +462,5 @@ def _not_finished(finish: Finish, place: Place | None) -> BossError:
     there = place is not None and place.source == finish.source and place.state is not State.DONE
     if there and place and finish.attempt not in (None, place.attempt):
         return _wrong_attempt(finish.id, finish.attempt, place.state, place.attempt)
-    sentence = f"only an available or active job can be done: {_where(finish.id, place)}"
-    return NotThere(sentence, *_standing(place))
+    missed, id = "only an available or active job can be done", finish.id
+    return _else_than(NotThere, f"{missed}: {_where(id, place)}", place, f"{missed}: {_where(id, None)}")

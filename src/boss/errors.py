@@ -63,13 +63,15 @@ class TooSlow(BossError):
 class ElseThan(BossError):
     """A job is not as the request has it.
 
-    `state` is where it is instead (a word of `job.State`), None when no job has that id; `source` is whose it is.
+    `state` is where it is instead (a word of `job.State`), None when no job has that id; `source` is whose it is, and
+    `unseen` is the sentence for somebody who must not know of that source's jobs.
     """
 
-    def __init__(self, sentence: str, state: str | None, source: str | None = None) -> None:
+    def __init__(self, sentence: str, state: str | None, source: str | None = None, unseen: str = "") -> None:
         super().__init__(sentence)
         self.state = state
         self.source = source
+        self.unseen = unseen
 
 
 class NotThere(ElseThan):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ log = logging.getLogger("boss")
 
 # How often the rules are asked for, in seconds, and so how late a replica may hear of a new one.
 _INTERVAL = 0.5
+# How often the jobs are counted, which takes longer the more sources there are, while no rule needs it, in seconds.
+_COUNT_INTERVAL = 2.0
 
 
 class Rules:
@@ -32,11 +35,23 @@ class Rules:
         self._rules: dict[str, SourceRule] = {}
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
+        self._counted = 0.0
 
     async def load(self) -> None:
-        """Ask for the rules, and how many more jobs they allow."""
-        rules, counts = await store.rules(self._pool), await store.count(self._pool)
+        """Ask for the rules, and now and then how many more jobs they allow."""
+        rules = await store.rules(self._pool)
         changed, self._rules = rules != self._rules, rules
+        is_limited = any(rule.limit is not None for rule in rules.values())
+        if not is_limited:
+            self._room = {}
+        if is_limited or time.monotonic() - self._counted > _COUNT_INTERVAL:
+            await self._count(rules)
+        if changed:
+            self._changed()
+
+    async def _count(self, rules: Mapping[str, SourceRule]) -> None:
+        counts = await store.count(self._pool)
+        self._counted = time.monotonic()
         self._room = {
             rule.source: rule.limit - counts.get((rule.source, State.ACTIVE), 0)
             for rule in rules.values()
@@ -45,8 +60,6 @@ class Rules:
         self._full = {
             source for (source, state), jobs in counts.items() if state is State.AVAILABLE and jobs >= self._max_queue
         }
-        if changed:
-            self._changed()
 
     async def load_forever(self) -> NoReturn:
         """Ask for them twice a second, until cancelled."""

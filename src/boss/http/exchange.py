@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from boss import metrics, tracing
 from boss.access import Access, Right
-from boss.errors import BadInput, BossError, ElseThan, IdTaken, NotThere, TooLarge, TooSlow
+from boss.errors import BadInput, BossError, ElseThan, TooLarge, TooSlow
 from boss.http import guard, problems
 from boss.http.problems import Answer
 
@@ -239,9 +239,7 @@ def _seen(error: BossError, access: Access) -> BossError:
     """The same error, without a word about a job of a source that is not theirs to see."""
     if not isinstance(error, ElseThan) or error.source is None or access.reaches(error.source):
         return error
-    if isinstance(error, IdTaken):
-        return IdTaken("the id is taken; choose another one", None)
-    return NotThere("no job has that id in that state and source", None)
+    return type(error)(error.unseen, None)
 
 
 class Watch:

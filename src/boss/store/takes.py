@@ -87,9 +87,9 @@ async def take(database: Database, takes: Sequence[Take], marks: Sequence[Mark] 
     """
     if marks:
         places = [mark.priority for mark in marks], [mark.position for mark in marks]
-        rows = iter(await fetch(database, TAKE_PAST_MARKS, *slots(takes), *places))
+        rows = iter(await fetch(database, TAKE_PAST_MARKS, *_slots(takes), *places))
     else:
-        rows = iter(await fetch(database, TAKE, *slots(takes)))
+        rows = iter(await fetch(database, TAKE, *_slots(takes)))
     return [[_taken(row) for row in islice(rows, take.limit)] for take in takes]
 
 
@@ -154,8 +154,8 @@ async def take_of_sources(database: Database, takes: Sequence[Take], marks: Sequ
         of_source.setdefault(take.source, []).append(take)
     jobs = [sum(take.limit for take in group) for group in of_source.values()]
     slots_before = list(accumulate(jobs[:-1], initial=0))
-    of_takes = slots([take for group in of_source.values() for take in group])
-    asked = *of_takes, list(of_source), jobs, slots_before
+    slots = _slots([take for group in of_source.values() for take in group])
+    asked = *slots, list(of_source), jobs, slots_before
     if marks:
         rows = await fetch(database, TAKE_OF_SOURCES_PAST_MARKS, *asked, *zip(*marks, strict=True))
     else:
@@ -166,10 +166,7 @@ async def take_of_sources(database: Database, takes: Sequence[Take], marks: Sequ
     return [[got[take.source].pop() for _ in range(min(take.limit, len(got[take.source])))] for take in takes]
 
 
-_Slots = tuple[list[int], list[str | None], list[str | None]]
-
-
-def slots(takes: Sequence[Take]) -> _Slots:
+def _slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str | None]]:
     """The lease, the key and the token's name of every job that may be taken; where no take has one, none are sent."""
     leases = [take.lease for take in takes for _ in range(take.limit)]
     keys = [take.key for take in takes for _ in range(take.limit)] if any(take.key for take in takes) else []
@@ -241,7 +238,7 @@ async def _take_by_rules(connection: Connection, takes: Sequence[Take]) -> list[
 
 async def _take_alike(connection: Connection, takes: Sequence[Take]) -> list[Taken]:
     """Take for takes that differ in nothing but whose they are."""
-    wanted = slots(takes)
+    wanted = _slots(takes)
     most = len(wanted[0])
     got: list[Taken] = []
     seen: list[str] = []
@@ -285,9 +282,9 @@ async def take_once_per_key(pool: Pool, takes: Sequence[Take], is_ruled: Callabl
         await fetch(connection, LOCK_KEYS, keys)
         got = await take_again(connection, keys)
         new = [take for take in takes if take.key not in got]
-        ruled = [each for each in new if is_ruled(each)]
-        of_any = [each for each in new if each.source is None and each not in ruled]
-        of_source = [each for each in new if each.source is not None and each not in ruled]
+        ruled, of_any, of_source = list[Take](), list[Take](), list[Take]()
+        for each in new:
+            (ruled if is_ruled(each) else of_any if each.source is None else of_source).append(each)
         for take_new, asked in ((take, of_any), (take_of_sources, of_source), (_take_by_rules, ruled)):
             if asked:
                 jobs_of_each = await take_new(connection, asked)
