@@ -39,7 +39,7 @@ def rate(postgres: Postgres, boss: BossProcess, script: str) -> float:
         postgres.stock("AVAILABLE", STOCK)
     elif script == "done":
         postgres.stock("ACTIVE", STOCK)
-    return wrk(boss.url, f"{script}.lua")(CONNECTIONS, SECONDS)
+    return wrk(boss.url, f"{script}.lua", "1")(CONNECTIONS, SECONDS)
 
 
 def main() -> None:

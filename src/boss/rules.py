@@ -84,8 +84,8 @@ class Rules:
 
     def is_limited(self, source: str) -> bool:
         """Whether a job of this source that is finished makes room for another one."""
-        rule = self.rule(source)
-        return rule.limit is not None and not rule.paused
+        rule = self._rules.get(source)
+        return rule is not None and rule.limit is not None and not rule.paused
 
     def is_full(self, source: str) -> bool:
         """Whether as many jobs of this source are available as may be, a moment ago."""

@@ -11,6 +11,7 @@ from boss.dispatcher import Dispatcher
 from boss.errors import BossError, Draining
 from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
 from boss.http import metrics as metrics_page
+from boss.http.bodies import Bodies
 from boss.http.exchange import write
 from boss.http.guard import Guard
 from boss.http.route import Tree
@@ -53,7 +54,7 @@ class Gate:
 
     def __init__(self, tree: Tree, elsewhere: ASGIApp, guard: Guard, body_timeout: float) -> None:
         self._guard = guard
-        self._body_timeout = body_timeout
+        self._bodies = Bodies(body_timeout)
         self._tree = tree
         self._elsewhere = elsewhere
         self._draining = False
@@ -83,7 +84,7 @@ class Gate:
             metrics.REFUSED.labels(error.name).inc()
             await write(problems.of(error), scope["method"], send)
             return
-        scope["body_timeout"] = self._body_timeout
+        scope["bodies"] = self._bodies
         self._under_way += 1
         self.empty.clear()
         try:

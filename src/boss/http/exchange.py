@@ -14,8 +14,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from boss import metrics, tracing
 from boss.access import Access, Right
-from boss.errors import BadInput, BossError, ElseThan, TooLarge, TooSlow
+from boss.errors import BadInput, BossError, ElseThan, TooLarge
 from boss.http import guard, problems
+from boss.http.bodies import Reading
 from boss.http.problems import Answer
 
 JSON = (b"content-type", b"application/json")
@@ -85,22 +86,18 @@ class Ask:
             BadInput: it broke off, or is compressed.
             TooSlow: it did not come in time.
         """
-        seconds = self._scope["body_timeout"]
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._whole_body(most, what)
-        except TimeoutError:
-            raise TooSlow(f"{what} was not there after {seconds:g} s; send it at once") from None
-
-    async def _whole_body(self, most: int, what: str) -> bytes:
         announced = self.header(b"content-length")
         if announced == "0" or (announced is None and self._without_body()):
             return b""
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
-        too_large = TooLarge(f"{what} is larger than {most} bytes, which is the most this Boss takes")
-        if announced and int(announced) > most:
-            raise too_large
+        length = int(announced) if announced else None
+        if length is not None and length > most:
+            raise _too_large(what, most)
+        with Reading(self._scope["bodies"], what):
+            return await self._whole_body(length, most, what)
+
+    async def _whole_body(self, length: int | None, most: int, what: str) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -111,9 +108,9 @@ class Ask:
             chunks.append(chunk)
             size += len(chunk)
             if size > most:
-                raise too_large
+                raise _too_large(what, most)
             # When the length was announced, the end is known without asking for it.
-            if (announced and size == int(announced)) or not message.get("more_body"):
+            if size == length or not message.get("more_body"):
                 return b"".join(chunks)
 
     def _without_body(self) -> bool:
@@ -216,6 +213,10 @@ class Resource:
 def route(path: str, handlers: Mapping[str, Handler]) -> Route:
     """The route of a resource."""
     return Route(path, Resource(path, handlers))
+
+
+def _too_large(what: str, most: int) -> TooLarge:
+    return TooLarge(f"{what} is larger than {most} bytes, which is the most this Boss takes")
 
 
 def _refusal(scope: Scope, right: Right) -> Answer | None:

@@ -7,6 +7,7 @@ refused here is refused before the database is asked, so a refusal is the same w
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import TypeVar
@@ -175,7 +176,7 @@ def _check_nearby(headers: Mapping[bytes, bytes], scope: Scope) -> None:
             "boss token create NAME --role admin makes the first one (boss serve --open would serve everybody)"
         )
     host = headers.get(b"host")
-    if host and not _is_loopback(_name(host)):
+    if host and not _names_loopback(host):
         raise Forbidden(
             f"this Boss has no tokens yet, so it answers only to localhost, not to {_name(host)[:120]!a}; "
             "boss token create NAME --role admin makes the first one (boss serve --open would answer to any name)"
@@ -190,6 +191,12 @@ def _name(host: bytes) -> str:
         return ""
 
 
+@lru_cache
+def _names_loopback(host: bytes) -> bool:
+    return _is_loopback(_name(host))
+
+
+@lru_cache
 def _is_loopback(name: str) -> bool:
     # RFC 6761, 6.3: whatever ends in .localhost is this machine.
     if name == "localhost" or name.endswith(".localhost"):

@@ -56,6 +56,8 @@ async function start() {
   listen();
 }
 
+const isAsking = () => main.querySelector(".sign-in") !== null;
+
 function askWho() {
   events?.close();
   Object.assign(state, { counts: {}, active: [], failed: [], hour: {} });
@@ -101,10 +103,10 @@ function tell(kind, words) {
 // A browser has six connections to a server, and a page that nobody looks at must not have one of them.
 document.addEventListener("visibilitychange", () => {
   events?.close();
-  if (!document.hidden) start();
+  if (!document.hidden && !isAsking()) start();
 });
 addEventListener("hashchange", () => {
-  if (main.querySelector(".sign-in")) return; // until then there is nothing to see
+  if (isAsking()) return; // until then there is nothing to see
   show();
   main.focus();
 });
