@@ -96,15 +96,19 @@ async def _serve(settings: Settings) -> None:
         async with listening(gate, settings, stop):
             log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
             if not tokens.needed:
-                log.info(
-                    "there are no tokens yet, so %s is served everything; boss token create NAME --role admin "
-                    "makes the first one",
-                    "EVERYBODY who reaches this address" if settings.open else "this machine, and no other,",
-                )
+                _tell_who_is_served(settings)
             await stop.wait()
             log.info("draining: requests under way are answered, new ones get 503")
             await _drain(gate, dispatcher, watcher)
     log.info("Boss has stopped")
+
+
+def _tell_who_is_served(settings: Settings) -> None:
+    first = "boss token create NAME --role admin makes the first one"
+    if settings.open:
+        log.warning("there are no tokens yet, so EVERYBODY who reaches this address is served everything; %s", first)
+    else:
+        log.info("there are no tokens yet, so this machine, and no other, is served everything; %s", first)
 
 
 def _embedded(data: Path) -> AbstractAsyncContextManager[str]:

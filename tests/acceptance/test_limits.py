@@ -1,5 +1,6 @@
 """What a client cannot have too much of, and how it hears of it."""
 
+import collections
 import contextlib
 import json
 import signal
@@ -15,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from boss.client.blocking import Client
+from boss.errors import TooMany
 from tests.acceptance.test_access import create
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.acceptance.wire import Wire
@@ -150,6 +153,17 @@ class TestCounts:
             assert client.head("/job/available", headers=there).status_code == 404
             time.sleep(1.1)
             assert client.get("/job").status_code == 200
+
+    def test_boss_own_client_waits_and_tries_again(self, database: str) -> None:
+        with boss_running("--database", database, "--rate", "5") as boss:
+            with boss.client() as client:
+                token = create(client, "root", "admin")
+            with Client(boss.url, token=token, patience=30) as patient:
+                ids = [patient.submit("freg", {}) for _ in range(12)]
+                assert len(set(ids)) == 12
+                assert patient.tree()["available"] == {"freg": 12}
+            with Client(boss.url, token=token, patience=0) as hasty, pytest.raises(TooMany):
+                collections.deque(iter(hasty.tree, None), maxlen=0)
 
     def test_connections(self, database: str) -> None:
         """Who comes too late waits to be let in, and gets in when there is room."""

@@ -40,6 +40,8 @@ function show() {
 }
 
 let events;
+// What is of no use before.
+const SIGNED_IN = ["submit", "search"];
 
 /** Show what whoever is there may see: everything, or a way to sign in. */
 async function start() {
@@ -50,7 +52,7 @@ async function start() {
     if (error.status === 401) return askWho();
     // Whatever it is, the stream will tell.
   }
-  document.getElementById("submit").hidden = false;
+  for (const id of SIGNED_IN) document.getElementById(id).hidden = false;
   document.getElementById("session").replaceChildren(...(session ? signedIn(session, askWho) : []));
   if (!face && location.hash.startsWith("#/job/")) show();
   listen();
@@ -61,7 +63,7 @@ const isAsking = () => main.querySelector(".sign-in") !== null;
 function askWho() {
   events?.close();
   Object.assign(state, { counts: {}, active: [], failed: [], hour: {} });
-  document.getElementById("submit").hidden = true;
+  for (const id of SIGNED_IN) document.getElementById(id).hidden = true;
   document.getElementById("session").replaceChildren();
   tell("", "Not signed in");
   document.title = "Boss";

@@ -21,11 +21,10 @@ export function signIn(after) {
     }
   }
   const form = el("form", { class: "sign-in", novalidate: true, onsubmit: send },
+    el("p", { class: "note" }, "With a token of an admin or a submitter; ", el("code", {}, "boss token create"), " makes them."),
     el("label", { for: "token" }, "Token"), token, wrong,
     el("div", { class: "actions" }, el("button", { class: "main", type: "submit" }, "Sign in")));
-  const element = el("div", { class: "contents" }, el("section", { "aria-labelledby": "sign-in" },
-    el("h1", { id: "sign-in" }, "Sign in"),
-    el("p", { class: "note" }, "With a token of an admin or a submitter; ", el("code", {}, "boss token create"), " makes them."), form));
+  const element = el("div", { class: "contents" }, el("section", { "aria-labelledby": "sign-in" }, el("h1", { id: "sign-in" }, "Sign in"), form));
   return { element, update() {}, tick() {}, focus: () => token.focus() };
 }
 
