@@ -24,7 +24,7 @@ _LAST_RECEIVED, _BYTES_RECEIVED, _LENGTH = 52, 128, 136
 async def end_mute_forever(port: int, seconds: float) -> NoReturn:
     """Until cancelled, end the connections to this port that have been silent for so long since they were made."""
     while True:
-        await asyncio.sleep(min(seconds / 2, 5))
+        await asyncio.sleep(seconds / 2)
         for number, open_file in enumerate(_open_files()):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
