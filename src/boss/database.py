@@ -159,7 +159,7 @@ async def _fetch(database: Database, statement: str, values: Sequence[object]) -
 
 @asynccontextmanager
 async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection of the pool, for as long as our patience lasts; then it is cut off.
+    """A connection of the pool, for as long as our patience lasts; then, or when we are cancelled, it is cut off.
 
     asyncpg would rather have the server cancel its statement, and waits for that: one that is frozen never does.
     """
@@ -167,10 +167,12 @@ async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
     try:
         async with asyncio.timeout(_PATIENCE):
             connection = await pool.acquire()
-            yield connection
+            try:
+                yield connection
+            except asyncio.CancelledError:
+                connection.terminate()
+                raise
     except TimeoutError:
-        if connection:
-            connection.terminate()
         # When its machine is gone, the others lead nowhere either.
         await pool.expire_connections()
         raise
@@ -199,7 +201,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                 try:
                     yield connection
                 except asyncio.CancelledError:
-                    # It would be rolled back first, and that would wait as well.
+                    # Before it would be rolled back, which would wait as well.
                     connection.terminate()
                     raise
     except asyncpg.DeadlockDetectedError as error:

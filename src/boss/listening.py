@@ -13,6 +13,7 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
+from boss.background import in_background
 from boss.errors import StartError
 from boss.mute import end_mute_forever
 from boss.settings import Settings
@@ -37,16 +38,13 @@ async def listening(application: ASGIApp, settings: Settings, stop: asyncio.Even
     await _check_port(settings)
     listener = _Listener(application, settings, stop)
     await listener.open()
-    duties = [
-        asyncio.create_task(listener.renew_forever()),
-        asyncio.create_task(end_mute_forever(settings.port, settings.header_timeout)),
-    ]
     try:
-        yield
+        async with (
+            in_background(listener.renew_forever()),
+            in_background(end_mute_forever(settings.port, settings.header_timeout)),
+        ):
+            yield
     finally:
-        for duty in duties:
-            duty.cancel()
-        await asyncio.gather(*duties, return_exceptions=True)
         await listener.close()
 
 

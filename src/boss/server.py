@@ -5,13 +5,13 @@ import gc
 import logging
 import resource
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import uvloop
 
 from boss import tracing
+from boss.background import in_background
 from boss.database import connected
 from boss.dispatcher import Dispatcher
 from boss.errors import DatabaseAway, StartError
@@ -33,6 +33,7 @@ log = logging.getLogger("boss")
 
 # How long requests under way may take to finish once we were told to stop, in seconds.
 _DRAIN = 10
+_GARBAGE_INTERVAL = 60.0  # seconds
 
 
 def run(settings: Settings) -> None:
@@ -82,14 +83,15 @@ async def _serve(settings: Settings) -> None:
         listener = Listener(url, line, sweep_now.set)
         taking = Taking(pool, line, marks, rules, listener.start, settings.max_waiting)
         dispatcher = Dispatcher(pool, line, rules, taking)
-        await parts.enter_async_context(_in_background(tokens.load_forever()))
-        await parts.enter_async_context(_in_background(rules.load_forever()))
-        await parts.enter_async_context(_in_background(sweep_forever(pool, line, rules, sweep_now)))
-        await parts.enter_async_context(_in_background(mark_forever(pool, marks)))
-        await parts.enter_async_context(_in_background(count_minutes_forever(pool)))
-        await parts.enter_async_context(_in_background(listener.run()))
+        await parts.enter_async_context(in_background(tokens.load_forever()))
+        await parts.enter_async_context(in_background(rules.load_forever()))
+        await parts.enter_async_context(in_background(sweep_forever(pool, line, rules, sweep_now)))
+        await parts.enter_async_context(in_background(mark_forever(pool, marks)))
+        await parts.enter_async_context(in_background(count_minutes_forever(pool)))
+        await parts.enter_async_context(in_background(listener.run()))
+        await parts.enter_async_context(in_background(_collect_garbage_forever()))
         if settings.keep_done is not None:
-            await parts.enter_async_context(_in_background(prune_forever(pool, settings.keep_done)))
+            await parts.enter_async_context(in_background(prune_forever(pool, settings.keep_done)))
         watcher = Watcher(pool)
         gate = app.create(dispatcher, watcher, tokens, settings)
         _tune_garbage_collection()
@@ -130,15 +132,11 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-@asynccontextmanager
-async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+async def _collect_garbage_forever() -> None:
+    """Once a minute, for connections that break do leave cycles behind: memory grew by half a MiB a minute."""
+    while True:
+        await asyncio.sleep(_GARBAGE_INTERVAL)
+        gc.collect()
 
 
 async def _drain(gate: Gate, dispatcher: Dispatcher, watcher: Watcher) -> None:
