@@ -6,6 +6,7 @@ Both run on databases of their own, and are measured in turn, so that a slow min
 """
 
 import argparse
+import contextlib
 import io
 import statistics
 import subprocess
@@ -49,21 +50,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     found: dict[str, tuple[list[float], list[float]]] = {script: ([], []) for script in SCRIPTS}
-    with tempfile.TemporaryDirectory(prefix="boss-bench-") as name:
-        folder = Path(name)
-        sources = (code_of(given.revision, folder / "other"), None)
-        for round_number in range(given.rounds):
-            for place, source in enumerate(sources):
-                with (
-                    tempfile.TemporaryDirectory(prefix="boss-bench-") as data,
-                    postgres_running(Path(data)) as postgres,
-                ):
-                    boss = BossProcess("--database", postgres.url("coalesced"), "--quiet", source=source)
-                    boss.wait_until_ready()
-                    for script, rates in found.items():
-                        rates[place].append(rate(postgres, boss, script))
-                    boss.close()
-            print(round_number + 1, {script: [round(each[-1]) for each in rates] for script, rates in found.items()})
+    with contextlib.ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="boss-bench-")))
+        versions = []
+        for name, source in (("other", code_of(given.revision, folder / "code")), ("this", None)):
+            # A PostgreSQL each, with different schemas perhaps; who is not measured is idle.
+            postgres = running.enter_context(postgres_running(folder / name))
+            boss = BossProcess("--database", postgres.url("coalesced"), "--quiet", source=source)
+            running.callback(boss.close)
+            versions.append((postgres, boss.wait_until_ready()))
+        for turn in range(given.rounds):
+            for script, rates in found.items():
+                # In turn, and who is first changes: the machine is faster in one moment than in another.
+                for place in (0, 1) if turn % 2 else (1, 0):
+                    rates[place].append(rate(*versions[place], script))
+            print(
+                turn + 1, {script: [round(each[-1]) for each in rates] for script, rates in found.items()}, flush=True
+            )
     rows = [
         f"| {script} | {statistics.median(one):,.0f} | {statistics.median(two):,.0f} | {ratio(two, one)} |"
         for script, (one, two) in found.items()
@@ -73,7 +76,7 @@ def main() -> None:
         "Beside an earlier version",
         [
             f"`python -m bench.versions {given.revision}`: {revision.stdout.strip()!r} and this one, {given.rounds} "
-            f"rounds of {SECONDS:g} s each, {CONNECTIONS} connections, a fresh PostgreSQL each time.",
+            f"rounds of {SECONDS:g} s each, {CONNECTIONS} connections, a PostgreSQL each.",
             "",
             "| | before, a second | now, a second | ratio | spread |",
             "| --- | --- | --- | --- | --- |",
