@@ -182,7 +182,7 @@ SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
     lease_until = CASE WHEN asked.lease > 0 THEN now() + asked.lease * interval '1 second' END,
     take_key = asked.key, taken_by = asked.by
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) AS asked(id, source, lease, key, by)
-WHERE job.id = asked.id AND job.source = asked.source AND status = 'AVAILABLE'
+WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'AVAILABLE'
 RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
           job.traceparent
 """
@@ -204,7 +204,7 @@ WITH head AS MATERIALIZED (
     SELECT job.id, asked.turn
     FROM unnest($4::text[]) WITH ORDINALITY AS asked(id, turn)
     JOIN job ON job.id = asked.id
-    WHERE status = 'AVAILABLE' AND due_at IS NULL
+    WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
     FOR UPDATE OF job SKIP LOCKED
 ), turns AS (
     SELECT id, turn FROM unnest(ARRAY(SELECT id FROM head ORDER BY turn)) WITH ORDINALITY AS given(id, turn)
@@ -325,7 +325,7 @@ UPDATE job
 SET status = 'AVAILABLE', attempt = attempt - 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
     taken_by = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
-WHERE job.id = unheard.id AND status = 'ACTIVE' AND job.taken_at = unheard.taken_at AND seen_at = job.taken_at
+WHERE job.id = unheard.id AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at AND seen_at = job.taken_at
 RETURNING job.id
 """
 
