@@ -131,6 +131,14 @@ class Statements:
 
 # What a replica does by itself, whoever waits.
 IDLE = {"reach", "look", "count_minute", "valid_tokens", "rules", "count"}
+# What asyncpg asks once on each connection, before the first statement with an array in its answer. Two of a replica's
+# own duties that meet may need another connection, at any moment.
+NEW_CONNECTION = ("SELECT current_setting('jit')", "WITH RECURSIVE typeinfo_tree")
+
+
+def of_takers(seen: Counter[str]) -> Counter[str]:
+    """The statements that a replica does not make by itself."""
+    return Counter({name: n for name, n in seen.items() if name not in IDLE and not name.startswith(NEW_CONNECTION)})
 
 
 async def test_1000_takers_who_wait_cost_no_statement_and_one_job_wakes_one(database: str) -> None:
@@ -154,7 +162,7 @@ async def test_1000_takers_who_wait_cost_no_statement_and_one_job_wakes_one(data
 
             async def only_sweeps() -> bool:
                 await asyncio.sleep(1.5)
-                return await waiting_on(database, 2) and set(statements.new()) <= IDLE | {
+                return await waiting_on(database, 2) and set(of_takers(statements.new())) <= {
                     "SELECT count(*) FROM waiting"
                 }
 
@@ -165,7 +173,7 @@ async def test_1000_takers_who_wait_cost_no_statement_and_one_job_wakes_one(data
                 while seen["look"] < 8:
                     await asyncio.sleep(0.1)
                     seen += statements.new()
-            assert set(seen) <= IDLE, seen
+            assert not of_takers(seen), seen
             for number in range(10):
                 async with boss[number % 2].post(f"/job/available/freg/id-{number}", data="{}") as answer:
                     assert answer.status == 201
