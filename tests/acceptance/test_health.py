@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-import os
 import signal
-from pathlib import Path
 
 import asyncpg
 import httpx
-import psutil
 import pytest
 
 from tests.acceptance.test_cli import Boss
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.acceptance.wire import Wire
-from tests.servers import PATIENCE, boss_running, postmaster, until
+from tests.postgres import PostgresServer
+from tests.servers import PATIENCE, boss_running, until
 
 
 def execute(database: str, statement: str) -> None:
@@ -63,19 +61,19 @@ class TestReady:
             assert boss.process.wait(PATIENCE) == 0
 
     @pytest.mark.parametrize("frozen", [False, True])
-    def test_not_while_the_database_is_away(self, tmp_path: Path, frozen: bool, data: Path) -> None:
-        with boss_running("--data", str(data)) as boss, boss.client() as client:
+    def test_not_while_the_database_is_away(self, server: PostgresServer, frozen: bool) -> None:
+        with boss_running("--database", server.url) as boss, boss.client() as client:
             assert client.get("/health/ready").status_code == 200
-            server = psutil.Process(postmaster(data))
-            everyone = [server, *server.children()]
-            for process in everyone:
-                os.kill(process.pid, signal.SIGSTOP if frozen else signal.SIGKILL)
-            try:
-                answer = client.get("/health/ready")
-                assert client.get("/health/live").status_code == 200
-            finally:
-                for process in everyone if frozen else ():
-                    os.kill(process.pid, signal.SIGCONT)
+            if frozen:
+                server.signal(signal.SIGSTOP)
+            else:
+                server.kill()
+            answer = client.get("/health/ready")
+            assert client.get("/health/live").status_code == 200
+            if frozen:
+                server.signal(signal.SIGCONT)
+            else:
+                server.start()
             assert_problem(answer, 503, "database")
             assert answer.headers["retry-after"] == "1"
             until(lambda: httpx.get(f"{boss.url}/health/ready", timeout=30).status_code == 200)

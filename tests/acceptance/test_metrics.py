@@ -1,8 +1,6 @@
 """`/metrics`, as Prometheus reads it."""
 
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.test_contract import submit
 from tests.acceptance.test_health import execute
-from tests.servers import boss_running, postmaster
+from tests.postgres import PostgresServer
+from tests.servers import boss_running
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,9 +88,9 @@ def test_many_sources_do_not_make_many_series(client: httpx.Client, database: st
     assert value(samples, "boss_oldest_available_age_seconds", source="(others)") < 60
 
 
-def test_without_the_database_it_says_so(data: Path) -> None:
-    with boss_running("--data", str(data)) as boss, boss.client() as client:
-        os.kill(postmaster(data), signal.SIGKILL)
+def test_without_the_database_it_says_so(server: PostgresServer) -> None:
+    with boss_running("--database", server.url) as boss, boss.client() as client:
+        server.kill()
         samples = scrape(client)
         assert value(samples, "boss_database_up") == 0
         assert value(samples, "boss_jobs_submitted_total") == 0

@@ -1,17 +1,15 @@
 """`/watch`: what is going on, as server-sent events."""
 
 import json
-import os
-import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.acceptance.test_contract import assert_problem, submit
-from tests.servers import PATIENCE, BossProcess, boss_running, postmaster, until
+from tests.postgres import PostgresServer
+from tests.servers import PATIENCE, BossProcess, boss_running, until
 
 
 def news(answer: httpx.Response) -> Iterator[dict[str, Any]]:
@@ -59,14 +57,15 @@ def test_nobody_watches_and_the_database_is_not_asked(database: str) -> None:
         until(lambda: looks() == (looks(), threading.Event().wait(2.5), looks())[2])
 
 
-def test_it_says_that_the_database_is_away(data: Path) -> None:
-    with boss_running("--data", str(data)) as boss, boss.client() as client:
+def test_it_says_that_the_database_is_away(server: PostgresServer) -> None:
+    with boss_running("--database", server.url) as boss, boss.client() as client:
         submit(client, "freg")
         with client.stream("GET", "/watch") as answer:
             events = news(answer)
             assert not next(events)["away"]
-            os.kill(postmaster(data), signal.SIGKILL)
+            server.kill()
             assert next(event for event in events if event["away"])
+            server.start()
             assert not next(event for event in events if not event["away"])["away"]
 
 
