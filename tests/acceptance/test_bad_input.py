@@ -75,7 +75,35 @@ def test_a_body_over_the_limit_is_413(client: httpx.Client, source: str, chunked
     content = iter([body[:MIB], body[MIB:]]) if chunked else body
     answer = client.post(f"/job/available/{source}", content=content)
     assert_problem(answer, 413, "larger than 1048576 bytes")
+    assert answer.headers["connection"] == "close"
     assert source not in client.get("/job").json()["available"]
+
+
+@pytest.mark.parametrize("path", ["/job/available/{source}?wrong=1", "/job/lost/{source}", "/job/available", "/health"])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_who_is_refused_before_the_end_of_a_body_can_go_on(
+    client: httpx.Client, source: str, path: str, chunked: bool
+) -> None:
+    """The connection ends after it, and the answer says so: the next request must not be sent into one that closes."""
+    half = b'{"a": "' + b"x" * 100_000
+    for _ in range(20):
+        content = iter([half, half]) if chunked else half
+        answer = client.post(path.format(source=source), content=content)
+        assert answer.status_code in (400, 404, 405)
+        assert answer.headers["connection"] == "close"
+        assert client.get("/job").status_code == 200
+
+
+def test_a_connection_goes_on_where_there_was_no_body_or_all_of_it_was_read(client: httpx.Client, source: str) -> None:
+    for method, path, content in [
+        ("POST", f"/job/available/{source}", b"{}"),
+        ("POST", f"/job/available/{source}", b"["),
+        ("POST", f"/job/done/{source}/none", b""),
+        ("POST", f"/job/lost/{source}", b""),
+        ("GET", f"/job/available/{source}", b""),
+        ("GET", "/job/available", b""),
+    ]:
+        assert "connection" not in client.request(method, path, content=content).headers
 
 
 def test_a_body_of_just_the_limit_is_taken(client: httpx.Client, source: str) -> None:

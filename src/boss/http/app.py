@@ -76,13 +76,13 @@ class Gate:
             return
         if self._draining and path != health.LIVE:
             refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
-            await write(refusal, scope["method"], send)
+            await write(refusal, scope, send)
             return
         try:
             scope["access"] = self._guard.admit(scope)
         except BossError as error:
             metrics.REFUSED.labels(error.name).inc()
-            await write(problems.of(error), scope["method"], send)
+            await write(problems.of(error), scope, send)
             return
         scope["bodies"] = self._bodies
         self._under_way += 1
@@ -100,7 +100,7 @@ class Gate:
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    await write(problems.no_resource(_way(scope["path"])), scope["method"], send)
+    await write(problems.no_resource(_way(scope["path"])), scope, send)
 
 
 def _way(path: str) -> str:

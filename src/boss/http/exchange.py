@@ -26,6 +26,11 @@ NDJSON = "application/x-ndjson"
 # the thread that has the connections, as much as a whole take, so further ones are looked at only when they take long.
 _FEW = 8
 _LONG = 0.1  # seconds
+# What stands in a request's scope once its body was read to its end.
+_READ = "body_read"
+# These come by the thousand, and without a body.
+_WITHOUT_BODY = ("GET", "HEAD")
+_CLOSE = (b"connection", b"close")
 
 
 class Ask:
@@ -88,6 +93,7 @@ class Ask:
         """
         announced = self.header(b"content-length")
         if announced == "0" or (announced is None and self._without_body()):
+            self._scope[_READ] = True
             return b""
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
@@ -111,6 +117,7 @@ class Ask:
                 raise _too_large(what, most)
             # When the length was announced, the end is known without asking for it.
             if size == length or not message.get("more_body"):
+                self._scope[_READ] = True
                 return b"".join(chunks)
 
     def _without_body(self) -> bool:
@@ -180,7 +187,7 @@ class Resource:
         else:
             answer = await _answered(handler, Ask(scope, receive))
         self._time(scope["method"], answer.status, started)
-        await write(answer, scope["method"], send)
+        await write(answer, scope, send)
 
     def _time(self, method: str, status: int, started: float) -> None:
         times = self._times.get((method, status))
@@ -207,7 +214,7 @@ class Resource:
             watch.end()
             self._takes -= 1
         self._time(scope["method"], answer.status, started)
-        await write(answer, scope["method"], send)
+        await write(answer, scope, send)
 
 
 def route(path: str, handlers: Mapping[str, Handler]) -> Route:
@@ -283,10 +290,23 @@ class Watch:
             self._look()
 
 
-async def write(answer: Answer, method: str, send: Send) -> None:
-    """Send an answer; a HEAD gets its headers only."""
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+async def write(answer: Answer, scope: Scope, send: Send) -> None:
+    """Send the answer to a request; a HEAD gets its headers only."""
+    method, headers = scope["method"], answer.headers
+    if method not in _WITHOUT_BODY and _READ not in scope and _has_body(scope):
+        # No other request can come after a body that was not read to its end, so Granian closes the connection; but it
+        # says so only if it knows by now, and a client that is not told sends its next request for nothing.
+        headers = [*headers, _CLOSE]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+def _has_body(scope: Scope) -> bool:
+    """Whether a request over HTTP/1 has a body (RFC 9112, 6.3); over HTTP/2 each has a stream of its own."""
+    return scope["http_version"] in ("1.0", "1.1") and any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 def _pairs(text: bytes) -> list[tuple[str, str]]:

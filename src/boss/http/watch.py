@@ -42,14 +42,14 @@ class _Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for as long as it lasts."""
         if scope["method"] not in ("GET", "HEAD"):
-            await write(problems.wrong_method(scope["method"], "GET, HEAD"), scope["method"], send)
+            await write(problems.wrong_method(scope["method"], "GET, HEAD"), scope, send)
             return
         try:
             guard.check(scope, Right.READ)
             ask = Ask(scope, receive)
             ask.query()
         except BossError as error:
-            await write(problems.of(error), scope["method"], send)
+            await write(problems.of(error), scope, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if scope["method"] == "GET":
