@@ -149,7 +149,7 @@ class TestManyLines:
         terminal = Terminal(boss, "submit", source, str(file), "--lines")
         shown = terminal.until("submitted 3,000; the ids are")
         assert re.search("3,000 submitted .* 100%", shown)
-        assert terminal.end() == 0
+        assert terminal.ended() == 0
 
 
 class Terminal:
@@ -175,6 +175,10 @@ class Terminal:
     def end(self) -> int:
         """Ctrl-C; return its exit code."""
         self.process.send_signal(signal.SIGINT)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Its exit code, once it has ended."""
         with contextlib.suppress(OSError):  # it has closed the terminal
             while os.read(self._ours, 1 << 16):
                 pass
