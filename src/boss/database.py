@@ -49,6 +49,8 @@ _SESSION = {
     # held, and they would use up PostgreSQL's connections one by one.
     "lock_timeout": f"{_PATIENCE - 1}s",
 }
+# What a pooler may drop; the other two it knows itself, and hands on.
+_DROPPED = [name for name in _SESSION if name not in ("application_name", "timezone")]
 
 # PostgreSQL went away, is full, is starting or stopping, or is not the primary: all pass with time.
 _AWAY = (
@@ -98,14 +100,13 @@ async def connected(url: str) -> AsyncIterator[Pool]:
 _POOLER = (
     "there is a pooler such as PgBouncer before this PostgreSQL, which does not let Boss have sessions of its own: {}. "
     "Give Boss PostgreSQL's own address. (Or a session each, with the same settings: pool_mode = session, "
-    "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode,lock_timeout, "
-    "and ALTER ROLE … SET for these)"
+    f"ignore_startup_parameters = {','.join(_DROPPED)}, and ALTER ROLE … SET for these)"
 )
 
 
 async def _check_session(pool: Pool) -> None:
     """Find out whether our settings have come through, which a pooler between may drop."""
-    for name in ("jit", "enable_seqscan", "enable_bitmapscan", "plan_cache_mode", "lock_timeout"):
+    for name in _DROPPED:
         found = await pool.fetchval("SELECT current_setting($1)", name)
         if found != _SESSION[name]:
             raise StartError(_POOLER.format(f"{name} is {found} instead of {_SESSION[name]}"))

@@ -28,9 +28,8 @@ _FEW = 8
 _LONG = 0.1  # seconds
 # What stands in a request's scope once its body was read to its end.
 _READ = "body_read"
-# These come by the thousand, and without a body.
-_WITHOUT_BODY = ("GET", "HEAD")
 _CLOSE = (b"connection", b"close")
+_HTTP_1 = ("1.0", "1.1")
 
 
 class Ask:
@@ -62,8 +61,7 @@ class Ask:
 
     def header(self, name: bytes) -> str | None:
         """A header's value by its lower-case name; None when it was not sent. Several lines are one (RFC 9110, 5.3)."""
-        lines = [value.decode("latin-1") for key, value in self._scope["headers"] if key == name]
-        return ", ".join(lines) if lines else None
+        return _header(self._scope, name)
 
     def query(self, known: Iterable[str] = ()) -> Mapping[str, str]:
         """The query's parameters, each at most once and one of `known`.
@@ -92,7 +90,7 @@ class Ask:
             TooSlow: it did not come in time.
         """
         announced = self.header(b"content-length")
-        if announced == "0" or (announced is None and self._without_body()):
+        if _is_without_body(self._scope, announced):
             self._scope[_READ] = True
             return b""
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
@@ -119,10 +117,6 @@ class Ask:
             if size == length or not message.get("more_body"):
                 self._scope[_READ] = True
                 return b"".join(chunks)
-
-    def _without_body(self) -> bool:
-        """Whether a request without Content-Length has no body, as far as its headers tell (RFC 9112, 6.3)."""
-        return self._scope["http_version"] in ("1.0", "1.1") and self.header(b"transfer-encoding") is None
 
     def watch(self) -> None:
         """The answer may be long in coming: from now on a client that hangs up cancels its request."""
@@ -293,7 +287,7 @@ class Watch:
 async def write(answer: Answer, scope: Scope, send: Send) -> None:
     """Send the answer to a request; a HEAD gets its headers only."""
     method, headers = scope["method"], answer.headers
-    if method not in _WITHOUT_BODY and _READ not in scope and _has_body(scope):
+    if _READ not in scope and _leaves_body(scope):
         # No other request can come after a body that was not read to its end, so Granian closes the connection; but it
         # says so only if it knows by now, and a client that is not told sends its next request for nothing.
         headers = [*headers, _CLOSE]
@@ -301,12 +295,26 @@ async def write(answer: Answer, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
 
 
-def _has_body(scope: Scope) -> bool:
-    """Whether a request over HTTP/1 has a body (RFC 9112, 6.3); over HTTP/2 each has a stream of its own."""
-    return scope["http_version"] in ("1.0", "1.1") and any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
+def _leaves_body(scope: Scope) -> bool:
+    """Whether this request, whose body nobody has read, has one that keeps others from coming after it."""
+    # GET and HEAD come by the thousand, and without one; over HTTP/2 each request has a stream of its own.
+    return (
+        scope["method"] not in ("GET", "HEAD")
+        and scope["http_version"] in _HTTP_1
+        and not _is_without_body(scope, _header(scope, b"content-length"))
     )
+
+
+def _is_without_body(scope: Scope, announced: str | None) -> bool:
+    """Whether a request with this Content-Length, or none, has no body, as far as its headers tell (RFC 9112, 6.3)."""
+    if announced is not None:
+        return announced == "0"
+    return scope["http_version"] in _HTTP_1 and _header(scope, b"transfer-encoding") is None
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    lines = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return ", ".join(lines) if lines else None
 
 
 def _pairs(text: bytes) -> list[tuple[str, str]]:
