@@ -95,10 +95,10 @@ class PostgresServer:
         """Make it a primary."""
         self.run("pg_ctl", "promote", "-w", "-D", str(self.data))
 
-    def sql(self, statement: str) -> None:
-        """Run a statement in the database, in a transaction of its own."""
+    def sql(self, statement: str) -> str:
+        """Run a statement in the database, in a transaction of its own; return what it gives."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "boss"]
-        self.run("psql", *where, "-v", "ON_ERROR_STOP=1", "-c", statement, "boss")
+        return self.run("psql", *where, "-v", "ON_ERROR_STOP=1", "-At", "-c", statement, "boss")
 
     def processes(self) -> list[psutil.Process]:
         """The server and all its sessions."""
