@@ -23,8 +23,8 @@ class Coalescer(Generic[Request, Answer]):
     Args:
         statement: serves a batch: takes the requests in order of arrival and returns one answer for each,
             in the same order. An answer that is an exception is raised to its requester alone. When the
-            statement itself raises `BadInput` nothing of it was done, and each request is tried alone, so
-            that only the bad one fails; any other exception is raised to all of the batch.
+            statement itself raises `BadInput` nothing of it was done, and each half is tried by itself, until
+            only the bad one fails; any other exception is raised to all of the batch.
         most: the weight at which a batch is full.
         weigh: the weight of a request; 1 when absent. A request heavier than `most` goes alone.
         key: when given, a batch holds no two requests with the same key: the later one waits for the next
@@ -109,15 +109,19 @@ class Coalescer(Generic[Request, Answer]):
         return batch
 
     async def _serve(self, batch: list[tuple[Request, "asyncio.Future[Answer]"]]) -> None:
+        batch = [entry for entry in batch if not entry[1].done()]
+        if not batch:
+            return
         try:
             answers = await self._statement([request for request, _ in batch])
         except BadInput as error:
             if len(batch) == 1:
                 self._settle(batch[0][1], error)
                 return
-            for entry in batch:
-                if not entry[1].done():
-                    await self._serve([entry])
+            # Halves of halves: a bad one among 64 costs a dozen statements, each alone would cost 64.
+            middle = len(batch) // 2
+            await self._serve(batch[:middle])
+            await self._serve(batch[middle:])
         except Exception as error:
             for _, future in batch:
                 self._settle(future, error)
