@@ -1,17 +1,18 @@
 """A clock that tests move: the database's, for leases and delays are the database's time.
 
 Nothing in Boss knows of it. A schema that stands before pg_catalog in the search path has a now() of its own, and so
-all of Boss's statements, defaults and triggers go by it.
+all of Boss's statements, defaults and triggers go by it. The time that passes is no outage: Boss was there all along.
 """
 
 import asyncio
+import math
 from types import TracebackType
 
 import asyncpg
 
 from boss.database import Pool, connected
 from boss.line import Line
-from boss.sweeper import sweep
+from boss.sweeper import Hearing, sweep
 from tests.rules import no_rules
 from tests.servers import BossProcess
 
@@ -20,6 +21,12 @@ CREATE SCHEMA clock;
 CREATE TABLE clock.moved AS SELECT interval '0' AS by;
 CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
 AS 'SELECT pg_catalog.now() + (SELECT by FROM clock.moved)';
+CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+AS 'SELECT pg_catalog.clock_timestamp() + (SELECT by FROM clock.moved)';
+CREATE FUNCTION clock.move(seconds float8) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE clock.moved SET by = by + make_interval(secs => seconds);
+    UPDATE heartbeat SET at = at + make_interval(secs => seconds);
+END $$;
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET search_path = clock, pg_catalog, public', current_database());
 END $$;
@@ -75,7 +82,7 @@ class Clock:
 
     async def _move(self, seconds: float) -> None:
         assert self._pool
-        await self._pool.execute("UPDATE clock.moved SET by = by + make_interval(secs => $1)", seconds)
+        await self._pool.execute("SELECT clock.move($1)", seconds)
         # The server may be at it as well, and hold what it is moving; so look whether all is done.
         while await self._pool.fetchval(_LATE):
-            await sweep(self._pool, Line(), no_rules(self._pool))
+            await sweep(self._pool, Line(), no_rules(self._pool), Hearing(-math.inf))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 
 from boss.database import Pool
 from boss.dispatcher import Dispatcher
+from boss.handouts import Handouts
 from boss.line import Line
 from boss.marks import Marks
 from boss.rules import Rules
@@ -20,4 +21,6 @@ def dispatcher_over(
 ) -> Dispatcher:
     """A dispatcher over these, without rules."""
     rules = no_rules(pool)
-    return Dispatcher(pool, line, rules, Taking(pool, line, marks, rules, announce, most_waiting=1000))
+    return Dispatcher(
+        pool, line, rules, Taking(pool, line, Handouts(pool, marks, rules), rules, announce, most_waiting=1000)
+    )

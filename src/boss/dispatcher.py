@@ -151,7 +151,7 @@ class Dispatcher:
     async def any_available(self, take: Take) -> bool:
         """Whether this take would find a job now."""
         if self._rules.hold(take):
-            return bool(await store.allowed(self._pool, take.of(), 1))
+            return await store.any_allowed(self._pool, take.of())
         return await store.any_ready(self._pool, take.source)
 
     async def finish(self, finish: Finish) -> None:

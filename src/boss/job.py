@@ -136,7 +136,8 @@ class Submission(NamedTuple):
     """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None.
 
     `attempts` is how many takes it gets before it is given up, `traceparent` the trace that it belongs to, `by` the
-    name of the token it came with.
+    name of the token it came with. `document_bytes` is the size of the document's text (`document.JsonText`); None has
+    it measured when it is needed.
     """
 
     id: str
@@ -148,6 +149,7 @@ class Submission(NamedTuple):
     attempts: int = DEFAULT_ATTEMPTS
     traceparent: str | None = None
     by: str | None = None
+    document_bytes: int | None = None
 
 
 class Line(NamedTuple):
@@ -160,7 +162,7 @@ class Line(NamedTuple):
 class Finish(NamedTuple):
     """A job to be moved to done, with its outcome and, as JSON text, its result; only in `attempt`, if given.
 
-    `by` is the name of the token it came with.
+    `by` is the name of the token it came with, `result_bytes` the size of the result's text (`document.JsonText`).
     """
 
     id: str
@@ -169,6 +171,7 @@ class Finish(NamedTuple):
     result: str | None = None
     attempt: int | None = None
     by: str | None = None
+    result_bytes: int | None = None
 
 
 class Check(NamedTuple):
@@ -182,8 +185,9 @@ class Check(NamedTuple):
 class GiveBack(NamedTuple):
     """An active job to be made available again after `delay` seconds, or as backoff.py says when None.
 
-    `result` is what the attempt leaves behind, as JSON text: why it failed, for instance. `by` is the name of the token
-    it came with.
+    `result` is what the attempt leaves behind, as JSON text: why it failed, for instance; `result_bytes` is the size of
+    that text. `by` is the name of the token it came with. An `uncounted` attempt is not one of those that the job may
+    have: there may be one more of them. It comes back at once when `delay` is None.
     """
 
     id: str
@@ -192,6 +196,8 @@ class GiveBack(NamedTuple):
     attempt: int | None = None
     result: str | None = None
     by: str | None = None
+    result_bytes: int | None = None
+    uncounted: bool = False
 
 
 def check_source(name: str) -> str:

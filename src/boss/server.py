@@ -15,6 +15,7 @@ from boss.background import in_background
 from boss.database import connected
 from boss.dispatcher import Dispatcher
 from boss.errors import DatabaseAway, StartError
+from boss.handouts import Handouts
 from boss.http import app
 from boss.http.app import Gate
 from boss.line import Line
@@ -81,7 +82,7 @@ async def _serve(settings: Settings) -> None:
         except DatabaseAway as error:
             raise StartError("the database went away again; is PostgreSQL restarting?") from error
         listener = Listener(url, line, sweep_now.set)
-        taking = Taking(pool, line, marks, rules, listener.start, settings.max_waiting)
+        taking = Taking(pool, line, Handouts(pool, marks, rules), rules, listener.start, settings.max_waiting)
         dispatcher = Dispatcher(pool, line, rules, taking)
         await parts.enter_async_context(in_background(tokens.load_forever()))
         await parts.enter_async_context(in_background(rules.load_forever()))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -23,6 +24,8 @@ _INTERVAL = 1.0
 _SOON = 0.02
 # Rows a statement, so that none holds its locks for long.
 _BATCH = 1000
+# Whoever holds a job has so long to be heard once a replica is there, and less where its lease is short.
+_LONGEST_GRACE = 30.0
 # How often marks are put anew, in seconds, and so how long a job before them may be overlooked.
 _MARK_INTERVAL = 1.0
 # To walk over so many dead rows costs a take about as much as it costs anyway. A few are always there.
@@ -34,14 +37,37 @@ _COUNT_INTERVAL = 20.0
 _DAY = 24 * 3600.0
 
 
+class Hearing:
+    """For how long this replica could have heard converters: since it started, or has its database back.
+
+    Args:
+        since: when that began, by `time.monotonic`; None for not yet.
+    """
+
+    def __init__(self, since: float | None = None) -> None:
+        self._since = since
+
+    def lost(self) -> None:
+        """It cannot hear anybody."""
+        self._since = None
+
+    def seconds(self) -> float:
+        """For so long it could, up to now; from now on, when it could not before."""
+        if self._since is None:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since
+
+
 async def sweep_forever(pool: Pool, line: Line, rules: Rules, now: asyncio.Event) -> NoReturn:
     """Sweep until cancelled: every second, as soon as a job is due or a lease runs out, and when `now` is set."""
+    hearing = Hearing()
     while True:
         pause = _INTERVAL
         now.clear()
         try:
-            pause = min(_INTERVAL, await sweep(pool, line, rules))
+            pause = min(_INTERVAL, await sweep(pool, line, rules, hearing))
         except DatabaseAway:
+            hearing.lost()
             log.warning("the sweep is put off: the database is away")
         except Exception:
             log.exception("a sweep failed; the next one tries again")
@@ -49,16 +75,19 @@ async def sweep_forever(pool: Pool, line: Line, rules: Rules, now: asyncio.Event
             await asyncio.wait_for(now.wait(), pause)
 
 
-async def sweep(pool: Pool, line: Line, rules: Rules) -> float:
+async def sweep(pool: Pool, line: Line, rules: Rules, hearing: Hearing) -> float:
     """Do whatever there is to do; return in how many seconds there will be more, at the soonest.
 
     It costs one statement when there is nothing, however many takers wait.
     """
     seen = await store.look(pool, line.takers())
+    if seen.silence is None or seen.silence > store.OUTAGE:
+        await store.resume_leases(pool)
+        hearing.lost()
     if seen.next_due is not None and seen.next_due <= 0:
         await make_due(pool)
     if seen.next_lease is not None and seen.next_lease <= 0:
-        await end_leases(pool)
+        await end_leases(pool, hearing.seconds())
     if seen.unfolded:
         await store.fold_tally(pool)
     if seen.stale:
@@ -66,8 +95,9 @@ async def sweep(pool: Pool, line: Line, rules: Rules) -> float:
     if seen.ready:
         # They should have been announced; whatever went wrong, nobody waits longer than this.
         line.announce(rules.ready(json.loads(seen.ready)))
-    # What was late has just been done; what comes after it is not known yet.
-    return min((max(each, _SOON) for each in (seen.next_due, seen.next_lease) if each is not None), default=_INTERVAL)
+    # What was late has just been done; what comes after it is not known yet. A lease may have to wait for its holder.
+    next_lease = seen.next_lease if hearing.seconds() > _LONGEST_GRACE else None
+    return min((max(each, _SOON) for each in (seen.next_due, next_lease) if each is not None), default=_INTERVAL)
 
 
 async def make_due(pool: Pool) -> None:
@@ -75,13 +105,13 @@ async def make_due(pool: Pool) -> None:
     await _in_batches(lambda: store.make_due(pool, _BATCH))
 
 
-async def end_leases(pool: Pool) -> None:
-    """Take every job from a taker that was silent for longer than its lease."""
-    await _in_batches(lambda: _end_some_leases(pool))
+async def end_leases(pool: Pool, heard: float) -> None:
+    """Take every job from a taker that was silent for longer than its lease, of those that could have been heard."""
+    await _in_batches(lambda: _end_some_leases(pool, heard))
 
 
-async def _end_some_leases(pool: Pool) -> int:
-    ended = await store.end_leases(pool, _BATCH)
+async def _end_some_leases(pool: Pool, heard: float) -> int:
+    ended = await store.end_leases(pool, _BATCH, heard)
     metrics.EXPIRED.inc(len(ended))
     metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(move.outcome is not None for move in ended))
     journal.record("lease ran out", ended)

@@ -1,26 +1,22 @@
 """Takes: coalesced, waiting if asked to, and undone when their taker has gone before it heard of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Sequence
 
-from boss import journal, metrics, store
+from boss import journal, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
 from boss.errors import DatabaseAway, NoJob, Overloaded
+from boss.handouts import Handouts
 from boss.job import SourceRule, Take, Taken
 from boss.journal import Move
 from boss.line import Line, Place
-from boss.marks import Mark, Marks
 from boss.rules import Rules
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
 # How long to wait for the database before an undo is tried again, in seconds.
 _RETRY = 0.5
-_TAKES = metrics.BATCHES.labels("take")
-
-_Statement = Callable[[Pool, Sequence[Take], Sequence[Mark]], Awaitable[list[list[Taken]]]]
 
 
 def _limit(take: Take) -> int:
@@ -33,7 +29,7 @@ class Taking:
     Args:
         pool: the database.
         line: where takers wait, no more of them than `most_waiting`.
-        marks: past which the takes look.
+        handouts: serve the takes, over the same pool.
         rules: what takes are held to.
         announce: has arriving jobs announced to this replica; returns True when they were not before.
     """
@@ -42,7 +38,7 @@ class Taking:
         self,
         pool: Pool,
         line: Line,
-        marks: Marks,
+        handouts: Handouts,
         rules: Rules,
         announce: Callable[[], Coroutine[None, None, bool]],
         most_waiting: int,
@@ -50,21 +46,17 @@ class Taking:
         self._pool = pool
         self._line = line
         self._most_waiting = most_waiting
-        self._marks = marks
         self._rules = rules
         self._announce = announce
         self._undoing: set[asyncio.Task[None]] = set()
-        self._of_any = Coalescer(self._take_of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
-        self._of_source = Coalescer(self._take_of_sources, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
-        self._by_rules = Coalescer(self._take_by_rules, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._of_any = Coalescer(handouts.of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._of_source = Coalescer(handouts.of_sources, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._by_rules = Coalescer(handouts.by_rules, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
         self._with_key = Coalescer(
-            self._take_with_keys, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
+            handouts.by_key, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
         )
         self._by_address = Coalescer(
-            self._take_by_address,
-            most=_MOST_JOBS,
-            key=lambda asked: asked[0],
-            unclaimed=lambda taken: self._undo([taken] if taken else []),
+            handouts.by_address, most=_MOST_JOBS, key=lambda asked: asked[0], unclaimed=self._undo
         )
         self._untakes = Coalescer(self._untake_all, most=_MOST_JOBS)
 
@@ -108,9 +100,9 @@ class Taking:
     async def by_address(self, id: str, take: Take) -> Taken | None:
         """Take this one job of the take's source, or get it again by the take's key; None when neither can be."""
         taken = await self._by_address((id, take))
-        if taken is None and take.key is not None:
-            [taken] = (await store.take_again(self._pool, [take.key])).get(take.key, [None])
-        return taken
+        if not taken and take.key is not None:
+            taken = (await store.take_again(self._pool, [take.key])).get(take.key, [])
+        return taken[0] if taken else None
 
     def _undo(self, taken: Sequence[Taken]) -> None:
         """Put back, in the background, what was taken for somebody who has gone without hearing of it."""
@@ -148,56 +140,6 @@ class Taking:
             return NoJob(f"{take.source} is paused: none of its jobs is handed out")
         return NoJob(f"no job is available from {take.source}{_within(rule)}")
 
-    async def _take_of_any(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        return _noted(takes, await self._take_past_marks(store.take, takes))
-
-    async def _take_of_sources(self, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        return _noted(takes, await self._take_past_marks(store.take_of_sources, takes))
-
-    async def _take_past_marks(self, statement: _Statement, takes: Sequence[Take]) -> list[list[Taken] | Exception]:
-        """Take; whoever gets nothing past the marks looks from the start of the queue."""
-        _TAKES.observe(len(takes))
-        self._marks.takes += 1
-        marks, puts = self._marks.of({take.source for take in takes}), self._marks.puts
-        got: list[list[Taken] | Exception] = [*await statement(self._pool, takes, marks)]
-        if not marks:
-            return got
-        self._advance_marks(takes, got, puts)
-        if empty := [place for place, jobs in enumerate(got) if not jobs]:
-            again = [takes[place] for place in empty]
-            try:
-                found: list[list[Taken] | Exception] = [*await statement(self._pool, again, ())]
-            except Exception as error:
-                # Whatever it was, the others have got theirs, and must hear of it.
-                found = [error] * len(empty)
-            self._advance_marks(again, found, puts)
-            for place, jobs in zip(empty, found, strict=True):
-                got[place] = jobs
-        return got
-
-    def _advance_marks(self, takes: Sequence[Take], got: Sequence[list[Taken] | Exception], puts: int) -> None:
-        for take, jobs in zip(takes, got, strict=True):
-            if not isinstance(jobs, Exception):
-                self._marks.advance(take.source, jobs, puts)
-
-    async def _take_by_rules(self, takes: Sequence[Take]) -> list[list[Taken]]:
-        _TAKES.observe(len(takes))
-        return _noted(takes, await store.take_by_rules(self._pool, takes))
-
-    async def _take_with_keys(self, takes: Sequence[Take]) -> list[list[Taken]]:
-        _TAKES.observe(len(takes))
-        return _noted(takes, await store.take_once_per_key(self._pool, takes, self._rules.hold))
-
-    async def _take_by_address(self, asked: Sequence[tuple[str, Take]]) -> list[Taken | None]:
-        free = {id: take for id, take in asked if not self._rules.hold(take)}
-        ruled = {id: take for id, take in asked if id not in free}
-        taken = await store.take_by_address(self._pool, free) if free else {}
-        if ruled:
-            taken |= await store.take_by_address_and_rules(self._pool, ruled)
-        got = [taken.get(id) for id, _ in asked]
-        _noted([take for _, take in asked], [[each] if each else [] for each in got])
-        return got
-
     async def _undo_one(self, taken: Taken) -> None:
         # A take without end would never come back by itself, so this does not give up.
         while True:
@@ -212,22 +154,6 @@ class Taking:
         undone = await store.untake(self._pool, taken)
         journal.record("take undone", (Move(each.job.id, each.job.source) for each in taken if each.job.id in undone))
         return [None] * len(taken)
-
-
-_Answer = TypeVar("_Answer", list[Taken], list[Taken] | Exception)
-
-
-def _noted(takes: Sequence[Take], answers: list[_Answer]) -> list[_Answer]:
-    """The same, once what was handed out is counted and in the journal."""
-    taken = [
-        (each.job, take.by)
-        for take, answer in zip(takes, answers, strict=True)
-        if not isinstance(answer, Exception)
-        for each in answer
-    ]
-    metrics.TAKEN.inc(len(taken))
-    journal.record("taken", (Move(job.id, job.source, job.attempt, by=by) for job, by in taken))
-    return answers
 
 
 def _within(rule: SourceRule) -> str:

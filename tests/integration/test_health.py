@@ -30,7 +30,7 @@ async def test_an_open_transaction(pool: Pool, database: str) -> None:
 
 async def test_jobs_that_wait_and_leases_that_are_over(pool: Pool) -> None:
     await store.submit(pool, [Submission(id, source, "{}") for id, source in (("1", "a"), ("2", "a"), ("3", "b"))])
-    [[taken]] = await store.take_of_sources(pool, [Take("a")])
+    [[taken]], *_ = await store.take_of_sources(pool, [Take("a")])
     assert taken.job.id == "1"
     await pool.execute("UPDATE job SET taken_at = now() - interval '1 hour' WHERE id = '1'")
     await pool.execute("UPDATE job SET lease_until = now() - interval '1 minute' WHERE id = '1'")

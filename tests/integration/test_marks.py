@@ -186,10 +186,10 @@ async def test_a_take_under_way_while_marks_are_put_does_not_lead_past_them(pool
     marks = Marks()
     marks.put([Mark(None, 0, 50)])
     puts = marks.puts
-    [taken] = await store.take(pool, [Take(None)]) or [[]]
+    [taken], *_ = await store.take(pool, [Take(None)])
     assert not taken
     ids = await submit(pool, 100, "id")
-    [taken] = await store.take(pool, [Take(None, 10)], marks.of([None]))
+    [taken], *_ = await store.take(pool, [Take(None, 10)], marks.of([None]))
     marks.put([Mark(None, 0, 2)])  # somebody saw a job that was given back
     marks.advance(None, taken, puts)
     assert marks.of([None]) == [Mark(None, 0, 2)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +12,24 @@ import pytest
 
 from boss import store
 from boss.database import Pool, connected
-from boss.job import Check, Finish, State, Submission, Take
+from boss.handouts import Got, Handouts
+from boss.job import DEFAULT_ATTEMPTS, Check, Finish, State, Submission, Take, Taken
 from boss.journal import Move
-from boss.store import checks, finishes, lists, queue, reads, submits, sweeps, takes
+from boss.marks import Marks
+from boss.store import (
+    checks,
+    finishes,
+    lists,
+    queue,
+    reads,
+    submits,
+    sweeps,
+    takes,
+    takes_by_address,
+    takes_by_key,
+    takes_by_rules,
+)
+from tests.rules import no_rules
 
 TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
 
@@ -28,8 +44,13 @@ RETURNING *
 
 async def take(pool: Pool, jobs: int, source: str | None = None) -> list[str]:
     """Take so many jobs and return their ids."""
-    [got] = await (store.take_of_sources if source else store.take)(pool, [Take(source, jobs)])
+    [got] = (await (store.take_of_sources if source else store.take)(pool, [Take(source, jobs)])).jobs
     return [taken.job.id for taken in got]
+
+
+def jobs_of(got: Got) -> list[list[Taken]]:
+    """What takes got, when none of them failed."""
+    return [jobs for jobs in got if not isinstance(jobs, Exception)]
 
 
 async def plan(pool: Pool, statement: str) -> list[dict[str, Any]]:
@@ -79,7 +100,7 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
         assert not {kind for kind in kinds if "Bitmap" in kind or kind == "Seq Scan"}, nodes
         # Only what was chosen is sorted, never the queue.
         assert {node["Sort Key"][0].split(".")[0] for node in nodes if "Sort" in node["Node Type"]} <= {
-            *("head", "numbered", "numbered_1", "taken")
+            *("asked", "asked_1", "ready", "first", "head", "of_head", "numbered", "numbered_1", "taken")
         }
 
 
@@ -99,7 +120,10 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
     for statement in (
         *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, checks.CHECK, reads.READ, reads.LOCATE),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_PAST_MARKS, takes.TAKE_OF_SOURCES_PAST_MARKS),
-        *(takes.TAKE_BY_ADDRESS, takes.TAKE_AGAIN, takes.UNTAKE, takes.TAKE_THESE, queue.HEADS),
+        *(takes.UNTAKE, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
+        *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_AND_RULES, takes_by_key.TAKE_AGAIN),
+        *(takes_by_rules.TAKE_BY_RULES, takes_by_rules.TAKE_BY_RULES_AND_KEY, takes_by_rules.ANY_ALLOWED),
+        *(queue.HEADS, sweeps.RESUME_LEASES),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
         *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE),
     ):
@@ -114,7 +138,9 @@ async def test_a_take_reads_no_more_than_it_takes_however_many_are_done(large: P
     async with large.acquire() as connection, connection.transaction():
         shown = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {TAKE_10}"))
     assert "rows=10" in shown
-    assert "Rows Removed by Filter" not in shown
+    assert shown.count("Index Scan using job_ready on job") == 2  # the other one is for more jobs than these
+    assert shown.count("(never executed)") >= 1
+    assert "Rows Removed by Filter" not in shown.partition("Index Scan using job_ready on job")[2].partition("CTE")[0]
 
 
 async def test_the_designs_own_query_takes_a_job_that_boss_then_shows_as_active(pool: Pool) -> None:
@@ -204,7 +230,7 @@ async def test_takes_of_many_kinds_at_once_take_each_job_once(pool: Pool) -> Non
                 taken.update(await take(pool, 7))
             else:
                 asked = [Take(f"source-{each}", 3) for each in range(3)]
-                taken.update(each.job.id for got in await store.take_of_sources(pool, asked) for each in got)
+                taken.update(each.job.id for got in (await store.take_of_sources(pool, asked)).jobs for each in got)
 
     await asyncio.gather(*(go_on(number) for number in range(8)))
     assert taken == Counter({f"id-{number}": 1 for number in range(jobs)})
@@ -244,14 +270,14 @@ async def test_the_designs_table_is_recognisable(pool: Pool) -> None:
 
 async def test_takers_in_one_statement_each_get_their_own_lease_and_number(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", f"s{number % 2}", "{}") for number in range(10)])
-    got = await store.take(pool, [Take(None, 2, 10), Take(None, 1, 0), Take(None, 1, 30)])
+    got, *_ = await store.take(pool, [Take(None, 2, 10), Take(None, 1, 0), Take(None, 1, 30)])
     assert [[(taken.job.id, taken.lease) for taken in each] for each in got] == [
         [("id-0", 10), ("id-1", 10)],
         [("id-2", 0)],
         [("id-3", 30)],
     ]
     asked = [Take("s1", 1, 7), Take("s0", 2, 8), Take("none", 3, 9), Take("s1", 5, 0), Take("s0", 1, 5)]
-    got = await store.take_of_sources(pool, asked)
+    got, *_ = await store.take_of_sources(pool, asked)
     assert [[(taken.job.id, taken.lease) for taken in each] for each in got] == [
         [("id-5", 7)],
         [("id-4", 8), ("id-6", 8)],
@@ -264,26 +290,24 @@ async def test_takers_in_one_statement_each_get_their_own_lease_and_number(pool:
     assert all(row[1] == (row[0] or None) for row in held)
 
 
-async def test_an_undone_take_never_was(pool: Pool) -> None:
+async def test_an_undone_take_leaves_as_many_attempts_and_its_number_is_not_used_again(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}"), Submission("b", "freg", "{}")])
-    [[taken]] = await store.take(pool, [Take(None)])
+    [[taken]], *_ = await store.take(pool, [Take(None)])
     assert await store.untake(pool, [taken]) == {"a"}
     assert await store.untake(pool, [taken]) == set()
-    [[again]] = await store.take(pool, [Take(None)])
-    assert (again.job.id, again.job.attempt) == ("a", 1)
+    [[again]], *_ = await store.take(pool, [Take(None)])
+    assert (again.job.id, again.job.attempt) == ("a", 2)
+    assert await pool.fetchval("SELECT attempts FROM job WHERE id = 'a'") == DEFAULT_ATTEMPTS + 1
     # The first undo, should it come once more, does not touch the take of another.
     assert await store.untake(pool, [taken]) == set()
     assert (await store.read(pool, ["a"]))["a"].state is State.ACTIVE
 
 
-def no_rule(_: Take) -> bool:
-    return False
-
-
 async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
-    [[taken]] = await store.take_once_per_key(pool, [Take(None, key=" k")], no_rule)
-    [[again]] = await store.take_once_per_key(pool, [Take(None, key=" k")], no_rule)
+    handouts = Handouts(pool, Marks(), no_rules(pool))
+    [[taken]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
+    [[again]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     assert again == taken
     assert await store.untake(pool, [taken]) == set()
 
@@ -291,12 +315,9 @@ async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> Non
 async def test_one_key_sent_to_many_at_once_takes_once(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(50)])
     keys = [f"k{number}" for number in range(10)]
-    got = await asyncio.gather(
-        *(
-            store.take_once_per_key(pool, [Take("freg" if key < "k5" else None, key=key) for key in keys], no_rule)
-            for _ in range(20)
-        )
-    )
+    handouts = Handouts(pool, Marks(), no_rules(pool))
+    takes = [Take("freg" if key < "k5" else None, key=key) for key in keys]
+    got = [jobs_of(each) for each in await asyncio.gather(*(handouts.by_key(takes) for _ in range(20)))]
     assert all(each == got[0] for each in got)
     assert len({taken.job.id for each in got[0] for taken in each}) == 10
     assert await pool.fetchval("SELECT count(*) FROM job WHERE status = 'ACTIVE'") == 10
@@ -338,8 +359,12 @@ async def test_leases_are_ended_once_by_many_sweepers(pool: Pool) -> None:
     await store.submit(pool, jobs)
     await store.take(pool, [Take(None, 300, 60), Take(None, 100, 0)])
     await pool.execute("UPDATE job SET lease_until = now()")
-    ended = [move for moves in await asyncio.gather(*(store.end_leases(pool, 50) for _ in range(10))) for move in moves]
-    while more := await store.end_leases(pool, 50):
+    ended = [
+        move
+        for moves in await asyncio.gather(*(store.end_leases(pool, 50, math.inf) for _ in range(10)))
+        for move in moves
+    ]
+    while more := await store.end_leases(pool, 50, math.inf):
         ended += more
     assert sorted(ended) == sorted(Move(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs)
     rows = await pool.fetch("SELECT status, outcome, count(*) FROM job GROUP BY 1, 2 ORDER BY 1")
@@ -351,10 +376,10 @@ async def test_what_the_version_before_takes_never_ends(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
     await take(pool, 1)
     await pool.execute("UPDATE job SET lease_until = now()")
-    assert await store.end_leases(pool, 10) == [Move("a", "freg", 1)]
+    assert await store.end_leases(pool, 10, math.inf) == [Move("a", "freg", 1)]
     await pool.execute("UPDATE job SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now() WHERE id = 'a'")
     assert (await store.check(pool, [Check("a", "freg")]))["a"].attempt == 2
-    assert await store.end_leases(pool, 10) == []
+    assert await store.end_leases(pool, 10, math.inf) == []
     assert (await store.look(pool, {})).next_lease is None
 
 

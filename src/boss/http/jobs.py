@@ -13,6 +13,7 @@ from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
 from boss.http import guard, ndjson, parameters, problems
 from boss.http.exchange import JSON, NDJSON, NO_STORE, Ask, Resource, route
 from boss.http.guard import needs
+from boss.http.ndjson import Refused
 from boss.http.problems import Answer, Header
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.job import Finish, GiveBack, Job, JobRecord, Outcome, State, Submission, Take, Taken
@@ -118,9 +119,12 @@ class Jobs:
     async def give_back(self, ask: Ask) -> Answer:
         """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
         source, id = _address(ask)
-        delay = parameters.delay(ask.query(("delay",)))
-        attempt, result = _attempt(ask), await self._result(ask)
-        state = await self._dispatcher.give_back(GiveBack(id, source, delay, attempt, result, ask.access.name))
+        query = ask.query(("delay", "uncounted"))
+        delay, uncounted = parameters.delay(query), parameters.uncounted(query)
+        attempt, (result, size) = _attempt(ask), await self._result(ask)
+        state = await self._dispatcher.give_back(
+            GiveBack(id, source, delay, attempt, result, ask.access.name, size, uncounted)
+        )
         return Answer(204, [(b"boss-state", state.encode())])
 
     @needs(Right.READ)
@@ -169,16 +173,21 @@ class Jobs:
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
             if parameters.ids_given(query):
                 named = await ndjson.named_documents(ask, self._max_document)
-                return await self._submit_named([Submission(id, source, each, *how, *of) for id, each in named])
+                return await self._submit_named(
+                    [Submission(id, source, each.text, *how, *of, each.size) for id, each in named]
+                )
             documents = await ndjson.documents(ask, self._max_document)
-            return await self._submit_many([Submission(job.new_id(), source, each, *how, *of) for each in documents])
+            return await self._submit_many(
+                [Submission(job.new_id(), source, each.text, *how, *of, each.size) for each in documents]
+            )
         if parameters.ids_given(query):
             raise BadInput(
                 f"the parameter ids is for many jobs, sent with Content-Type: {NDJSON}; one job's id is in its path"
             )
-        document = check_object(await ask.body(self._max_document, "the document"), "the document")
-        await self._dispatcher.submit(Submission(id, source, document, *how, *of))
-        submitted = Job(id, source, State.AVAILABLE, document, attempt=0)
+        body = await ask.body(self._max_document, "the document")
+        document = check_object(body, "the document", self._max_document)
+        await self._dispatcher.submit(Submission(id, source, document.text, *how, *of, document.size))
+        submitted = Job(id, source, State.AVAILABLE, document.text, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
         return Answer(201, [JSON, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
 
@@ -201,13 +210,15 @@ class Jobs:
         outcome = parameters.outcome(ask.query(("outcome",)))
         _check_may_stop(ask, outcome)
         attempt = _attempt(ask)
-        finish = Finish(id, source, outcome, await self._result(ask), attempt, ask.access.name)
+        result, size = await self._result(ask)
+        finish = Finish(id, source, outcome, result, attempt, ask.access.name, size)
         await self._dispatcher.finish(finish)
         return Answer(200, [JSON, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
 
-    async def _result(self, ask: Ask) -> str | None:
+    async def _result(self, ask: Ask) -> tuple[str | None, int | None]:
+        """The result in the body, and its size."""
         body = await ask.body(self._max_document, "the result")
-        return check_object(body, "the result") if body else None
+        return check_object(body, "the result", self._max_document) if body else (None, None)
 
     @needs(Right.CONVERT)
     async def finish_many(self, ask: Ask) -> Answer:
@@ -218,15 +229,15 @@ class Jobs:
             raise BadInput(
                 f"one job is done at /job/done/{source}/{{id}}; many are done here with Content-Type: {NDJSON}"
             )
-        finishes = [
-            finish._replace(by=ask.access.name) for finish in await ndjson.finishes(ask, source, self._max_document)
-        ]
-        for finish in finishes:
-            _check_may_stop(ask, finish.outcome)
-        errors = await self._dispatcher.finish_many(finishes)
+        asked = await ndjson.finishes(ask, source, self._max_document)
+        for each in asked:
+            _check_may_stop(ask, each.outcome)
+        finishes = [each._replace(by=ask.access.name) for each in asked if isinstance(each, Finish)]
+        finished = iter(await self._dispatcher.finish_many(finishes))
+        errors = (each.error if isinstance(each, Refused) else next(finished) for each in asked)
         lines = (
-            b'{"id":"%s","status":%d}\n' % (finish.id.encode(), problems.status(type(error)) if error else 200)
-            for finish, error in zip(finishes, errors, strict=True)
+            b'{"id":"%s","status":%d}\n' % (each.id.encode(), problems.status(type(error)) if error else 200)
+            for each, error in zip(asked, errors, strict=True)
         )
         return Answer(200, [_LINES], b"".join(lines))
 

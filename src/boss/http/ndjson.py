@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from boss.document import check_object
+from boss.document import JsonText, check_object, parse_object, size_as_read
 from boss.errors import BadInput, TooLarge
 from boss.http.exchange import Ask
 from boss.job import Finish, Outcome, check_id
@@ -27,6 +27,14 @@ class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
     attempt: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
 
 
+class Refused(NamedTuple):
+    """A line that finishes nothing, though it can be read: its result cannot be kept."""
+
+    id: str
+    outcome: Outcome
+    error: BadInput
+
+
 class _SubmitLine(msgspec.Struct, forbid_unknown_fields=True):
     """One line of many submits whose ids are given."""
 
@@ -34,56 +42,66 @@ class _SubmitLine(msgspec.Struct, forbid_unknown_fields=True):
     job: msgspec.Raw
 
 
-async def documents(ask: Ask, max_document: int) -> list[str]:
+async def documents(ask: Ask, max_document: int) -> list[JsonText]:
     """The documents in the body.
 
     Raises:
         BadInput: one of them is no document.
     """
-    return [check_object(line, f"line {number}: the document") for number, line in await _lines(ask, max_document)]
+    return [_document(number, line, max_document) for number, line in await _lines(ask, max_document)]
 
 
-async def named_documents(ask: Ask, max_document: int) -> list[tuple[str, str]]:
+def _document(number: int, line: bytes, max_document: int) -> JsonText:
+    with _at_line(number):
+        return check_object(line, "the document", max_document)
+
+
+async def named_documents(ask: Ask, max_document: int) -> list[tuple[str, JsonText]]:
     """The ids and documents in the body.
 
     Raises:
         BadInput: a line has no id, or no document.
     """
-    return [_named_document(number, line) for number, line in await _lines(ask, max_document + _LONGEST_ID)]
+    return [
+        _named_document(number, line, max_document) for number, line in await _lines(ask, max_document + _LONGEST_ID)
+    ]
 
 
-def _named_document(number: int, line: bytes) -> tuple[str, str]:
+def _named_document(number: int, line: bytes, max_document: int) -> tuple[str, JsonText]:
     with _at_line(number):
         parsed = msgspec.json.decode(line, type=_SubmitLine)
-        return check_id(parsed.id), check_object(bytes(parsed.job), "the document")
+        return check_id(parsed.id), check_object(bytes(parsed.job), "the document", max_document)
 
 
-async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish]:
-    """The finishes of a source's jobs in the body.
+async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish | Refused]:
+    """The finishes of a source's jobs in the body, and those whose result cannot be kept.
 
     Raises:
         BadInput: one of them cannot be read.
     """
-    return [_finish(number, line, source) for number, line in await _lines(ask, max_document)]
+    return [_finish(number, line, source, max_document) for number, line in await _lines(ask, max_document)]
 
 
-def _finish(number: int, line: bytes, source: str) -> Finish:
+def _finish(number: int, line: bytes, source: str, max_document: int) -> Finish | Refused:
     with _at_line(number):
         parsed = msgspec.json.decode(line, type=_FinishLine)
-        result = bytes(parsed.result)
-        return Finish(
-            check_id(parsed.id),
-            source,
-            Outcome(parsed.outcome),
-            check_object(result, "the result") if result not in (b"", b"null") else None,
-            parsed.attempt,
-        )
+        id, sent = check_id(parsed.id), bytes(parsed.result)
+        finish = Finish(id, source, Outcome(parsed.outcome), attempt=parsed.attempt)
+        if sent in (b"", b"null"):
+            return finish
+        result = parse_object(sent, "the result")
+    try:
+        return finish._replace(result=result, result_bytes=size_as_read(result, "the result", max_document))
+    except BadInput as error:
+        return Refused(id, finish.outcome, error)
 
 
 @contextmanager
 def _at_line(number: int) -> Iterator[None]:
     try:
         yield
+    except TooLarge as error:
+        raise TooLarge(f"line {number}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, BadInput) as error:
         raise BadInput(f"line {number}: {error}") from None
 

@@ -57,6 +57,11 @@ def fair(query: Mapping[str, str]) -> bool:
     return bool(_integer(query, "fair", 0, 0, 1))
 
 
+def uncounted(query: Mapping[str, str]) -> bool:
+    """`?uncounted=1`: whether this attempt is none of those that the job may have."""
+    return bool(_integer(query, "uncounted", 0, 0, 1))
+
+
 def lease(query: Mapping[str, str], default: int) -> int:
     """`?lease=` in seconds, 0 for ever."""
     return _integer(query, "lease", default, 0, LONGEST_LEASE)

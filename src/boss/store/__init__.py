@@ -11,34 +11,30 @@ from boss.store.lists import JobPage, count, find, list_jobs, newest
 from boss.store.page import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
 from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
-from boss.store.rules import allowed, rules, set_rule
+from boss.store.rules import rules, set_rule
 from boss.store.submits import first_refused, submit
-from boss.store.sweeps import Look, end_leases, fold_tally, forget_stale, look, make_due, prune
-from boss.store.takes import (
-    take,
-    take_again,
-    take_by_address,
-    take_by_address_and_rules,
-    take_by_rules,
-    take_of_sources,
-    take_once_per_key,
-    untake,
-)
+from boss.store.sweeps import OUTAGE, Look, end_leases, fold_tally, forget_stale, look, make_due, prune, resume_leases
+from boss.store.takes import Handout, set_aside, take, take_of_sources, untake
+from boss.store.takes_by_address import take_by_address
+from boss.store.takes_by_key import take_again, take_by_key, take_of_sources_by_key
+from boss.store.takes_by_rules import any_allowed, take_by_rules
 from boss.store.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
 from boss.store.waiting import CHANNEL, start_waiting, stop_waiting
 
 __all__ = [
     "CHANNEL",
+    "OUTAGE",
     "Act",
     "Active",
     "Failed",
+    "Handout",
     "Hour",
     "JobPage",
     "Look",
     "active",
     "acts",
     "ages",
-    "allowed",
+    "any_allowed",
     "any_ready",
     "check",
     "count",
@@ -65,8 +61,10 @@ __all__ = [
     "prune",
     "reach",
     "read",
+    "resume_leases",
     "revoke_token",
     "rules",
+    "set_aside",
     "set_rule",
     "start_waiting",
     "stop_waiting",
@@ -74,10 +72,10 @@ __all__ = [
     "take",
     "take_again",
     "take_by_address",
-    "take_by_address_and_rules",
+    "take_by_key",
     "take_by_rules",
     "take_of_sources",
-    "take_once_per_key",
+    "take_of_sources_by_key",
     "untake",
     "used_tokens",
     "valid_tokens",

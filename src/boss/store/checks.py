@@ -4,23 +4,32 @@ from collections.abc import Sequence
 
 from boss.database import Pool, fetch
 from boss.job import Check, Place, State
+from boss.store.reads import locate
 
 # A check means: at least one more lease from now on. It grants a third more than that when it writes, so that the
 # checks of the time in which the third is used up need not write. What never ends is written at most every ten minutes,
-# for the history's sake.
+# for the history's sake. A lease that should have been renewed and was not has just been ended by somebody else, or the
+# check was of another attempt: what the statement saw of that job may be from before.
 CHECK = """
 -- check
 WITH renewed AS (
     UPDATE job
-    SET seen_at = now(),
-        lease_until = CASE WHEN lease_until IS NOT NULL THEN now() + lease * 4 / 3.0 * interval '1 second' END
+    SET seen_at = clock_timestamp(),
+        lease_until = CASE
+            WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
+        END
     FROM unnest($1::text[], $2::text[], $3::int[]) AS asked(id, source, attempt)
     WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'ACTIVE'
       AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
-      AND CASE WHEN lease_until IS NOT NULL THEN lease_until < now() + lease * interval '1 second'
+      AND CASE WHEN lease_until IS NOT NULL THEN lease_until < clock_timestamp() + lease * interval '1 second'
                ELSE seen_at < now() - interval '10 minutes' END
+    RETURNING job.id
 )
-SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
+SELECT id, source, status, attempt, lease,
+       status || '' = 'ACTIVE' AND lease_until < clock_timestamp() + lease * interval '1 second'
+           AND id <> ALL (ARRAY(SELECT id FROM renewed)) AS unsure
+FROM job
+WHERE id = ANY($1::text[])
 """
 
 
@@ -28,7 +37,8 @@ async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Place]:
     """Renew the leases of these jobs, of those that are active and in the attempt; return where they are, by id."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     columns = zip(*sorted(checks, key=lambda check: check.id), strict=True)
-    return {
-        row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"])
-        for row in await fetch(pool, CHECK, *columns)
-    }
+    rows = await fetch(pool, CHECK, *columns)
+    places = {row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}
+    if unsure := [row["id"] for row in rows if row["unsure"]]:
+        places |= await locate(pool, unsure)
+    return places

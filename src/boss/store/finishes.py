@@ -6,15 +6,18 @@ from boss.backoff import LONGEST_FROM, backoff
 from boss.database import Pool, fetch
 from boss.job import Finish, GiveBack, State
 
+# Times are those of the move itself: now() is from before the statement had to wait for a lock.
+#
 # Here and wherever jobs are found by their ids, the status is compared as an expression, which no index has. By one of
 # the status a planner that knows of few active jobs, before a rush, would rather read all that are active and join.
 FINISH = """
 -- finish
 UPDATE job
 SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
-    finished_at = now(), outcome = asked.outcome, result = asked.result::jsonb, finished_by = asked.by
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[])
-     AS asked(id, source, outcome, result, attempt, by)
+    finished_at = clock_timestamp(), outcome = asked.outcome, result = asked.result::jsonb, finished_by = asked.by,
+    result_bytes = asked.result_bytes
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::int[])
+     AS asked(id, source, outcome, result, attempt, by, result_bytes)
 WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id
@@ -31,33 +34,45 @@ async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
 # What becomes of an attempt that did not finish the job: a line of its history, of which the oldest are forgotten.
 END_ATTEMPT = """
     history = CASE
-        WHEN job.attempt < attempts
+        WHEN {left}
         THEN CASE WHEN jsonb_array_length(history) >= 100 THEN history - 0 ELSE coalesce(history, '[]') END
              || jsonb_strip_nulls(jsonb_build_object(
-                    'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'ended', now(), {how}))
+                    'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'ended', clock_timestamp(), {how}))
         ELSE history
     END,
     -- The next take may be by hand, which names nobody.
-    taken_by = CASE WHEN job.attempt >= attempts THEN taken_by END,"""
+    taken_by = CASE WHEN {left} THEN NULL ELSE taken_by END,"""
 
 # A converter says why it failed under "error" by custom, or in words of its own.
 _WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
+
+# One that counts, and comes back at once, may do so twice in a row: after that it rests for a second, or a converter
+# that cannot do it would use up all its attempts within a few seconds.
+_LEFT = "job.attempt < attempts + asked.uncounted"
+_DELAY = """CASE
+        WHEN asked.uncounted = 1 THEN coalesce(asked.delay, 0)
+        WHEN asked.delay < 1 AND (history -> -1 ->> 'delay')::float8 < 1 AND (history -> -2 ->> 'delay')::float8 < 1
+        THEN 1
+        ELSE coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))])
+    END"""
+_HOW = f"""'how', 'given back', 'given_back_by', asked.by, 'why', {_WHY},
+                    'delay', CASE WHEN asked.uncounted = 0 AND asked.delay < 1 THEN asked.delay END,
+                    'uncounted', CASE WHEN asked.uncounted = 1 THEN true END"""
 
 # The backoff of every attempt comes with the request, so that its arithmetic is in one place (backoff.py).
 GIVE_BACK = f"""
 -- give_back
 UPDATE job
-SET status = CASE WHEN job.attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
-    outcome = CASE WHEN job.attempt < attempts THEN NULL ELSE 'failed' END,
-    finished_at = CASE WHEN job.attempt < attempts THEN NULL ELSE now() END,
-    due_at = CASE
-        WHEN job.attempt < attempts AND asked.delay IS DISTINCT FROM 0
-        THEN now() + make_interval(secs => coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))]))
-    END,{END_ATTEMPT.format(how=f"'how', 'given back', 'given_back_by', asked.by, 'why', {_WHY}")}
-    finished_by = CASE WHEN job.attempt >= attempts THEN asked.by END,
-    lease_until = NULL, take_key = NULL, result = coalesce(asked.result::jsonb, job.result)
-FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[], $7::text[])
-     AS asked(id, source, delay, attempt, result, by)
+SET status = CASE WHEN {_LEFT} THEN 'AVAILABLE' ELSE 'DONE' END,
+    outcome = CASE WHEN {_LEFT} THEN NULL ELSE 'failed' END,
+    finished_at = CASE WHEN {_LEFT} THEN NULL ELSE clock_timestamp() END,
+    due_at = CASE WHEN {_LEFT} THEN clock_timestamp() + make_interval(secs => nullif({_DELAY}, 0)) END,
+    attempts = attempts + asked.uncounted,{END_ATTEMPT.format(left=_LEFT, how=_HOW)}
+    finished_by = CASE WHEN {_LEFT} THEN NULL ELSE asked.by END,
+    lease_until = NULL, take_key = NULL, result = coalesce(asked.result::jsonb, job.result),
+    result_bytes = CASE WHEN asked.result IS NULL THEN job.result_bytes ELSE asked.result_bytes END
+FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[], $7::text[], $8::int[], $9::int[])
+     AS asked(id, source, delay, attempt, result, by, result_bytes, uncounted)
 WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'ACTIVE'
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id, job.status
@@ -70,6 +85,10 @@ async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
     """Make active jobs available again after their delay or backoff, or done with outcome failed after their last
     attempt; return what became of those that were, by id. No id may come twice.
     """
-    *columns, results, names = zip(*sorted(given, key=lambda each: each.id), strict=True)
-    rows = await fetch(pool, GIVE_BACK, *columns, _BACKOFFS, results, names)
+    ids, sources, delays, attempts, results, names, sizes, uncounted = zip(
+        *sorted(given, key=lambda each: each.id), strict=True
+    )
+    rows = await fetch(
+        pool, GIVE_BACK, ids, sources, delays, attempts, _BACKOFFS, results, names, sizes, list(map(int, uncounted))
+    )
     return {row["id"]: State[row["status"]] for row in rows}

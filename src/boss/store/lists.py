@@ -6,7 +6,9 @@ from typing import NamedTuple
 from asyncpg import Record
 
 from boss.database import Pool, fetch
+from boss.document import MOST_TEXT
 from boss.job import JobRecord, State
+from boss.store.sizes import size_of, text_of
 
 COUNT = """
 -- count
@@ -48,21 +50,26 @@ class JobPage(NamedTuple):
     more: bool
 
 
-# A page ends early when its documents and results reach this size.
-_PAGE_BYTES = 8 * 1024 * 1024
+_COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,
+       taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
+       submitted_by, taken_by, finished_by, history::text AS history"""
 
-_LIST = """
-SELECT id, source, status, priority, document, submitted_at, due_at, attempt, attempts, taken_at, seen_at,
-       lease_until, finished_at, outcome, result, submitted_by, taken_by, finished_by, history, jobs_chosen
-FROM (SELECT count(*) OVER () AS jobs_chosen,
-             sum(pg_column_size(document) + coalesce(pg_column_size(result), 0)) OVER earlier AS size_before,
-             id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts,
-             taken_at, seen_at, lease_until, finished_at, outcome, result::text,
-             submitted_by, taken_by, finished_by, history::text
-      FROM job
-      WHERE id = ANY(ARRAY(SELECT id FROM chosen))
-      WINDOW earlier AS (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS page
-WHERE coalesce(size_before, 0) < $3
+# A page ends early when its texts would come to more than this. Their sizes are added up before any of the texts
+# is made; what is too large is not shown, and takes no room. The first job is always shown.
+_PAGE_BYTES = 8 * 1024 * 1024
+_LIST = f"""
+, sized AS MATERIALIZED (
+    SELECT id, row_number() OVER newest_first AS turn, count(*) OVER () AS jobs_chosen,
+           sum(coalesce(nullif({size_of("document")}, {MOST_TEXT + 1}), 0)
+               + coalesce(nullif({size_of("result")}, {MOST_TEXT + 1}), 0)
+               + coalesce(octet_length(history::text), 0)) OVER newest_first AS size
+    FROM job
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen))
+    WINDOW newest_first AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)
+)
+SELECT {_COLUMNS}, (SELECT max(jobs_chosen) FROM sized) AS jobs_chosen
+FROM job
+WHERE id = ANY(ARRAY(SELECT id FROM sized WHERE size <= {_PAGE_BYTES} OR turn = 1))
 ORDER BY id DESC
 """
 
@@ -81,7 +88,7 @@ WITH chosen AS (
     SELECT shelved.id
     FROM (SELECT source, status
           FROM tally
-          WHERE ($4::text[] IS NULL OR source = ANY($4)) AND status = coalesce($5, status)
+          WHERE ($3::text[] IS NULL OR source = ANY($3)) AND status = coalesce($4, status)
           GROUP BY source, status
           HAVING sum(jobs) > 0) AS shelf
     CROSS JOIN LATERAL (
@@ -111,7 +118,7 @@ async def list_jobs(
         after: only jobs with a lesser id; None for the first page.
         limit: how many at most; fewer when their documents are large.
     """
-    values = (after or _AFTER_ALL_IDS, limit + 1, _PAGE_BYTES)
+    values = (after or _AFTER_ALL_IDS, limit + 1)
     if state is None and sources is None:
         rows = await fetch(pool, LIST, *values)
     else:
@@ -121,12 +128,9 @@ async def list_jobs(
     return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
 
 
-FIND = """
+FIND = f"""
 -- find
-SELECT id, source, status, priority, document::text, submitted_at, due_at, attempt, attempts, taken_at, seen_at,
-       lease_until, finished_at, outcome, result::text, submitted_by, taken_by, finished_by, history::text
-FROM job
-WHERE id = $1
+SELECT {_COLUMNS} FROM job WHERE id = $1
 """
 
 

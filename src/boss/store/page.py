@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from boss.database import Pool, fetch
+from boss.store.sizes import text_of
 
 ACTIVE = """
 -- active
@@ -33,9 +34,11 @@ async def active(pool: Pool, limit: int) -> list[Active]:
 
 
 # A converter says why it failed under "error" by custom, or in words of its own.
-FAILED = """
+FAILED = f"""
 -- failed
-SELECT id, source, outcome, attempt, finished_at, left(coalesce(result ->> 'error', result::text), $2)
+SELECT id, source, outcome, attempt, finished_at,
+       left(CASE WHEN jsonb_typeof(result -> 'error') = 'string' THEN result ->> 'error'
+                 ELSE {text_of("result")} END, $2)
 FROM job
 WHERE status = 'DONE' AND outcome IN ('failed', 'abandoned')
 ORDER BY finished_at DESC

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from boss.database import Pool, fetch
 from boss.job import Job, Place, State
+from boss.store.sizes import text_of
 
-READ = """
+READ = f"""
 -- read
-SELECT id, source, status, document::text, attempt FROM job WHERE id = ANY($1::text[])
+SELECT id, source, status, {text_of("document")} AS document, attempt FROM job WHERE id = ANY($1::text[])
 """
 
 

@@ -8,14 +8,16 @@ from boss.job import Submission
 
 SUBMIT = """
 -- submit
-INSERT INTO job (id, source, document, priority, due_at, attempts, traceparent, submitted_by)
-SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, traceparent, by
+INSERT INTO job (id, source, document, priority, due_at, attempts, traceparent, submitted_by, document_bytes)
+SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, traceparent, by,
+       document_bytes
 FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts,
-             traceparent, by
+             traceparent, by, document_bytes
       FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::float8[], $6::timestamptz[], $7::int[],
-                  $8::text[], $9::text[])
-           WITH ORDINALITY AS asked(id, source, document, priority, delay, due_at, attempts, traceparent, by, turn))
-     AS asked(id, source, document, priority, turn, due_at, attempts, traceparent, by)
+                  $8::text[], $9::text[], $10::int[])
+           WITH ORDINALITY
+           AS asked(id, source, document, priority, delay, due_at, attempts, traceparent, by, document_bytes, turn))
+     AS asked(id, source, document, priority, turn, due_at, attempts, traceparent, by, document_bytes)
 ORDER BY turn
 ON CONFLICT (id) DO NOTHING
 RETURNING id

@@ -7,14 +7,25 @@ from boss.database import Pool, fetch
 from boss.journal import Move
 from boss.store.finishes import END_ATTEMPT
 
-LOOK = """
+# When no replica has written down that it is there for so many seconds, none was, or none could reach the database.
+OUTAGE = 5.0
+
+LOOK = f"""
 -- look
+WITH beat AS (
+    INSERT INTO heartbeat (at)
+    SELECT now()
+    WHERE NOT EXISTS (SELECT FROM heartbeat
+                      WHERE at > now() - interval '2 seconds' OR at < now() - {OUTAGE} * interval '1 second')
+    ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
+)
 SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
         FROM job
         WHERE status = 'AVAILABLE' AND due_at IS NOT NULL) AS next_due,
        (SELECT extract(epoch FROM min(lease_until) - now())::float8
         FROM job
         WHERE status = 'ACTIVE' AND lease_until IS NOT NULL) AS next_lease,
+       (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
        EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS unfolded,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
        (SELECT jsonb_object_agg(source, jobs)::text
@@ -45,6 +56,7 @@ class Look(NamedTuple):
     Attributes:
         next_due: seconds until the next delayed job is due, negative when it is late; None when there is none.
         next_lease: the same for the next lease that runs out.
+        silence: seconds since a replica was there, as far as is written down; None when none ever was.
         unfolded: whether the ledger of counts can be folded.
         stale: whether a replica that is no more is still down as waiting.
         ready: how many jobs of a source are ready for takers that wait, as JSON text; None when there are none.
@@ -52,13 +64,16 @@ class Look(NamedTuple):
 
     next_due: float | None
     next_lease: float | None
+    silence: float | None
     unfolded: bool
     stale: bool
     ready: str | None
 
 
 async def look(pool: Pool, takers: Mapping[str | None, int]) -> Look:
-    """See what is to be done, by the database's clock.
+    """See what is to be done, by the database's clock, and write down that a replica is there.
+
+    After an outage that is left to `resume_leases`.
 
     Args:
         pool: the database.
@@ -95,7 +110,7 @@ END_LEASES = f"""
 -- end_leases
 WITH silent AS MATERIALIZED (
     SELECT id FROM job
-    WHERE status = 'ACTIVE' AND lease_until <= now()
+    WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
     ORDER BY lease_until
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -103,20 +118,54 @@ WITH silent AS MATERIALIZED (
 UPDATE job
 SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
-    finished_at = CASE WHEN attempt < attempts THEN NULL ELSE now() END,
-{END_ATTEMPT.format(how="'how', 'lease ran out'")}
+    finished_at = CASE WHEN attempt < attempts THEN NULL ELSE clock_timestamp() END,
+{END_ATTEMPT.format(left="job.attempt < attempts", how="'how', 'lease ran out'")}
     due_at = NULL, lease_until = NULL, take_key = NULL
 WHERE id = ANY(ARRAY(SELECT id FROM silent))
 RETURNING id, source, attempt, outcome
 """
 
 
-async def end_leases(pool: Pool, limit: int) -> list[Move]:
+async def end_leases(pool: Pool, limit: int, heard: float) -> list[Move]:
     """Take at most `limit` jobs from takers that were silent for longer than their lease; return which.
 
     They are available again, with their place in the queue, or done with outcome abandoned after their last attempt.
+
+    Args:
+        pool: the database.
+        limit: how many at most.
+        heard: for how many seconds takers could have been heard. Each has a third of its lease for that, or 30 seconds.
     """
-    return [Move(*row) for row in await fetch(pool, END_LEASES, limit)]
+    return [Move(*row) for row in await fetch(pool, END_LEASES, limit, heard)]
+
+
+# Nothing that somebody else is at: it is being renewed, or let go of. Two replicas do this one after the other, and the
+# second finds that the first has just done it.
+RESUME_LEASES = f"""
+-- resume_leases
+WITH last AS MATERIALIZED (
+    SELECT at FROM heartbeat WHERE at < now() - {OUTAGE} * interval '1 second' FOR UPDATE
+), silent AS MATERIALIZED (
+    SELECT job.id FROM last, job
+    WHERE job.status = 'ACTIVE' AND job.lease_until IS NOT NULL
+    FOR UPDATE OF job SKIP LOCKED
+), resumed AS (
+    UPDATE job
+    SET lease_until = lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))
+    FROM last
+    WHERE job.id = ANY(ARRAY(SELECT id FROM silent))
+)
+INSERT INTO heartbeat (at) VALUES (now())
+ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
+"""
+
+
+async def resume_leases(pool: Pool) -> None:
+    """Have all leases end later by the time since a replica was last there, if that was an outage.
+
+    Nobody could have heard their takers meanwhile, so they have not run.
+    """
+    await fetch(pool, RESUME_LEASES)
 
 
 PRUNE = """

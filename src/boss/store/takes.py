@@ -1,172 +1,240 @@
-"""Taking jobs: making available ones active, each for one taker.
+"""Taking jobs: making available ones active, each for one taker, in one statement.
 
 A take looks from the start of the queue, or past marks (marks.py) where dead rows at the start make that slow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, islice
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 from asyncpg import Record
 
-from boss.database import Connection, Database, Pool, fetch, transaction
+from boss.database import Pool, fetch
+from boss.document import MOST_TEXT
 from boss.job import Job, State, Take, Taken
 from boss.marks import Mark
-from boss.store.rules import allowed, has_room, lock_rules
+from boss.store.sizes import size_of
 
-# The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it again
-# for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right now; the
-# design's literal query waited for it and then took it a second time. The turn says whose job it is: takers differ in
-# lease and key. It is also the order of the queue, which RETURNING does not keep, so it is put back at the end. The
-# head goes through an array because the planner knows nothing of a LIMIT that comes as a parameter: it would expect a
-# tenth of all ready jobs, and read the whole table to join them.
-_TAKE = """
+# Of documents of the default --max-document, so many fit into a statement for sure.
+_FEW = MOST_TEXT // 2**20
+READY = "status = 'AVAILABLE' AND due_at IS NULL"
+
+# What every take answers with: the jobs that it took, each with its slot, and those that did not fit, without one.
+# A lease starts when it is granted: now() is from before the statement had to wait for a lock.
+TAKE_GIVEN = """
 , taken AS (
     UPDATE job
-    SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
-        lease = given.lease,
-        lease_until = CASE WHEN given.lease > 0 THEN now() + given.lease * interval '1 second' END,
+    SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
+        lease_until = CASE WHEN given.lease > 0 THEN given.now + given.lease * interval '1 second' END,
         take_key = given.key, taken_by = given.by
-    FROM (SELECT id, turn, ($1::int[])[turn] AS lease, ($2::text[])[turn] AS key, ($3::text[])[turn] AS by
-          FROM turns) AS given
+    FROM (SELECT id, slot, clock_timestamp() AS now,
+                 ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by
+          FROM given) AS given
     WHERE job.id = given.id
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
-              job.traceparent, given.turn
+              job.traceparent, given.slot
 )
-SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent FROM taken ORDER BY turn
+SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent, slot, NULL::int AS bytes
+FROM taken
+UNION ALL
+SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, bytes FROM unfit
+ORDER BY slot
 """
-_TURNS = """
-), turns AS (
-    SELECT id, turn
-    FROM unnest(ARRAY(SELECT id FROM head ORDER BY priority DESC, position)) WITH ORDINALITY AS given(id, turn)
-)"""
-
-TAKE = (
-    """
--- take
-WITH head AS MATERIALIZED (
-    SELECT id, priority, position
-    FROM job
-    WHERE status = 'AVAILABLE' AND due_at IS NULL
-    ORDER BY priority DESC, position
-    LIMIT cardinality($1::int[])
-    FOR UPDATE SKIP LOCKED"""
-    + _TURNS
-    + _TAKE
-)
-
-# The marks come with the highest priority first, and no more of them are gone through than needed.
-TAKE_PAST_MARKS = (
-    """
--- take_past_marks
-WITH head AS MATERIALIZED (
-    SELECT ready.id, ready.priority, ready.position
-    FROM unnest($4::smallint[], $5::bigint[]) AS mark(priority, position)
-    CROSS JOIN LATERAL (
-        SELECT id, priority, position
-        FROM job
-        WHERE status = 'AVAILABLE' AND due_at IS NULL AND priority = mark.priority AND position > mark.position
-        ORDER BY position
-        LIMIT cardinality($1::int[])
-        FOR UPDATE SKIP LOCKED
-    ) AS ready
-    LIMIT cardinality($1::int[])"""
-    + _TURNS
-    + _TAKE
-)
 
 
-async def take(database: Database, takes: Sequence[Take], marks: Sequence[Mark] = ()) -> list[list[Taken]]:
-    """Make the first ready jobs of any source active, as many as these takes ask for.
+def take_statement(
+    name: str,
+    ready: Callable[[str, str], str],
+    *,
+    limits: tuple[str, str] = ("wanted", "(SELECT count(*) FROM first WHERE total <= most)"),
+    turn: str = "row_number() OVER (ORDER BY priority DESC, position)",
+    order: str = "priority DESC, position",
+    asked: str = "",
+    wanted: str = "cardinality($1::int[])",
+    slot: str = "turn",
+) -> str:
+    """The SQL of a take. A slot is a job that may be taken: its lease, its key and the name of its taker's token are in
+    the arrays $1, $2 and $3.
 
     Args:
-        database: a pool, or a connection in a transaction.
+        name: what the statement is called.
+        ready: the query that gives the jobs to take (id, bytes, and what `turn` and `order` need), for a limit and a
+            lock.
+        limits: its limit where all is wanted, and where only what fits is.
+        turn: which job is whose, in order of the queue.
+        order: the order in which jobs are counted until no more fit.
+        asked: what comes before: other CTEs, each with a comma behind it.
+        wanted: how many jobs are wanted.
+        slot: the slot of a turn.
+
+    The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it
+    again for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right
+    now; the design's literal query waited for it and then took it a second time. RETURNING does not keep the order. The
+    head goes through arrays because the planner knows nothing of a LIMIT that comes as a parameter: it would expect a
+    tenth of all ready jobs, and read the whole table to join them.
+
+    The documents of one statement come to MOST_TEXT bytes. What is locked and then not taken is hidden from others
+    meanwhile, so where many jobs are wanted those that fit are counted before, without a lock.
+    """
+    few, fitting = (limit.replace("wanted", wanted).replace("most", str(MOST_TEXT)) for limit in limits)
+    limit = f"CASE WHEN {wanted} <= {_FEW} THEN {few} ELSE {fitting} END"
+    return f"""
+-- {name}
+WITH {asked}first AS MATERIALIZED (
+    SELECT *, sum(bytes) OVER (ORDER BY {order}) AS total FROM ({ready(few, "")}) AS ready
+), head AS MATERIALIZED ({ready(limit, "FOR UPDATE SKIP LOCKED")}
+), numbered AS MATERIALIZED (
+    SELECT id, bytes, turn, sum(bytes) OVER (ORDER BY turn) AS total
+    FROM (SELECT id, bytes, {turn} AS turn FROM head) AS of_head
+), given AS (
+    SELECT id, {slot} AS slot
+    FROM unnest(ARRAY(SELECT id FROM numbered WHERE total <= {MOST_TEXT} ORDER BY turn),
+                ARRAY(SELECT turn FROM numbered WHERE total <= {MOST_TEXT} ORDER BY turn)) AS fitting(id, turn)
+), unfit AS (
+    SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
+    UNION ALL
+    (SELECT id, bytes FROM first WHERE {wanted} > {_FEW} AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+){TAKE_GIVEN}"""
+
+
+def of_any(limit: str, lock: str) -> str:
+    """The first ready jobs of any source."""
+    return f"""
+    SELECT id, priority, position, {size_of("document")} AS bytes
+    FROM job
+    WHERE {READY}
+    ORDER BY priority DESC, position
+    LIMIT {limit}
+    {lock}"""
+
+
+def _of_any_past_marks(limit: str, lock: str) -> str:
+    # The marks come with the highest priority first, and no more of them are gone through than needed.
+    return f"""
+    SELECT past.id, past.priority, past.position, past.bytes
+    FROM unnest($4::smallint[], $5::bigint[]) AS mark(priority, position)
+    CROSS JOIN LATERAL (
+        SELECT id, priority, position, {size_of("document")} AS bytes
+        FROM job
+        WHERE {READY} AND priority = mark.priority AND position > mark.position
+        ORDER BY position
+        LIMIT {limit}
+        {lock}
+    ) AS past
+    LIMIT {limit}"""
+
+
+def of_sources(limit: str, lock: str) -> str:
+    """The first ready jobs of each source in `asked`, which has how many are wanted, and how many slots come before."""
+    return f"""
+    SELECT of_source.*, asked.source, asked.slots_before
+    FROM asked
+    CROSS JOIN LATERAL (
+        SELECT id, priority, position, {size_of("document")} AS bytes
+        FROM job
+        WHERE {READY} AND source = asked.source
+        ORDER BY priority DESC, position
+        LIMIT {limit}
+        {lock}
+    ) AS of_source"""
+
+
+def _of_sources_past_marks(limit: str, lock: str) -> str:
+    return f"""
+    SELECT of_source.*, asked.source, asked.slots_before
+    FROM asked
+    CROSS JOIN LATERAL (
+        SELECT past.id, past.priority, past.position, past.bytes
+        FROM unnest($7::text[], $8::smallint[], $9::bigint[]) AS mark(source, priority, position)
+        CROSS JOIN LATERAL (
+            SELECT id, priority, position, {size_of("document")} AS bytes
+            FROM job
+            WHERE {READY} AND source = mark.source AND priority = mark.priority AND position > mark.position
+            ORDER BY position
+            LIMIT {limit}
+            {lock}
+        ) AS past
+        WHERE mark.source = asked.source
+        LIMIT {limit}
+    ) AS of_source"""
+
+
+_ASKED = """asked AS MATERIALIZED (
+    SELECT * FROM unnest($4::text[], $5::int[], $6::int[]) AS asked(source, jobs, slots_before)
+), """
+LIMITS_OF_SOURCES = (
+    "asked.jobs",
+    "(SELECT count(*) FROM first WHERE first.source = asked.source AND total <= most)",
+)
+TURN_OF_SOURCES = "slots_before + row_number() OVER (PARTITION BY slots_before ORDER BY priority DESC, position)"
+ORDER_OF_SOURCES = "slots_before, priority DESC, position"
+
+
+def _of_sources_statement(name: str, ready: Callable[[str, str], str]) -> str:
+    return take_statement(
+        name, ready, limits=LIMITS_OF_SOURCES, turn=TURN_OF_SOURCES, order=ORDER_OF_SOURCES, asked=_ASKED
+    )
+
+
+TAKE = take_statement("take", of_any)
+TAKE_PAST_MARKS = take_statement("take_past_marks", _of_any_past_marks)
+TAKE_OF_SOURCES = _of_sources_statement("take_of_sources", of_sources)
+TAKE_OF_SOURCES_PAST_MARKS = _of_sources_statement("take_of_sources_past_marks", _of_sources_past_marks)
+
+
+class Handout(NamedTuple):
+    """What a statement handed out.
+
+    Attributes:
+        jobs: what each take got, in order of the takes and of the queue.
+        more: whether there are jobs that did not fit, for takes that got none.
+        unreadable: the ids of jobs of which no reader can be given the document.
+        passed: the ids of jobs that somebody else has got hold of.
+    """
+
+    jobs: list[list[Taken]]
+    more: bool
+    unreadable: list[str]
+    passed: list[str]
+
+
+async def take(pool: Pool, takes: Sequence[Take], marks: Sequence[Mark] = ()) -> Handout:
+    """Make the first ready jobs of any source active, as many as these takes ask for, and as fit.
+
+    Args:
+        pool: the database.
         takes: for any source.
         marks: when there are some, look only past them: jobs of other priorities are not found.
-
-    Returns what each take got, in order of the takes and of the queue.
     """
     if marks:
         places = [mark.priority for mark in marks], [mark.position for mark in marks]
-        rows = iter(await fetch(database, TAKE_PAST_MARKS, *_slots(takes), *places))
+        rows = await fetch(pool, TAKE_PAST_MARKS, *slots(takes), *places)
     else:
-        rows = iter(await fetch(database, TAKE, *_slots(takes)))
-    return [[_taken(row) for row in islice(rows, take.limit)] for take in takes]
+        rows = await fetch(pool, TAKE, *slots(takes))
+    return handout(rows, takes, range(len(takes)))
 
 
-_TURNS_OF_SOURCES = """
-), numbered AS MATERIALIZED (
-    SELECT id, slots_before + row_number() OVER (PARTITION BY slots_before ORDER BY priority DESC, position) AS turn
-    FROM head
-), turns AS (
-    SELECT id, turn
-    FROM unnest(ARRAY(SELECT id FROM numbered ORDER BY turn), ARRAY(SELECT turn FROM numbered ORDER BY turn))
-         AS given(id, turn)
-)"""
-
-TAKE_OF_SOURCES = (
-    """
--- take_of_sources
-WITH head AS MATERIALIZED (
-    SELECT ready.id, ready.priority, ready.position, asked.slots_before
-    FROM unnest($4::text[], $5::int[], $6::int[]) AS asked(source, jobs, slots_before)
-    CROSS JOIN LATERAL (
-        SELECT id, priority, position
-        FROM job
-        WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = asked.source
-        ORDER BY priority DESC, position
-        LIMIT asked.jobs
-        FOR UPDATE SKIP LOCKED
-    ) AS ready"""
-    + _TURNS_OF_SOURCES
-    + _TAKE
-)
-
-TAKE_OF_SOURCES_PAST_MARKS = (
-    """
--- take_of_sources_past_marks
-WITH head AS MATERIALIZED (
-    SELECT ready.id, ready.priority, ready.position, asked.slots_before
-    FROM unnest($4::text[], $5::int[], $6::int[]) AS asked(source, jobs, slots_before)
-    CROSS JOIN LATERAL (
-        SELECT of_priority.id, of_priority.priority, of_priority.position
-        FROM unnest($7::text[], $8::smallint[], $9::bigint[]) AS mark(source, priority, position)
-        CROSS JOIN LATERAL (
-            SELECT id, priority, position
-            FROM job
-            WHERE status = 'AVAILABLE' AND due_at IS NULL
-              AND source = mark.source AND priority = mark.priority AND position > mark.position
-            ORDER BY position
-            LIMIT asked.jobs
-            FOR UPDATE SKIP LOCKED
-        ) AS of_priority
-        WHERE mark.source = asked.source
-        LIMIT asked.jobs
-    ) AS ready"""
-    + _TURNS_OF_SOURCES
-    + _TAKE
-)
-
-
-async def take_of_sources(database: Database, takes: Sequence[Take], marks: Sequence[Mark] = ()) -> list[list[Taken]]:
+async def take_of_sources(pool: Pool, takes: Sequence[Take], marks: Sequence[Mark] = ()) -> Handout:
     """As `take`, for takes that each name a source; with marks, jobs of sources that have none are not found."""
-    of_source: dict[str | None, list[Take]] = {}
-    for take in takes:
-        of_source.setdefault(take.source, []).append(take)
-    jobs = [sum(take.limit for take in group) for group in of_source.values()]
-    slots_before = list(accumulate(jobs[:-1], initial=0))
-    slots = _slots([take for group in of_source.values() for take in group])
-    asked = *slots, list(of_source), jobs, slots_before
+    order = by_source(takes)
+    jobs: dict[str | None, int] = {}
+    for place in order:
+        jobs[takes[place].source] = jobs.get(takes[place].source, 0) + takes[place].limit
+    slots_before = list(accumulate(jobs.values(), initial=0))[:-1]
+    asked = *slots([takes[place] for place in order]), list(jobs), list(jobs.values()), slots_before
     if marks:
-        rows = await fetch(database, TAKE_OF_SOURCES_PAST_MARKS, *asked, *zip(*marks, strict=True))
+        rows = await fetch(pool, TAKE_OF_SOURCES_PAST_MARKS, *asked, *zip(*marks, strict=True))
     else:
-        rows = await fetch(database, TAKE_OF_SOURCES, *asked)
-    got: dict[str | None, list[Taken]] = {source: [] for source in of_source}
-    for row in reversed(rows):
-        got[row["source"]].append(_taken(row))
-    return [[got[take.source].pop() for _ in range(min(take.limit, len(got[take.source])))] for take in takes]
+        rows = await fetch(pool, TAKE_OF_SOURCES, *asked)
+    return handout(rows, takes, order)
 
 
-def _slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str | None]]:
+def by_source(takes: Sequence[Take]) -> list[int]:
+    """The places of these takes, those of a source together."""
+    return sorted(range(len(takes)), key=lambda place: takes[place].source or "")
+
+
+def slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str | None]]:
     """The lease, the key and the token's name of every job that may be taken; where no take has one, none are sent."""
     leases = [take.lease for take in takes for _ in range(take.limit)]
     keys = [take.key for take in takes for _ in range(take.limit)] if any(take.key for take in takes) else []
@@ -174,155 +242,50 @@ def _slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str
     return leases, keys, names
 
 
-TAKE_BY_ADDRESS = """
--- take_by_address
-UPDATE job
-SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now(), seen_at = now(),
-    lease = asked.lease,
-    lease_until = CASE WHEN asked.lease > 0 THEN now() + asked.lease * interval '1 second' END,
-    take_key = asked.key, taken_by = asked.by
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) AS asked(id, source, lease, key, by)
-WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'AVAILABLE'
-RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
-          job.traceparent
-"""
+def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int]) -> Handout:
+    """What the rows of a statement are, when the slots were those of the takes at these places, in this order."""
+    got: list[list[Taken]] = [[] for _ in takes]
+    owners = [got[place] for place in order for _ in range(takes[place].limit)]
+    unfit: dict[str, int | None] = {}
+    for row in rows:
+        if row["slot"] is None:
+            unfit[row["id"]] = row["bytes"]
+        else:
+            owners[row["slot"] - 1].append(taken(row))
+    unreadable = [id for id, size in unfit.items() if size is not None and size > MOST_TEXT]
+    passed = [id for id, size in unfit.items() if size is None]
+    return Handout(got, bool(unfit), unreadable, passed)
 
 
-async def take_by_address(database: Database, asked: Mapping[str, Take]) -> dict[str, Taken]:
-    """Make these jobs, each an id with a take that names its source, active if they are available, due or not.
-
-    Returns those that were, by id.
-    """
-    columns = zip(*((take.source, take.lease, take.key, take.by) for take in asked.values()), strict=True)
-    return {row["id"]: _taken(row) for row in await fetch(database, TAKE_BY_ADDRESS, list(asked), *columns)}
-
-
-TAKE_THESE = (
-    """
--- take_these
-WITH head AS MATERIALIZED (
-    SELECT job.id, asked.turn
-    FROM unnest($4::text[]) WITH ORDINALITY AS asked(id, turn)
-    JOIN job ON job.id = asked.id
-    WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
-    FOR UPDATE OF job SKIP LOCKED
-), turns AS (
-    SELECT id, turn FROM unnest(ARRAY(SELECT id FROM head ORDER BY turn)) WITH ORDINALITY AS given(id, turn)
-)"""
-    + _TAKE
-)
-
-
-async def take_by_rules(pool: Pool, takes: Sequence[Take]) -> list[list[Taken]]:
-    """As `take`, by the rules of sources (store/rules.py), fairly, and only of some sources, as each take has it.
-
-    One such statement at a time in all of the database: what is active is counted, and must not change meanwhile. No
-    other take waits for it.
-    """
-    async with transaction(pool) as connection:
-        return await _take_by_rules(connection, takes)
-
-
-async def _take_by_rules(connection: Connection, takes: Sequence[Take]) -> list[list[Taken]]:
-    await lock_rules(connection)
-    got: dict[int, list[Taken]] = {place: [] for place in range(len(takes))}
-    alike: dict[object, list[int]] = {}
-    for place, take in enumerate(takes):
-        alike.setdefault((take.of(), take.fair), []).append(place)
-    for places in alike.values():
-        jobs = iter(await _take_alike(connection, [takes[place] for place in places]))
-        for place in places:
-            got[place] = list(islice(jobs, takes[place].limit))
-    return [got[place] for place in range(len(takes))]
-
-
-async def _take_alike(connection: Connection, takes: Sequence[Take]) -> list[Taken]:
-    """Take for takes that differ in nothing but whose they are."""
-    wanted = _slots(takes)
-    most = len(wanted[0])
-    got: list[Taken] = []
-    seen: list[str] = []
-    while len(got) < most:
-        chosen = await allowed(connection, takes[0].of(), most - len(got), takes[0].fair, seen)
-        if not chosen:
-            break
-        # What somebody else has got hold of meanwhile is passed over, and another one is chosen for it.
-        left = [column[len(got) :] for column in wanted]
-        got += [_taken(row) for row in await fetch(connection, TAKE_THESE, *left, chosen)]
-        seen += chosen
-    return got
-
-
-async def take_by_address_and_rules(pool: Pool, asked: Mapping[str, Take]) -> dict[str, Taken]:
-    """As `take_by_address`, of sources that are not paused and have fewer active jobs than they may."""
-    taken: dict[str, Taken] = {}
-    async with transaction(pool) as connection:
-        await lock_rules(connection)
-        for id, take in asked.items():
-            if take.source and await has_room(connection, take.source):
-                taken |= await take_by_address(connection, {id: take})
-    return taken
-
-
-# Locked in order of the key, so that two replicas lock in the same order.
-LOCK_KEYS = """
--- lock_keys
-SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM (SELECT unnest($1::text[]) AS key ORDER BY 1) AS asked
-"""
-
-
-async def take_once_per_key(pool: Pool, takes: Sequence[Take], is_ruled: Callable[[Take], bool]) -> list[list[Taken]]:
-    """As `take`, `take_of_sources` and, where rules hold, `take_by_rules`, for takes with keys, each another.
-
-    A take whose key still holds jobs gets those again, and nothing else. The keys are locked until all is
-    committed: the same take sent to two replicas at once takes once.
-    """
-    keys = [take.key for take in takes if take.key]
-    async with transaction(pool) as connection:
-        await fetch(connection, LOCK_KEYS, keys)
-        got = await take_again(connection, keys)
-        new = [take for take in takes if take.key not in got]
-        ruled, of_any, of_source = list[Take](), list[Take](), list[Take]()
-        for each in new:
-            (ruled if is_ruled(each) else of_any if each.source is None else of_source).append(each)
-        for take_new, asked in ((take, of_any), (take_of_sources, of_source), (_take_by_rules, ruled)):
-            if asked:
-                jobs_of_each = await take_new(connection, asked)
-                got |= {each.key or "": jobs for each, jobs in zip(asked, jobs_of_each, strict=True)}
-    return [got[each.key or ""] for each in takes]
-
-
-# Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
-# handed out a second time.
-TAKE_AGAIN = """
--- take_again
-UPDATE job
-SET seen_at = now(), lease_until = CASE WHEN lease > 0 THEN now() + lease * interval '1 second' END
-WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
-RETURNING id, source, document::text, attempt, lease, taken_at, priority, position, traceparent, take_key
-"""
-
-
-async def take_again(database: Database, keys: Sequence[str]) -> dict[str, list[Taken]]:
-    """The jobs that are still held by takes with these keys, in order of the queue, by key."""
-    got: dict[str, list[Taken]] = {}
-    rows = await fetch(database, TAKE_AGAIN, keys)
-    for row in sorted(rows, key=lambda row: (-row["priority"], row["position"])):
-        got.setdefault(row["take_key"], []).append(_taken(row))
-    return got
-
-
-def _taken(row: Record) -> Taken:
+def taken(row: Record) -> Taken:
     """Every statement here returns these columns, in this order; a row's names are slower to look up."""
     id, source, document, attempt, lease, taken_at, priority, position, traceparent = row[:9]
     return Taken(Job(id, source, State.ACTIVE, document, attempt, traceparent), lease, taken_at, priority, position)
 
 
-# The time of the take names it: whoever took the job later is not touched, however often this is sent.
+# Its sentence is for who finds it among the failed jobs.
+_UNREADABLE = f"Boss cannot hand this job out: as text, its document would be larger than {MOST_TEXT:,} bytes"
+SET_ASIDE = f"""
+-- set_aside
+UPDATE job
+SET status = 'DONE', outcome = 'failed', due_at = NULL, finished_at = clock_timestamp(),
+    result = jsonb_build_object('error', '{_UNREADABLE}'), result_bytes = {len(_UNREADABLE) + 20}
+WHERE id = ANY($1::text[]) AND status || '' = 'AVAILABLE' AND {size_of("document")} > {MOST_TEXT}
+RETURNING id, source
+"""
+
+
+async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
+    """Have those of these available jobs that no reader can be given fail, and say why; return their sources, by id."""
+    return {row["id"]: row["source"] for row in await fetch(pool, SET_ASIDE, ids)}
+
+
+# The time of the take names it: whoever took the job later is not touched, however often this is sent. The attempt's
+# number is not used again, for it tells one taker from another; there may be one more instead.
 UNTAKE = """
 -- untake
 UPDATE job
-SET status = 'AVAILABLE', attempt = attempt - 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
+SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
     taken_by = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
 WHERE job.id = unheard.id AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at AND seen_at = job.taken_at
@@ -331,7 +294,7 @@ RETURNING job.id
 
 
 async def untake(pool: Pool, takes: Sequence[Taken]) -> set[str]:
-    """Undo takes whose taker never heard of them: the attempts as well are as before. Returns the ids undone."""
+    """Undo takes whose taker never heard of them; as many attempts are left as before. Returns the ids undone."""
     takes = sorted(takes, key=lambda taken: taken.job.id)
     ids, times = [taken.job.id for taken in takes], [taken.at for taken in takes]
     return {row["id"] for row in await fetch(pool, UNTAKE, ids, times)}

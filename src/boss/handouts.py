@@ -1,0 +1,165 @@
+"""What a batch of takes gets: by one statement, or by more where jobs are large, locked or unreadable."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from boss import journal, metrics, store
+from boss.database import Pool
+from boss.errors import DatabaseAway
+from boss.job import Outcome, Take, Taken
+from boss.journal import Move
+from boss.marks import Mark, Marks
+from boss.rules import Rules
+from boss.store import Handout
+
+# What each take got, in their order: jobs, none, or why it is not known.
+Got = list[list[Taken] | Exception]
+_Asked = TypeVar("_Asked")
+_PastMarks = Callable[[Pool, Sequence[Take], Sequence[Mark]], Awaitable[Handout]]
+
+_TAKES = metrics.BATCHES.labels("take")
+
+
+class Handouts:
+    """Serves batches of takes.
+
+    Args:
+        pool: the database.
+        marks: past which the takes look.
+        rules: what takes are held to.
+    """
+
+    def __init__(self, pool: Pool, marks: Marks, rules: Rules) -> None:
+        self._pool = pool
+        self._marks = marks
+        self._rules = rules
+
+    async def of_any(self, takes: Sequence[Take]) -> Got:
+        """For takes of any source."""
+        return await self._past_marks(store.take, takes)
+
+    async def of_sources(self, takes: Sequence[Take]) -> Got:
+        """For takes that each name a source."""
+        return await self._past_marks(store.take_of_sources, takes)
+
+    async def _past_marks(self, statement: _PastMarks, takes: Sequence[Take]) -> Got:
+        """Whoever gets nothing past the marks looks from the start of the queue."""
+        self._marks.takes += 1
+        marks, puts = self._marks.of({take.source for take in takes}), self._marks.puts
+        got = _nothing(takes)
+        await self._fill(got, takes, lambda asking: statement(self._pool, asking, marks))
+        if marks:
+            await self._fill(got, takes, lambda asking: statement(self._pool, asking, ()))
+            for take, jobs in zip(takes, got, strict=True):
+                if not isinstance(jobs, Exception):
+                    self._marks.advance(take.source, jobs, puts)
+        return _noted(takes, got)
+
+    async def by_rules(self, takes: Sequence[Take]) -> Got:
+        """For takes that the rules of sources may hold back, fair ones, and those of some sources."""
+        got = _nothing(takes)
+        for places in _alike(takes, lambda take: (take.of(), take.fair)):
+            await self._fill(got, takes, self._by_rules_alike(), places)
+        return _noted(takes, got)
+
+    def _by_rules_alike(self) -> Callable[[Sequence[Take]], Awaitable[Handout]]:
+        # What somebody else has got hold of is not looked at again: another job may be free.
+        passed: list[str] = []
+
+        async def statement(takes: Sequence[Take]) -> Handout:
+            handout = await store.take_by_rules(self._pool, takes, passed)
+            passed.extend(handout.passed)
+            return handout
+
+        return statement
+
+    async def by_key(self, takes: Sequence[Take]) -> Got:
+        """For takes with keys, each another. One whose key still holds jobs gets those again, and nothing else."""
+        got = _nothing(takes)
+        ruled = [place for place, take in enumerate(takes) if self._rules.hold(take)]
+        for places in _alike(takes, lambda take: (take.of(), take.fair), ruled):
+            await self._fill(got, takes, self._by_rules_alike(), places)
+        free = sorted(set(range(len(takes))) - set(ruled))
+        for places in _alike(takes, lambda take: take.source is None, free):
+            statement = store.take_by_key if takes[places[0]].source is None else store.take_of_sources_by_key
+            await self._fill(got, takes, partial(statement, self._pool), places)
+        await self._fill(got, takes, self._again)
+        return _noted(takes, got)
+
+    async def _again(self, takes: Sequence[Take]) -> Handout:
+        held = await store.take_again(self._pool, [take.key for take in takes if take.key])
+        return Handout([held.get(take.key or "", []) for take in takes], more=False, unreadable=[], passed=[])
+
+    async def by_address(self, asked: Sequence[tuple[str, Take]]) -> Got:
+        """For takes of one job each: its id, and a take that names its source."""
+        got = _nothing(asked)
+        for places in _alike(asked, lambda each: self._rules.hold(each[1])):
+            by_rules = self._rules.hold(asked[places[0]][1])
+            await self._fill(got, asked, partial(store.take_by_address, self._pool, by_rules), places)
+        return _noted([take for _, take in asked], got)
+
+    async def _fill(
+        self,
+        got: Got,
+        asked: Sequence[_Asked],
+        statement: Callable[[Sequence[_Asked]], Awaitable[Handout]],
+        places: Iterable[int] | None = None,
+    ) -> None:
+        """Give to those at these places who have got nothing, as often as there is more than fits into a statement."""
+        asking, more = _empty(got, range(len(got)) if places is None else places), True
+        while asking and more:
+            try:
+                handout = await statement([asked[place] for place in asking])
+            except Exception as error:
+                # Whatever it was, the others have got theirs, and must hear of it.
+                for place in asking:
+                    got[place] = error
+                return
+            for place, jobs in zip(asking, handout.jobs, strict=True):
+                got[place] = jobs
+            asking, more = _empty(got, asking), handout.more
+            if handout.unreadable:
+                await self._set_aside(handout.unreadable)
+
+    async def _set_aside(self, ids: Sequence[str]) -> None:
+        """Have jobs fail that nobody can be given; should the database go away, the next take comes upon them."""
+        try:
+            sources = await store.set_aside(self._pool, ids)
+        except DatabaseAway:
+            return
+        metrics.FINISHED.labels(Outcome.FAILED).inc(len(sources))
+        moves = [Move(id, source, outcome=Outcome.FAILED) for id, source in sources.items()]
+        journal.record("set aside as too large to be read", moves)
+
+
+def _nothing(asked: Sequence[object]) -> Got:
+    return [[] for _ in asked]
+
+
+def _empty(got: Got, places: Iterable[int]) -> list[int]:
+    return [place for place in places if got[place] == []]
+
+
+def _alike(
+    asked: Sequence[_Asked], kind: Callable[[_Asked], object], places: Iterable[int] | None = None
+) -> Iterable[list[int]]:
+    """The places of what is asked, of these or of all, those of a kind together."""
+    kinds: dict[object, list[int]] = {}
+    for place in range(len(asked)) if places is None else places:
+        kinds.setdefault(kind(asked[place]), []).append(place)
+    return kinds.values()
+
+
+def _noted(takes: Sequence[Take], got: Got) -> Got:
+    """The same, once what was handed out is counted and in the journal."""
+    _TAKES.observe(len(takes))
+    taken = [
+        (each.job, take.by)
+        for take, jobs in zip(takes, got, strict=True)
+        if not isinstance(jobs, Exception)
+        for each in jobs
+    ]
+    metrics.TAKEN.inc(len(taken))
+    journal.record("taken", (Move(job.id, job.source, job.attempt, by=by) for job, by in taken))
+    return got

@@ -1,0 +1,18 @@
+"""How much one statement gives to a reader, and what stands for a text that is larger than that."""
+
+from boss.document import MOST_TEXT
+
+_TOO_LARGE = f'"too large to be shown: more than {MOST_TEXT:,} bytes"'
+
+
+def size_of(column: str) -> str:
+    """The bytes of a column's text, in SQL; `MOST_TEXT` + 1 for all that is larger. It is measured when not known."""
+    return f"coalesce({column}_bytes, text_bytes({column}, {MOST_TEXT}))"
+
+
+def text_of(column: str) -> str:
+    """A column's text, in SQL; when that is too large, a JSON string that says so, which is no document."""
+    return f"""CASE
+        WHEN {size_of(column)} <= {MOST_TEXT} THEN {column}::text
+        WHEN {column} IS NOT NULL THEN '{_TOO_LARGE}'
+    END"""

@@ -1,0 +1,86 @@
+"""Takes by the rules of sources, fair ones, and those of only some sources."""
+
+from collections.abc import Sequence
+
+from boss.database import Pool, fetch
+from boss.document import MOST_TEXT
+from boss.job import Take
+from boss.store.sizes import size_of
+from boss.store.takes import READY, TAKE_GIVEN, Handout, handout, slots
+from boss.store.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
+
+# The first jobs of each source that has room, as many as it has room for; of these the first by the queue, or first
+# those with the fewest jobs of their source active before them.
+_ALLOWED = f"""
+    SELECT id, priority, position, bytes, row_number() OVER (
+               ORDER BY CASE WHEN %(fair)s THEN turn END, priority DESC, position
+           ) AS turn
+    FROM (SELECT ready.*, room.active + row_number() OVER (
+                     PARTITION BY room.source ORDER BY ready.priority DESC, ready.position
+                 ) AS turn
+          FROM room
+          CROSS JOIN LATERAL (
+              SELECT id, priority, position, {size_of("document")} AS bytes
+              FROM job
+              WHERE {READY} AND source = room.source AND id <> ALL ($6::text[])
+              ORDER BY priority DESC, position
+              LIMIT least(coalesce(room.room, %(most)s), %(most)s)
+          ) AS ready) AS head
+    ORDER BY turn
+    LIMIT %(most)s"""
+
+
+def _statement(name: str, asked: str, wanted: str, slot: str) -> str:
+    """The SQL of a take by rules. One at a time is under way in all of the database (room_by_rules, 0006_promises.sql).
+
+    Nothing is locked that is then not taken. What somebody else has got hold of meanwhile is passed over, and is among
+    what did not fit, without its size.
+    """
+    allowed = _ALLOWED % {"fair": "$5::bool", "most": wanted}
+    return f"""
+-- {name}
+WITH {asked}room AS MATERIALIZED (
+    SELECT source, active, room FROM room_by_rules($4::text[])
+), first AS MATERIALIZED (
+    SELECT *, sum(bytes) OVER (ORDER BY turn) AS total FROM ({allowed}) AS allowed
+), head AS MATERIALIZED (
+    SELECT job.id, first.turn
+    FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
+    JOIN job ON job.id = first.id
+    WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
+    FOR UPDATE OF job SKIP LOCKED
+), given AS (
+    SELECT id, {slot} AS slot
+    FROM unnest(ARRAY(SELECT id FROM head ORDER BY turn)) WITH ORDINALITY AS of_head(id, turn)
+), unfit AS (
+    SELECT id, NULL AS bytes FROM first WHERE total <= {MOST_TEXT} AND id <> ALL (ARRAY(SELECT id FROM head))
+    UNION ALL
+    (SELECT id, bytes FROM first WHERE total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+){TAKE_GIVEN}"""
+
+
+TAKE_BY_RULES = _statement("take_by_rules", "", "cardinality($1::int[])", "turn")
+TAKE_BY_RULES_AND_KEY = _statement("take_by_rules_and_key", FREE, FREE_SLOTS, SLOT_OF_TURN)
+
+
+async def take_by_rules(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+    """As `take`, for takes that differ in nothing but whose they are, by the rules of sources.
+
+    They may have keys, all or none of them; one whose key holds jobs gets none. The jobs with the ids `passed` are not
+    looked at.
+    """
+    statement = TAKE_BY_RULES_AND_KEY if takes[0].key else TAKE_BY_RULES
+    rows = await fetch(pool, statement, *slots(takes), takes[0].of(), takes[0].fair, passed)
+    return handout(rows, takes, range(len(takes)))
+
+
+ANY_ALLOWED = f"""
+-- any_allowed
+WITH room AS MATERIALIZED (SELECT source, active, room FROM room_now($1::text[]))
+{(_ALLOWED % {"fair": "false", "most": "1"}).replace("$6::text[]", "'{}'")}
+"""
+
+
+async def any_allowed(pool: Pool, sources: Sequence[str] | None) -> bool:
+    """Whether the rules let a ready job of these sources, of any when None, be taken."""
+    return bool(await fetch(pool, ANY_ALLOWED, sources))
