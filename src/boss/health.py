@@ -44,6 +44,7 @@ class Facts(NamedTuple):
         active_at: its address.
         expired: how long ago the first lease ran out that still stands, in seconds; None when none has.
         late: the same for delayed jobs whose time has come.
+        unreadable: the addresses of some jobs of which no reader can be given the document or the result.
         replicas: on how many replicas takers wait.
     """
 
@@ -59,6 +60,7 @@ class Facts(NamedTuple):
     expired: float | None
     late: float | None
     replicas: int
+    unreadable: list[str]
 
 
 class Finding(NamedTuple):
@@ -80,6 +82,7 @@ def examine(facts: Facts, takers: int) -> list[Finding]:
         _active(facts),
         _overdue("expired leases", facts.expired),
         _overdue("delayed jobs that are late", facts.late),
+        _unreadable(facts.unreadable),
         Finding("waiting takers", f"{takers} on this replica; replicas with some: {facts.replicas}", Verdict.WELL),
     ]
 
@@ -145,6 +148,18 @@ def _overdue(what: str, late: float | None) -> Finding:
         return Finding(what, "none", Verdict.WELL)
     advice = "every replica sweeps each second; look into their logs for why they do not"
     return Finding(what, f"the first since {duration(late)}", Verdict.ILL, advice)
+
+
+def _unreadable(addresses: list[str]) -> Finding:
+    what = "unreadable jobs"
+    if not addresses:
+        return Finding(
+            what, "none among the first that are available or active and the last that are done", Verdict.WELL
+        )
+    advice = (
+        "their document or result is too large to be read: submit them in another form, and delete them in SQL by id"
+    )
+    return Finding(what, ", ".join(addresses), Verdict.WATCH, advice)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,9 @@
 """What tells how well the database does its work, at a cost that grows with what is active, never with history."""
 
 from boss.database import Database, Pool, fetch
+from boss.document import MOST_TEXT
 from boss.health import Ages, Facts
+from boss.store.sizes import size_of
 
 # The first ready job of a source is the one that a take of the source would get. All active jobs are read: there are as
 # many as there are converters at work.
@@ -77,6 +79,23 @@ WHERE table_stats.relid = 'job'::regclass
 """
 
 
+# Where what cannot be read does harm: at the head of the queue, with a converter, or among what is shown last. Where a
+# size is known, as it mostly is, it costs nothing to look at.
+UNREADABLE = f"""
+-- unreadable
+SELECT '/job/' || lower(status) || '/' || source || '/' || id AS address
+FROM (
+    (SELECT * FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority DESC, position LIMIT $1)
+    UNION ALL
+    (SELECT * FROM job WHERE status = 'ACTIVE' ORDER BY source, id LIMIT $1)
+    UNION ALL
+    (SELECT * FROM job WHERE status = 'DONE' ORDER BY finished_at DESC LIMIT $1)) AS shown
+WHERE {size_of("document")} > {MOST_TEXT} OR {size_of("result")} > {MOST_TEXT}
+LIMIT 10
+"""
+_SOME = 300
+
+
 async def examine(pool: Pool) -> Facts:
     """What an examination goes by."""
     [row] = await fetch(pool, EXAMINE)
@@ -93,6 +112,7 @@ async def examine(pool: Pool) -> Facts:
         expired=row["expired"],
         late=row["late"],
         replicas=row["replicas"],
+        unreadable=[each["address"] for each in await fetch(pool, UNREADABLE, _SOME)],
     )
 
 
