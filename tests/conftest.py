@@ -16,6 +16,7 @@ import pytest
 from boss.database import Pool, connected
 from boss.embedded import embedded_postgres
 from boss.migrate import migrate
+from tests.clock import Clock
 from tests.postgres import PostgresServer
 from tests.servers import BossProcess, boss_running
 
@@ -104,6 +105,15 @@ def module_boss(postgres: str) -> Iterator[BossProcess]:
     for url in new_database(postgres):
         with boss_running("--database", url) as boss:
             yield boss
+
+
+@pytest.fixture(scope="module")
+def clock(postgres: str) -> Iterator[Clock]:
+    """A clock for the tests of a module, with a Boss that goes by it."""
+    for database in new_database(postgres):
+        with Clock(database) as clock, boss_running("--database", database, "--lease", "600") as boss:
+            clock.boss = boss
+            yield clock
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Staying alive (shared/protocol.md): leases, checks, attempts and giving back, with a clock that the test moves."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,16 +9,7 @@ import pytest
 from boss.backoff import backoff
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.clock import Clock
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running
-
-
-@pytest.fixture(scope="module")
-def clock(postgres: str) -> Iterator[Clock]:
-    for database in new_database(postgres):
-        with Clock(database) as clock, boss_running("--database", database, "--lease", "600") as boss:
-            clock.boss = boss
-            yield clock
+from tests.servers import BossProcess
 
 
 @pytest.fixture

@@ -139,6 +139,8 @@ async def end_leases(pool: Pool, limit: int, heard: float) -> list[Move]:
     return [Move(*row) for row in await fetch(pool, END_LEASES, limit, heard)]
 
 
+# The moment is written after all else: what this statement has changed itself, it cannot lock any more.
+#
 # Nothing that somebody else is at: it is being renewed, or let go of. Two replicas do this one after the other, and the
 # second finds that the first has just done it.
 RESUME_LEASES = f"""
@@ -154,8 +156,9 @@ WITH last AS MATERIALIZED (
     SET lease_until = lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))
     FROM last
     WHERE job.id = ANY(ARRAY(SELECT id FROM silent))
+    RETURNING job.id
 )
-INSERT INTO heartbeat (at) VALUES (now())
+INSERT INTO heartbeat (at) SELECT now() WHERE (SELECT count(*) FROM resumed) IS NOT NULL
 ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 """
 

@@ -1,0 +1,86 @@
+"""Giving jobs back: which attempts count, and how soon the job is available again, with a clock that the test moves."""
+
+import httpx
+import pytest
+
+from tests.acceptance.test_contract import assert_problem, submit
+from tests.acceptance.test_lease import record, seconds, take
+from tests.clock import Clock
+from tests.servers import BossProcess
+
+
+@pytest.fixture
+def module_boss(clock: Clock) -> BossProcess:
+    """The Boss that goes by the clock, for the fixture `client`."""
+    return clock.boss
+
+
+class TestUncounted:
+    """`?uncounted=1`: the attempt is none of those that the job may have."""
+
+    def test_as_many_are_left_as_before(self, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, attempts=1)
+        for attempt in range(1, 6):
+            assert take(client, source).headers["etag"] == f'"{attempt}"'
+            answer = client.delete(f"/job/active/{source}/{id}?uncounted=1")
+            assert (answer.status_code, answer.headers["boss-state"]) == (204, "available")
+            assert record(client, id)["attempts"] == attempt + 1
+        assert [(each["how"], each["uncounted"]) for each in record(client, id)["history"]] == [
+            ("given back", True)
+        ] * 5
+        take(client, source)
+        assert client.delete(f"/job/active/{source}/{id}").headers["boss-state"] == "done"
+
+    def test_it_comes_back_at_once_or_when_it_says(self, client: httpx.Client, source: str, clock: Clock) -> None:
+        id = submit(client, source)
+        take(client, source)
+        assert client.delete(f"/job/active/{source}/{id}?uncounted=1&delay=60").status_code == 204
+        assert client.get(f"/job/available/{source}").status_code == 404
+        clock.move(61)
+        take(client, source)
+
+    def test_nobody_else_loses_the_job_by_it(self, client: httpx.Client, source: str) -> None:
+        id = submit(client, source)
+        first = take(client, source).headers["etag"]
+        client.delete(f"/job/active/{source}/{id}?uncounted=1")
+        take(client, source)
+        path = f"/job/active/{source}/{id}?uncounted=1"
+        assert_problem(client.delete(path, headers={"if-match": first}), 412, "attempt 1")
+        assert record(client, id)["attempts"] == 26
+
+    @pytest.mark.parametrize("value", ["", "yes", "2"])
+    def test_it_is_1_or_0(self, client: httpx.Client, source: str, value: str) -> None:
+        id = submit(client, source)
+        take(client, source)
+        path = f"/job/active/{source}/{id}?uncounted={value}"
+        assert_problem(client.delete(path), 400, r"The uncounted is .* it takes a whole number from 0 to 1")
+
+
+class TestNoRest:
+    """A converter that fails at once and asks for no rest must not use up all attempts within seconds."""
+
+    @pytest.mark.parametrize("delay", ["0", "0.5"])
+    def test_the_third_in_a_row_rests_for_a_second(
+        self, client: httpx.Client, source: str, delay: str, clock: Clock
+    ) -> None:
+        id = submit(client, source)
+        for number in range(5):
+            take(client, source)
+            client.delete(f"/job/active/{source}/{id}?delay={delay}")
+            shown = record(client, id)
+            if number < 2:
+                assert shown["due"] is None or seconds(shown["due"], shown["history"][-1]["ended"]) < 1
+            else:
+                assert 0.99 < seconds(shown["due"], shown["history"][-1]["ended"]) < 1.1
+            clock.move(1.2)
+
+    def test_one_that_rests_begins_a_new_row(self, client: httpx.Client, source: str, clock: Clock) -> None:
+        id = submit(client, source)
+        for delay in ("0", "0", "5", "0", "0"):
+            take(client, source)
+            client.delete(f"/job/active/{source}/{id}?delay={delay}")
+            clock.move(6)
+        assert record(client, id)["attempt"] == 5
+        take(client, source)
+        client.delete(f"/job/active/{source}/{id}?uncounted=1")
+        take(client, source)
