@@ -106,6 +106,14 @@ async def test_a_bad_request_never_harms_its_neighbours(statement: Statement) ->
     assert isinstance(answers[3], BadInput)
 
 
+async def test_one_bad_request_among_64_costs_its_neighbours_a_dozen_statements(statement: Statement) -> None:
+    coalescer = Coalescer(statement, most=100)
+    statement.let_go(100)
+    answers = await asyncio.gather(*ask(coalescer, *range(100, 140), -1, *range(140, 163)), return_exceptions=True)
+    assert [answer for answer in answers if not isinstance(answer, BadInput)] == [2 * each for each in range(100, 163)]
+    assert len(statement.batches) == 1 + 2 * 6
+
+
 async def test_an_answer_that_is_an_exception_is_raised_to_its_requester_alone(statement: Statement) -> None:
     coalescer = Coalescer(statement, most=100)
     statement.let_go()
