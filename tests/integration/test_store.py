@@ -89,6 +89,8 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
     for statement, index in (
         (takes.TAKE, "job_ready"),
         (takes.TAKE_OF_SOURCES, "job_ready_of_source"),
+        (takes.TAKE_WHAT_FITS, "job_ready"),
+        (takes.TAKE_OF_SOURCES_WHAT_FITS, "job_ready_of_source"),
         (takes.TAKE_PAST_MARKS, "job_ready"),
         (takes.TAKE_OF_SOURCES_PAST_MARKS, "job_ready_of_source"),
         (reads.ANY_READY, "job_ready"),
@@ -119,7 +121,8 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         await large.execute("ANALYZE job")
     for statement in (
         *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, checks.CHECK, reads.READ, reads.LOCATE),
-        *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_PAST_MARKS, takes.TAKE_OF_SOURCES_PAST_MARKS),
+        *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
+        *(takes.TAKE_PAST_MARKS, takes.TAKE_OF_SOURCES_PAST_MARKS),
         *(takes.UNTAKE, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
         *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_AND_RULES, takes_by_key.TAKE_AGAIN),
         *(takes_by_rules.TAKE_BY_RULES, takes_by_rules.TAKE_BY_RULES_AND_KEY, takes_by_rules.ANY_ALLOWED),
@@ -138,9 +141,7 @@ async def test_a_take_reads_no_more_than_it_takes_however_many_are_done(large: P
     async with large.acquire() as connection, connection.transaction():
         shown = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {TAKE_10}"))
     assert "rows=10" in shown
-    assert shown.count("Index Scan using job_ready on job") == 2  # the other one is for more jobs than these
-    assert shown.count("(never executed)") >= 1
-    assert "Rows Removed by Filter" not in shown.partition("Index Scan using job_ready on job")[2].partition("CTE")[0]
+    assert "Rows Removed by Filter" not in shown
 
 
 async def test_the_designs_own_query_takes_a_job_that_boss_then_shows_as_active(pool: Pool) -> None:

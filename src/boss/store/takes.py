@@ -15,8 +15,8 @@ from boss.job import Job, State, Take, Taken
 from boss.marks import Mark
 from boss.store.sizes import size_of
 
-# Of documents of the default --max-document, so many fit into a statement for sure.
-_FEW = MOST_TEXT // 2**20
+# Up to so many jobs are taken without counting before how many fit: few documents are of half a megabyte.
+_FEW = MOST_TEXT // 2**19
 READY = "status = 'AVAILABLE' AND due_at IS NULL"
 
 # What every take answers with: the jobs that it took, each with its slot, and those that did not fit, without one.
@@ -74,10 +74,10 @@ def take_statement(
     tenth of all ready jobs, and read the whole table to join them.
 
     The documents of one statement come to MOST_TEXT bytes. What is locked and then not taken is hidden from others
-    meanwhile, so where many jobs are wanted those that fit are counted before, without a lock.
+    meanwhile, so the jobs that fit are counted before, without a lock.
     """
     few, fitting = (limit.replace("wanted", wanted).replace("most", str(MOST_TEXT)) for limit in limits)
-    limit = f"CASE WHEN {wanted} <= {_FEW} THEN {few} ELSE {fitting} END"
+    limit = f"CASE WHEN {wanted} = 1 THEN {few} ELSE {fitting} END"
     return f"""
 -- {name}
 WITH {asked}first AS MATERIALIZED (
@@ -93,7 +93,25 @@ WITH {asked}first AS MATERIALIZED (
 ), unfit AS (
     SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
     UNION ALL
-    (SELECT id, bytes FROM first WHERE {wanted} > {_FEW} AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+    (SELECT id, bytes FROM first WHERE {wanted} > 1 AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+){TAKE_GIVEN}"""
+
+
+def _statement_for_few(name: str, head: str, turns: str) -> str:
+    """The SQL of a take of few jobs, which takes none at all when they do not fit: a tenth faster than one that counts.
+
+    Args:
+        name: what the statement is called.
+        head: gives the jobs to take, locked.
+        turns: their ids and slots.
+    """
+    return f"""
+-- {name}
+WITH {head}
+), given AS (
+    SELECT id, slot FROM {turns} AS turns(id, slot) WHERE (SELECT sum(bytes) FROM head) <= {MOST_TEXT}
+), unfit AS (
+    SELECT id, bytes FROM head WHERE (SELECT sum(bytes) FROM head) > {MOST_TEXT}
 ){TAKE_GIVEN}"""
 
 
@@ -176,9 +194,21 @@ def _of_sources_statement(name: str, ready: Callable[[str, str], str]) -> str:
     )
 
 
-TAKE = take_statement("take", of_any)
+TAKE = _statement_for_few(
+    "take",
+    f"head AS MATERIALIZED ({of_any('cardinality($1::int[])', 'FOR UPDATE SKIP LOCKED')}",
+    "unnest(ARRAY(SELECT id FROM head ORDER BY priority DESC, position)) WITH ORDINALITY",
+)
+TAKE_OF_SOURCES = _statement_for_few(
+    "take_of_sources",
+    f"""{_ASKED}head AS MATERIALIZED ({of_sources("asked.jobs", "FOR UPDATE SKIP LOCKED")}
+), numbered AS MATERIALIZED (
+    SELECT id, {TURN_OF_SOURCES} AS turn FROM head""",
+    "unnest(ARRAY(SELECT id FROM numbered ORDER BY turn), ARRAY(SELECT turn FROM numbered ORDER BY turn))",
+)
+TAKE_WHAT_FITS = take_statement("take_what_fits", of_any)
+TAKE_OF_SOURCES_WHAT_FITS = _of_sources_statement("take_of_sources_what_fits", of_sources)
 TAKE_PAST_MARKS = take_statement("take_past_marks", _of_any_past_marks)
-TAKE_OF_SOURCES = _of_sources_statement("take_of_sources", of_sources)
 TAKE_OF_SOURCES_PAST_MARKS = _of_sources_statement("take_of_sources_past_marks", _of_sources_past_marks)
 
 
@@ -210,7 +240,7 @@ async def take(pool: Pool, takes: Sequence[Take], marks: Sequence[Mark] = ()) ->
         places = [mark.priority for mark in marks], [mark.position for mark in marks]
         rows = await fetch(pool, TAKE_PAST_MARKS, *slots(takes), *places)
     else:
-        rows = await fetch(pool, TAKE, *slots(takes))
+        rows = await _fetch_few(pool, (TAKE, TAKE_WHAT_FITS), *slots(takes))
     return handout(rows, takes, range(len(takes)))
 
 
@@ -225,8 +255,18 @@ async def take_of_sources(pool: Pool, takes: Sequence[Take], marks: Sequence[Mar
     if marks:
         rows = await fetch(pool, TAKE_OF_SOURCES_PAST_MARKS, *asked, *zip(*marks, strict=True))
     else:
-        rows = await fetch(pool, TAKE_OF_SOURCES, *asked)
+        rows = await _fetch_few(pool, (TAKE_OF_SOURCES, TAKE_OF_SOURCES_WHAT_FITS), *asked)
     return handout(rows, takes, order)
+
+
+async def _fetch_few(pool: Pool, statements: tuple[str, str], leases: Sequence[int], *values: object) -> list[Record]:
+    """Run the first of these statements for few jobs, the second one for many, and for few that do not fit."""
+    for_few, what_fits = statements
+    if len(leases) <= _FEW:
+        rows = await fetch(pool, for_few, leases, *values)
+        if len(leases) == 1 or not any(row["slot"] is None for row in rows):
+            return rows
+    return await fetch(pool, what_fits, leases, *values)
 
 
 def by_source(takes: Sequence[Take]) -> list[int]:
