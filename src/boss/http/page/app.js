@@ -6,6 +6,7 @@ import { el, setText } from "./dom.js";
 import { jobPage } from "./job.js";
 import { activeJobs, failedJobs } from "./lists.js";
 import { signedIn, signIn } from "./session.js";
+import { toldPage } from "./told.js";
 import { tree } from "./tree.js";
 import { setClock } from "./words.js";
 
@@ -34,8 +35,10 @@ function overview() {
 function show() {
   const job = location.hash.match(/^#\/job\/(.+)$/);
   const id = job && decodeURIComponent(job[1]);
-  document.title = id ? `${id} · Boss` : "Boss";
-  face = id ? jobPage(id) : overview();
+  const told = toldPage(location.hash);
+  const title = id || told?.title;
+  document.title = title ? `${title} · Boss` : "Boss";
+  face = told ?? (id ? jobPage(id) : overview());
   main.replaceChildren(face.element);
 }
 
@@ -54,7 +57,7 @@ async function start() {
   }
   for (const id of SIGNED_IN) document.getElementById(id).hidden = false;
   document.getElementById("session").replaceChildren(...(session ? signedIn(session, askWho) : []));
-  if (!face && location.hash.startsWith("#/job/")) show();
+  if (!face && location.hash.length > 2) show();
   listen();
 }
 
