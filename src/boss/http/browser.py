@@ -5,7 +5,7 @@ same machine and over TLS. To others they send at least an Origin, with all but 
 neither, and nothing here is about them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -58,6 +58,17 @@ def is_by_page(headers: Headers, scope: Scope) -> bool:
     if b"origin" in headers:
         return not _is_foreign(headers)
     return scope["method"] in ("GET", "HEAD") and not scope["path"].startswith(_TREE)
+
+
+def tokens_of_page(lines: Iterable[tuple[bytes, bytes]]) -> set[str]:
+    """What the page's cookie holds, among the headers of a request.
+
+    A host's cookies are shared by all its ports, so there may be any others, however odd, and even others of this name.
+    They are read as RFC 6265 has a server see them (section 4.2.1), and nothing in one spoils the next; http.cookies
+    stops at the first that it does not understand.
+    """
+    pairs = (pair.partition(b"=") for name, line in lines if name == b"cookie" for pair in line.split(b";"))
+    return {value.strip().decode("latin-1") for name, _, value in pairs if name.strip() == COOKIE}
 
 
 def _is_in_advance(headers: Headers) -> bool:
