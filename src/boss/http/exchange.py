@@ -18,6 +18,7 @@ from boss.errors import BadInput, BossError, ElseThan, TooLarge
 from boss.http import guard, problems
 from boss.http.bodies import Reading
 from boss.http.problems import Answer
+from boss.http.refusals import REFUSALS, Refusals
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
@@ -30,6 +31,7 @@ _LONG = 0.1  # seconds
 _READ = "body_read"
 _CLOSE = (b"connection", b"close")
 _HTTP_1 = ("1.0", "1.1")
+_refusals = Refusals()
 
 
 class Ask:
@@ -179,9 +181,17 @@ class Resource:
             await self._answer_unless_gone(handler, scope, receive, send, started)
             return
         else:
-            answer = await _answered(handler, Ask(scope, receive))
+            answer = await self._answered(handler, Ask(scope, receive))
         self._time(scope["method"], answer.status, started)
         await write(answer, scope, send)
+
+    async def _answered(self, handler: Handler, ask: Ask) -> Answer:
+        try:
+            return await handler(ask)
+        except BossError as error:
+            return problems.of(_seen(error, ask.access))
+        except Exception:
+            return problems.unforeseen(ask.method, self.path)
 
     def _time(self, method: str, status: int, started: float) -> None:
         times = self._times.get((method, status))
@@ -199,7 +209,7 @@ class Resource:
         if self._takes <= _FEW:
             watch.start()
         try:
-            answer = await _answered(handler, Ask(scope, receive, watch))
+            answer = await self._answered(handler, Ask(scope, receive, watch))
         except asyncio.CancelledError:
             if watch.gone and not watch.task.uncancel():
                 return
@@ -226,15 +236,6 @@ def _refusal(scope: Scope, right: Right) -> Answer | None:
     except BossError as error:
         return problems.of(error)
     return None
-
-
-async def _answered(handler: Handler, ask: Ask) -> Answer:
-    try:
-        return await handler(ask)
-    except BossError as error:
-        return problems.of(_seen(error, ask.access))
-    except Exception:
-        return problems.unforeseen(ask.method, ask.path)
 
 
 def _seen(error: BossError, access: Access) -> BossError:
@@ -287,12 +288,20 @@ class Watch:
 async def write(answer: Answer, scope: Scope, send: Send) -> None:
     """Send the answer to a request; a HEAD gets its headers only."""
     method, headers = scope["method"], answer.headers
+    if answer.status in REFUSALS:
+        _note_refusal(answer.status, scope)
     if _READ not in scope and _leaves_body(scope):
         # No other request can come after a body that was not read to its end, so Granian closes the connection; but it
         # says so only if it knows by now, and a client that is not told sends its next request for nothing.
         headers = [*headers, _CLOSE]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+def _note_refusal(status: int, scope: Scope) -> None:
+    access: Access | None = scope.get("access")
+    client = scope["client"]
+    _refusals.note(status, access and access.name, client[0] if client else "")
 
 
 def _leaves_body(scope: Scope) -> bool:

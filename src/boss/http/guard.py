@@ -85,7 +85,8 @@ class Guard:
             _check_once(name for name, _ in scope["headers"])
         browser.check_site(headers, scope)
         if self._tokens.needed:
-            access = self._access(headers, scope) or NOBODY
+            # Here, so that whoever is refused for too many requests can be named.
+            access = scope["access"] = self._access(headers, scope) or NOBODY
             if self._rate and access.name:
                 self._check_rate(access.name)
             return access

@@ -105,9 +105,12 @@ def wrong_method(method: str, allow: str) -> Answer:
     return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
-def unforeseen(method: str, path: str) -> Answer:
-    """500 for the exception being handled: what happened goes to the log, not to the client."""
-    log.exception("%s %s failed", method, path)
+def unforeseen(method: str, route: str) -> Answer:
+    """500 for the exception being handled: what happened goes to the log, not to the client.
+
+    The log has the route and not the path, in which somebody may have put what they should not.
+    """
+    log.exception("%s %s failed", method, route)
     return _answer(
         "unforeseen", _UNFORESEEN, "it is in the server's log; the request may or may not have been carried out"
     )
