@@ -101,7 +101,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_PAST_MARKS, takes.TAKE_OF_SOURCES_PAST_MARKS),
         *(takes.TAKE_BY_ADDRESS, takes.TAKE_AGAIN, takes.UNTAKE, takes.TAKE_THESE, queue.HEADS),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
-        *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE),
+        *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE, sweeps.PRUNE_BY),
     ):
         nodes = await plan(large, statement)
         scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from boss import metrics, tracing
 from boss.access import Access, Right
-from boss.errors import BadInput, BossError, ElseThan, TooLarge
+from boss.errors import BadInput, BossError, ElseThan, NotSignedIn, TooLarge
 from boss.http import guard, problems
 from boss.http.bodies import Reading
 from boss.http.problems import Answer
@@ -90,6 +90,7 @@ class Ask:
             TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
             BadInput: it broke off, or is compressed.
             TooSlow: it did not come in time.
+            NotSignedIn: the token that it came with has ended meanwhile.
         """
         announced = self.header(b"content-length")
         if _is_without_body(self._scope, announced):
@@ -101,7 +102,11 @@ class Ask:
         if length is not None and length > most:
             raise _too_large(what, most)
         with Reading(self._scope["bodies"], what):
-            return await self._whole_body(length, most, what)
+            body = await self._whole_body(length, most, what)
+        # Who sends slowly was let in a while ago.
+        if not self._scope["count"](self.access):
+            raise NotSignedIn(f"the token counts no more: it ended before all of {what} was there")
+        return body
 
     async def _whole_body(self, length: int | None, most: int, what: str) -> bytes:
         chunks: list[bytes] = []

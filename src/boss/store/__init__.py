@@ -3,7 +3,7 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
-from boss.store.acts import Act, acts, write_act
+from boss.store.acts import Act, acts
 from boss.store.checks import check
 from boss.store.finishes import finish, give_back
 from boss.store.health import ages, examine, reach
@@ -13,7 +13,7 @@ from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
 from boss.store.rules import allowed, rules, set_rule
 from boss.store.submits import first_refused, submit
-from boss.store.sweeps import Look, end_leases, fold_tally, forget_stale, look, make_due, prune
+from boss.store.sweeps import Look, end_leases, fold_tally, forget_stale, look, make_due, prune, prune_by
 from boss.store.takes import (
     take,
     take_again,
@@ -63,6 +63,7 @@ __all__ = [
     "newest",
     "place_in_queue",
     "prune",
+    "prune_by",
     "reach",
     "read",
     "revoke_token",
@@ -81,5 +82,4 @@ __all__ = [
     "untake",
     "used_tokens",
     "valid_tokens",
-    "write_act",
 ]
