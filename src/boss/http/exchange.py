@@ -4,6 +4,7 @@ A handler is `async (Ask) -> Answer`; a `Resource` is the table of handlers at o
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
 from urllib.parse import parse_qsl, unquote
@@ -31,6 +32,7 @@ _LONG = 0.1  # seconds
 _READ = "body_read"
 _CLOSE = (b"connection", b"close")
 _HTTP_1 = ("1.0", "1.1")
+_LENGTH = re.compile("[0-9]{1,18}")
 _refusals = Refusals()
 
 
@@ -98,7 +100,7 @@ class Ask:
             return b""
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
-        length = int(announced) if announced else None
+        length = _length(announced)
         if length is not None and length > most:
             raise _too_large(what, most)
         with Reading(self._scope["bodies"], what):
@@ -324,6 +326,19 @@ def _is_without_body(scope: Scope, announced: str | None) -> bool:
     if announced is not None:
         return announced == "0"
     return scope["http_version"] in _HTTP_1 and _header(scope, b"transfer-encoding") is None
+
+
+def _length(announced: str | None) -> int | None:
+    """What Content-Length says. The same more than once is once; of anything else nobody knows where it ends.
+
+    RFC 9110, 8.6. int() would take `+2` and `2_0`, too.
+    """
+    if announced is None:
+        return None
+    [length, *others] = {each.strip() for each in announced.split(",")}
+    if others or not _LENGTH.fullmatch(length):
+        raise BadInput(f"the Content-Length is {announced[:120]!a}; it takes one number of bytes")
+    return int(length)
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

@@ -86,6 +86,8 @@ def _at_line(number: int) -> Iterator[None]:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError, BadInput) as error:
         raise BadInput(f"line {number}: {error}") from None
+    except RecursionError:
+        raise BadInput(f"line {number}: it is nested too deeply") from None
 
 
 async def _lines(ask: Ask, max_document: int) -> list[tuple[int, bytes]]:
