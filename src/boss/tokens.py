@@ -11,7 +11,7 @@ from boss import store
 from boss.access import Access, Role, Token, hashed, new_secret
 from boss.database import Pool
 from boss.errors import BadInput, DatabaseAway
-from boss.job import check_source
+from boss.job import check_new_source
 
 log = logging.getLogger("boss")
 
@@ -118,7 +118,7 @@ class Tokens:
             raise BadInput("an admin's token is for all sources; leave the sources out")
         if expires is not None and not 0 < expires <= LONGEST_EXPIRY:
             raise BadInput(f"expires is {expires}; it takes seconds from 1 to {LONGEST_EXPIRY}, or none for ever")
-        good_for = None if sources is None else frozenset(map(check_source, sources))
+        good_for = None if sources is None else frozenset(map(check_new_source, sources))
         if good_for is not None and not good_for:
             raise BadInput("a token for no source is good for nothing; leave the sources out for all of them")
         secret = new_secret()

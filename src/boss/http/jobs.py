@@ -157,8 +157,8 @@ class Jobs:
     @needs(Right.SUBMIT)
     async def submit(self, ask: Ask) -> Answer:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
-        source = job.check_source(ask.part("source"))
-        id = job.check_id(ask.part("id")) if ask.has("id") else job.new_id()
+        source = job.check_new_source(ask.part("source"))
+        id = job.check_new_id(ask.part("id")) if ask.has("id") else job.new_id()
         query = ask.query(_SUBMIT)
         if "delay" in query and "at" in query:
             raise BadInput("both delay and at are there; send one of them")

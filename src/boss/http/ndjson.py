@@ -9,7 +9,7 @@ import msgspec
 from boss.document import check_object
 from boss.errors import BadInput, TooLarge
 from boss.http.exchange import Ask
-from boss.job import Finish, Outcome, check_id
+from boss.job import Finish, Outcome, check_id, check_new_id
 
 # So that one request cannot keep others waiting for long.
 _MOST_LINES = 10_000
@@ -55,7 +55,7 @@ async def named_documents(ask: Ask, max_document: int) -> list[tuple[str, str]]:
 def _named_document(number: int, line: bytes) -> tuple[str, str]:
     with _at_line(number):
         parsed = msgspec.json.decode(line, type=_SubmitLine)
-        return check_id(parsed.id), check_object(bytes(parsed.job), "the document")
+        return check_new_id(parsed.id), check_object(bytes(parsed.job), "the document")
 
 
 async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish]:
