@@ -18,11 +18,11 @@ from boss.access import Access, Right
 from boss.errors import BadInput, BossError, ElseThan, NotSignedIn, TooLarge
 from boss.http import guard, problems
 from boss.http.bodies import Reading
+from boss.http.problems import NO_STORE as NO_STORE
 from boss.http.problems import Answer
 from boss.http.refusals import REFUSALS, Refusals
 
 JSON = (b"content-type", b"application/json")
-NO_STORE = (b"cache-control", b"no-store")
 NDJSON = "application/x-ndjson"
 # So many takes under way at a path are looked at from the start, for a client that hangs up. To look costs two trips to
 # the thread that has the connections, as much as a whole take, so further ones are looked at only when they take long.

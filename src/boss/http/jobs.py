@@ -121,7 +121,7 @@ class Jobs:
         delay = parameters.delay(ask.query(("delay",)))
         attempt, result = _attempt(ask), await self._result(ask)
         state = await self._dispatcher.give_back(GiveBack(id, source, delay, attempt, result, ask.access.name))
-        return Answer(204, [(b"boss-state", state.encode())])
+        return Answer(204, [NO_STORE, (b"boss-state", state.encode())])
 
     @needs(Right.READ)
     async def read(self, ask: Ask) -> Answer:
@@ -180,11 +180,11 @@ class Jobs:
         await self._dispatcher.submit(Submission(id, source, document, *how, *of))
         submitted = Job(id, source, State.AVAILABLE, document, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
-        return Answer(201, [JSON, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
+        return Answer(201, [JSON, NO_STORE, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
 
     async def _submit_many(self, submissions: Sequence[Submission]) -> Answer:
         await self._dispatcher.submit_many(submissions)
-        return Answer(201, [_LINES], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
+        return Answer(201, [_LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
 
     async def _submit_named(self, submissions: Sequence[Submission]) -> Answer:
         new = await self._dispatcher.submit_many(submissions)
@@ -192,7 +192,7 @@ class Jobs:
             b'{"id":"%s","status":%d}\n' % (each.id.encode(), 201 if is_new else _ID_TAKEN)
             for each, is_new in zip(submissions, new, strict=True)
         )
-        return Answer(200, [_LINES], b"".join(statuses))
+        return Answer(200, [_LINES, NO_STORE], b"".join(statuses))
 
     @needs(Right.CONVERT)
     async def finish(self, ask: Ask) -> Answer:
@@ -203,7 +203,7 @@ class Jobs:
         attempt = _attempt(ask)
         finish = Finish(id, source, outcome, await self._result(ask), attempt, ask.access.name)
         await self._dispatcher.finish(finish)
-        return Answer(200, [JSON, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
+        return Answer(200, [JSON, NO_STORE, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
 
     async def _result(self, ask: Ask) -> str | None:
         body = await ask.body(self._max_document, "the result")
@@ -228,13 +228,13 @@ class Jobs:
             b'{"id":"%s","status":%d}\n' % (finish.id.encode(), problems.status(type(error)) if error else 200)
             for finish, error in zip(finishes, errors, strict=True)
         )
-        return Answer(200, [_LINES], b"".join(lines))
+        return Answer(200, [_LINES, NO_STORE], b"".join(lines))
 
     @needs(Right.ADMINISTER)
     async def prune(self, ask: Ask) -> Answer:
         """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once."""
         deleted, more = await self._dispatcher.prune(parameters.older(ask.query(("older",))), ask.access.name)
-        return Answer(200, [JSON], orjson.dumps({"deleted": deleted, "more": more}))
+        return Answer(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
 
     @needs(Right.READ)
     async def tree(self, ask: Ask) -> Answer:

@@ -32,6 +32,10 @@ log = logging.getLogger("boss")
 
 Header = tuple[bytes, bytes]
 
+# An answer is true for the moment only, and its bytes and its ETag are to stay what they are: a proxy that compresses
+# makes another tag of it.
+NO_STORE = (b"cache-control", b"no-store, no-transform")
+
 
 class Answer(NamedTuple):
     """A whole answer: status, headers, body."""
@@ -89,7 +93,7 @@ def of(error: BossError) -> Answer:
     if isinstance(error, ElseThan):
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):
-        headers += [(b"boss-state", b"none"), (b"cache-control", b"no-store")]
+        headers.append((b"boss-state", b"none"))
     return _answer(error.name, problem, str(error), headers)
 
 
@@ -125,4 +129,4 @@ def _answer(name: str, problem: _Problem, detail: str, headers: Sequence[Header]
             "detail": detail[0].upper() + detail[1:],
         }
     )
-    return Answer(problem.status, [(b"content-type", b"application/problem+json"), *headers], body)
+    return Answer(problem.status, [(b"content-type", b"application/problem+json"), NO_STORE, *headers], body)
