@@ -1,7 +1,7 @@
 """Requests that a browser says come from no page at all: only the page itself and the documentation may be opened."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -72,9 +72,14 @@ PAGES = {
 }
 
 
+def redirecting_to(boss: str) -> Callable[..., BaseHTTPRequestHandler]:
+    """The pages of a web site that wishes this Boss ill."""
+    return partial(_Redirecting, boss)
+
+
 def site(boss: str) -> AbstractContextManager[int]:
-    """The port of a web site that wishes this Boss ill."""
-    return serving(partial(_Redirecting, boss))
+    """The port of that web site."""
+    return serving(redirecting_to(boss))
 
 
 @pytest.fixture(scope="module")
