@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
 import psutil
 import pytest
 
-from boss.database import Pool, connected
+from boss.database import Connection, Pool, connected
 from boss.embedded import embedded_postgres
 from boss.migrate import migrate
 from tests.clock import Clock
@@ -21,6 +22,7 @@ from tests.postgres import PostgresServer
 from tests.servers import BossProcess, boss_running
 
 _numbers = itertools.count(1)
+_Value = TypeVar("_Value")
 
 
 @pytest.fixture(scope="session")
@@ -34,18 +36,26 @@ def postgres() -> Iterator[str]:
 
 
 def run_in(url: str, statement: str) -> None:
-    """Run one statement in a database."""
+    """Run statements in a database."""
+    _in_a_thread(url, lambda connection: connection.execute(statement))
 
-    async def run() -> None:
+
+def value_in(url: str, query: str) -> Any:
+    """The first value that a query finds in a database."""
+    return _in_a_thread(url, lambda connection: connection.fetchval(query))
+
+
+def _in_a_thread(url: str, work: Callable[[Connection], Awaitable[_Value]]) -> _Value:
+    async def run() -> _Value:
         connection = await asyncpg.connect(url)
         try:
-            await connection.execute(statement)
+            return await work(connection)
         finally:
             await connection.close()
 
     # In a thread, for Playwright has an event loop running in ours.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(run())).result()
+        return thread.submit(lambda: asyncio.run(run())).result()
 
 
 def new_database(postgres: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What a submit, a take, a check, a finish and a give-back mean. The hot ones go through coalescers over the store."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -36,6 +37,8 @@ _MOST_JOBS = 1000
 _MOST_DOCUMENT = 8 * 1024 * 1024
 # How many jobs one request deletes at most: so it answers in time, and can be sent again.
 _MOST_PRUNED = 10_000
+# And for how long it goes on with that, in seconds; the statement that is under way then comes to its end.
+_LONGEST_PRUNE = 5.0
 # How many jobs before another one are counted.
 _MOST_AHEAD = 1000
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
@@ -296,18 +299,15 @@ class Dispatcher:
             older: that many seconds.
             by: the name of the token of who does it.
 
-        Returns how many, and whether there may be more: one call deletes 10,000 at most.
+        Returns how many, and whether there may be more: one call deletes 10,000 at most, and ends after some seconds.
         """
-        deleted, more = 0, True
-        try:
-            while more and deleted < _MOST_PRUNED:
-                batch = await store.prune(self._pool, older, _MOST_JOBS)
-                metrics.PRUNED.inc(batch)
-                deleted += batch
-                more = batch == _MOST_JOBS
-        finally:
-            if deleted:
-                await store.write_act(self._pool, by, "pruned", {"jobs": deleted, "older": older})
+        deleted, more, act = 0, True, None
+        until = time.monotonic() + _LONGEST_PRUNE
+        while more and deleted < _MOST_PRUNED and time.monotonic() < until:
+            batch, act = await store.prune_by(self._pool, older, _MOST_JOBS, by, act)
+            metrics.PRUNED.inc(batch)
+            deleted += batch
+            more = batch == _MOST_JOBS
         return deleted, more
 
     async def sources(self) -> list[tuple[SourceRule, dict[State, int]]]:

@@ -238,6 +238,8 @@ def _start(folder: _Folder) -> None:
         "listen_addresses": "",
         "unix_socket_directories": str(folder.sockets),
         "log_checkpoints": "off",
+        # Without the details, which quote documents.
+        "log_error_verbosity": "terse",
         "max_wal_size": "4GB",
         # A queue leaves dead rows behind all the time; looked for once a minute, they would make up most of its tables.
         "autovacuum_naptime": "10s",

@@ -214,6 +214,23 @@ def check_id(name: str) -> str:
     return name
 
 
+def check_new_source(name: str) -> str:
+    """As `check_source`, for one that jobs are to come to; BadInput for what no client can address."""
+    return _addressable(check_source(name), "a source")
+
+
+def check_new_id(name: str) -> str:
+    """As `check_id`, for a job that is to be; BadInput for what no client can address."""
+    return _addressable(check_id(name), "an id")
+
+
+def _addressable(name: str, what: str) -> str:
+    # To a client of HTTP these are this folder and the one above it, also as %2e: it sends another path.
+    if name in (".", ".."):
+        raise BadInput(f"{name!a} cannot be {what}: it means something else in a URL, so no client can address it")
+    return name
+
+
 def _shown(name: str) -> str:
     return ascii(name if len(name) <= 120 else name[:117] + "...")
 

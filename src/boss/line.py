@@ -59,6 +59,8 @@ class Line:
         # Who joined up to then without a token is not let sleep again.
         self._last_nameless = 0
         self.waiting = 0
+        # How many of them came with which token.
+        self._with: Counter[str | None] = Counter()
         self.unheard = 0
 
     @contextmanager
@@ -71,6 +73,7 @@ class Line:
         """
         self._joined += 1
         self.waiting += 1
+        self._with[by] += 1
         place = Place(self._joined, sources, limit, by)
         try:
             yield place
@@ -81,8 +84,15 @@ class Line:
             raise
         finally:
             self.waiting -= 1
+            self._with[by] -= 1
+            if not self._with[by]:
+                del self._with[by]
             if place.alarm is not None:
                 place.alarm.cancel()
+
+    def waiting_with(self, name: str | None) -> int:
+        """How many wait with the token of this name."""
+        return self._with[name]
 
     def is_waited_for(self, sources: tuple[str, ...] | None) -> bool:
         """Whether somebody is asleep who would take from one of these very sources, or any when None."""

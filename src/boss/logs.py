@@ -1,20 +1,35 @@
-"""How the server logs: JSON, one object a line, or, on a terminal, lines to be read by a person. To standard error."""
+"""How the server logs: JSON, one object a line, or, on a terminal, lines to be read by a person. To standard error.
+
+No line has a document, a result, a token or a password: of errors it says what tracebacks.py has of them, whoever logs
+them, and whether or not somebody caught them.
+"""
 
 import logging
+import re
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from types import TracebackType
+from typing import Any
 
 import orjson
 import structlog
 
 from boss import journal
+from boss.tracebacks import as_text, tell
+
+log = logging.getLogger("boss")
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.ExtraAdder(allow=["status", "by", "address"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+# What is kept of others' lines: of asyncio's its words, before futures and callbacks with all that they were given; of
+# Python's warnings where they come from and their kind.
+_KEPT = {"asyncio": re.compile(r"[\w .,'-]*"), "py.warnings": re.compile(r"[^:]*:\d+: \w+")}
 
 
 def configure(quiet: bool) -> None:
@@ -22,7 +37,7 @@ def configure(quiet: bool) -> None:
     terminal = sys.stderr.isatty()
     console = structlog.dev.ConsoleRenderer(colors=terminal)
     last: list[structlog.typing.Processor] = (
-        [console] if terminal else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_as_text)]
+        [_errors_as_text, console] if terminal else [_errors, structlog.processors.JSONRenderer(_as_text)]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
@@ -30,8 +45,46 @@ def configure(quiet: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.captureWarnings(True)
+    for name in _KEPT:
+        logging.getLogger(name).addFilter(_kept_only)
+    _log_what_nobody_catches()
     if not quiet:
         journal.write = _write_to_terminal(console) if terminal else _write_json
+
+
+def _errors(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Instead of an error, what is told of it."""
+    found = event.pop("exc_info", None)
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event["exception"] = tell(error)
+    return event
+
+
+def _errors_as_text(logger: object, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event = _errors(logger, name, event)
+    if "exception" in event:
+        event["exception"] = as_text(event["exception"])
+    return event
+
+
+def _kept_only(record: logging.LogRecord) -> bool:
+    found = _KEPT[record.name].match(record.getMessage())
+    record.msg, record.args = (found[0] if found else ""), ()
+    return True
+
+
+def _log_what_nobody_catches() -> None:
+    def of_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical("Boss has failed", exc_info=error)
+
+    sys.excepthook = of_main
+    threading.excepthook = lambda failed: log.error("a thread has failed", exc_info=failed.exc_value)
+    sys.unraisablehook = lambda failed: log.error("an error in passing", exc_info=failed.exc_value)
 
 
 def _as_text(event: Mapping[str, object], **_: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from boss import journal, store
 from boss.coalescer import Coalescer
 from boss.database import Pool
-from boss.errors import DatabaseAway, NoJob, Overloaded
+from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
 from boss.handouts import Handouts
 from boss.job import SourceRule, Take, Taken
 from boss.journal import Move
@@ -15,6 +15,8 @@ from boss.rules import Rules
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
+# Of the places in which takers wait, one token gets one in so many.
+_SHARES = 10
 # How long to wait for the database before an undo is tried again, in seconds.
 _RETRY = 0.5
 
@@ -76,11 +78,9 @@ class Taking:
             Draining: this replica is shutting down.
             NotSignedIn: the taker's token does not count any more.
             Overloaded: as many wait here as may.
+            TooMany: as many wait here with the taker's token as may.
         """
-        if self._line.waiting >= self._most_waiting:
-            raise Overloaded(
-                f"{self._most_waiting:,} takers wait here, which is the most; ask another replica, or without a wait"
-            )
+        self._check_place(take.by)
         until = asyncio.get_running_loop().time() + seconds
         with self._line.joined(take.of(), take.limit, take.by) as place:
             # Somebody who waits for the same must not be overtaken: what arrives wakes them first, then us.
@@ -96,6 +96,19 @@ class Taking:
                         raise
                 await self._sleep(place, until, take)
                 slept = True
+
+    def _check_place(self, by: str | None) -> None:
+        if self._line.waiting >= self._most_waiting:
+            raise Overloaded(
+                f"{self._most_waiting:,} takers wait here, which is the most; ask another replica, or without a wait"
+            )
+        # So that one cannot have all places. Without tokens everybody is one.
+        share = max(1, self._most_waiting // _SHARES)
+        if by is not None and self._line.waiting_with(by) >= share:
+            raise TooMany(
+                f"{share:,} takers wait here with the token {by}, which is the most for one; "
+                "ask without a wait, or give each of them a token of its own"
+            )
 
     async def by_address(self, id: str, take: Take) -> Taken | None:
         """Take this one job of the take's source, or get it again by the take's key; None when neither can be."""

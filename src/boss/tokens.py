@@ -11,7 +11,7 @@ from boss import store
 from boss.access import Access, Role, Token, hashed, new_secret
 from boss.database import Pool
 from boss.errors import BadInput, DatabaseAway
-from boss.job import check_source
+from boss.job import check_new_source
 
 log = logging.getLogger("boss")
 
@@ -37,7 +37,8 @@ class Tokens:
     def __init__(self, pool: Pool, ended: Callable[[set[str | None]], None]) -> None:
         self._pool = pool
         self._ended = ended
-        self._names: set[str | None] = set()
+        # By name, until when each counts; None for ever.
+        self._until: dict[str | None, float | None] = {}
         self._valid: dict[bytes, tuple[Access, float | None]] = {}
         self._used: set[str] = set()
         self.needed = False
@@ -54,11 +55,11 @@ class Tokens:
         self._valid = {
             key: (access, None if seconds is None else asked + seconds) for key, (access, seconds) in valid.items()
         }
-        names = {access.name for access, _ in valid.values()}
-        ended = self._names - names
+        until = {access.name: until for access, until in self._valid.values()}
+        ended = self._until.keys() - until.keys()
         if needed and not self.needed:
             ended.add(None)
-        self._names, self.needed = names, needed
+        self._until, self.needed = until, needed
         if ended:
             self._ended(ended)
 
@@ -88,8 +89,11 @@ class Tokens:
         return access
 
     def count(self, access: Access) -> bool:
-        """Whether what somebody was let in with still counts."""
-        return not self.needed if access.name is None else access.name in self._names
+        """Whether what somebody was let in with still counts. Who was let in with nothing has nothing to lose."""
+        if access.name is None:
+            return access.role is None or not self.needed
+        until = self._until.get(access.name, 0.0)
+        return until is None or until > time.monotonic()
 
     async def create(
         self, name: str, role: Role, sources: Iterable[str] | None, expires: float | None, by: str | None
@@ -106,7 +110,7 @@ class Tokens:
         Raises:
             BadInput: that is no name, or no such token can be.
             NameTaken: there is or was one of that name.
-            NeedsAdmin: it is the first one, and no admin's.
+            NeedsAdmin: it is the first one, and no admin's, or it would expire.
         """
         if not _NAME.fullmatch(name):
             raise BadInput(f"{name[:120]!a} cannot be a token's name: it takes 1 to 100 of A-Z a-z 0-9 . _ @ -")
@@ -114,7 +118,7 @@ class Tokens:
             raise BadInput("an admin's token is for all sources; leave the sources out")
         if expires is not None and not 0 < expires <= LONGEST_EXPIRY:
             raise BadInput(f"expires is {expires}; it takes seconds from 1 to {LONGEST_EXPIRY}, or none for ever")
-        good_for = None if sources is None else frozenset(map(check_source, sources))
+        good_for = None if sources is None else frozenset(map(check_new_source, sources))
         if good_for is not None and not good_for:
             raise BadInput("a token for no source is good for nothing; leave the sources out for all of them")
         secret = new_secret()
@@ -131,7 +135,7 @@ class Tokens:
 
         Raises:
             NoToken: there is none of that name.
-            NeedsAdmin: it is the last one of an admin.
+            NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
         """
         await store.revoke_token(self._pool, name, by)
         await self.load()

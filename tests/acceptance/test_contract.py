@@ -84,7 +84,7 @@ class TestTake:
         answer = client.get(f"/job/available/{source}")
         assert answer.status_code == 200
         assert answer.json() == {"id": id, "source": source, "job": {"a": 1}}
-        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["cache-control"] == "no-store, no-transform"
         assert answer.headers["location"] == f"/job/active/{source}/{id}"
         assert answer.headers["etag"] == '"1"'
         assert answer.headers["boss-lease"] == "1800"

@@ -67,7 +67,7 @@ class ModelJob:
         return {"id": self.id, "source": self.source, "job": self.document}
 
     def matches(self, if_match: str | None) -> bool:
-        return if_match in (None, "*", f'"{self.attempt}"')
+        return if_match in (None, "*", f'"{self.attempt}"', f'W/"{self.attempt}"')
 
     def taken(self, lease: int, key: tuple[str, str] | None, now: float) -> None:
         self.state, self.attempt, self.lease, self.key = "active", self.attempt + 1, lease, key
@@ -283,7 +283,7 @@ class Machine(RuleBasedStateMachine):
         assert answer.headers["etag"] == f'"{job.attempt}"'
         assert answer.headers["location"] == f"/job/active/{job.source}/{job.id}"
         assert answer.headers["boss-lease"] == str(job.lease)
-        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["cache-control"] == "no-store, no-transform"
 
     @rule(source=ANY_SOURCE)
     def look(self, source: str | None) -> None:

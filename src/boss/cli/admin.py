@@ -46,7 +46,7 @@ def create_token(
 ) -> None:
     """Create a token, and print it: it is shown this once, and kept nowhere.
 
-    The first one must be an admin's. From then on nobody can do anything without a token.
+    The first one must be an admin's, and good for ever. From then on nobody can do anything without a token.
     """
     seconds = None if expires is None else _seconds(expires)
     with asking(url, token) as boss:

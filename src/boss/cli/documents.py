@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from boss.cli.application import asking, give_up
 from boss.errors import BadInput
-from boss.job import Line, check_id, new_id
+from boss.job import Line, check_new_id, new_id
 
 # For how long a Boss that goes away in the middle is waited for, in seconds.
 _PATIENCE = 30
@@ -46,7 +46,7 @@ def submit_lines(url: str, token: str | None, source: str, file: str, batch: str
     batch = batch or new_id()
     name = "standard input" if file == "-" else file
     try:
-        check_id(_id(batch, 1))
+        check_new_id(_id(batch, 1))
     except BadInput as error:
         give_up(f"--batch {batch} makes no ids: {error}", code=2)
     sent = new = 0

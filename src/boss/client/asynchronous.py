@@ -308,7 +308,7 @@ class AsyncClient:
 
         Raises:
             NameTaken: there is or was one of that name.
-            NeedsAdmin: it is the first one, and no admin's.
+            NeedsAdmin: it is the first one, and no admin's, or it would expire.
         """
         asked = {"role": role, "sources": sources, "expires": expires}
         answer = await self._ask("POST", f"/token/{quote(name, safe='')}", json=asked)
@@ -325,7 +325,7 @@ class AsyncClient:
 
         Raises:
             NoToken: there is none of that name.
-            NeedsAdmin: it is the last one of an admin.
+            NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
         """
         await self._ask("DELETE", f"/token/{quote(name, safe='')}")
 

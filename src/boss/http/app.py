@@ -1,12 +1,13 @@
 """The ASGI application: every route, the gate that drains, and what is answered where there is no route."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from boss import metrics
+from boss.access import Access
 from boss.dispatcher import Dispatcher
 from boss.errors import BossError, Draining
 from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
@@ -36,7 +37,7 @@ def create(dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: S
         *documentation.routes(),
     ]
     elsewhere = Router(routes, redirect_slashes=False, default=_nothing_here)
-    return Gate(Tree(jobs.resources(handlers)), elsewhere, Guard(tokens, settings), settings.body_timeout)
+    return Gate(Tree(jobs.resources(handlers)), elsewhere, Guard(tokens, settings), tokens.count, settings.body_timeout)
 
 
 class Gate:
@@ -46,14 +47,18 @@ class Gate:
         tree: what is below /job.
         elsewhere: what is at all other paths.
         guard: who says who they are.
+        count: whether what somebody was let in with still counts.
         body_timeout: how long a body may take to come, in seconds.
 
     Attributes:
         empty: set while no request is under way.
     """
 
-    def __init__(self, tree: Tree, elsewhere: ASGIApp, guard: Guard, body_timeout: float) -> None:
+    def __init__(
+        self, tree: Tree, elsewhere: ASGIApp, guard: Guard, count: Callable[[Access], bool], body_timeout: float
+    ) -> None:
         self._guard = guard
+        self._count = count
         self._bodies = Bodies(body_timeout)
         self._tree = tree
         self._elsewhere = elsewhere
@@ -84,7 +89,7 @@ class Gate:
             metrics.REFUSED.labels(error.name).inc()
             await write(problems.of(error), scope, send)
             return
-        scope["bodies"] = self._bodies
+        scope["bodies"], scope["count"] = self._bodies, self._count
         self._under_way += 1
         self.empty.clear()
         try:

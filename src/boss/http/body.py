@@ -23,3 +23,7 @@ async def read(ask: Ask, kind: type[_T], example: str) -> _T:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:
         raise BadInput(f"the body is not as {example}: {error}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"the body is not UTF-8, as {example} is") from None
+    except RecursionError:
+        raise BadInput(f"the body is not as {example}: it is nested too deeply") from None

@@ -4,6 +4,7 @@ A handler is `async (Ask) -> Answer`; a `Resource` is the table of handlers at o
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
 from urllib.parse import parse_qsl, unquote
@@ -14,13 +15,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from boss import metrics, tracing
 from boss.access import Access, Right
-from boss.errors import BadInput, BossError, ElseThan, TooLarge
+from boss.errors import BadInput, BossError, ElseThan, NotSignedIn, TooLarge
 from boss.http import guard, problems
 from boss.http.bodies import Reading
+from boss.http.problems import NO_STORE as NO_STORE
 from boss.http.problems import Answer
+from boss.http.refusals import REFUSALS, Refusals
 
 JSON = (b"content-type", b"application/json")
-NO_STORE = (b"cache-control", b"no-store")
 NDJSON = "application/x-ndjson"
 # So many takes under way at a path are looked at from the start, for a client that hangs up. To look costs two trips to
 # the thread that has the connections, as much as a whole take, so further ones are looked at only when they take long.
@@ -30,6 +32,8 @@ _LONG = 0.1  # seconds
 _READ = "body_read"
 _CLOSE = (b"connection", b"close")
 _HTTP_1 = ("1.0", "1.1")
+_LENGTH = re.compile("[0-9]{1,18}")
+_refusals = Refusals()
 
 
 class Ask:
@@ -88,6 +92,7 @@ class Ask:
             TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
             BadInput: it broke off, or is compressed.
             TooSlow: it did not come in time.
+            NotSignedIn: the token that it came with has ended meanwhile.
         """
         announced = self.header(b"content-length")
         if _is_without_body(self._scope, announced):
@@ -95,11 +100,15 @@ class Ask:
             return b""
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
-        length = int(announced) if announced else None
+        length = _length(announced)
         if length is not None and length > most:
             raise _too_large(what, most)
         with Reading(self._scope["bodies"], what):
-            return await self._whole_body(length, most, what)
+            body = await self._whole_body(length, most, what)
+        # Who sends slowly was let in a while ago.
+        if not self._scope["count"](self.access):
+            raise NotSignedIn(f"the token counts no more: it ended before all of {what} was there")
+        return body
 
     async def _whole_body(self, length: int | None, most: int, what: str) -> bytes:
         chunks: list[bytes] = []
@@ -179,9 +188,17 @@ class Resource:
             await self._answer_unless_gone(handler, scope, receive, send, started)
             return
         else:
-            answer = await _answered(handler, Ask(scope, receive))
+            answer = await self._answered(handler, Ask(scope, receive))
         self._time(scope["method"], answer.status, started)
         await write(answer, scope, send)
+
+    async def _answered(self, handler: Handler, ask: Ask) -> Answer:
+        try:
+            return await handler(ask)
+        except BossError as error:
+            return problems.of(_seen(error, ask.access))
+        except Exception:
+            return problems.unforeseen(ask.method, self.path)
 
     def _time(self, method: str, status: int, started: float) -> None:
         times = self._times.get((method, status))
@@ -199,7 +216,7 @@ class Resource:
         if self._takes <= _FEW:
             watch.start()
         try:
-            answer = await _answered(handler, Ask(scope, receive, watch))
+            answer = await self._answered(handler, Ask(scope, receive, watch))
         except asyncio.CancelledError:
             if watch.gone and not watch.task.uncancel():
                 return
@@ -226,15 +243,6 @@ def _refusal(scope: Scope, right: Right) -> Answer | None:
     except BossError as error:
         return problems.of(error)
     return None
-
-
-async def _answered(handler: Handler, ask: Ask) -> Answer:
-    try:
-        return await handler(ask)
-    except BossError as error:
-        return problems.of(_seen(error, ask.access))
-    except Exception:
-        return problems.unforeseen(ask.method, ask.path)
 
 
 def _seen(error: BossError, access: Access) -> BossError:
@@ -287,12 +295,20 @@ class Watch:
 async def write(answer: Answer, scope: Scope, send: Send) -> None:
     """Send the answer to a request; a HEAD gets its headers only."""
     method, headers = scope["method"], answer.headers
+    if answer.status in REFUSALS:
+        _note_refusal(answer.status, scope)
     if _READ not in scope and _leaves_body(scope):
         # No other request can come after a body that was not read to its end, so Granian closes the connection; but it
         # says so only if it knows by now, and a client that is not told sends its next request for nothing.
         headers = [*headers, _CLOSE]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+def _note_refusal(status: int, scope: Scope) -> None:
+    access: Access | None = scope.get("access")
+    client = scope["client"]
+    _refusals.note(status, access and access.name, client[0] if client else "")
 
 
 def _leaves_body(scope: Scope) -> bool:
@@ -310,6 +326,19 @@ def _is_without_body(scope: Scope, announced: str | None) -> bool:
     if announced is not None:
         return announced == "0"
     return scope["http_version"] in _HTTP_1 and _header(scope, b"transfer-encoding") is None
+
+
+def _length(announced: str | None) -> int | None:
+    """What Content-Length says. The same more than once is once; of anything else nobody knows where it ends.
+
+    RFC 9110, 8.6. int() would take `+2` and `2_0`, too.
+    """
+    if announced is None:
+        return None
+    [length, *others] = {each.strip() for each in announced.split(",")}
+    if others or not _LENGTH.fullmatch(length):
+        raise BadInput(f"the Content-Length is {announced[:120]!a}; it takes one number of bytes")
+    return int(length)
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

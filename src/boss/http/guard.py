@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -17,16 +16,24 @@ from starlette.types import Scope
 
 from boss.access import NOBODY, OPEN, Access, Right
 from boss.errors import BadInput, Forbidden, NotSignedIn, TooMany
+from boss.http import browser
 from boss.settings import Settings
 from boss.tokens import Tokens
 
-# The cookie in which the page keeps its token (http/session.py).
-COOKIE = "boss_token"
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
-# What a page elsewhere may link to: it shows nothing by itself, and what it then asks for comes from Boss's own page.
-_LINKED = ("/", "/docs")
 # A header that is there twice could mean one thing to a proxy and another to us.
-_ONCE = frozenset([b"authorization", b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"cookie", b"if-match"])
+_ONCE = frozenset(
+    [
+        b"authorization",
+        b"host",
+        b"origin",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+        b"sec-purpose",
+        b"if-match",
+    ]
+)
 # So many seconds' worth of requests may come at once.
 _BURST = 1.0
 
@@ -68,16 +75,18 @@ class Guard:
         """What the sender of this request may do.
 
         Raises:
-            Forbidden: the request comes from a web page elsewhere, or from another machine while there are no tokens.
+            Forbidden: a browser sends it, and not for the page (browser.py); or another machine, while there are no
+                tokens.
             BadInput: a header that counts here is there twice.
             TooMany: the token's requests come too fast.
         """
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if len(headers) != len(scope["headers"]):
             _check_once(name for name, _ in scope["headers"])
-        _check_site(headers, scope)
+        browser.check_site(headers, scope)
         if self._tokens.needed:
-            access = self._access(headers) or NOBODY
+            # Here, so that whoever is refused for too many requests can be named.
+            access = scope["access"] = self._access(headers, scope) or NOBODY
             if self._rate and access.name:
                 self._check_rate(access.name)
             return access
@@ -85,12 +94,15 @@ class Guard:
             _check_nearby(headers, scope)
         return OPEN
 
-    def _access(self, headers: Mapping[bytes, bytes]) -> Access | None:
+    def _access(self, headers: Mapping[bytes, bytes], scope: Scope) -> Access | None:
         if (authorization := headers.get(b"authorization")) is not None:
             found = _BEARER.fullmatch(authorization.decode("latin-1"))
             return self._tokens.access(found[1]) if found else None
-        secret = _cookie(headers.get(b"cookie"))
-        return self._tokens.access(secret) if secret else None
+        if b"cookie" not in headers or not browser.is_by_page(headers, scope):
+            return None
+        counting = {self._tokens.access(secret) for secret in browser.tokens_of_page(scope["headers"])} - {None}
+        # Of two that count somebody has planted one, and nobody can tell which.
+        return counting.pop() if len(counting) == 1 else None
 
     def _check_rate(self, name: str) -> None:
         """A leaky bucket as a meter: the generic cell rate algorithm (ITU-T I.371), for one replica."""
@@ -137,33 +149,6 @@ def _check_once(names: Iterable[bytes]) -> None:
         seen.add(name)
 
 
-def _check_site(headers: Mapping[bytes, bytes], scope: Scope) -> None:
-    """Refuse what another web site has a browser send: https://www.w3.org/TR/fetch-metadata/.
-
-    Browsers say where a request comes from in Sec-Fetch-Site, to servers on the same machine and over TLS. To others
-    they send at least an Origin, with all but a plain GET.
-    """
-    site = headers.get(b"sec-fetch-site")
-    if site is None:
-        origin = headers.get(b"origin")
-        foreign = origin is not None and not _is_same(origin, headers.get(b"host"))
-    else:
-        foreign = site not in (b"same-origin", b"none")
-    if foreign and not _is_link(headers, scope):
-        raise Forbidden("this request comes from a web page that is not Boss's own; a browser must not do that")
-
-
-def _is_same(origin: bytes, host: bytes | None) -> bool:
-    try:
-        return host is not None and urlsplit(origin.decode("latin-1")).netloc.lower() == host.decode("latin-1").lower()
-    except ValueError:
-        return False
-
-
-def _is_link(headers: Mapping[bytes, bytes], scope: Scope) -> bool:
-    return headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _LINKED
-
-
 def _check_nearby(headers: Mapping[bytes, bytes], scope: Scope) -> None:
     """While there are no tokens, only who is on this machine is served, and under a name that can be no other's.
 
@@ -207,13 +192,3 @@ def _is_loopback(name: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def _cookie(header: bytes | None) -> str | None:
-    if header is None or COOKIE.encode() not in header:
-        return None
-    try:
-        found = SimpleCookie(header.decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found else None

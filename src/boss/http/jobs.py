@@ -125,7 +125,7 @@ class Jobs:
         state = await self._dispatcher.give_back(
             GiveBack(id, source, delay, attempt, result, ask.access.name, size, uncounted)
         )
-        return Answer(204, [(b"boss-state", state.encode())])
+        return Answer(204, [NO_STORE, (b"boss-state", state.encode())])
 
     @needs(Right.READ)
     async def read(self, ask: Ask) -> Answer:
@@ -161,8 +161,8 @@ class Jobs:
     @needs(Right.SUBMIT)
     async def submit(self, ask: Ask) -> Answer:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
-        source = job.check_source(ask.part("source"))
-        id = job.check_id(ask.part("id")) if ask.has("id") else job.new_id()
+        source = job.check_new_source(ask.part("source"))
+        id = job.check_new_id(ask.part("id")) if ask.has("id") else job.new_id()
         query = ask.query(_SUBMIT)
         if "delay" in query and "at" in query:
             raise BadInput("both delay and at are there; send one of them")
@@ -189,11 +189,11 @@ class Jobs:
         await self._dispatcher.submit(Submission(id, source, document.text, *how, *of, document.size))
         submitted = Job(id, source, State.AVAILABLE, document.text, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
-        return Answer(201, [JSON, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
+        return Answer(201, [JSON, NO_STORE, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
 
     async def _submit_many(self, submissions: Sequence[Submission]) -> Answer:
         await self._dispatcher.submit_many(submissions)
-        return Answer(201, [_LINES], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
+        return Answer(201, [_LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
 
     async def _submit_named(self, submissions: Sequence[Submission]) -> Answer:
         new = await self._dispatcher.submit_many(submissions)
@@ -201,7 +201,7 @@ class Jobs:
             b'{"id":"%s","status":%d}\n' % (each.id.encode(), 201 if is_new else _ID_TAKEN)
             for each, is_new in zip(submissions, new, strict=True)
         )
-        return Answer(200, [_LINES], b"".join(statuses))
+        return Answer(200, [_LINES, NO_STORE], b"".join(statuses))
 
     @needs(Right.CONVERT)
     async def finish(self, ask: Ask) -> Answer:
@@ -213,7 +213,7 @@ class Jobs:
         result, size = await self._result(ask)
         finish = Finish(id, source, outcome, result, attempt, ask.access.name, size)
         await self._dispatcher.finish(finish)
-        return Answer(200, [JSON, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
+        return Answer(200, [JSON, NO_STORE, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode())
 
     async def _result(self, ask: Ask) -> tuple[str | None, int | None]:
         """The result in the body, and its size."""
@@ -239,13 +239,13 @@ class Jobs:
             b'{"id":"%s","status":%d}\n' % (each.id.encode(), problems.status(type(error)) if error else 200)
             for each, error in zip(asked, errors, strict=True)
         )
-        return Answer(200, [_LINES], b"".join(lines))
+        return Answer(200, [_LINES, NO_STORE], b"".join(lines))
 
     @needs(Right.ADMINISTER)
     async def prune(self, ask: Ask) -> Answer:
         """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once."""
         deleted, more = await self._dispatcher.prune(parameters.older(ask.query(("older",))), ask.access.name)
-        return Answer(200, [JSON], orjson.dumps({"deleted": deleted, "more": more}))
+        return Answer(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
 
     @needs(Right.READ)
     async def tree(self, ask: Ask) -> Answer:

@@ -1,7 +1,7 @@
 """`/metrics`, for Prometheus: what was counted and timed, and how many jobs there are now and how old they are."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
@@ -37,7 +37,7 @@ def routes(dispatcher: Dispatcher) -> Sequence[BaseRoute]:
         https://prometheus.io/docs/instrumenting/exposition_formats/
         """
         ask.query()
-        encode, content_type = choose_encoder(ask.header(b"accept") or "")
+        encode, content_type = _encoder(ask.header(b"accept") or "")
         try:
             here = [*_of_jobs(await dispatcher.count(), await dispatcher.ages()), _gauge("boss_database_up", _UP, 1)]
         except DatabaseAway:
@@ -50,6 +50,14 @@ def routes(dispatcher: Dispatcher) -> Sequence[BaseRoute]:
         return Answer(200, [(b"content-type", content_type.encode()), NO_STORE], encode(_Everything(here)))
 
     return [route("/metrics", {"GET": metrics})]
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The format that Accept asks for; the usual one where it asks for a version that is none."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 _UP = "Whether the database answers."

@@ -9,7 +9,7 @@ import msgspec
 from boss.document import JsonText, check_object, parse_object, size_as_read
 from boss.errors import BadInput, TooLarge
 from boss.http.exchange import Ask
-from boss.job import Finish, Outcome, check_id
+from boss.job import Finish, Outcome, check_id, check_new_id
 
 # So that one request cannot keep others waiting for long.
 _MOST_LINES = 10_000
@@ -70,7 +70,7 @@ async def named_documents(ask: Ask, max_document: int) -> list[tuple[str, JsonTe
 def _named_document(number: int, line: bytes, max_document: int) -> tuple[str, JsonText]:
     with _at_line(number):
         parsed = msgspec.json.decode(line, type=_SubmitLine)
-        return check_id(parsed.id), check_object(bytes(parsed.job), "the document", max_document)
+        return check_new_id(parsed.id), check_object(bytes(parsed.job), "the document", max_document)
 
 
 async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish | Refused]:
@@ -104,6 +104,8 @@ def _at_line(number: int) -> Iterator[None]:
         raise TooLarge(f"line {number}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, BadInput) as error:
         raise BadInput(f"line {number}: {error}") from None
+    except RecursionError:
+        raise BadInput(f"line {number}: it is nested too deeply") from None
 
 
 async def _lines(ask: Ask, max_document: int) -> list[tuple[int, bytes]]:

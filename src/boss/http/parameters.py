@@ -25,8 +25,12 @@ _LONGEST_DELAY = 10 * 366 * 24 * 3600
 _LONGEST_WAIT = 50
 # RFC 7240, section 4.3; other preferences may stand before and after it.
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
-# RFC 9110, section 8.8.3.
-_ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+# RFC 9110, sections 8.8.3 and 5.6.1: some tags, with commas between them.
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
+_PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
+# What compressing proxies make of an attempt's tag: a weak one (nginx), or one with the coding in it (Apache, Jetty).
+_ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
 
 
@@ -79,13 +83,32 @@ def wait(query: Mapping[str, str], prefer: str | None) -> int | None:
 
 
 def attempt(if_match: str | None) -> int | None:
-    """The attempt that the header If-Match names; None when any will do. What cannot be an attempt matches none."""
+    """The attempt that the header If-Match names; None when any will do. What cannot be an attempt matches none.
+
+    A weak tag means the same as a strong one, although it never matches in RFC 9110 (13.1.1): it tags the attempt, and
+    not of the bytes that a proxy has compressed.
+    """
     if if_match is None or if_match.strip() == "*":
         return None
-    tag = _ETAG.fullmatch(if_match.strip())
-    if not tag:
-        raise BadInput(f'the If-Match is {if_match!a}; it takes the one ETag that the take answered, as "3" in quotes')
-    return int(tag[2]) if not tag[1] and re.fullmatch("[0-9]{1,9}", tag[2]) else _NO_ATTEMPT
+    if plain := _PLAIN_ATTEMPT.fullmatch(if_match):
+        return int(plain[1])
+    tags = re.findall(_TAG, if_match) if _TAGS.fullmatch(if_match) else ()
+    attempts = {int(found[1]) for tag in tags if (found := _ATTEMPT.fullmatch(tag))}
+    if not tags or len(attempts) > 1:
+        raise BadInput(
+            f'the If-Match is {if_match[:120]!a}; it takes the one ETag that the take answered, as "3" in quotes'
+        )
+    return attempts.pop() if attempts else _NO_ATTEMPT
+
+
+def has_tag(if_none_match: str | None, tag: str) -> bool:
+    """Whether the header If-None-Match has this tag, whatever a compressing proxy has made of it."""
+    if if_none_match is None:
+        return False
+    bare = tag.strip('"')
+    return if_none_match.strip() == "*" or any(
+        each.removeprefix("W/")[1:].startswith(bare) for each in re.findall(_TAG, if_none_match)
+    )
 
 
 def take_key(idempotency_key: str | None) -> str | None:

@@ -32,6 +32,10 @@ log = logging.getLogger("boss")
 
 Header = tuple[bytes, bytes]
 
+# An answer is true for the moment only, and its bytes and its ETag are to stay what they are: a proxy that compresses
+# makes another tag of it.
+NO_STORE = (b"cache-control", b"no-store, no-transform")
+
 
 class Answer(NamedTuple):
     """A whole answer: status, headers, body."""
@@ -89,7 +93,7 @@ def of(error: BossError) -> Answer:
     if isinstance(error, ElseThan):
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):
-        headers += [(b"boss-state", b"none"), (b"cache-control", b"no-store")]
+        headers.append((b"boss-state", b"none"))
     return _answer(error.name, problem, str(error), headers)
 
 
@@ -105,9 +109,12 @@ def wrong_method(method: str, allow: str) -> Answer:
     return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
-def unforeseen(method: str, path: str) -> Answer:
-    """500 for the exception being handled: what happened goes to the log, not to the client."""
-    log.exception("%s %s failed", method, path)
+def unforeseen(method: str, route: str) -> Answer:
+    """500 for the exception being handled: what happened goes to the log, not to the client.
+
+    The log has the route and not the path, in which somebody may have put what they should not.
+    """
+    log.exception("%s %s failed", method, route)
     return _answer(
         "unforeseen", _UNFORESEEN, "it is in the server's log; the request may or may not have been carried out"
     )
@@ -122,4 +129,4 @@ def _answer(name: str, problem: _Problem, detail: str, headers: Sequence[Header]
             "detail": detail[0].upper() + detail[1:],
         }
     )
-    return Answer(problem.status, [(b"content-type", b"application/problem+json"), *headers], body)
+    return Answer(problem.status, [(b"content-type", b"application/problem+json"), NO_STORE, *headers], body)

@@ -13,8 +13,9 @@ from starlette.routing import BaseRoute
 from boss.access import Access, Right
 from boss.errors import NotSignedIn
 from boss.http import body
+from boss.http.browser import COOKIE
 from boss.http.exchange import JSON, NO_STORE, Ask, route
-from boss.http.guard import COOKIE, needs
+from boss.http.guard import needs
 from boss.http.problems import Answer, Header
 from boss.settings import Settings
 from boss.tokens import Tokens
@@ -29,7 +30,7 @@ def routes(tokens: Tokens, settings: Settings) -> Sequence[BaseRoute]:
     secure = "; Secure" if settings.tls_cert else ""
 
     def cookie(value: str, more: str = "") -> Header:
-        text = f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
+        text = f"{COOKIE.decode()}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
         return b"set-cookie", text.encode()
 
     @needs(Right.PUBLIC)

@@ -15,13 +15,13 @@ from starlette.types import Receive, Scope, Send
 from boss.access import Access, Right
 from boss.errors import BossError
 from boss.http import guard, problems
-from boss.http.exchange import Ask, write
+from boss.http.exchange import NO_STORE, Ask, write
 from boss.job import State
 from boss.store import Hour
 from boss.tokens import Tokens
 from boss.watcher import View, Watcher
 
-_HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+_HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
 # A silent connection is kept open by a comment now and then, in seconds, and found to be broken by it.
 _BEAT = 15.0
 _MINUTES = 60

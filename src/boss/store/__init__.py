@@ -3,7 +3,7 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
-from boss.store.acts import Act, acts, write_act
+from boss.store.acts import Act, acts
 from boss.store.checks import check
 from boss.store.finishes import finish, give_back
 from boss.store.health import ages, examine, reach
@@ -13,7 +13,18 @@ from boss.store.queue import heads
 from boss.store.reads import any_ready, locate, read
 from boss.store.rules import rules, set_rule
 from boss.store.submits import first_refused, submit
-from boss.store.sweeps import OUTAGE, Look, end_leases, fold_tally, forget_stale, look, make_due, prune, resume_leases
+from boss.store.sweeps import (
+    OUTAGE,
+    Look,
+    end_leases,
+    fold_tally,
+    forget_stale,
+    look,
+    make_due,
+    prune,
+    prune_by,
+    resume_leases,
+)
 from boss.store.takes import Handout, set_aside, take, take_of_sources, untake
 from boss.store.takes_by_address import take_by_address
 from boss.store.takes_by_key import take_again, take_by_key, take_of_sources_by_key
@@ -59,6 +70,7 @@ __all__ = [
     "newest",
     "place_in_queue",
     "prune",
+    "prune_by",
     "reach",
     "read",
     "resume_leases",
@@ -79,5 +91,4 @@ __all__ = [
     "untake",
     "used_tokens",
     "valid_tokens",
-    "write_act",
 ]

@@ -1,21 +1,9 @@
 """What administrators did that is not kept with a job: tokens, pruning, the rules of sources."""
 
-import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from boss.database import Database, Pool, fetch
-
-WRITE = """
--- write_act
-INSERT INTO act (by, did, what) VALUES ($1, $2, $3::jsonb)
-"""
-
-
-async def write_act(database: Database, by: str | None, did: str, what: Mapping[str, object]) -> None:
-    """Write down what somebody did, with what."""
-    await fetch(database, WRITE, by, did, json.dumps(what))
+from boss.database import Pool, fetch
 
 
 class Act(NamedTuple):

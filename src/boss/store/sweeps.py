@@ -171,23 +171,63 @@ async def resume_leases(pool: Pool) -> None:
     await fetch(pool, RESUME_LEASES)
 
 
-PRUNE = """
--- prune
+_GONE = """
 WITH old AS MATERIALIZED (
     SELECT id FROM job
     WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
     ORDER BY finished_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
-)
-DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM old))
-RETURNING id
+), gone AS (
+    DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM old))
+    RETURNING id
+)"""
+PRUNE = f"""
+-- prune
+{_GONE.lstrip()}
+SELECT count(*) FROM gone
 """
 
 
 async def prune(pool: Pool, older: float, limit: int) -> int:
     """Delete at most `limit` jobs that were done more than `older` seconds ago, oldest first; return how many."""
-    return len(await fetch(pool, PRUNE, older, limit))
+    [row] = await fetch(pool, PRUNE, older, limit)
+    return int(row[0])
+
+
+# In one statement, so that nothing is ever gone without a trace. The act of a request's first batch counts up with the
+# following ones, each by as much as it deletes.
+PRUNE_BY = f"""
+-- prune_by
+{_GONE.lstrip()}, counted AS (
+    SELECT count(*) AS jobs FROM gone
+), begun AS (
+    INSERT INTO act (by, did, what)
+    SELECT $3, 'pruned', jsonb_build_object('jobs', jobs, 'older', $1::float8) FROM counted
+    WHERE jobs > 0 AND $4::bigint IS NULL
+    RETURNING number
+), continued AS (
+    UPDATE act SET what = what || jsonb_build_object('jobs', (what->>'jobs')::bigint + (SELECT jobs FROM counted))
+    WHERE number = $4
+)
+SELECT jobs, coalesce($4, (SELECT number FROM begun)) FROM counted
+"""
+
+
+async def prune_by(pool: Pool, older: float, limit: int, by: str | None, act: int | None) -> tuple[int, int | None]:
+    """As `prune`, and write down in the record of acts that somebody did it.
+
+    Args:
+        pool: the database.
+        older: that many seconds.
+        limit: how many jobs at most.
+        by: the name of the token of who does it.
+        act: the number of the act that this goes on with; None when it is the first of it.
+
+    Returns how many, and the number of the act; None when there is none, for nothing was deleted.
+    """
+    [row] = await fetch(pool, PRUNE_BY, older, limit, by, act)
+    return row[0], row[1]
 
 
 FORGET_STALE = """

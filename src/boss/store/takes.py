@@ -16,7 +16,7 @@ from boss.marks import Mark
 from boss.store.sizes import size_of
 
 # Up to so many jobs are taken without counting before how many fit: few documents are of half a megabyte.
-_FEW = MOST_TEXT // 2**19
+FEW = MOST_TEXT // 2**19
 READY = "status = 'AVAILABLE' AND due_at IS NULL"
 
 # What every take answers with: the jobs that it took, each with its slot, and those that did not fit, without one.
@@ -52,6 +52,7 @@ def take_statement(
     asked: str = "",
     wanted: str = "cardinality($1::int[])",
     slot: str = "turn",
+    uncounted: int = FEW,
 ) -> str:
     """The SQL of a take. A slot is a job that may be taken: its lease, its key and the name of its taker's token are in
     the arrays $1, $2 and $3.
@@ -66,6 +67,7 @@ def take_statement(
         asked: what comes before: other CTEs, each with a comma behind it.
         wanted: how many jobs are wanted.
         slot: the slot of a turn.
+        uncounted: up to how many jobs are locked without counting before how many fit.
 
     The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it
     again for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right
@@ -74,10 +76,10 @@ def take_statement(
     tenth of all ready jobs, and read the whole table to join them.
 
     The documents of one statement come to MOST_TEXT bytes. What is locked and then not taken is hidden from others
-    meanwhile, so the jobs that fit are counted before, without a lock.
+    meanwhile, so where they may be many the jobs that fit are counted before, without a lock.
     """
     few, fitting = (limit.replace("wanted", wanted).replace("most", str(MOST_TEXT)) for limit in limits)
-    limit = f"CASE WHEN {wanted} = 1 THEN {few} ELSE {fitting} END"
+    limit = f"CASE WHEN {wanted} <= {uncounted} THEN {few} ELSE {fitting} END"
     return f"""
 -- {name}
 WITH {asked}first AS MATERIALIZED (
@@ -93,7 +95,7 @@ WITH {asked}first AS MATERIALIZED (
 ), unfit AS (
     SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
     UNION ALL
-    (SELECT id, bytes FROM first WHERE {wanted} > 1 AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+    (SELECT id, bytes FROM first WHERE {wanted} > {uncounted} AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
 ){TAKE_GIVEN}"""
 
 
@@ -188,9 +190,15 @@ TURN_OF_SOURCES = "slots_before + row_number() OVER (PARTITION BY slots_before O
 ORDER_OF_SOURCES = "slots_before, priority DESC, position"
 
 
-def _of_sources_statement(name: str, ready: Callable[[str, str], str]) -> str:
+def _of_sources_statement(name: str, ready: Callable[[str, str], str], uncounted: int = FEW) -> str:
     return take_statement(
-        name, ready, limits=LIMITS_OF_SOURCES, turn=TURN_OF_SOURCES, order=ORDER_OF_SOURCES, asked=_ASKED
+        name,
+        ready,
+        limits=LIMITS_OF_SOURCES,
+        turn=TURN_OF_SOURCES,
+        order=ORDER_OF_SOURCES,
+        asked=_ASKED,
+        uncounted=uncounted,
     )
 
 
@@ -206,8 +214,8 @@ TAKE_OF_SOURCES = _statement_for_few(
     SELECT id, {TURN_OF_SOURCES} AS turn FROM head""",
     "unnest(ARRAY(SELECT id FROM numbered ORDER BY turn), ARRAY(SELECT turn FROM numbered ORDER BY turn))",
 )
-TAKE_WHAT_FITS = take_statement("take_what_fits", of_any)
-TAKE_OF_SOURCES_WHAT_FITS = _of_sources_statement("take_of_sources_what_fits", of_sources)
+TAKE_WHAT_FITS = take_statement("take_what_fits", of_any, uncounted=1)
+TAKE_OF_SOURCES_WHAT_FITS = _of_sources_statement("take_of_sources_what_fits", of_sources, uncounted=1)
 TAKE_PAST_MARKS = take_statement("take_past_marks", _of_any_past_marks)
 TAKE_OF_SOURCES_PAST_MARKS = _of_sources_statement("take_of_sources_past_marks", _of_sources_past_marks)
 
@@ -262,7 +270,7 @@ async def take_of_sources(pool: Pool, takes: Sequence[Take], marks: Sequence[Mar
 async def _fetch_few(pool: Pool, statements: tuple[str, str], leases: Sequence[int], *values: object) -> list[Record]:
     """Run the first of these statements for few jobs, the second one for many, and for few that do not fit."""
     for_few, what_fits = statements
-    if len(leases) <= _FEW:
+    if len(leases) <= FEW:
         rows = await fetch(pool, for_few, leases, *values)
         if len(leases) == 1 or not any(row["slot"] is None for row in rows):
             return rows

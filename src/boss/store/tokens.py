@@ -1,13 +1,14 @@
 """Tokens: of each its hash, never itself."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from asyncpg import Record
 
 from boss.access import Access, Role, Token
-from boss.database import Pool, fetch, transaction
+from boss.database import Pool, fetch
 from boss.errors import NameTaken, NeedsAdmin, NoToken
-from boss.store.acts import write_act
 
 VALID = """
 -- valid_tokens
@@ -30,22 +31,25 @@ def _access(row: Record) -> Access:
     return Access(row["name"], Role(row["role"]), None if row["sources"] is None else frozenset(row["sources"]))
 
 
-# A change waits for the one before it, so that no two of them can each leave the other's admin as the last one.
-ALONE = """
--- lock_tokens
-LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE
+# One that is good for ever stays as long as there is any other token: when one after the other expired, nobody could
+# make a new one.
+_ADMINS = """
+    SELECT name, expires_at IS NULL AS lasts FROM token
+    WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """
-USABLE_ADMINS = """
--- usable_admins
-SELECT name FROM token
-WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-"""
-CREATE = """
+CREATE = f"""
 -- create_token
-INSERT INTO token (name, hash, role, sources, expires_at, created_by)
-VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5), $6)
-ON CONFLICT (name) DO NOTHING
-RETURNING name, role, sources, created_at, created_by, expires_at, revoked_at, used_at
+WITH allowed AS MATERIALIZED (
+    SELECT EXISTS ({_ADMINS}) OR ($3 = 'admin' AND $5::float8 IS NULL) AS it
+), new AS (
+    INSERT INTO token (name, hash, role, sources, expires_at, created_by)
+    SELECT $1, $2, $3, $4, now() + make_interval(secs => $5), $6 FROM allowed WHERE it
+    ON CONFLICT (name) DO NOTHING
+    RETURNING name, role, sources, created_at, created_by, expires_at, revoked_at, used_at
+), written AS (
+    INSERT INTO act (by, did, what) SELECT $6, 'created a token', $7::jsonb FROM new
+)
+SELECT it, new.* FROM allowed LEFT JOIN new ON true
 """
 
 
@@ -61,22 +65,20 @@ async def create_token(pool: Pool, access: Access, key: bytes, expires: float | 
 
     Raises:
         NameTaken: there is or was one of that name.
-        NeedsAdmin: it is the first one, and no admin's.
+        NeedsAdmin: it is the first one, and no admin's, or it would expire.
     """
     sources = None if access.sources is None else sorted(access.sources)
-    async with transaction(pool) as connection:
-        await fetch(connection, ALONE)
-        if access.role is not Role.ADMIN and not await fetch(connection, USABLE_ADMINS):
-            raise NeedsAdmin(
-                "the first token must be an admin's, for from then on nobody can do anything without one: "
-                "boss token create NAME --role admin"
-            )
-        rows = await fetch(connection, CREATE, access.name, key, access.role, sources, expires, by)
-        if not rows:
-            raise NameTaken(f"there is or was a token called {access.name}; names are not used twice")
-        what = {"token": access.name, "role": access.role, "sources": sources, "expires": expires}
-        await write_act(connection, by, "created a token", what)
-    return _token(rows[0])
+    what = {"token": access.name, "role": access.role, "sources": sources, "expires": expires}
+    values = access.name, key, access.role, sources, expires, by, json.dumps(what)
+    [(allowed, *token)] = await fetch(pool, CREATE, *values)
+    if not allowed:
+        raise NeedsAdmin(
+            "the first token must be an admin's, and good for ever, for from then on nobody can do anything without "
+            "one: boss token create NAME --role admin"
+        )
+    if token[0] is None:
+        raise NameTaken(f"there is or was a token called {access.name}; names are not used twice")
+    return _token(token)
 
 
 LIST = """
@@ -87,16 +89,32 @@ SELECT name, role, sources, created_at, created_by, expires_at, revoked_at, used
 
 async def list_tokens(pool: Pool) -> list[Token]:
     """Every token there is or was, by name."""
-    return [_token(row) for row in await fetch(pool, LIST)]
+    return [_token(tuple(row)) for row in await fetch(pool, LIST)]
 
 
-def _token(row: Record) -> Token:
-    return Token(row[0], Role(row[1]), *tuple(row)[2:])
+def _token(row: Sequence[Any]) -> Token:
+    return Token(row[0], Role(row[1]), *row[2:])
 
 
-REVOKE = """
+# The rows of the admins are locked, so that no two of these can each leave the other's admin as the last one: the
+# second sees, once it has the lock, what the first has done. One statement, so that a frozen replica holds no lock.
+REVOKE = f"""
 -- revoke_token
-UPDATE token SET revoked_at = coalesce(revoked_at, now()) WHERE name = $1 RETURNING name
+WITH admins AS MATERIALIZED ({_ADMINS}
+    ORDER BY name
+    FOR UPDATE
+), needed AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM admins WHERE name = $1)
+       AND NOT EXISTS (
+           SELECT FROM admins WHERE name <> $1 AND (lasts OR NOT (SELECT lasts FROM admins WHERE name = $1))
+       ) AS it
+), revoked AS (
+    UPDATE token SET revoked_at = coalesce(revoked_at, now()) WHERE name = $1 AND NOT (SELECT it FROM needed)
+    RETURNING name
+), written AS (
+    INSERT INTO act (by, did, what) SELECT $2, 'revoked a token', jsonb_build_object('token', name) FROM revoked
+)
+SELECT it, EXISTS (SELECT FROM token WHERE name = $1) FROM needed
 """
 
 
@@ -105,15 +123,16 @@ async def revoke_token(pool: Pool, name: str, by: str | None) -> None:
 
     Raises:
         NoToken: there is none of that name.
-        NeedsAdmin: it is the last one of an admin.
+        NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
     """
-    async with transaction(pool) as connection:
-        await fetch(connection, ALONE)
-        if [row["name"] for row in await fetch(connection, USABLE_ADMINS)] == [name]:
-            raise NeedsAdmin(f"{name} is the last token of an admin; create another one first")
-        if not await fetch(connection, REVOKE, name):
-            raise NoToken(f"there is no token called {name}")
-        await write_act(connection, by, "revoked a token", {"token": name})
+    [(needed, there)] = await fetch(pool, REVOKE, name, by)
+    if needed:
+        raise NeedsAdmin(
+            f"{name} is the last token of an admin that is good for ever; create another one first: "
+            "boss token create NAME --role admin"
+        )
+    if not there:
+        raise NoToken(f"there is no token called {name}")
 
 
 USED = """

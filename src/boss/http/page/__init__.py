@@ -10,6 +10,7 @@ from importlib.resources import files
 from starlette.routing import BaseRoute
 
 from boss.access import Right
+from boss.http import parameters
 from boss.http.exchange import Ask, Handler, route
 from boss.http.guard import needs
 from boss.http.problems import Answer
@@ -51,7 +52,7 @@ def _file(name: str, text: bytes) -> Handler:
     async def get(ask: Ask) -> Answer:
         """GET / and /page/…: a file of the page; 304 when the client has it."""
         ask.query()
-        if (ask.header(b"if-none-match") or "") == etag.decode():
+        if parameters.has_tag(ask.header(b"if-none-match"), etag.decode()):
             return Answer(304, headers)
         return Answer(200, headers, text)
 

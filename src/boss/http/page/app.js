@@ -6,13 +6,16 @@ import { el, setText } from "./dom.js";
 import { jobPage } from "./job.js";
 import { activeJobs, failedJobs } from "./lists.js";
 import { signedIn, signIn } from "./session.js";
+import { toldPage } from "./told.js";
 import { tree } from "./tree.js";
 import { setClock } from "./words.js";
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");
-// What is known of everything, by the news so far.
-const state = { counts: {}, active: [], failed: [], hour: {} };
+// What is known of everything, by the news so far. Maps, for a source may be called toString or __proto__.
+const state = {};
+const forget = () => Object.assign(state, { counts: new Map(), active: [], failed: [], hour: new Map() });
+forget();
 let face = null;
 
 function overview() {
@@ -22,7 +25,7 @@ function overview() {
       el("pre", {}, `curl -d '{"topic": "data"}' ${location.origin}/job/available/freg`)));
   const element = el("div", { class: "contents" });
   function update() {
-    const some = Object.keys(state.counts).length > 0;
+    const some = state.counts.size > 0;
     const wanted = some ? parts.map((part) => part.element) : [nothing];
     if (wanted[0] !== element.firstChild) element.replaceChildren(...wanted);
     for (const part of parts) part.update(state);
@@ -31,11 +34,22 @@ function overview() {
   return { element, update, tick: () => parts.forEach((part) => part.tick?.()) };
 }
 
+/** The id in the address of a job's page; null in another address. */
+function idIn(hash) {
+  const job = hash.match(/^#\/job\/(.+)$/);
+  try {
+    return job && decodeURIComponent(job[1]);
+  } catch {
+    return job[1]; // a stray percent sign: it is no id, and Boss says so
+  }
+}
+
 function show() {
-  const job = location.hash.match(/^#\/job\/(.+)$/);
-  const id = job && decodeURIComponent(job[1]);
-  document.title = id ? `${id} · Boss` : "Boss";
-  face = id ? jobPage(id) : overview();
+  const id = idIn(location.hash);
+  const told = toldPage(location.hash);
+  const title = id || told?.title;
+  document.title = title ? `${title} · Boss` : "Boss";
+  face = told ?? (id ? jobPage(id) : overview());
   main.replaceChildren(face.element);
 }
 
@@ -54,7 +68,7 @@ async function start() {
   }
   for (const id of SIGNED_IN) document.getElementById(id).hidden = false;
   document.getElementById("session").replaceChildren(...(session ? signedIn(session, askWho) : []));
-  if (!face && location.hash.startsWith("#/job/")) show();
+  if (!face && location.hash.length > 2) show();
   listen();
 }
 
@@ -62,7 +76,7 @@ const isAsking = () => main.querySelector(".sign-in") !== null;
 
 function askWho() {
   events?.close();
-  Object.assign(state, { counts: {}, active: [], failed: [], hour: {} });
+  forget();
   for (const id of SIGNED_IN) document.getElementById(id).hidden = true;
   document.getElementById("session").replaceChildren();
   tell("", "Not signed in");
@@ -81,11 +95,12 @@ function listen() {
   events.onmessage = ({ data }) => {
     const news = JSON.parse(data);
     setClock(news.now);
-    Object.assign(state.counts, news.counts);
-    for (const part of ["active", "failed", "hour"]) if (news[part]) state[part] = news[part];
+    for (const [source, counts] of Object.entries(news.counts ?? {})) state.counts.set(source, counts);
+    if (news.hour) state.hour = new Map(Object.entries(news.hour));
+    for (const part of ["active", "failed"]) if (news[part]) state[part] = news[part];
     tell(news.away ? "off" : "on", news.away ? "The database is away" : "Live");
     // While the database is away from the start, nothing is known, which is not the same as that there is nothing.
-    if (news.away && !Object.keys(state.counts).length) return;
+    if (news.away && !state.counts.size) return;
     if (face) face.update();
     else show();
   };
@@ -119,7 +134,7 @@ document.getElementById("search").addEventListener("submit", (event) => {
   event.target.reset();
 });
 document.getElementById("submit").addEventListener("click", () =>
-  askToSubmit(Object.keys(state.counts), (id) => (location.hash = `#/job/${encodeURIComponent(id)}`)));
+  askToSubmit([...state.counts.keys()], (id) => (location.hash = `#/job/${encodeURIComponent(id)}`)));
 addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.target.closest("input, textarea, dialog")) {
     event.preventDefault();

@@ -14,6 +14,7 @@ async function ask(method, address, body) {
   throw Object.assign(new Error(detail), { status: answer.status });
 }
 
+export const read = (address) => ask("GET", address);
 export const find = (id) => ask("GET", path("jobs", id));
 export const stop = (source, id, reason) =>
   ask("POST", path("job", "done", source, id) + "?outcome=stopped", reason ? JSON.stringify({ reason }) : undefined);

@@ -77,7 +77,7 @@ export function activeJobs() {
 
   function update(state) {
     jobs = show(state.active, made, make);
-    const all = Object.values(state.counts).reduce((sum, counts) => sum + counts[1], 0);
+    const all = [...state.counts.values()].reduce((sum, counts) => sum + counts[1], 0);
     setText(note, all > state.active.length ? `the ${state.active.length} taken first, of ${count(all)}` : "");
     tick();
   }

@@ -13,7 +13,7 @@ const INSIDE = 8;
 /** The section of the tree; `update(state)` shows what has changed. */
 export function tree() {
   const rows = new Map();
-  let known = { counts: {}, hour: {} };
+  let known = { counts: new Map(), hour: new Map() };
   let showAll = false;
   let arranged = 0;
   let shownSources = [];
@@ -82,8 +82,8 @@ export function tree() {
   /** Sources with something to do come first; who is on the page keeps its place while it is looked at. */
   function arrange() {
     const wanted = filter.value.trim().toLowerCase();
-    const sources = Object.keys(known.counts).filter((source) => source.toLowerCase().includes(wanted));
-    const busy = (source) => known.counts[source][0] + known.counts[source][1] > 0;
+    const sources = [...known.counts.keys()].filter((source) => source.toLowerCase().includes(wanted));
+    const busy = (source) => known.counts.get(source)[0] + known.counts.get(source)[1] > 0;
     sources.sort((one, other) => busy(other) - busy(one) || (one < other ? -1 : 1));
     const shown = (shownSources = showAll ? sources : sources.slice(0, MOST));
     const fresh = shown.map((source) => {
@@ -92,7 +92,7 @@ export function tree() {
     });
     body.replaceChildren(...fresh.flatMap((each) => [each.line, each.detail]));
     if (!shown.length) body.append(el("tr", {}, el("td", { colspan: 6, class: "note" }, `No source has “${filter.value}” in its name.`)));
-    arranged = Object.keys(known.counts).length;
+    arranged = known.counts.size;
     filter.hidden = arranged < 12;
     more.hidden = shown.length === sources.length;
     setText(more.firstChild, `Show all ${count(sources.length)} sources`);
@@ -101,26 +101,26 @@ export function tree() {
 
   function showCounts() {
     const sums = [0, 0, 0];
-    for (const counts of Object.values(known.counts)) counts.forEach((jobs, place) => (sums[place] += jobs));
+    for (const counts of known.counts.values()) counts.forEach((jobs, place) => (sums[place] += jobs));
     sums.forEach((jobs, place) => setText(totals[place], count(jobs)));
-    showLines(all, known.hour[""]);
+    showLines(all, known.hour.get(""));
     for (const source of shownSources) {
       const shown = rows.get(source);
-      const counts = known.counts[source];
+      const counts = known.counts.get(source);
       const changed = shown.counts && shown.counts.some((jobs, place) => jobs !== counts[place]);
       shown.counts = counts;
       counts.forEach((jobs, place) => {
         setText(shown.cells[place], count(jobs));
         shown.cells[place].classList.toggle("zero", jobs === 0);
       });
-      showLines(shown.shown, known.hour[source]);
+      showLines(shown.shown, known.hour.get(source));
       if (changed && !shown.detail.hidden) shown.fill();
     }
   }
 
   function update(state) {
     known = state;
-    if (Object.keys(known.counts).length !== arranged) arrange();
+    if (known.counts.size !== arranged) arrange();
     else showCounts();
   }
 

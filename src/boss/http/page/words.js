@@ -36,7 +36,7 @@ export const at = (time) => instant.format(Date.parse(time));
 
 /** The members of a JSON object as the text that they are: numbers stay what they were, however long. */
 export function members(text) {
-  const found = {};
+  const found = Object.create(null);
   let depth = 0, start = 0, key = null;
   for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:,]/g)) {
     if (depth === 1 && key === null && token[0] === '"') [key, start] = [JSON.parse(token), index + token.length + 1];

@@ -1,0 +1,21 @@
+// What Boss tells other programs, for a person to read. A browser may not open these addresses by itself.
+
+import * as boss from "./boss.js";
+import { el, setText } from "./dom.js";
+import { pretty } from "./words.js";
+
+const TOLD = new Map([
+  ["#/metrics", { title: "Metrics", address: "/metrics", read: (text) => text }],
+  ["#/health", { title: "Health", address: "/health", read: pretty }],
+]);
+
+/** The face for this hash: what is at an address of Boss, as it was when it was asked for; null for another hash. */
+export function toldPage(hash) {
+  const told = TOLD.get(hash);
+  if (!told) return null;
+  const text = el("pre", { tabindex: 0 });
+  const element = el("div", { class: "contents" }, el("div", { class: "crumbs" }, el("a", { href: "#/" }, "All jobs")),
+    el("h1", {}, told.title), text);
+  boss.read(told.address).then((answer) => setText(text, told.read(answer)), (error) => setText(text, error.message));
+  return { title: told.title, element, update() {}, tick() {} };
+}

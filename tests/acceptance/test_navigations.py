@@ -1,0 +1,194 @@
+"""Requests that a browser says come from no page at all: only the page itself and the documentation may be opened."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.acceptance.test_access import create
+from tests.acceptance.test_contract import submit
+from tests.acceptance.test_cross_site import browser, needs_chromium, serving
+from tests.conftest import new_database
+from tests.servers import BossProcess, boss_running, until
+
+__all__ = ["browser"]  # a fixture
+
+
+class _Redirecting(BaseHTTPRequestHandler):
+    """`/to/…` leads to that path of Boss; every other address has a page with this text in it."""
+
+    def __init__(self, boss: str, *args: object) -> None:
+        self._boss = boss
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        path = self.path
+        redirects = path.startswith("/to/")
+        name = path.removeprefix("/").partition("?")[0]
+        body = b"" if redirects else (RULES | PAGES).get(name, "").replace("{boss}", self._boss).encode()
+        self.send_response(302 if redirects else 200)
+        if redirects:
+            self.send_header("location", self._boss + path.removeprefix("/to"))
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def rules(kind: str) -> str:
+    """A page whose script asks the browser to fetch a take in advance, without a click."""
+    eager = {"source": "list", "urls": ["{boss}/job/available?wait=0", "{boss}/job/available/freg"]}
+    text = json.dumps({kind: [{**eager, "eagerness": "immediate"}]})
+    return f'<!doctype html><title>rules</title><script type="speculationrules">{text}</script>'
+
+
+RULES = {kind: rules(kind) for kind in ("prefetch", "prerender")}
+# What a page elsewhere can have a browser fetch or open; each asks for a take.
+PAGES = {
+    "link": '<!doctype html><link rel="prefetch" href="{boss}/job/available">'
+    '<link rel="preload" as="fetch" href="{boss}/job/available" crossorigin="use-credentials">'
+    '<link rel="prerender" href="{boss}/job/available"><link rel="modulepreload" href="{boss}/job/available">'
+    '<link rel="icon" href="{boss}/job/available"><link rel="manifest" href="{boss}/job/available">',
+    "refresh": '<!doctype html><meta http-equiv="refresh" content="0; url={boss}/job/available">',
+    "location": "<!doctype html><script>location.href = '{boss}/job/available'</script>",
+    "window": "<!doctype html><script>open('{boss}/job/available')</script>",
+    "frames": '<!doctype html><iframe src="{boss}/job/available"></iframe><object data="{boss}/job/available"></object>'
+    '<embed src="{boss}/job/available"><iframe src="/to/job/available"></iframe>',
+    "form": '<!doctype html><form method="post" action="{boss}/job/active"></form>'
+    "<script>document.forms[0].submit()</script>",
+    "worker": "<!doctype html><script>"
+    "try { new Worker('{boss}/job/available') } catch {} try { new SharedWorker('{boss}/job/available') } catch {}"
+    "try { new WebSocket('{boss}/job/available'.replace('http', 'ws')) } catch {}"
+    "fetch('/to/job/available', {mode: 'no-cors', credentials: 'include'});"
+    "fetch('{boss}/job/available', {mode: 'no-cors', credentials: 'include', keepalive: true})</script>",
+}
+
+
+def redirecting_to(boss: str) -> Callable[..., BaseHTTPRequestHandler]:
+    """The pages of a web site that wishes this Boss ill."""
+    return partial(_Redirecting, boss)
+
+
+def site(boss: str) -> AbstractContextManager[int]:
+    """The port of that web site."""
+    return serving(redirecting_to(boss))
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, postgres: str) -> Iterator[tuple[BossProcess, BrowserContext, httpx.Client]]:
+    """A Boss with jobs, a browser in which its admin is signed in, and a client with the admin's token."""
+    for url in new_database(postgres):
+        with boss_running("--database", url) as boss, boss.client() as client:
+            token = create(client, "root", "admin")
+            client.headers["authorization"] = f"Bearer {token}"
+            for _ in range(3):
+                submit(client, "freg")
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(boss.url)
+            page.get_by_label("Token").fill(token)
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("button", name="Sign out").wait_for()
+            page.close()
+            yield boss, context, client
+            context.close()
+
+
+def refused(client: httpx.Client) -> float:
+    """How many requests Boss has refused for where they come from."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith('boss_requests_refused_total{problem="forb'))
+
+
+def taken(client: httpx.Client) -> int:
+    return len(client.get("/jobs?state=active").json()["jobs"])
+
+
+@needs_chromium
+@pytest.mark.parametrize("way", [*PAGES, "to/job/available", "to/job/available/freg?wait=1"])
+def test_a_foreign_page_takes_nothing_without_a_click(
+    signed_in: tuple[BossProcess, BrowserContext, httpx.Client], way: str
+) -> None:
+    """Its pages are opened from outside a page, as by another program: so what they redirect to comes from nowhere."""
+    boss, context, client = signed_in
+    with site(boss.url) as port:
+        open_and_see(context, f"http://evil.example:{port}/{way}", client)
+
+
+@needs_chromium
+@pytest.mark.parametrize("kind", RULES)
+def test_nothing_is_taken_in_advance(
+    browser: Browser,
+    signed_in: tuple[BossProcess, BrowserContext, httpx.Client],
+    module_boss: BossProcess,
+    kind: str,
+) -> None:
+    """Chromium sends the cookie from another port of this machine; from another machine's page it sends none."""
+    boss, context, client = signed_in
+    with site(boss.url) as port:
+        open_and_see(context, f"http://127.0.0.1:{port}/{kind}", client)
+    with module_boss.client() as client, site(module_boss.url) as port, browser.new_context() as context:
+        submit(client, "freg")
+        open_and_see(context, f"http://evil.example:{port}/{kind}", client)
+
+
+def open_and_see(context: BrowserContext, address: str, client: httpx.Client) -> None:
+    """Open a page of a hostile site until Boss has heard of it; nothing is taken."""
+    before = refused(client)
+    page = context.new_page()
+    page.goto(address, wait_until="commit")
+    until(lambda: refused(client) > before or taken(client) > 0)
+    page.wait_for_timeout(300)  # for what a page asks for besides
+    page.close()
+    assert taken(client) == 0
+
+
+@needs_chromium
+@pytest.mark.parametrize("path", ["/job/available", "/jobs", "/job", "/metrics", "/health", "/token", "/page/app.js"])
+def test_what_is_typed_or_bookmarked_opens_nothing_else(
+    signed_in: tuple[BossProcess, BrowserContext, httpx.Client], path: str
+) -> None:
+    boss, context, client = signed_in
+    page = context.new_page()
+    for address in (f"{boss.url}{path}", f"view-source:{boss.url}{path}"):
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == 403
+    assert taken(client) == 0
+    page.close()
+
+
+@needs_chromium
+def test_the_page_and_the_documentation_open_from_anywhere(
+    signed_in: tuple[BossProcess, BrowserContext, httpx.Client],
+) -> None:
+    boss, context, _ = signed_in
+    page = context.new_page()
+    with site(boss.url) as port:
+        for path in ("/docs", "/openapi.json", "/"):
+            answer = page.goto(f"http://evil.example:{port}/to{path}")
+            assert answer is not None
+            assert answer.status == 200
+    footer(page)
+    page.close()
+
+
+def footer(page: Page) -> None:
+    """What the page links to, it shows itself, for the cookie counts for its own requests only."""
+    page.get_by_role("link", name="Metrics").click()
+    expect(page.get_by_role("heading", name="Metrics")).to_be_visible()
+    expect(page.locator("pre")).to_contain_text("boss_jobs{")
+    page.get_by_role("link", name="Health").click()
+    expect(page.get_by_role("heading", name="Health")).to_be_visible()
+    expect(page.locator("pre")).to_contain_text('"verdict"')
+    page.get_by_role("link", name="Every request").click()
+    page.get_by_role("link", name="As OpenAPI").click()
+    expect(page.get_by_text('"openapi": "3.1.0"')).to_be_visible()
