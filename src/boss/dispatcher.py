@@ -35,6 +35,8 @@ from boss.taking import Taking
 _MOST_JOBS = 1000
 # What a statement's documents may come to, in characters, so that a batch of large ones stays small in memory.
 _MOST_DOCUMENT = 8 * 1024 * 1024
+# Reads of documents that a statement serves: each may have a megabyte.
+_MOST_READ = 32
 # How many jobs one request deletes at most: so it answers in time, and can be sent again.
 _MOST_PRUNED = 10_000
 # And for how long it goes on with that, in seconds; the statement that is under way then comes to its end.
@@ -82,7 +84,7 @@ class Dispatcher:
             key=lambda given: given.id,
         )
         self._checks = Coalescer(self._check_all, most=_MOST_JOBS)
-        self._reads = Coalescer(self._read_all, most=_MOST_JOBS)
+        self._reads = Coalescer(self._read_all, most=_MOST_READ)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
         self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
 

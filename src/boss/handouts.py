@@ -89,7 +89,7 @@ class Handouts:
 
     async def _again(self, takes: Sequence[Take]) -> Handout:
         held = await store.take_again(self._pool, [take.key for take in takes if take.key])
-        return Handout([held.get(take.key or "", []) for take in takes], more=False, unreadable=[], passed=[])
+        return Handout([held.get(take.key or "", []) for take in takes], more=bool(held), unreadable=[], passed=[])
 
     async def by_address(self, asked: Sequence[tuple[str, Take]]) -> Got:
         """For takes of one job each: its id, and a take that names its source."""

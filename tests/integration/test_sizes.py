@@ -127,6 +127,19 @@ async def test_a_take_past_marks_and_one_by_address_set_it_aside_as_well(unreada
     assert {id: place.state for id, place in places.items()} == {"bad-3": State.DONE, "good-1": State.ACTIVE}
 
 
+async def test_what_many_keys_hold_is_handed_out_again_in_parts(pool: Pool) -> None:
+    await pool.execute(
+        "INSERT INTO job (id, source, document) SELECT n, 'a', jsonb_build_object('a', repeat('x', 6000000)) "
+        "FROM generate_series(1, 12) AS n"
+    )
+    handouts = Handouts(pool, Marks(), no_rules(pool))
+    takes = [Take("a", key=f"k{number}") for number in range(12)]
+    first = await handouts.by_key(takes)
+    assert await handouts.by_key([*takes, Take("a", key="new")]) == [*first, []]
+    assert [len(jobs) for jobs in first if not isinstance(jobs, Exception)] == [1] * 12
+    assert len(await store.take_again(pool, [f"k{number}" for number in range(12)])) == 5
+
+
 async def test_what_is_changed_by_hand_is_measured_anew(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "a", "{}", document_bytes=2)])
     assert await pool.fetchval("SELECT document_bytes FROM job") == 2

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from boss.database import Pool, fetch
+from boss.document import MOST_TEXT
 from boss.job import Take, Taken
-from boss.store.sizes import text_of
+from boss.store.sizes import size_of, text_of
 from boss.store.takes import (
     LIMITS_OF_SOURCES,
     ORDER_OF_SOURCES,
@@ -65,20 +66,28 @@ async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
 
 
 # Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
-# handed out a second time.
+# handed out a second time. The documents come to MOST_TEXT bytes, or are those of one take.
 TAKE_AGAIN = f"""
 -- take_again
+WITH running AS MATERIALIZED (
+    SELECT take_key, row_number() OVER by_key AS turn, sum(sum({size_of("document")})) OVER by_key AS total
+    FROM job
+    WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
+    GROUP BY take_key
+    WINDOW by_key AS (ORDER BY take_key)
+)
 UPDATE job
 SET seen_at = clock_timestamp(),
     lease_until = CASE WHEN lease > 0 THEN clock_timestamp() + lease * interval '1 second' END
-WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
+WHERE status = 'ACTIVE'
+  AND take_key = ANY(ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))
 RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_at, priority, position, traceparent,
           take_key
 """
 
 
 async def take_again(pool: Pool, keys: Sequence[str]) -> dict[str, list[Taken]]:
-    """The jobs that are still held by takes with these keys, in order of the queue, by key."""
+    """The jobs that are still held by takes with these keys, in order of the queue, by key; of some keys, if many."""
     got: dict[str, list[Taken]] = {}
     rows = await fetch(pool, TAKE_AGAIN, keys)
     for row in sorted(rows, key=lambda row: (-row["priority"], row["position"])):
