@@ -12,8 +12,8 @@ import asyncpg
 from prometheus_client import Histogram
 
 from boss import metrics
-from boss.errors import BadInput, DatabaseAway, StartError
-from boss.hosts import CANNOT_BE_REACHED, Hosts, in_a_line
+from boss.errors import DATABASE_AWAY, BadInput, DatabaseAway, StartError
+from boss.hosts import Hosts, in_a_line
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -136,7 +136,7 @@ async def _check_session(pool: Pool) -> None:
     except asyncpg.ProtocolViolationError as error:
         raise StartError(_POOLER.format(in_a_line(error))) from error
     except (*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise DatabaseAway(f"{CANNOT_BE_REACHED}: {_said(error)}") from error
+        raise DatabaseAway(f"PostgreSQL cannot be reached: {_said(error)}") from error
     for name, found in rows:
         if found != _SESSION[name]:
             raise StartError(_POOLER.format(f"{name} is {found} instead of {_SESSION[name]}"))
@@ -164,7 +164,7 @@ def translated() -> Iterator[None]:
     except (*_AWAY, asyncpg.InterfaceError) as error:
         if isinstance(error, asyncpg.InterfaceError) and not _CLOSED.search(str(error)):
             raise
-        raise DatabaseAway("the database is away; send the request again in a moment") from error
+        raise DatabaseAway(DATABASE_AWAY) from error
 
 
 # What asyncpg says of a connection that has just been lost; whatever else it says is a mistake of ours.

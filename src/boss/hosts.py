@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from boss.errors import DatabaseAway, StartError
+from boss.errors import StartError
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _Connecting: TypeAlias = "asyncio.Task[asyncpg.Connection[asyncpg.Record]]"
@@ -24,7 +24,6 @@ _HEAD_START_S = 0.5
 # With these it does not matter which host it is, so they are always asked in the order of the URL.
 _ANY = ("any", "prefer-standby", "read-only", "standby")
 
-CANNOT_BE_REACHED = "PostgreSQL cannot be reached"
 _WRONG = (
     "the database's URL cannot be understood{}; it should look like postgresql://user:password@host:port/name, with "
     "# / ? @ : % and spaces in the password percent-encoded (%23 %2F %3F %40 %3A %25 %20)"
@@ -43,6 +42,10 @@ class Host(NamedTuple):
 
     def __str__(self) -> str:
         return self.name if self.port is None else f"{self.name}:{self.port}"
+
+
+class NoHostError(OSError):
+    """No host lets us in; the sentence says what each of them did."""
 
 
 class Hosts:
@@ -65,7 +68,7 @@ class Hosts:
         """A connection to the first host that lets us in and is what the URL asks for.
 
         Raises:
-            DatabaseAway: there is none; the sentence says what each host did.
+            NoHostError: there is none; the sentence says what each host did.
             asyncpg.ProtocolViolationError: it leads to something that does not take our settings.
         """
         if not self._hosts:
@@ -74,12 +77,12 @@ class Hosts:
             return await self._first(self._target)
         try:
             return await self._first("standby")
-        except DatabaseAway:
+        except NoHostError:
             return await self._first("any")
 
     async def _first(self, target: str | None) -> _Connection:
         asked: dict[_Connecting, Host] = {}
-        failed: dict[Host, DatabaseAway] = {}
+        failed: dict[Host, NoHostError] = {}
         try:
             for host in tuple(self._hosts):
                 asked[asyncio.create_task(self._connect_or_say(host, target))] = host
@@ -91,10 +94,12 @@ class Hosts:
         finally:
             for connecting in asked:
                 _drop(connecting)
-        raise DatabaseAway(f"{CANNOT_BE_REACHED}: " + "; ".join(map(str, failed.values())))
+        if len(failed) == 1:
+            raise next(iter(failed.values()))
+        raise NoHostError("; ".join(f"{host}: {error}" for host, error in failed.items()))
 
     async def _ready(
-        self, asked: dict[_Connecting, Host], failed: dict[Host, DatabaseAway], seconds: float | None
+        self, asked: dict[_Connecting, Host], failed: dict[Host, NoHostError], seconds: float | None
     ) -> "_Connection | None":
         """The connection that one of them gave; None after so many seconds, or when one has failed."""
         done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +107,7 @@ class Hosts:
             host = asked[connecting]
             try:
                 connection = connecting.result()
-            except DatabaseAway as error:
+            except NoHostError as error:
                 failed[host] = error
                 del asked[connecting]
             else:
@@ -117,22 +122,21 @@ class Hosts:
             self._hosts.insert(0, host)
 
     async def _connect_or_say(self, host: Host | None, target: str | None) -> _Connection:
-        where = CANNOT_BE_REACHED if host is None or len(self._hosts) == 1 else str(host)
         try:
             async with asyncio.timeout(_CONNECT_S):
                 return await self._connect(host, target)
         except asyncpg.ProtocolViolationError:
             raise
         except asyncpg.TargetServerAttributeNotMatched as error:
-            raise DatabaseAway(f"{where}: it is not {target}") from error
+            raise NoHostError(f"it is not {target}") from error
         except TimeoutError as error:
-            raise DatabaseAway(f"{where}: it did not answer within {_CONNECT_S:g} s") from error
+            raise NoHostError(f"it did not answer within {_CONNECT_S:g} s") from error
         except asyncpg.ClientConfigurationError as error:
-            raise DatabaseAway(f"{CANNOT_BE_REACHED}: {_wrong(str(error))}") from error
+            raise NoHostError(_wrong(str(error))) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            raise DatabaseAway(f"{where}: {in_a_line(error)}") from error
+            raise NoHostError(in_a_line(error)) from error
         except ValueError as error:
-            raise DatabaseAway(f"{CANNOT_BE_REACHED}: {_wrong('')}") from error
+            raise NoHostError(_wrong("")) from error
 
     def _connect(self, host: Host | None, target: str | None) -> Coroutine[None, None, _Connection]:
         # asyncpg takes what is None from the URL or the environment.

@@ -17,8 +17,8 @@ from boss import tracing
 from boss.background import in_background
 from boss.database import connected
 from boss.dispatcher import Dispatcher
-from boss.errors import DatabaseAway, StartError
-from boss.hosts import CANNOT_BE_REACHED, in_a_line
+from boss.errors import DATABASE_AWAY, DatabaseAway, StartError
+from boss.hosts import in_a_line
 from boss.http import app
 from boss.http.app import Gate
 from boss.line import Line
@@ -135,7 +135,7 @@ def _no_start(error: DatabaseAway) -> StartError:
         return StartError(
             f"somebody holds a lock on Boss's tables: {in_a_line(cause)}. Find out who, and start Boss again"
         )
-    if str(error).startswith(CANNOT_BE_REACHED):
+    if str(error) != DATABASE_AWAY:
         return StartError(f"{error}. Is the URL right, and is PostgreSQL running?")
     said = in_a_line(cause or error) or "it does not answer any more"
     return StartError(f"the database went away while Boss was starting: {said}. Is PostgreSQL restarting?")

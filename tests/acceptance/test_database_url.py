@@ -41,7 +41,8 @@ def test_it_is_not_in_the_command_line(database: str, tmp_path: Path, way: str) 
         assert boss.stderr
         said = ""
         while "Boss serves on" not in said:
-            assert (line := boss.stderr.readline()), said
+            line = boss.stderr.readline()
+            assert line, said
             said += line
         assert SECRET not in " ".join(psutil.Process(boss.pid).cmdline())
         assert SECRET not in said

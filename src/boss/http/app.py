@@ -11,7 +11,7 @@ from boss.dispatcher import Dispatcher
 from boss.errors import BossError, Draining
 from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
 from boss.http import metrics as metrics_page
-from boss.http.bodies import Bodies
+from boss.http.deadlines import Deadlines
 from boss.http.exchange import write
 from boss.http.guard import Guard
 from boss.http.route import Tree
@@ -54,7 +54,8 @@ class Gate:
 
     def __init__(self, tree: Tree, elsewhere: ASGIApp, guard: Guard, body_timeout: float) -> None:
         self._guard = guard
-        self._bodies = Bodies(body_timeout)
+        self._deadlines = Deadlines()
+        self._body_timeout = body_timeout
         self._tree = tree
         self._elsewhere = elsewhere
         self._draining = False
@@ -84,7 +85,7 @@ class Gate:
             metrics.REFUSED.labels(error.name).inc()
             await write(problems.of(error), scope, send)
             return
-        scope["bodies"] = self._bodies
+        scope["deadlines"], scope["body_timeout"] = self._deadlines, self._body_timeout
         self._under_way += 1
         self.empty.clear()
         try:
