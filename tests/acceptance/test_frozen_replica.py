@@ -35,8 +35,8 @@ from boss.database import connected, fetch
 
 async def main():
     async with connected(sys.argv[1]) as pool:
-        statement = "\\n-- big\\nSELECT pg_advisory_xact_lock({_LOCK}), repeat('x', 1000000) FROM generate_series(1, 99)"
-        reading = asyncio.create_task(fetch(pool, statement))
+        big = "\\n-- big\\nSELECT pg_advisory_xact_lock({_LOCK}), repeat('x', 1000000) FROM generate_series(1, 99)"
+        reading = asyncio.create_task(fetch(pool, big))
         await asyncio.sleep(0.05)
         os.kill(os.getpid(), signal.SIGSTOP)
         await reading
