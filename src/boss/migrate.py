@@ -48,7 +48,14 @@ _TABLES = {
     "boss_migration": "SELECT",
 }
 # Without these the counts are wrong, and nobody says so.
-_TRIGGERS = ("tally_inserted", "tally_updated", "tally_deleted", "announce_inserted", "announce_updated")
+_TRIGGERS = (
+    "tally_inserted",
+    "tally_updated",
+    "tally_deleted",
+    "tally_truncated",
+    "announce_inserted",
+    "announce_updated",
+)
 
 _SERVER = """
 SELECT current_setting('server_encoding') AS encoding,
@@ -57,8 +64,7 @@ SELECT current_setting('server_encoding') AS encoding,
 """
 _FOUND = """
 SELECT needed.name, pg_class.relkind = 'r' AS is_table, nspname AS schema,
-       nspname IS NOT DISTINCT FROM
-           (SELECT relnamespace::regnamespace::name FROM pg_class WHERE oid = to_regclass('boss_migration')) AS is_ours,
+       relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('boss_migration')) AS is_ours,
        ARRAY(SELECT privilege FROM unnest(string_to_array(needed.privileges, ' ')) AS privilege
              WHERE NOT has_table_privilege(pg_class.oid, privilege)) AS lacks
 FROM unnest($1::text[], $2::text[]) AS needed(name, privileges)
