@@ -5,6 +5,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -111,7 +112,8 @@ class PostgresServer:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all of it at once, as when its machine goes."""
         for process in self.processes():
-            process.send_signal(number)
+            with suppress(psutil.NoSuchProcess):  # a session that has just ended
+                process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL to all of it."""

@@ -5,17 +5,21 @@ import gc
 import logging
 import resource
 import signal
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 
+import asyncpg
 import uvloop
 
 from boss import tracing
 from boss.background import in_background
 from boss.database import connected
 from boss.dispatcher import Dispatcher
-from boss.errors import DatabaseAway, StartError
+from boss.errors import DATABASE_AWAY, DatabaseAway, StartError
 from boss.handouts import Handouts
+from boss.hosts import in_a_line
 from boss.http import app
 from boss.http.app import Gate
 from boss.line import Line
@@ -60,50 +64,106 @@ def _allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+class _Started(NamedTuple):
+    """What has to be told when requests may come, and when they may no more."""
+
+    gate: Gate
+    dispatcher: Dispatcher
+    watcher: Watcher
+    tokens: Tokens
+
+
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as parts:
-        url = settings.database
-        if url is None:
-            url = await parts.enter_async_context(_embedded(settings.data))
-        try:
-            pool = await parts.enter_async_context(connected(url))
-            await migrate(pool)
-        except DatabaseAway as error:
-            raise StartError(f"{error}. Is the URL right, and is PostgreSQL running?") from error
-        sweep_now = asyncio.Event()
-        line, marks = Line(), Marks()
-        tokens, rules = Tokens(pool, line.dismiss), Rules(pool, settings.max_queue, sweep_now.set)
-        try:
-            await tokens.load()
-            await rules.load()
-        except DatabaseAway as error:
-            raise StartError("the database went away again; is PostgreSQL restarting?") from error
-        listener = Listener(url, line, sweep_now.set)
-        taking = Taking(pool, line, Handouts(pool, marks, rules), rules, listener.start, settings.max_waiting)
-        dispatcher = Dispatcher(pool, line, rules, taking)
-        await parts.enter_async_context(in_background(tokens.load_forever()))
-        await parts.enter_async_context(in_background(rules.load_forever()))
-        await parts.enter_async_context(in_background(sweep_forever(pool, line, rules, sweep_now)))
-        await parts.enter_async_context(in_background(mark_forever(pool, marks)))
-        await parts.enter_async_context(in_background(count_minutes_forever(pool)))
-        await parts.enter_async_context(in_background(listener.run()))
-        await parts.enter_async_context(in_background(_collect_garbage_forever()))
-        if settings.keep_done is not None:
-            await parts.enter_async_context(in_background(prune_forever(pool, settings.keep_done)))
-        watcher = Watcher(pool)
-        gate = app.create(dispatcher, watcher, tokens, settings)
-        _tune_garbage_collection()
-        async with listening(gate, settings, stop):
-            log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
-            if not tokens.needed:
-                _tell_who_is_served(settings)
-            await stop.wait()
-            log.info("draining: requests under way are answered, new ones get 503")
-            await _drain(gate, dispatcher, watcher)
+        if started := await _unless(stop, _start(settings, parts)):
+            await _serve_until(stop, started, settings)
     log.info("Boss has stopped")
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, _Started]) -> _Started | None:
+    """What the work comes to; None when it was broken off, because we are to stop."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        log.info("told to stop while starting")
+        working.cancel()
+    try:
+        return await working
+    except asyncio.CancelledError:
+        return None
+
+
+async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
+    """Put everything together that lasts until the parts are left."""
+    url = settings.database
+    if url is None:
+        url = await parts.enter_async_context(_embedded(settings.data))
+    sweep_now, line, marks = asyncio.Event(), Line(), Marks()
+    try:
+        pool = await parts.enter_async_context(connected(url))
+        await migrate(pool)
+        tokens, rules = Tokens(pool, line.dismiss), Rules(pool, settings.max_queue, sweep_now.set)
+        await tokens.load()
+        await rules.load()
+    except DatabaseAway as error:
+        raise _no_start(error) from error
+    listener = Listener(url, line, sweep_now.set)
+    taking = Taking(pool, line, Handouts(pool, marks, rules), rules, listener.start, settings.max_waiting)
+    duties = [
+        tokens.load_forever(),
+        rules.load_forever(),
+        sweep_forever(pool, line, rules, sweep_now),
+        mark_forever(pool, marks),
+        count_minutes_forever(pool),
+        listener.run(),
+        _collect_garbage_forever(),
+    ]
+    if settings.keep_done is not None:
+        duties.append(prune_forever(pool, settings.keep_done))
+    for duty in duties:
+        await parts.enter_async_context(in_background(duty))
+    dispatcher, watcher = Dispatcher(pool, line, rules, taking), Watcher(pool)
+    return _Started(app.create(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
+
+
+def _no_start(error: DatabaseAway) -> StartError:
+    cause = error.__cause__
+    if isinstance(cause, asyncpg.LockNotAvailableError):
+        return StartError(
+            f"somebody holds a lock on Boss's tables: {in_a_line(cause)}. Find out who, and start Boss again"
+        )
+    if str(error) != DATABASE_AWAY:
+        return StartError(f"{error}. Is the URL right, and is PostgreSQL running?")
+    said = in_a_line(cause or error) or "it does not answer any more"
+    return StartError(f"the database went away while Boss was starting: {said}. Is PostgreSQL restarting?")
+
+
+async def migrate_only(url: str) -> list[str]:
+    """Bring the database to the schema this Boss needs; return the names of what was applied.
+
+    Raises:
+        StartError: it cannot be done.
+    """
+    try:
+        async with connected(url) as pool:
+            return await migrate(pool)
+    except DatabaseAway as error:
+        raise _no_start(error) from error
+
+
+async def _serve_until(stop: asyncio.Event, started: _Started, settings: Settings) -> None:
+    _tune_garbage_collection()
+    async with listening(started.gate, settings, stop):
+        log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
+        if not started.tokens.needed:
+            _tell_who_is_served(settings)
+        await stop.wait()
+        log.info("draining: requests under way are answered, new ones get 503")
+        await _drain(started.gate, started.dispatcher, started.watcher)
 
 
 def _tell_who_is_served(settings: Settings) -> None:

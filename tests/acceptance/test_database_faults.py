@@ -26,8 +26,8 @@ from tests.acceptance.test_contract import assert_problem, submit
 from tests.postgres import MOST_CONNECTIONS, PostgresServer
 from tests.servers import BossProcess, boss_running, free_port, until
 
-# A statement's patience is ten seconds, and those that come while one is under way wait for the next.
-SOON = 25
+# Each request is answered within ten seconds, whatever it waits for; the rest is for a busy machine.
+SOON = 15
 
 
 def every_kind(boss: BossProcess) -> list[tuple[str, str, str | None]]:
@@ -207,7 +207,20 @@ def restarted(server: PostgresServer) -> bool:
     return True
 
 
-IGNORED = "ignore_startup_parameters = jit,enable_seqscan,enable_bitmapscan,plan_cache_mode,lock_timeout\n"
+# What Boss's message says to ignore, and to set for the role instead; the rest is about a socket that is not Boss's.
+FOR_THE_ROLE = {
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "default_transaction_isolation": "'read committed'",
+    "lock_timeout": "'9s'",
+    "statement_timeout": "'10s'",
+    "idle_in_transaction_session_timeout": "'5s'",
+    "idle_session_timeout": "0",
+}
+SOCKET = "tcp_user_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count"
+IGNORED = f"ignore_startup_parameters = {','.join(FOR_THE_ROLE)},{SOCKET}\n"
 
 
 class TestPgBouncer:
@@ -225,12 +238,12 @@ class TestPgBouncer:
                 boss.close()
             assert "a pooler such as PgBouncer" in said, said
             assert "PostgreSQL's own address" in said
+            assert IGNORED.strip() in said
             assert "Traceback" not in said
 
     def test_a_session_each_is_as_good_as_none_between(self, server: PostgresServer, folder: Path) -> None:
-        for setting in ("jit = off", "enable_seqscan = off", "enable_bitmapscan = off", "lock_timeout = '9s'"):
-            server.sql(f"ALTER ROLE boss SET {setting}")
-        server.sql("ALTER ROLE boss SET plan_cache_mode = force_generic_plan")
+        for name, value in FOR_THE_ROLE.items():
+            server.sql(f"ALTER ROLE boss SET {name} = {value}")
         with (
             pgbouncer(server, folder, "session", IGNORED) as url,
             boss_running("--database", url) as boss,

@@ -1,60 +1,78 @@
-"""A replica that freezes in the middle of a take, whatever it was at: the others go on."""
+"""A replica freezes while it holds a lock: PostgreSQL ends its session, and the others go on within ten seconds."""
 
+import contextlib
 import signal
+import subprocess
+import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import httpx
-import pytest
 
-from tests.acceptance.test_lease_times import transaction, waiting_for_locks
-from tests.servers import boss_running
+from boss.store.rules import _LOCK
+from tests.postgres import PostgresServer
+from tests.servers import boss_running, until
 
-_MOST_SECONDS = 10
+MOST = 10.0
+
+# What every replica does, whatever its statements are: Boss's own sessions and transactions.
+IN_A_TRANSACTION = f"""
+import asyncio, os, signal, sys
+from boss.database import connected, transaction
+
+async def main():
+    async with connected(sys.argv[1]) as pool, transaction(pool) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock({_LOCK})")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        await connection.execute("SELECT 1")
+
+asyncio.run(main())
+"""
+# A statement with so much to say that it waits until somebody reads it.
+READING = f"""
+import asyncio, os, signal, sys
+from boss.database import connected, fetch
+
+async def main():
+    async with connected(sys.argv[1]) as pool:
+        big = "\\n-- big\\nSELECT pg_advisory_xact_lock({_LOCK}), repeat('x', 1000000) FROM generate_series(1, 99)"
+        reading = asyncio.create_task(fetch(pool, big))
+        await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        await reading
+
+asyncio.run(main())
+"""
 
 
-def take(client: httpx.Client, method: str, path: str, key: str | None) -> int:
-    return client.request(method, path, headers={"idempotency-key": key} if key else {}).status_code
+@contextlib.contextmanager
+def frozen(program: str, server: PostgresServer) -> Iterator["subprocess.Popen[str]"]:
+    """A process that has stopped itself, and has the lock by which the rules of sources are changed."""
+    process = subprocess.Popen([sys.executable, "-c", program, server.url], stderr=subprocess.PIPE, text=True)
+    try:
+        held = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {_LOCK % 2**32}"
+        until(lambda: int(server.sql(held)) == 1)
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.communicate()
 
 
-@pytest.mark.parametrize("key", [None, "key"])
-@pytest.mark.parametrize(
-    ("method", "path", "another"),
-    [
-        ("GET", "/job/available", ""),
-        ("GET", "/job/available/free", ""),
-        ("GET", "/job/available/ruled", ""),
-        ("GET", "/job/available?fair=1", ""),
-        ("POST", "/job/active/ruled/1", "/job/active/ruled/2"),
-        ("POST", "/job/active/free/1", "/job/active/free/2"),
-    ],
-)
-def test_no_lock_is_held_by_a_replica_that_is_stopped(
-    database: str, method: str, path: str, another: str, key: str | None
-) -> None:
-    """It is stopped while its take waits for a lock, which then ends: what it has got hold of by then is let go."""
-    with boss_running("--database", database) as frozen, boss_running("--database", database) as other:
-        for replica in (frozen, other):
-            with replica.client() as client:
-                # Whoever is told knows it at once, the other one only within a second.
-                assert client.put("/source/ruled", json={"limit": 100}).status_code == 200
-        with other.client() as client:
-            for source in ("ruled", "free"):
-                for number in range(5):
-                    client.post(f"/job/available/{source}/{number if source == 'ruled' else f'f{number}'}", json={})
-        free = {"/job/active/free/1": "/job/active/free/f1", "/job/active/free/2": "/job/active/free/f2"}
-        path, another = free.get(path, path), free.get(another, another)
-        with frozen.client(timeout=60) as asking, ThreadPoolExecutor(1) as thread:
-            with transaction(database, "LOCK TABLE job IN EXCLUSIVE MODE") as run:
-                asked = thread.submit(take, asking, method, path, key)
-                waiting_for_locks(database, 1)
-                frozen.process.send_signal(signal.SIGSTOP)
-                run("COMMIT")
-            try:
-                with other.client(timeout=60) as client:
-                    started = time.monotonic()
-                    assert take(client, method, another or path, key) == 200
-                    assert time.monotonic() - started < _MOST_SECONDS
-            finally:
-                frozen.process.send_signal(signal.SIGCONT)
-            assert asked.result() == 200
+def test_in_the_middle_of_a_transaction(server: PostgresServer) -> None:
+    with boss_running("--database", server.url) as boss, frozen(IN_A_TRANSACTION, server) as process:
+        others_go_on(boss.url)
+        process.send_signal(signal.SIGCONT)
+        _, said = process.communicate(timeout=60)
+        assert "DatabaseAway" in said
+
+
+def test_while_it_reads_an_answer(server: PostgresServer) -> None:
+    with boss_running("--database", server.url) as boss, frozen(READING, server):
+        others_go_on(boss.url)
+
+
+def others_go_on(url: str) -> None:
+    started = time.monotonic()
+    until(lambda: httpx.put(f"{url}/source/freg", json={"limit": 5}, timeout=60).status_code == 200)
+    assert time.monotonic() - started < MOST

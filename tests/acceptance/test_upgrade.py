@@ -105,10 +105,10 @@ def assert_nothing_is_lost(load: Load, jobs: dict[str, dict[str, object]]) -> No
 
 @contextlib.contextmanager
 def long_transaction(database: str) -> Iterator[None]:
-    """One that reads the table and then does nothing for long."""
+    """One that reads the tables and then does nothing for long."""
     with asyncio.Runner() as runner:
         connection = runner.run(asyncpg.connect(database))
-        runner.run(connection.execute("BEGIN; SELECT FROM job LIMIT 1"))
+        runner.run(connection.execute("BEGIN; SELECT FROM job LIMIT 1; SELECT FROM tally LIMIT 1"))
         yield
         runner.run(connection.execute("COMMIT"))
         runner.run(connection.close())

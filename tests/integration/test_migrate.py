@@ -50,7 +50,7 @@ async def test_a_database_that_is_ahead_is_left_as_it_is(pool: Pool) -> None:
 async def test_a_migration_that_fails_leaves_nothing_behind(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [*migrations(), (9998, "good.sql", "CREATE TABLE half (a int)"), (9999, "bad.sql", "NONSENSE")]
     monkeypatch.setattr("boss.migrate.migrations", lambda: broken)
-    with pytest.raises(asyncpg.PostgresSyntaxError):
+    with pytest.raises(StartError, match="syntax error"):
         await migrate(pool)
     assert await pool.fetchval("SELECT to_regclass('half')") is None
 
@@ -79,9 +79,7 @@ async def test_a_user_who_may_not_create_tables_is_told_what_to_do(postgres: str
         await connection.close()
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql://nobody@127.0.0.1:1/boss", "postgresql://nobody@nowhere.invalid/boss", "nonsense"]
-)
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/boss", "postgresql://nobody@nowhere.invalid/boss"])
 async def test_no_database_at_the_url(url: str) -> None:
     with pytest.raises(DatabaseAway, match="cannot be reached"):
         async with connected(url):

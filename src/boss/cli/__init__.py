@@ -2,12 +2,12 @@
 
 import sys
 
-from boss.cli import admin, jobs, serve, work
+from boss.cli import admin, jobs, migrate, serve, work
 from boss.cli.application import app
 
 __all__ = ["app", "main"]
 
-for group in (serve, work, jobs, admin):
+for group in (serve, migrate, work, jobs, admin):
     group.add_to(app)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from boss.cli.application import give_up
+from boss.cli.database import Database, DatabaseFile, database_url
+from boss.document import MOST_TEXT
 from boss.errors import StartError
 from boss.job import DEFAULT_LEASE, LONGEST_LEASE
 from boss.settings import (
@@ -39,26 +41,22 @@ def _default_data() -> Path:
 def serve(
     host: Annotated[str, typer.Option(envvar="BOSS_HOST", help="Address to listen on.")] = DEFAULT_HOST,
     port: Annotated[int, typer.Option(envvar="BOSS_PORT", min=1, max=65535, help="Port to listen on.")] = DEFAULT_PORT,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BOSS_DATABASE",
-            metavar="URL",
-            help="A PostgreSQL 15 or newer, as postgresql://user:password@host/name. "
-            "Without it an embedded PostgreSQL is started in --data.",
-        ),
-    ] = None,
+    database: Database = None,
+    database_file: DatabaseFile = None,
     data: Annotated[
         Path | None,
         typer.Option(
             envvar="BOSS_DATA",
             metavar="DIR",
-            help="Folder of the embedded PostgreSQL.  [default: ~/.local/share/boss, for root /var/lib/boss]",
+            help="Without a database: the folder of the embedded PostgreSQL.  "
+            "[default: ~/.local/share/boss, for root /var/lib/boss]",
         ),
     ] = None,
     max_document: Annotated[
         int,
-        typer.Option(envvar="BOSS_MAX_DOCUMENT", metavar="BYTES", min=2, help="Largest document or result."),
+        typer.Option(
+            envvar="BOSS_MAX_DOCUMENT", metavar="BYTES", min=2, max=MOST_TEXT, help="Largest document or result."
+        ),
     ] = DEFAULT_MAX_DOCUMENT,
     lease: Annotated[
         int,
@@ -140,7 +138,7 @@ def serve(
         give_up("--tls-cert and --tls-key are needed both, or neither", code=2)
     settings = Settings(
         data=data or _default_data(),
-        database=database,
+        database=database_url(database, database_file),
         host=host,
         port=port,
         max_document=max_document,

@@ -12,7 +12,7 @@ from boss.dispatcher import Dispatcher
 from boss.errors import BossError, Draining
 from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
 from boss.http import metrics as metrics_page
-from boss.http.bodies import Bodies
+from boss.http.deadlines import Deadlines
 from boss.http.exchange import write
 from boss.http.guard import Guard
 from boss.http.route import Tree
@@ -59,7 +59,8 @@ class Gate:
     ) -> None:
         self._guard = guard
         self._count = count
-        self._bodies = Bodies(body_timeout)
+        self._deadlines = Deadlines()
+        self._body_timeout = body_timeout
         self._tree = tree
         self._elsewhere = elsewhere
         self._draining = False
@@ -89,7 +90,8 @@ class Gate:
             metrics.REFUSED.labels(error.name).inc()
             await write(problems.of(error), scope, send)
             return
-        scope["bodies"], scope["count"] = self._bodies, self._count
+        scope["count"] = self._count
+        scope["deadlines"], scope["body_timeout"] = self._deadlines, self._body_timeout
         self._under_way += 1
         self.empty.clear()
         try:

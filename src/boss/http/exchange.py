@@ -15,9 +15,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from boss import metrics, tracing
 from boss.access import Access, Right
-from boss.errors import BadInput, BossError, ElseThan, NotSignedIn, TooLarge
+from boss.errors import DATABASE_AWAY, BadInput, BossError, DatabaseAway, ElseThan, NotSignedIn, TooLarge, TooSlow
 from boss.http import guard, problems
-from boss.http.bodies import Reading
+from boss.http.deadlines import Deadline, Deadlines
 from boss.http.problems import NO_STORE as NO_STORE
 from boss.http.problems import Answer
 from boss.http.refusals import REFUSALS, Refusals
@@ -31,6 +31,9 @@ _LONG = 0.1  # seconds
 # What stands in a request's scope once its body was read to its end.
 _READ = "body_read"
 _CLOSE = (b"connection", b"close")
+# How long a request may take from its arrival, that is from the end of its body, in seconds. Only the database takes
+# long: a statement has as much, but there may be one to wait for first, and more than one to come.
+_REQUEST_TIMEOUT_S = 10
 _HTTP_1 = ("1.0", "1.1")
 _LENGTH = re.compile("[0-9]{1,18}")
 _refusals = Refusals()
@@ -39,7 +42,7 @@ _refusals = Refusals()
 class Ask:
     """A request: its method, the decoded parts of its path, its query, headers and body."""
 
-    __slots__ = ("_receive", "_scope", "_watch", "method", "path")
+    __slots__ = ("_receive", "_scope", "_watch", "deadline", "method", "path")
 
     def __init__(self, scope: Scope, receive: Receive, watch: "Watch | None" = None) -> None:
         self._scope = scope
@@ -47,6 +50,13 @@ class Ask:
         self._watch = watch
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.deadline: Deadline | None = None
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """All deadlines there are."""
+        deadlines: Deadlines = self._scope["deadlines"]
+        return deadlines
 
     @property
     def access(self) -> Access:
@@ -103,12 +113,19 @@ class Ask:
         length = _length(announced)
         if length is not None and length > most:
             raise _too_large(what, most)
-        with Reading(self._scope["bodies"], what):
+        if self.deadline:
+            self.deadline.pause()
+        with Deadline(self.deadlines, self._scope["body_timeout"], lambda: self._too_slow(what)):
             body = await self._whole_body(length, most, what)
+        if self.deadline:
+            self.deadline.restart()
         # Who sends slowly was let in a while ago.
         if not self._scope["count"](self.access):
             raise NotSignedIn(f"the token counts no more: it ended before all of {what} was there")
         return body
+
+    def _too_slow(self, what: str) -> TooSlow:
+        return TooSlow(f"{what} was not there after {self._scope['body_timeout']:g} s; send it at once")
 
     async def _whole_body(self, length: int | None, most: int, what: str) -> bytes:
         chunks: list[bytes] = []
@@ -127,10 +144,12 @@ class Ask:
                 self._scope[_READ] = True
                 return b"".join(chunks)
 
-    def watch(self) -> None:
-        """The answer may be long in coming: from now on a client that hangs up cancels its request."""
+    def wait(self, seconds: float) -> None:
+        """The answer may be so long in coming: until then a client that hangs up cancels its request."""
         if self._watch:
             self._watch.start()
+        if self.deadline:
+            self.deadline.restart(seconds)
 
 
 Handler = Callable[[Ask], Awaitable[Answer]]
@@ -194,7 +213,8 @@ class Resource:
 
     async def _answered(self, handler: Handler, ask: Ask) -> Answer:
         try:
-            return await handler(ask)
+            with Deadline(ask.deadlines, _REQUEST_TIMEOUT_S, _late) as ask.deadline:
+                return await handler(ask)
         except BossError as error:
             return problems.of(_seen(error, ask.access))
         except Exception:
@@ -243,6 +263,10 @@ def _refusal(scope: Scope, right: Right) -> Answer | None:
     except BossError as error:
         return problems.of(error)
     return None
+
+
+def _late() -> DatabaseAway:
+    return DatabaseAway(DATABASE_AWAY)
 
 
 def _seen(error: BossError, access: Access) -> BossError:

@@ -73,7 +73,7 @@ class Jobs:
         wait = parameters.wait(query, ask.header(b"prefer"))
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
         if wait:
-            ask.watch()
+            ask.wait(wait)
         try:
             taken = await self._dispatcher.take(take, wait or 0)
         except NoJob as error:

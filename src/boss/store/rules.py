@@ -17,7 +17,8 @@ async def rules(pool: Pool) -> dict[str, SourceRule]:
 
 
 # No take by the rules is under way meanwhile, whose lock this is (room_by_rules, 0006_promises.sql).
-_ALONE = "alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(7093014877810551909))"
+_LOCK = 0x626F7373_72756C65  # "bossrule"
+_ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"
 _WRITE_DOWN = "INSERT INTO act (by, did, what) SELECT $2, 'set the rule of a source', $3::jsonb FROM alone"
 SET_RULE = f"""
 -- set_rule

@@ -74,7 +74,7 @@ $$;
 
 -- The sources with available jobs that their rules let be taken, of these or of all when NULL: how many jobs of each are
 -- active, and how many more may be, NULL for any number. Nobody else takes by the rules until the transaction is over, so
--- that what is counted does not grow; jobs that are finished meanwhile only make room. The number is "bossrule" in ASCII.
+-- that what is counted does not grow; jobs that are finished meanwhile only make room. The number is "bossrule" in ASCII, that of store/rules.py.
 CREATE FUNCTION room_by_rules(sources text[])
     RETURNS TABLE (source varchar, active bigint, room bigint) LANGUAGE plpgsql AS
 $$

@@ -1,0 +1,39 @@
+"""How a command is told where PostgreSQL is: on the command line, in the environment, or in a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boss.cli.application import give_up
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        envvar="BOSS_DATABASE",
+        metavar="URL",
+        help="A PostgreSQL 15 or newer, as postgresql://user:password@host/name. "
+        "On the command line everybody on this machine can see it (ps): rather use the environment, or a file.",
+    ),
+]
+DatabaseFile = Annotated[
+    Path | None,
+    typer.Option("--database-file", envvar="BOSS_DATABASE_FILE", metavar="FILE", help="A file with that URL in it."),
+]
+
+
+def database_url(database: str | None, file: Path | None) -> str | None:
+    """The URL that was given, in one way or the other; None when it was not."""
+    if file is None:
+        return database
+    if database is not None:
+        give_up("--database and --database-file (BOSS_DATABASE, BOSS_DATABASE_FILE) are two ways; choose one", code=2)
+    try:
+        url = file.read_text().strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        give_up(f"the file {file} with the database's URL cannot be read: {why}")
+    if not url or "\n" in url:
+        give_up(f"the file {file} should hold the database's URL, in one line and nothing else")
+    return url

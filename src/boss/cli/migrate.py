@@ -1,0 +1,37 @@
+"""`boss migrate`."""
+
+import asyncio
+
+import typer
+
+from boss.cli.application import give_up
+from boss.cli.database import Database, DatabaseFile, database_url
+from boss.errors import StartError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: BOSS_DATABASE=postgresql://owner:password@host/boss boss migrate")(migrate)
+
+
+def migrate(database: Database = None, database_file: DatabaseFile = None) -> None:
+    """Bring a database to the schema this Boss needs, as a user who owns it; the one of boss serve need not then.
+
+    Boss serves meanwhile, the version before this one as well. boss serve does the same when it starts.
+    """
+    # Here, for the other commands have no need of a server's packages.
+    try:
+        from boss import logs
+        from boss.server import migrate_only
+    except ModuleNotFoundError as error:
+        give_up(f"the package {error.name} is not installed; boss migrate needs pip install 'boss[server]'")
+
+    url = database_url(database, database_file)
+    if url is None:
+        give_up("say which database: BOSS_DATABASE, --database-file or --database", code=2)
+    logs.configure(quiet=True)
+    try:
+        applied = asyncio.run(migrate_only(url))
+    except StartError as error:
+        give_up(str(error))
+    typer.echo(f"migrated: {', '.join(applied)}" if applied else "there was nothing to migrate")

@@ -1,0 +1,240 @@
+"""The folder of the embedded PostgreSQL: whose what is in it, and that nobody else can put anything in the way.
+
+    DATA/boss.lock         held by the Boss that serves from this folder
+    DATA/postgresql/       the database, in the format of one major version
+    DATA/postgresql.log    what PostgreSQL has to say
+
+Whoever reaches PostgreSQL's socket is its superuser. As root, PostgreSQL runs as a user of its own, who must not be
+able to have root write or read elsewhere. So no link is followed, and what is to be changed is opened first.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from boss.errors import StartError
+
+log = logging.getLogger("boss")
+
+# Whom PostgreSQL runs as when Boss is root, since it refuses to be root itself.
+SYSTEM_USER = "boss-db"
+# What the programs that Boss starts have around them: nothing of Boss's own, which may be secret.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+# A Unix socket's path may have 107 bytes (unix(7)); its name, .s.PGSQL.5432, takes 14 of them.
+_LONGEST_SOCKET_FOLDER = 90
+# PostgreSQL takes a comma in a socket's folder for the start of the next one, and a shell has its own favourites.
+_PLAIN_PATH = re.compile(r"[\w./+@-]+")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Where everything is, and as whom PostgreSQL runs: None for as ourselves."""
+
+    data: Path
+    user: pwd.struct_passwd | None
+    sockets: Path
+
+    @property
+    def database(self) -> Path:
+        return self.data / "postgresql"
+
+    @property
+    def log(self) -> Path:
+        return self.data / "postgresql.log"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://boss@/boss?host={quote(str(self.sockets), safe='/')}"
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[Path]:
+    """Hold the folder, made if need be, as the only Boss; yields where it really is.
+
+    Raises:
+        StartError: it cannot be written to, is somebody else's, or another Boss has it.
+    """
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, exist_ok=True)
+        real = data.resolve()
+        lock = _open_own(real / "boss.lock", os.O_RDWR, os.geteuid())
+    except OSError as error:
+        raise StartError(f"cannot write to the folder {data}: {error.strerror}; name another with --data") from error
+    with open(lock, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"another Boss (process {file.read().strip() or 'unknown'}) serves from {data}; "
+                "stop it, name another folder with --data, or run replicas on one PostgreSQL with --database"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield real
+
+
+def _open_own(path: Path, flags: int, owner: int) -> int:
+    """Open a file, made if need be, that is the owner's, not a link, and has no other name.
+
+    Raises:
+        StartError: it is none such.
+    """
+    try:
+        file = os.open(path, flags | _FILE, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise StartError(f"{path} is not a file of Boss's; remove it") from error
+        raise
+    facts = os.fstat(file)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid not in (owner, os.geteuid()):
+        os.close(file)
+        raise StartError(f"{path} is a link, or belongs to somebody else; remove it")
+    os.fchmod(file, 0o600)
+    return file
+
+
+def opened(data: Path) -> DataFolder:
+    """Make the folder PostgreSQL's: it alone can write to the database and its log, and only we to what is around."""
+    user = _system_user()
+    with _opened_folder(data) as folder:
+        _check_owner(data, os.fstat(folder), {os.geteuid(), user.pw_uid if user else os.geteuid()})
+        mode = stat.S_IMODE(os.fstat(folder).st_mode)
+        if mode & stat.S_ISVTX:
+            raise StartError(f"others may write to {data}; name a folder of Boss's own with --data")
+        if user:
+            # It passes through, and changes nothing: what root opens here must be what root put here.
+            os.fchown(folder, os.geteuid(), user.pw_gid)
+        os.fchmod(folder, mode & 0o755 | (0o710 if user else 0o700))
+    if user:
+        let_through(data)
+    return DataFolder(data, user, _sockets(data / "postgresql", user))
+
+
+def _sockets(database: Path, user: pwd.struct_passwd | None) -> Path:
+    if len(os.fsencode(database)) <= _LONGEST_SOCKET_FOLDER and _PLAIN_PATH.fullmatch(str(database)):
+        return database
+    # A new one each time, of a name that nobody can foresee.
+    around = "/run" if user and os.access("/run", os.W_OK) else tempfile.gettempdir()
+    if len(os.fsencode(around)) > _LONGEST_SOCKET_FOLDER - 20 or not _PLAIN_PATH.fullmatch(around):
+        around = "/tmp"  # noqa: S108
+    made = Path(tempfile.mkdtemp(prefix="boss-", dir=around))
+    own(made, user)
+    return made
+
+
+def forget_sockets(folder: DataFolder) -> None:
+    """Remove the folder of the socket, if it was made for that."""
+    if folder.sockets != folder.database:
+        shutil.rmtree(folder.sockets, ignore_errors=True)
+
+
+def own(path: Path, user: pwd.struct_passwd | None) -> None:
+    """Make a folder that we have just made PostgreSQL's alone."""
+    with _opened_folder(path) as folder:
+        _check_owner(path, os.fstat(folder), {os.geteuid()})
+        if user:
+            os.fchown(folder, user.pw_uid, user.pw_gid)
+        os.fchmod(folder, 0o700)
+
+
+def check_database(folder: DataFolder) -> None:
+    """Find out whether the database is PostgreSQL's, and nobody else can have put it there.
+
+    Raises:
+        StartError: it is not.
+    """
+    with _opened_folder(folder.database) as database:
+        _check_owner(folder.database, os.fstat(database), {folder.user.pw_uid if folder.user else os.geteuid()})
+        os.fchmod(database, 0o700)
+
+
+def open_log(folder: DataFolder) -> int:
+    """Have a log that PostgreSQL alone writes to and reads; return how long it is already."""
+    owner = folder.user.pw_uid if folder.user else os.geteuid()
+    file = _open_own(folder.log, os.O_WRONLY, owner)
+    try:
+        if folder.user:
+            os.fchown(file, folder.user.pw_uid, folder.user.pw_gid)
+        return os.fstat(file).st_size
+    finally:
+        os.close(file)
+
+
+def read(path: Path) -> str:
+    """The text of a file that is not a link.
+
+    Raises:
+        OSError: it is one, or cannot be read.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), errors="replace") as file:
+        return file.read()
+
+
+@contextmanager
+def _opened_folder(path: Path) -> Iterator[int]:
+    try:
+        folder = os.open(path, _FOLDER)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise StartError(f"{path} is a link, or no folder; rather make the folder given with --data one") from error
+        raise StartError(f"the folder {path} cannot be opened: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _check_owner(path: Path, facts: os.stat_result, owners: set[int]) -> None:
+    if facts.st_uid not in owners:
+        names = " or ".join(sorted(map(_name, owners)))
+        raise StartError(f"{path} belongs to {_name(facts.st_uid)}, and should to {names}; chown it, or name another")
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _system_user() -> pwd.struct_passwd | None:
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        pass
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise StartError(
+            f"PostgreSQL does not run as root, and a user {SYSTEM_USER} for it cannot be made "
+            f"({getattr(error, 'stderr', None) or error}); run Boss as another user, or give it --database"
+        ) from error
+    return pwd.getpwnam(SYSTEM_USER)
+
+
+def let_through(path: Path) -> None:
+    """Let others pass through the folders above `path`, not list them: PostgreSQL's user has to reach it."""
+    for parent in path.resolve().parents:
+        mode = parent.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            log.warning("PostgreSQL runs as %s: letting others pass through %s (chmod o+x)", SYSTEM_USER, parent)
+            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)

@@ -1,0 +1,64 @@
+"""A way to PostgreSQL that goes mute: from some moment on nothing comes through, and nobody hangs up."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+
+class MuteProxy:
+    """Hands on what comes over its port, until it has handed on so many of the server's messages, or is told to stop.
+
+    Args:
+        port: where the server is.
+        messages: how many answers of the server, as they come in one piece, it hands on; None for all.
+    """
+
+    def __init__(self, port: int, messages: int | None = None) -> None:
+        self._server = port
+        self._left = messages
+        self._sockets: list[socket.socket] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.is_mute = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                self._sockets.append(client)
+                server = socket.create_connection(("127.0.0.1", self._server))
+                self._sockets.append(server)
+                threading.Thread(target=self._hand_on, args=(client, server, False), daemon=True).start()
+                threading.Thread(target=self._hand_on, args=(server, client, True), daemon=True).start()
+
+    def _hand_on(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 20):
+                if counted and self._left is not None:
+                    self._left -= 1
+                    if self._left < 0:
+                        self.is_mute.set()
+                if self.is_mute.is_set():
+                    return
+                target.sendall(data)
+            if not self.is_mute.is_set():
+                target.close()
+
+    def close(self) -> None:
+        """End all of it."""
+        for each in (self._listening, *self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@contextlib.contextmanager
+def mute_proxy(port: int, messages: int | None = None) -> Iterator[MuteProxy]:
+    """One, closed on leaving."""
+    proxy = MuteProxy(port, messages)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
