@@ -11,7 +11,7 @@ $$;
 
 -- A restore of data alone (pg_dump --data-only) brings the ledger, and the rows of job that are counted as they come;
 -- and it brings the versions and the heartbeat, which are there. pg_dump's scripts have an empty search_path, and nobody
--- else has. In a restore of everything the triggers come after the data.
+-- else has. What the triggers of job write comes from a trigger. In a restore of everything they come after the data.
 CREATE FUNCTION left_out_of_restore() RETURNS trigger LANGUAGE plpgsql AS
 $$
 BEGIN
@@ -22,7 +22,8 @@ $$;
 CREATE TRIGGER tally_truncated AFTER TRUNCATE ON job
     FOR EACH STATEMENT EXECUTE FUNCTION tally_truncated();
 CREATE TRIGGER tally_left_out BEFORE INSERT ON tally
-    FOR EACH ROW WHEN (current_setting('search_path') IN ('', '""')) EXECUTE FUNCTION left_out_of_restore();
+    FOR EACH ROW WHEN (current_setting('search_path') IN ('', '""') AND pg_trigger_depth() = 0)
+    EXECUTE FUNCTION left_out_of_restore();
 CREATE TRIGGER heartbeat_left_out BEFORE INSERT ON heartbeat
     FOR EACH ROW WHEN (current_setting('search_path') IN ('', '""')) EXECUTE FUNCTION left_out_of_restore();
 CREATE TRIGGER boss_migration_left_out BEFORE INSERT ON boss_migration
