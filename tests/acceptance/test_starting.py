@@ -122,8 +122,8 @@ class TestLocked:
     def test_nobody_waits_for_a_schema_that_is_complete(self, database: str) -> None:
         assert migrate_by_command(database).returncode == 0
         held = "SELECT pg_advisory_xact_lock(x'626F7373'::bigint); SELECT FROM job"
-        with holding(database, held), boss_running("--database", database) as boss:
-            assert boss.client().post("/job/available/freg", content="{}").status_code == 201
+        with holding(database, held), boss_running("--database", database) as boss, boss.client() as client:
+            assert client.post("/job/available/freg", content="{}").status_code == 201
 
 
 FOREIGN = {
