@@ -1,4 +1,4 @@
-"""The folder of the embedded PostgreSQL: whose what is in it, and that nobody else can put anything in the way.
+"""The folder of the embedded PostgreSQL: who owns the files in it, and how others are kept out.
 
     DATA/boss.lock         held by the Boss that serves from this folder
     DATA/postgresql/       the database, in the format of one major version
@@ -34,7 +34,7 @@ SYSTEM_USER = "boss-db"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 # A Unix socket's path may have 107 bytes (unix(7)); its name, .s.PGSQL.5432, takes 14 of them.
 _LONGEST_SOCKET_FOLDER = 90
-# PostgreSQL takes a comma in a socket's folder for the start of the next one, and a shell has its own favourites.
+# PostgreSQL takes a comma in a socket's folder for the start of the next one; other characters are special to a shell.
 _PLAIN_PATH = re.compile(r"[\w./+@-]+")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -456,7 +456,8 @@ def _not_there(state: State, source: str, id: str, place: Place | None) -> NotTh
 
 
 def _wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
-    return WrongAttempt(f"the request is about attempt {asked} of {id}, which is {state} in attempt {attempt}", state)
+    about = "another attempt" if asked is None or asked < 0 else f"attempt {asked}"
+    return WrongAttempt(f"the request is about {about} of {id}, which is {state} in attempt {attempt}", state)
 
 
 def _not_finished(finish: Finish, place: Place | None) -> BossError:

@@ -110,8 +110,8 @@ def size_as_read(text: str, what: str, most: int) -> int:
     size = _exact_size(body, what)
     if size > most:
         raise TooLarge(
-            f"{what} is larger than {most} bytes, which is the most this Boss takes: it was sent as {len(body):,}, and "
-            f"who reads it would get {size:,}, for numbers with an exponent are written out in full"
+            f"{what} is larger than {most} bytes, which is the most this Boss takes: it was sent as {len(body):,} "
+            f"bytes and would be read as {size:,}, because exponents are written out in full"
         )
     return size
 
@@ -154,8 +154,8 @@ def _number_as_read(number: bytes, what: str) -> int:
     """
     mantissa, _, power = number.lower().partition(b"e")
     whole, _, fraction = mantissa.lstrip(b"-").partition(b".")
-    # What is cut off it makes no exponent of this length small.
-    exponent = int(power[:40] or b"0")
+    # Without the zeros before it, which a client may send by the thousand; what is cut off makes no exponent small.
+    exponent = int(power.lstrip(b"+-").lstrip(b"0")[:40] or b"0") * (-1 if power.startswith(b"-") else 1)
     after = max(0, len(fraction) - exponent)
     digits = (whole + fraction).lstrip(b"0")
     before = max(0, len(digits) - len(fraction) + exponent)

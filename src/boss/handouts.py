@@ -44,7 +44,7 @@ class Handouts:
         return await self._past_marks(store.take_of_sources, takes)
 
     async def _past_marks(self, statement: _PastMarks, takes: Sequence[Take]) -> Got:
-        """Whoever gets nothing past the marks looks from the start of the queue."""
+        """Takes that find no job past the marks search again from the start."""
         self._marks.takes += 1
         marks, puts = self._marks.of({take.source for take in takes}), self._marks.puts
         got = _nothing(takes)

@@ -15,6 +15,8 @@ from boss.rules import Rules
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
+# Those at addresses are all measured, if it is not known how large they are.
+_MOST_ADDRESSES = 64
 # Of the places in which takers wait, one token gets one in so many.
 _SHARES = 10
 # How long to wait for the database before an undo is tried again, in seconds.
@@ -58,7 +60,7 @@ class Taking:
             handouts.by_key, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
         )
         self._by_address = Coalescer(
-            handouts.by_address, most=_MOST_JOBS, key=lambda asked: asked[0], unclaimed=self._undo
+            handouts.by_address, most=_MOST_ADDRESSES, key=lambda asked: asked[0], unclaimed=self._undo
         )
         self._untakes = Coalescer(self._untake_all, most=_MOST_JOBS)
 

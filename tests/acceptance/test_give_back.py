@@ -74,6 +74,17 @@ class TestNoRest:
                 assert 0.99 < seconds(shown["due"], shown["history"][-1]["ended"]) < 1.1
             clock.move(1.2)
 
+    def test_one_that_is_not_counted_changes_nothing(self, client: httpx.Client, source: str, clock: Clock) -> None:
+        id = submit(client, source)
+        for query in ("", "&uncounted=1", "", "&uncounted=1"):
+            take(client, source)
+            client.delete(f"/job/active/{source}/{id}?delay=0{query}")
+        take(client, source)
+        client.delete(f"/job/active/{source}/{id}?delay=0")
+        assert record(client, id)["due"] is not None
+        clock.move(2)
+        take(client, source)
+
     def test_one_that_rests_begins_a_new_row(self, client: httpx.Client, source: str, clock: Clock) -> None:
         id = submit(client, source)
         for delay in ("0", "0", "5", "0", "0"):

@@ -23,7 +23,11 @@ def numbers(draw: st.DrawFn) -> str:
     """A JSON number, near the limits of what jsonb keeps."""
     whole = draw(st.sampled_from(["0", "7", "12"])) + draw(st.sampled_from("09")) * draw(_DIGITS)
     fraction = "." + draw(st.sampled_from("07")) * draw(_DIGITS) + draw(st.sampled_from("01"))
-    exponent = draw(st.sampled_from("eE")) + draw(st.sampled_from(["", "+", "-"])) + str(draw(_EXPONENTS))
+    exponent = (
+        draw(st.sampled_from("eE"))
+        + draw(st.sampled_from(["", "+", "-", "+000", "-" + "0" * 50]))
+        + str(draw(_EXPONENTS))
+    )
     sign, has_fraction, has_exponent = draw(st.sampled_from(["", "-"])), draw(st.booleans()), draw(st.booleans())
     return f"{sign}{whole.lstrip('0') or '0'}{fraction * has_fraction}{exponent * has_exponent}"
 
@@ -167,3 +171,47 @@ async def test_the_texts_of_a_take_come_to_32_mib_and_those_of_a_page_to_8(pool:
     assert [each.job.id for each in [*many, *more]] == [f"job-{101 + number}" for number in range(64)]
     assert sum(len(each.job.document) for each in many) == MOST_TEXT
     assert [each.job.id for each in one] == ["job-165"]
+
+
+@pytest.mark.parametrize(
+    "asked", [Take(None, 1000), Take("a", 50), Take(None, 1000, fair=True), Take("a", 1000, key="k")]
+)
+async def test_large_documents_of_unknown_size_are_measured_no_further_than_they_fit(pool: Pool, asked: Take) -> None:
+    """Each takes 44 ms to measure; a statement that measured all of them would be cut off."""
+    await pool.execute(
+        "INSERT INTO job (id, source, document) SELECT n, 'a', d.document FROM generate_series(1, 400) AS n, "
+        "(SELECT jsonb_build_object('a', jsonb_agg(1000000000 + i)) AS document "
+        "FROM generate_series(1, 85000) AS i) AS d"
+    )
+    got = await take(Handouts(pool, Marks(), no_rules(pool)), asked)
+    assert 25 <= len(got) <= 32
+    assert sum(len(each.job.document) for each in got) <= MOST_TEXT
+    assert (await store.list_jobs(pool, None, None, None, 1000)).more
+    assert (await store.examine(pool)).unreadable == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("attempt", "2147483647"),
+        ("submitted_at", "'20000-01-01'"),
+        ("finished_at", "'20000-01-01'"),
+        ("due_at", "'0001-01-01 BC'"),
+        ("history", "'{}'"),
+        ("traceparent", r"E'00\r\nset-cookie: a'"),
+    ],
+)
+async def test_what_no_reader_could_get_out_of_a_row_does_not_get_in(pool: Pool, column: str, value: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await pool.execute(f"INSERT INTO job (id, source, document, {column}) VALUES ('a', 'a', '{{}}', {value})")
+
+
+async def test_a_history_that_is_none_or_cannot_be_read_harms_nobody(pool: Pool) -> None:
+    """As in rows from before the table refused it."""
+    await pool.execute("ALTER TABLE job DROP CONSTRAINT job_history_is_a_list")
+    await store.submit(pool, [Submission(id, "a", "{}") for id in ("a", "b")])
+    await store.take(pool, [Take(None, 2, 60)])
+    await pool.execute("UPDATE job SET lease_until = now(), history = CASE id WHEN 'a' THEN '{}'::jsonb END")
+    assert len(await store.end_leases(pool, 10, 1e9)) == 2
+    await pool.execute(f"UPDATE job SET history = {_LARGE} WHERE id = 'a'")
+    assert (await store.list_jobs(pool, None, None, None, 10)).jobs[1].history is None

@@ -15,7 +15,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def migrate(database: Database = None, database_file: DatabaseFile = None) -> None:
-    """Bring a database to the schema this Boss needs, as a user who owns it; the one of boss serve need not then.
+    """Bring a database to the schema this Boss needs, as a user who owns it.
+
+    The user of boss serve then needs no such right.
 
     Boss serves meanwhile, the version before this one as well. boss serve does the same when it starts.
     """

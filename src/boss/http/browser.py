@@ -28,6 +28,9 @@ _BY_SCRIPT = (b"cors", b"same-origin")
 _TREE = "/job/"
 
 
+_NOTHING_ELSE = "a browser opens nothing here but the page, /, and the documentation, /docs; curl may ask for all of it"
+
+
 def check_site(headers: Headers, scope: Scope) -> None:
     """Refuse what a browser sends without the page's own script having asked for it.
 
@@ -37,14 +40,16 @@ def check_site(headers: Headers, scope: Scope) -> None:
             travels along.
     """
     if _is_in_advance(headers):
-        raise Forbidden("a browser asks for this in advance, and nobody may ever want it; open it instead")
+        raise Forbidden("Boss does not answer what a browser asks for in advance; open the page itself")
     opened = _is_opened(headers)
     if opened and scope["method"] == "GET" and scope["path"] in _OPENED:
         return
+    if opened and headers.get(b"sec-fetch-site") == b"none":
+        raise Forbidden(_NOTHING_ELSE)
     if _is_foreign(headers):
         raise Forbidden("this request comes from a web page that is not Boss's own; a browser must not do that")
     if opened:
-        raise Forbidden("a browser opens nothing here but the page, /, and the documentation, /docs")
+        raise Forbidden(_NOTHING_ELSE)
 
 
 def is_by_page(headers: Headers, scope: Scope) -> bool:

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from boss.errors import BossError
 
-# How often it is looked whose time is over, in seconds, and so how much longer than allowed something may take.
+# How often deadlines are checked, in seconds, and so how late one may be noticed.
 _INTERVAL_S = 0.5
 
 
@@ -19,7 +19,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, deadline: "Deadline", seconds: float) -> None:
-        """From now on it has so many seconds, whatever it had before."""
+        """Restart the deadline with this many seconds."""
         self._until[deadline] = self.loop.time() + seconds
         if self._timer is None:
             self._timer = self.loop.call_later(_INTERVAL_S, self._look)

@@ -35,7 +35,11 @@ async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
 END_ATTEMPT = """
     history = CASE
         WHEN {left}
-        THEN CASE WHEN jsonb_array_length(history) >= 100 THEN history - 0 ELSE coalesce(history, '[]') END
+        THEN CASE
+                 WHEN jsonb_typeof(history) IS DISTINCT FROM 'array' THEN '[]'
+                 WHEN jsonb_array_length(history) >= 100 THEN history - 0
+                 ELSE history
+             END
              || jsonb_strip_nulls(jsonb_build_object(
                     'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'ended', clock_timestamp(), {how}))
         ELSE history
@@ -51,7 +55,13 @@ _WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
 _LEFT = "job.attempt < attempts + asked.uncounted"
 _DELAY = """CASE
         WHEN asked.uncounted = 1 THEN coalesce(asked.delay, 0)
-        WHEN asked.delay < 1 AND (history -> -1 ->> 'delay')::float8 < 1 AND (history -> -2 ->> 'delay')::float8 < 1
+        WHEN asked.delay < 1 AND jsonb_typeof(history) = 'array' AND (
+            SELECT count(*) FILTER (WHERE counted.delay < 1)
+            FROM (SELECT (entry ->> 'delay')::float8 AS delay
+                  FROM jsonb_array_elements(history) WITH ORDINALITY AS entries(entry, number)
+                  WHERE NOT entry ? 'uncounted'
+                  ORDER BY number DESC
+                  LIMIT 2) AS counted) = 2
         THEN 1
         ELSE coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))])
     END"""

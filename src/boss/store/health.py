@@ -93,7 +93,7 @@ FROM (
 WHERE {size_of("document")} > {MOST_TEXT} OR {size_of("result")} > {MOST_TEXT}
 LIMIT 10
 """
-_SOME = 300
+_SOME = 50
 
 
 async def examine(pool: Pool) -> Facts:

@@ -8,7 +8,7 @@ from asyncpg import Record
 from boss.database import Pool, fetch
 from boss.document import MOST_TEXT
 from boss.job import JobRecord, State
-from boss.store.sizes import size_of, text_of
+from boss.store.sizes import about, text_of
 
 COUNT = """
 -- count
@@ -52,7 +52,8 @@ class JobPage(NamedTuple):
 
 _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,
        taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
-       submitted_by, taken_by, finished_by, history::text AS history"""
+       submitted_by, taken_by, finished_by,
+       CASE WHEN text_bytes(history, {MOST_TEXT}) <= {MOST_TEXT} THEN history::text END AS history"""
 
 # A page ends early when its texts would come to more than this. Their sizes are added up before any of the texts
 # is made; what is too large is not shown, and takes no room. The first job is always shown.
@@ -60,9 +61,9 @@ _PAGE_BYTES = 8 * 1024 * 1024
 _LIST = f"""
 , sized AS MATERIALIZED (
     SELECT id, row_number() OVER newest_first AS turn, count(*) OVER () AS jobs_chosen,
-           sum(coalesce(nullif({size_of("document")}, {MOST_TEXT + 1}), 0)
-               + coalesce(nullif({size_of("result")}, {MOST_TEXT + 1}), 0)
-               + coalesce(octet_length(history::text), 0)) OVER newest_first AS size
+           sum(CASE WHEN document_bytes > {MOST_TEXT} THEN 0 ELSE {about("document")} END
+               + CASE WHEN result_bytes > {MOST_TEXT} THEN 0 ELSE {about("result")} END
+               + coalesce(8 * pg_column_size(history), 0)) OVER newest_first AS size
     FROM job
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     WINDOW newest_first AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)

@@ -13,10 +13,11 @@ from boss.database import Pool, fetch
 from boss.document import MOST_TEXT
 from boss.job import Job, State, Take, Taken
 from boss.marks import Mark
-from boss.store.sizes import size_of
+from boss.store.sizes import about, size_of
 
 # Up to so many jobs are taken without counting before how many fit: few documents are of half a megabyte.
 FEW = MOST_TEXT // 2**19
+_SIZE = size_of("document")
 READY = "status = 'AVAILABLE' AND due_at IS NULL"
 
 # What every take answers with: the jobs that it took, each with its slot, and those that did not fit, without one.
@@ -44,7 +45,7 @@ ORDER BY slot
 
 def take_statement(
     name: str,
-    ready: Callable[[str, str], str],
+    ready: Callable[[str, str, str], str],
     *,
     limits: tuple[str, str] = ("wanted", "(SELECT count(*) FROM first WHERE total <= most)"),
     turn: str = "row_number() OVER (ORDER BY priority DESC, position)",
@@ -59,8 +60,8 @@ def take_statement(
 
     Args:
         name: what the statement is called.
-        ready: the query that gives the jobs to take (id, bytes, and what `turn` and `order` need), for a limit and a
-            lock.
+        ready: the query that gives the jobs to take (id, bytes, and what `turn` and `order` need), for a limit, a lock
+            and a size.
         limits: its limit where all is wanted, and where only what fits is.
         turn: which job is whose, in order of the queue.
         order: the order in which jobs are counted until no more fit.
@@ -83,8 +84,8 @@ def take_statement(
     return f"""
 -- {name}
 WITH {asked}first AS MATERIALIZED (
-    SELECT *, sum(bytes) OVER (ORDER BY {order}) AS total FROM ({ready(few, "")}) AS ready
-), head AS MATERIALIZED ({ready(limit, "FOR UPDATE SKIP LOCKED")}
+    SELECT *, sum(bytes) OVER (ORDER BY {order}) AS total FROM ({ready(few, "", about("document"))}) AS ready
+), head AS MATERIALIZED ({ready(limit, "FOR UPDATE SKIP LOCKED", _SIZE)}
 ), numbered AS MATERIALIZED (
     SELECT id, bytes, turn, sum(bytes) OVER (ORDER BY turn) AS total
     FROM (SELECT id, bytes, {turn} AS turn FROM head) AS of_head
@@ -117,10 +118,10 @@ WITH {head}
 ){TAKE_GIVEN}"""
 
 
-def of_any(limit: str, lock: str) -> str:
+def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
     """The first ready jobs of any source."""
     return f"""
-    SELECT id, priority, position, {size_of("document")} AS bytes
+    SELECT id, priority, position, {size} AS bytes
     FROM job
     WHERE {READY}
     ORDER BY priority DESC, position
@@ -128,13 +129,13 @@ def of_any(limit: str, lock: str) -> str:
     {lock}"""
 
 
-def _of_any_past_marks(limit: str, lock: str) -> str:
+def _of_any_past_marks(limit: str, lock: str, size: str = _SIZE) -> str:
     # The marks come with the highest priority first, and no more of them are gone through than needed.
     return f"""
     SELECT past.id, past.priority, past.position, past.bytes
     FROM unnest($4::smallint[], $5::bigint[]) AS mark(priority, position)
     CROSS JOIN LATERAL (
-        SELECT id, priority, position, {size_of("document")} AS bytes
+        SELECT id, priority, position, {size} AS bytes
         FROM job
         WHERE {READY} AND priority = mark.priority AND position > mark.position
         ORDER BY position
@@ -144,13 +145,13 @@ def _of_any_past_marks(limit: str, lock: str) -> str:
     LIMIT {limit}"""
 
 
-def of_sources(limit: str, lock: str) -> str:
+def of_sources(limit: str, lock: str, size: str = _SIZE) -> str:
     """The first ready jobs of each source in `asked`, which has how many are wanted, and how many slots come before."""
     return f"""
     SELECT of_source.*, asked.source, asked.slots_before
     FROM asked
     CROSS JOIN LATERAL (
-        SELECT id, priority, position, {size_of("document")} AS bytes
+        SELECT id, priority, position, {size} AS bytes
         FROM job
         WHERE {READY} AND source = asked.source
         ORDER BY priority DESC, position
@@ -159,7 +160,7 @@ def of_sources(limit: str, lock: str) -> str:
     ) AS of_source"""
 
 
-def _of_sources_past_marks(limit: str, lock: str) -> str:
+def _of_sources_past_marks(limit: str, lock: str, size: str = _SIZE) -> str:
     return f"""
     SELECT of_source.*, asked.source, asked.slots_before
     FROM asked
@@ -167,7 +168,7 @@ def _of_sources_past_marks(limit: str, lock: str) -> str:
         SELECT past.id, past.priority, past.position, past.bytes
         FROM unnest($7::text[], $8::smallint[], $9::bigint[]) AS mark(source, priority, position)
         CROSS JOIN LATERAL (
-            SELECT id, priority, position, {size_of("document")} AS bytes
+            SELECT id, priority, position, {size} AS bytes
             FROM job
             WHERE {READY} AND source = mark.source AND priority = mark.priority AND position > mark.position
             ORDER BY position
@@ -190,7 +191,7 @@ TURN_OF_SOURCES = "slots_before + row_number() OVER (PARTITION BY slots_before O
 ORDER_OF_SOURCES = "slots_before, priority DESC, position"
 
 
-def _of_sources_statement(name: str, ready: Callable[[str, str], str], uncounted: int = FEW) -> str:
+def _of_sources_statement(name: str, ready: Callable[[str, str, str], str], uncounted: int = FEW) -> str:
     return take_statement(
         name,
         ready,

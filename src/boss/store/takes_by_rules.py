@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from boss.database import Pool, fetch
 from boss.document import MOST_TEXT
 from boss.job import Take
-from boss.store.sizes import size_of
+from boss.store.sizes import about, size_of
 from boss.store.takes import READY, TAKE_GIVEN, Handout, handout, slots
 from boss.store.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
 
@@ -20,7 +20,7 @@ _ALLOWED = f"""
                  ) AS turn
           FROM room
           CROSS JOIN LATERAL (
-              SELECT id, priority, position, {size_of("document")} AS bytes
+              SELECT id, priority, position, {about("document")} AS bytes
               FROM job
               WHERE {READY} AND source = room.source AND id <> ALL ($6::text[])
               ORDER BY priority DESC, position
@@ -44,15 +44,20 @@ WITH {asked}room AS MATERIALIZED (
 ), first AS MATERIALIZED (
     SELECT *, sum(bytes) OVER (ORDER BY turn) AS total FROM ({allowed}) AS allowed
 ), head AS MATERIALIZED (
-    SELECT job.id, first.turn
+    SELECT job.id, first.turn, {size_of("document")} AS bytes
     FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
     JOIN job ON job.id = first.id
     WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
     FOR UPDATE OF job SKIP LOCKED
+), numbered AS MATERIALIZED (
+    SELECT id, bytes, turn, sum(bytes) OVER (ORDER BY turn) AS total FROM head
 ), given AS (
     SELECT id, {slot} AS slot
-    FROM unnest(ARRAY(SELECT id FROM head ORDER BY turn)) WITH ORDINALITY AS of_head(id, turn)
+    FROM unnest(ARRAY(SELECT id FROM numbered WHERE total <= {MOST_TEXT} ORDER BY turn))
+         WITH ORDINALITY AS fitting(id, turn)
 ), unfit AS (
+    SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
+    UNION ALL
     SELECT id, NULL AS bytes FROM first WHERE total <= {MOST_TEXT} AND id <> ALL (ARRAY(SELECT id FROM head))
     UNION ALL
     (SELECT id, bytes FROM first WHERE total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)

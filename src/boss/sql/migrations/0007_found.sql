@@ -10,7 +10,7 @@ END
 $$;
 
 -- A restore of data alone (pg_dump --data-only) brings the ledger, and the rows of job that are counted as they come;
--- and it brings the versions and the heartbeat, which are there. pg_dump's scripts have an empty search_path, and nobody
+-- and it brings rows for versions and heartbeat, which exist already. pg_dump's scripts have an empty search_path, and nobody
 -- else has. What the triggers of job write comes from a trigger. In a restore of everything they come after the data.
 CREATE FUNCTION left_out_of_restore() RETURNS trigger LANGUAGE plpgsql AS
 $$
@@ -28,6 +28,16 @@ CREATE TRIGGER heartbeat_left_out BEFORE INSERT ON heartbeat
     FOR EACH ROW WHEN (current_setting('search_path') IN ('', '""')) EXECUTE FUNCTION left_out_of_restore();
 CREATE TRIGGER boss_migration_left_out BEFORE INSERT ON boss_migration
     FOR EACH ROW WHEN (current_setting('search_path') IN ('', '""')) EXECUTE FUNCTION left_out_of_restore();
+
+-- What SQL typed by hand may put into a row, and no reader could get out of it again: the next take would fail, and so
+-- would that of all others. Rows that are there are not looked at.
+ALTER TABLE job
+    ADD CONSTRAINT job_attempt_is_countable CHECK (attempt BETWEEN 0 AND 2000000000) NOT VALID,
+    ADD CONSTRAINT job_times_are_readable CHECK (
+        least(submitted_at, due_at, taken_at, seen_at, lease_until, finished_at) > '0002-01-01'
+        AND greatest(submitted_at, due_at, taken_at, seen_at, lease_until, finished_at) < '9999-01-01') NOT VALID,
+    ADD CONSTRAINT job_history_is_a_list CHECK (jsonb_typeof(history) = 'array') NOT VALID,
+    ADD CONSTRAINT job_traceparent_is_printable CHECK (traceparent !~ '[^ -~]') NOT VALID;
 
 -- In a publication FOR ALL TABLES PostgreSQL deletes no row that it cannot name. The other tables have primary keys.
 ALTER TABLE tally REPLICA IDENTITY FULL;
