@@ -78,6 +78,12 @@ FROM unnest($1::text[]) AS needed(name)
 WHERE NOT EXISTS (SELECT FROM pg_trigger
                   WHERE tgrelid = to_regclass('job') AND tgname = needed.name AND tgenabled IN ('O', 'A'))
 """
+# The trigger functions name the schema (0007_found.sql).
+_IS_RENAMED = """
+SELECT strpos(prosrc, quote_ident(current_schema()) || '.tally') = 0
+FROM pg_proc
+WHERE oid = to_regproc('tally_inserted')
+"""
 _OWN_SCHEMA = "Give Boss a database of its own, or a schema: CREATE SCHEMA boss; ALTER ROLE … SET search_path = boss"
 _ANOTHER_USER = "boss migrate does it as another user, who owns the schema; or give Boss's own user a database: "
 
@@ -107,6 +113,9 @@ async def migrate(pool: Pool) -> list[str]:
                 await asyncio.sleep(_RETRY)
         async with transaction(pool) as connection:
             await _check_tables(connection)
+            if await connection.fetchval(_IS_RENAMED):
+                log.info("the schema has been renamed; its triggers are told")
+                await connection.execute("SELECT write_out_schema()")
     return applied
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.acceptance.test_starting import migrate_by_command
-from tests.conftest import new_database, run_in
+from tests.conftest import new_database, run_in, value_in
 from tests.postgres import PROGRAMS, PostgresServer
 from tests.servers import BossProcess, boss_running, until
 
@@ -103,6 +103,29 @@ def test_a_restore_of_everything(database: str, other: str, tmp_path: Path) -> N
     subprocess.run([PROGRAMS / "pg_restore", "--exit-on-error", "-d", other, tmp_path / "dump"], check=True)
     with boss_running("--database", other) as boss:
         assert counts(boss) == FILLED
+
+
+def test_a_schema_that_is_renamed(database: str) -> None:
+    name = database.split("?")[0].rsplit("/", 1)[1]
+    for schema in ("one", 'An"other \\1', "three"):
+        quoted = '"' + schema.replace('"', '""') + '"'
+        old = run_in_schema(database, quoted, name)
+        with boss_running("--database", database) as boss:
+            if not old:
+                fill(boss)
+            assert counts(boss) == FILLED
+            with boss.client() as client:
+                client.post("/job/available/freg/more", content="{}").raise_for_status()
+                run_in(database, f"SET search_path = ''; DELETE FROM {quoted}.job WHERE id = 'more'")
+            assert counts(boss) == FILLED
+
+
+def run_in_schema(database: str, schema: str, name: str) -> bool:
+    """Have the schema of a database called this from now on; return whether there was one."""
+    found = value_in(database, "SELECT quote_ident(nspname) FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'")
+    run_in(database, f"ALTER SCHEMA {found} RENAME TO {schema}" if found else f"CREATE SCHEMA {schema}")
+    run_in(database, f"ALTER DATABASE {name} SET search_path = {schema}")
+    return found is not None
 
 
 def test_truncate(database: str) -> None:

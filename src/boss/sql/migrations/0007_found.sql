@@ -44,16 +44,16 @@ ALTER TABLE tally REPLICA IDENTITY FULL;
 
 -- SQL typed from another search_path, as UPDATE other.job …, and pg_restore, which has none, reach the same tables: what
 -- a name means is decided here, not by who runs the statement. The names are written out, for a search_path of the
--- function's own costs each statement seven microseconds.
-DO
+-- function's own costs each statement seven microseconds. When the schema is renamed this is done again (migrate.py).
+CREATE FUNCTION write_out_schema() RETURNS void LANGUAGE plpgsql AS
 $$
 DECLARE
     of_job record;
 BEGIN
     FOR of_job IN
         SELECT oid::regprocedure AS signature,
-               regexp_replace(prosrc, '\m(INTO|FROM|UPDATE) (job|tally|waiting)\M',
-                              format('\1 %I.\2', current_schema()), 'g') AS body
+               regexp_replace(prosrc, '\m(INTO|FROM|UPDATE) (?:(?:"(?:[^"]|"")+"|\w+)\.)?(job|tally|waiting)\M',
+                              format('\1 %s.\2', replace(quote_ident(current_schema()), '\', '\\')), 'g') AS body
         FROM pg_proc
         WHERE oid IN (SELECT tgfoid FROM pg_trigger WHERE tgrelid = 'job'::regclass AND NOT tgisinternal)
     LOOP
@@ -62,3 +62,4 @@ BEGIN
     END LOOP;
 END
 $$;
+SELECT write_out_schema();
