@@ -74,7 +74,7 @@ def locked(data: Path) -> Iterator[Path]:
         real = data.resolve()
         lock = _open_own(real / "boss.lock", os.O_RDWR, os.geteuid())
     except OSError as error:
-        raise StartError(f"cannot write to the folder {data}: {error.strerror}; name another with --data") from error
+        raise StartError(f"cannot write to the folder {data}: {error.strerror}; name a folder with --data") from error
     with open(lock, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

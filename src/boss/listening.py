@@ -168,7 +168,8 @@ async def _check_port(settings: Settings) -> None:
         probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, settings.host, settings.port)
     except OSError as error:
         raise StartError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose another with --host or --port"
         ) from error
     probe.close()
     await probe.wait_closed()

@@ -85,7 +85,10 @@ FROM pg_proc
 WHERE oid = to_regproc('tally_inserted')
 """
 _OWN_SCHEMA = "Give Boss a database of its own, or a schema: CREATE SCHEMA boss; ALTER ROLE … SET search_path = boss"
-_ANOTHER_USER = "boss migrate does it as another user, who owns the schema; or give Boss's own user a database: "
+_ANOTHER_USER = (
+    "If the tables are there, GRANT its user the rights that docs/operating.md lists; if not, "
+    "boss migrate does it as another user, who owns the schema; or give Boss's own user a database: "
+)
 
 
 async def migrate(pool: Pool) -> list[str]:
