@@ -31,7 +31,7 @@ from typing import ClassVar
 
 # The `type` of a problem (RFC 9457) is this and the error's name.
 PROBLEM_TYPE = "urn:boss:problem:"
-# What is said of a database that does not answer, to whoever asked for something.
+# The sentence of a 503 whose cause is the database.
 DATABASE_AWAY = "the database is away; send the request again in a moment"
 
 

@@ -27,8 +27,8 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.stdlib.ExtraAdder(allow=["status", "by", "address"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-# What is kept of others' lines: of asyncio's its words, before futures and callbacks with all that they were given; of
-# Python's warnings where they come from and their kind.
+# The part of other loggers' lines that is kept. asyncio's words end before it shows futures and callbacks with their
+# values; a warning is kept as its place and its kind.
 _KEPT = {"asyncio": re.compile(r"[\w .,'-]*"), "py.warnings": re.compile(r"[^:]*:\d+: \w+")}
 
 

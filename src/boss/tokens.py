@@ -89,7 +89,7 @@ class Tokens:
         return access
 
     def count(self, access: Access) -> bool:
-        """Whether what somebody was let in with still counts. Who was let in with nothing has nothing to lose."""
+        """Whether the token that this access came with is still valid. Access that came without one stays as it is."""
         if access.name is None:
             return access.role is None or not self.needed
         until = self._until.get(access.name, 0.0)

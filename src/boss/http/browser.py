@@ -84,7 +84,7 @@ def _is_in_advance(headers: Headers) -> bool:
 
 
 def _is_opened(headers: Headers) -> bool:
-    """Whether what is asked for is to be shown in a window or a frame, or is a WebSocket."""
+    """Whether a browser opens this in a window or a frame, or as a WebSocket."""
     return headers.get(b"sec-fetch-mode") in _OPENS or headers.get(b"sec-fetch-dest") in _FRAMES
 
 
