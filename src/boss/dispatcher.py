@@ -155,7 +155,7 @@ class Dispatcher:
 
     async def any_available(self, take: Take) -> bool:
         """Whether this take would find a job now."""
-        if self._rules.hold(take):
+        if self._rules.hold(take) or take.sources is not None:
             return await store.any_allowed(self._pool, take.of())
         return await store.any_ready(self._pool, take.source)
 

@@ -16,6 +16,7 @@ from boss.store import Handout
 # What each take got, in their order: jobs, none, or why it is not known.
 Got = list[list[Taken] | Exception]
 _Asked = TypeVar("_Asked")
+_Choose = Callable[[Pool, Sequence[Take], Sequence[str]], Awaitable[Handout]]
 _PastMarks = Callable[[Pool, Sequence[Take], Sequence[Mark]], Awaitable[Handout]]
 
 _TAKES = metrics.BATCHES.labels("take")
@@ -57,30 +58,38 @@ class Handouts:
         return _noted(takes, got)
 
     async def by_rules(self, takes: Sequence[Take]) -> Got:
-        """For takes that the rules of sources may hold back, fair ones, and those of some sources."""
+        """For takes that the rules of sources may hold back, and fair ones."""
         got = _nothing(takes)
-        for places in _alike(takes, lambda take: (take.of(), take.fair)):
-            await self._fill(got, takes, self._by_rules_alike(), places)
+        await self._fill_alike(got, takes, store.take_by_rules, range(len(takes)))
         return _noted(takes, got)
 
-    def _by_rules_alike(self) -> Callable[[Sequence[Take]], Awaitable[Handout]]:
-        # What somebody else has got hold of is not looked at again: another job may be free.
-        passed: list[str] = []
+    async def of_several(self, takes: Sequence[Take]) -> Got:
+        """For takes that each name several sources, which no rule holds back."""
+        got = _nothing(takes)
+        await self._fill_alike(got, takes, store.take_of_several, range(len(takes)))
+        return _noted(takes, got)
 
-        async def statement(takes: Sequence[Take]) -> Handout:
-            handout = await store.take_by_rules(self._pool, takes, passed)
-            passed.extend(handout.passed)
-            return handout
+    async def _fill_alike(self, got: Got, takes: Sequence[Take], choose: _Choose, places: Iterable[int]) -> None:
+        """Fill those at these places, the takes of the same sources together."""
+        for alike in _alike(takes, lambda take: (take.of(), take.fair), places):
+            # What somebody else has got hold of is not looked at again: another job may be free.
+            passed: list[str] = []
 
-        return statement
+            async def statement(asking: Sequence[Take], passed: list[str] = passed) -> Handout:
+                handout = await choose(self._pool, asking, passed)
+                passed.extend(handout.passed)
+                return handout
+
+            await self._fill(got, takes, statement, alike)
 
     async def by_key(self, takes: Sequence[Take]) -> Got:
         """For takes with keys, each another. One whose key still holds jobs gets those again, and nothing else."""
         got = _nothing(takes)
         ruled = [place for place, take in enumerate(takes) if self._rules.hold(take)]
-        for places in _alike(takes, lambda take: (take.of(), take.fair), ruled):
-            await self._fill(got, takes, self._by_rules_alike(), places)
-        free = sorted(set(range(len(takes))) - set(ruled))
+        await self._fill_alike(got, takes, store.take_by_rules, ruled)
+        several = [place for place, take in enumerate(takes) if take.sources is not None and place not in ruled]
+        await self._fill_alike(got, takes, store.take_of_several, several)
+        free = sorted({*range(len(takes))} - {*ruled, *several})
         for places in _alike(takes, lambda take: take.source is None, free):
             statement = store.take_by_key if takes[places[0]].source is None else store.take_of_sources_by_key
             await self._fill(got, takes, partial(statement, self._pool), places)

@@ -15,6 +15,7 @@ _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 25, 1_000_000
+MOST_SOURCES = 100
 DEFAULT_LEASE, LONGEST_LEASE = 30 * 60, 366 * 24 * 3600  # seconds
 
 
@@ -57,8 +58,8 @@ class Take(NamedTuple):
     """What a taker asks for: at least one and at most `limit` jobs of a source, of any when None.
 
     `lease` is how many seconds it may then stay silent, 0 for ever. The same `key` again means the same take again.
-    `by` is the name of its token. Of any source means of `sources`, when these are given; `fair` gives of the source
-    that has the fewest active jobs.
+    `by` is the name of its token. Without a source it takes from `sources`, when these are given; `fair` gives of the
+    source that has the fewest active jobs.
     """
 
     source: str | None
@@ -205,6 +206,14 @@ def check_source(name: str) -> str:
     if not _SOURCE.fullmatch(name):
         raise BadInput(f"{_shown(name)} cannot be a source: it takes 1 to 100 of A-Z a-z 0-9 . _ -")
     return name
+
+
+def check_sources(names: str) -> tuple[str, ...]:
+    """The sources that are named, with commas between them: each once, sorted; BadInput when one cannot be."""
+    sources = tuple(sorted({check_source(name) for name in names.split(",")}))
+    if len(sources) > MOST_SOURCES:
+        raise BadInput(f"{len(sources):,} sources are named; one take can name {MOST_SOURCES} at most")
+    return sources
 
 
 def check_id(name: str) -> str:

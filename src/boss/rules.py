@@ -74,9 +74,10 @@ class Rules:
 
     def hold(self, take: Take) -> bool:
         """Whether this take has to go by the rules, for they may change what it gets."""
-        if take.fair or take.sources is not None:
+        if take.fair:
             return True
-        return bool(self._rules) if take.source is None else take.source in self._rules
+        sources = take.of()
+        return bool(self._rules) if sources is None else any(source in self._rules for source in sources)
 
     def rule(self, source: str) -> SourceRule:
         """What this source is held to."""

@@ -19,6 +19,8 @@ _MOST_JOBS = 1000
 _MOST_ADDRESSES = 64
 # Of the places in which takers wait, one token gets one in so many.
 _SHARES = 10
+# How many sources an error names.
+_MOST_LISTED = 10
 # How long to wait for the database before an undo is tried again, in seconds.
 _RETRY = 0.5
 
@@ -55,6 +57,7 @@ class Taking:
         self._undoing: set[asyncio.Task[None]] = set()
         self._of_any = Coalescer(handouts.of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
         self._of_source = Coalescer(handouts.of_sources, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
+        self._of_several = Coalescer(handouts.of_several, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
         self._by_rules = Coalescer(handouts.by_rules, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
         self._with_key = Coalescer(
             handouts.by_key, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
@@ -70,6 +73,8 @@ class Taking:
             return await self._with_key(take)
         if self._rules.hold(take):
             return await self._by_rules(take)
+        if take.sources is not None:
+            return await self._of_several(take)
         return await (self._of_any(take) if take.source is None else self._of_source(take))
 
     async def waiting(self, take: Take, seconds: float) -> list[Taken]:
@@ -128,7 +133,8 @@ class Taking:
 
     async def settle(self) -> None:
         """Return once every take is over, and all that is to be undone is undone."""
-        for takes in (self._of_any, self._of_source, self._by_rules, self._with_key, self._by_address):
+        kinds = self._of_any, self._of_source, self._of_several, self._by_rules, self._with_key, self._by_address
+        for takes in kinds:
             await takes.settle()
         while self._undoing:
             await asyncio.wait(self._undoing)
@@ -148,6 +154,8 @@ class Taking:
 
     def no_job(self, take: Take) -> NoJob:
         """The error of a take that finds nothing."""
+        if take.sources:
+            return NoJob(f"no job is available from {_listed(take.sources)}")
         if take.source is None:
             return NoJob("no job is available")
         rule = self._rules.rule(take.source)
@@ -169,6 +177,11 @@ class Taking:
         undone = await store.untake(self._pool, taken)
         journal.record("take undone", (Move(each.job.id, each.job.source) for each in taken if each.job.id in undone))
         return [None] * len(taken)
+
+
+def _listed(sources: Sequence[str]) -> str:
+    more = f" and {len(sources) - _MOST_LISTED:,} more" if len(sources) > _MOST_LISTED else ""
+    return ", ".join(sources[:_MOST_LISTED]) + more
 
 
 def _within(rule: SourceRule) -> str:

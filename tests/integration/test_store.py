@@ -127,6 +127,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(takes.UNTAKE, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
         *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_AND_RULES, takes_by_key.TAKE_AGAIN),
         *(takes_by_rules.TAKE_BY_RULES, takes_by_rules.TAKE_BY_RULES_AND_KEY, takes_by_rules.ANY_ALLOWED),
+        *(takes_by_rules.TAKE_OF_SEVERAL, takes_by_rules.TAKE_OF_SEVERAL_BY_KEY),
         *(queue.HEADS, sweeps.RESUME_LEASES),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
         *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE, sweeps.PRUNE_BY),

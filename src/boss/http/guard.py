@@ -114,7 +114,7 @@ class Guard:
 
 
 def check(scope: Scope, right: Right) -> None:
-    """Let this request pass when its sender has the right, in the source that its path names if it names one.
+    """Let this request pass when its sender has the right, in every source that its path names.
 
     Raises:
         NotSignedIn: they have no token that counts.
@@ -132,7 +132,8 @@ def check(scope: Scope, right: Right) -> None:
         raise Forbidden(f"the token {access.name} is one of a {access.role}, which may not do that")
     source = scope["path_params"].get("source")
     if source is not None:
-        check_source_reached(access, unquote(source))
+        for each in unquote(source).split(","):
+            check_source_reached(access, each)
 
 
 def check_source_reached(access: Access, source: str) -> None:

@@ -64,12 +64,12 @@ class Jobs:
 
     @needs(Right.CONVERT)
     async def take(self, ask: Ask) -> Answer:
-        """GET /job/available[/{source}], POST /job/active[/{source}]: the oldest available job, now active."""
-        source = _source_if_any(ask)
+        """GET /job/available[/{sources}], POST /job/active[/{sources}]: the oldest available job, now active."""
+        sources = _sources_if_any(ask)
         query = ask.query(_TAKE)
-        take = self._take(ask, query, source, source or "")
-        if take.fair and source is not None:
-            raise BadInput("fair is among sources, for takes of any; leave it out, or leave out the source")
+        take = self._take(ask, query, sources, ",".join(sources or ()))
+        if take.fair and sources is not None and len(sources) == 1:
+            raise BadInput("fair is among sources; leave it out, name several sources, or name none")
         wait = parameters.wait(query, ask.header(b"prefer"))
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
         if wait:
@@ -86,21 +86,21 @@ class Jobs:
 
     @needs(Right.LOOK)
     async def look(self, ask: Ask) -> Answer:
-        """HEAD /job/available[/{source}]: whether a take would find a job; takes nothing."""
-        source = _source_if_any(ask)
-        found = await self._dispatcher.any_available(self._take(ask, ask.query(_TAKE), source, ""))
+        """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
+        sources = _sources_if_any(ask)
+        found = await self._dispatcher.any_available(self._take(ask, ask.query(_TAKE), sources, ""))
         return Answer(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
     @needs(Right.CONVERT)
     async def take_one(self, ask: Ask) -> Answer:
         """POST /job/active/{source}/{id}: that one job, now active."""
         source, id = _address(ask)
-        take = self._take(ask, ask.query(("lease",)), source, f"{source}/{id}")
+        take = self._take(ask, ask.query(("lease",)), (source,), f"{source}/{id}")
         taken = await self._dispatcher.take_by_address(source, id, take)
         tracing.of_takes([taken.job.traceparent])
         return _handed_out(taken)
 
-    def _take(self, ask: Ask, query: Mapping[str, str], source: str | None, address: str) -> Take:
+    def _take(self, ask: Ask, query: Mapping[str, str], sources: tuple[str, ...] | None, address: str) -> Take:
         limit, lease = parameters.limit(query, default=1), parameters.lease(query, self._lease)
         key = parameters.take_key(ask.header(b"idempotency-key"))
         access = ask.access
@@ -108,11 +108,11 @@ class Jobs:
             # A key counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever
             # sent it: another's key gives nobody their jobs.
             key = f"{address} {key}" if access.name is None else f"{access.name}: {address} {key}"
-        sources = None
-        if source is None and access.sources is not None:
+        if sources is None and access.sources is not None:
             sources = tuple(sorted(access.sources))
-            if len(sources) == 1:
-                source, sources = sources[0], None
+        source = None
+        if sources is not None and len(sources) == 1:
+            source, sources = sources[0], None
         return Take(source, limit, lease, key, access.name, sources, parameters.fair(query))
 
     @needs(Right.CONVERT)
@@ -373,8 +373,8 @@ def _check_may_stop(ask: Ask, outcome: Outcome) -> None:
         raise Forbidden(f"the token {ask.access.name} is one of a {ask.access.role}; to stop jobs is for admins")
 
 
-def _source_if_any(ask: Ask) -> str | None:
-    return job.check_source(ask.part("source")) if ask.has("source") else None
+def _sources_if_any(ask: Ask) -> tuple[str, ...] | None:
+    return job.check_sources(ask.part("source")) if ask.has("source") else None
 
 
 def _address(ask: Ask) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from boss.store.sweeps import (
 from boss.store.takes import Handout, set_aside, take, take_of_sources, untake
 from boss.store.takes_by_address import take_by_address
 from boss.store.takes_by_key import take_again, take_by_key, take_of_sources_by_key
-from boss.store.takes_by_rules import any_allowed, take_by_rules
+from boss.store.takes_by_rules import any_allowed, take_by_rules, take_of_several
 from boss.store.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
 from boss.store.waiting import CHANNEL, start_waiting, stop_waiting
 
@@ -86,6 +86,7 @@ __all__ = [
     "take_by_address",
     "take_by_key",
     "take_by_rules",
+    "take_of_several",
     "take_of_sources",
     "take_of_sources_by_key",
     "untake",

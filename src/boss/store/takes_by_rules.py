@@ -1,4 +1,4 @@
-"""Takes by the rules of sources, fair ones, and those of only some sources."""
+"""Takes that choose before they lock: by the rules of sources, fair ones, and of several sources."""
 
 from collections.abc import Sequence
 
@@ -30,8 +30,13 @@ _ALLOWED = f"""
     LIMIT %(most)s"""
 
 
-def _statement(name: str, asked: str, wanted: str, slot: str) -> str:
-    """The SQL of a take by rules. One at a time is under way in all of the database (room_by_rules, 0006_promises.sql).
+# One take by rules at a time is under way in all of the database (room_by_rules, 0006_promises.sql).
+_BY_RULES = "SELECT source, active, room FROM room_by_rules($4::text[])"
+_UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($4::text[]) AS source"
+
+
+def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> str:
+    """The SQL of a take of the sources in `room`: how many of their jobs are active, and how many more may be.
 
     Nothing is locked that is then not taken. What somebody else has got hold of meanwhile is passed over, and is among
     what did not fit, without its size.
@@ -40,7 +45,7 @@ def _statement(name: str, asked: str, wanted: str, slot: str) -> str:
     return f"""
 -- {name}
 WITH {asked}room AS MATERIALIZED (
-    SELECT source, active, room FROM room_by_rules($4::text[])
+    {room}
 ), first AS MATERIALIZED (
     SELECT *, sum(bytes) OVER (ORDER BY turn) AS total FROM ({allowed}) AS allowed
 ), head AS MATERIALIZED (
@@ -64,8 +69,12 @@ WITH {asked}room AS MATERIALIZED (
 ){TAKE_GIVEN}"""
 
 
-TAKE_BY_RULES = _statement("take_by_rules", "", "cardinality($1::int[])", "turn")
-TAKE_BY_RULES_AND_KEY = _statement("take_by_rules_and_key", FREE, FREE_SLOTS, SLOT_OF_TURN)
+_PLAIN = "", "cardinality($1::int[])", "turn"
+_WITH_KEY = FREE, FREE_SLOTS, SLOT_OF_TURN
+TAKE_BY_RULES = _statement("take_by_rules", _BY_RULES, *_PLAIN)
+TAKE_BY_RULES_AND_KEY = _statement("take_by_rules_and_key", _BY_RULES, *_WITH_KEY)
+TAKE_OF_SEVERAL = _statement("take_of_several", _UNLIMITED, *_PLAIN)
+TAKE_OF_SEVERAL_BY_KEY = _statement("take_of_several_by_key", _UNLIMITED, *_WITH_KEY)
 
 
 async def take_by_rules(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
@@ -74,7 +83,15 @@ async def take_by_rules(pool: Pool, takes: Sequence[Take], passed: Sequence[str]
     They may have keys, all or none of them; one whose key holds jobs gets none. The jobs with the ids `passed` are not
     looked at.
     """
-    statement = TAKE_BY_RULES_AND_KEY if takes[0].key else TAKE_BY_RULES
+    return await _take(pool, TAKE_BY_RULES_AND_KEY if takes[0].key else TAKE_BY_RULES, takes, passed)
+
+
+async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+    """As `take_by_rules`, for takes of the same sources, which no rule limits."""
+    return await _take(pool, TAKE_OF_SEVERAL_BY_KEY if takes[0].key else TAKE_OF_SEVERAL, takes, passed)
+
+
+async def _take(pool: Pool, statement: str, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
     rows = await fetch(pool, statement, *slots(takes), takes[0].of(), takes[0].fair, passed)
     return handout(rows, takes, range(len(takes)))
 
