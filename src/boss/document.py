@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from boss.errors import BadInput, TooLarge
+from boss.job import MOST_TEXT as MOST_TEXT
 
-# The most that a reader is given at once, in bytes, and so the most that --max-document can be.
-MOST_TEXT = 32 * 1024 * 1024
 # A number that jsonb keeps has at most so many digits before its point, and so many after it: the limits of numeric,
 # https://www.postgresql.org/docs/current/datatype-numeric.html
 _DIGITS_BEFORE, _DIGITS_AFTER = 131_072, 16_383

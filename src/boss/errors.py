@@ -24,7 +24,7 @@ BossError
 StartError                Boss cannot start here; the message says what to do
 
 The HTTP layer gives each its status (http/problems.py), and a client raises it again by its name
-(client/connection.py).
+(client/answers.py).
 """
 
 from typing import ClassVar

@@ -1,13 +1,9 @@
 """What a job is: its names, its states, its properties. Pure."""
 
 import re
-import secrets
-import time
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
-
-from ulid import base32
 
 from boss.errors import BadInput
 
@@ -16,6 +12,8 @@ _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 25, 1_000_000
 MOST_SOURCES = 100
+# The most that a reader is given at once, in bytes, and so the most that --max-document can be.
+MOST_TEXT = 32 * 1024 * 1024
 DEFAULT_LEASE, LONGEST_LEASE = 30 * 60, 366 * 24 * 3600  # seconds
 
 
@@ -242,27 +240,3 @@ def _addressable(name: str, what: str) -> str:
 
 def _shown(name: str) -> str:
     return ascii(name if len(name) <= 120 else name[:117] + "...")
-
-
-_millisecond = 0
-_prefix = ""
-_randomness = 0
-
-
-def new_id() -> str:
-    """A ULID of 26 characters, greater than every one this process made before.
-
-    Inside one millisecond, and while the clock is set back, the random part counts up, as the specification has it. The
-    counting is ours: python-ulid makes three objects for each, which took a fifth of the time of a submit.
-    Source: https://github.com/ulid/spec
-    """
-    global _millisecond, _prefix, _randomness
-    now = time.time_ns() // 1_000_000
-    if now > _millisecond:
-        _millisecond = now
-        _prefix = base32.encode_timestamp(now.to_bytes(6))
-        # Without its highest bit, so that it can count up for longer than any clock stands still.
-        _randomness = secrets.randbits(79)
-    else:
-        _randomness += 1
-    return _prefix + base32.encode_randomness(_randomness.to_bytes(10))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from boss.access import Role
-from boss.cli.application import AsJson, Token, Url, asking, give_up, print_table
+from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_table
 from boss.settings import DEFAULT_URL
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
@@ -50,13 +50,13 @@ def create_token(
     """
     seconds = None if expires is None else _seconds(expires)
     with asking(url, token) as boss:
-        typer.echo(boss.create_token(name, role, sources=sources or None, expires=seconds))
+        typer.echo(now(boss.create_token(name, role, sources=sources or None, expires=seconds)))
 
 
 def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """List every token there is or was: whose, what for, and when it was last used. Not the tokens themselves."""
     with asking(url, token) as boss:
-        found = boss.list_tokens()
+        found = now(boss.list_tokens())
     if as_json:
         _print_lines(found)
         return
@@ -79,7 +79,7 @@ def revoke_token(
 ) -> None:
     """Revoke a token: it counts no more, within a second on every replica."""
     with asking(url, token) as boss:
-        boss.revoke_token(name)
+        now(boss.revoke_token(name))
 
 
 def source(
@@ -102,8 +102,8 @@ def source(
         give_up("say which source, as boss source freg --paused", code=2)
     with asking(url, token) as boss:
         if changes and name is not None:
-            boss.set_rule(name, paused=paused, limit=limit)
-        found = [each for each in boss.sources() if name in (None, each["source"])]
+            now(boss.set_rule(name, paused=paused, limit=limit))
+        found = [each for each in now(boss.sources()) if name in (None, each["source"])]
     if as_json:
         _print_lines(found)
         return
@@ -128,7 +128,7 @@ def audit(
 ) -> None:
     """List what administrators did that is not kept with a job: tokens, pruning, what sources are held to."""
     with asking(url, token) as boss:
-        found = [act for act, _ in zip(boss.acts(), range(limit), strict=False)]
+        found = [act for act, _ in zip(each(boss.acts()), range(limit), strict=False)]
     if as_json:
         _print_lines(found)
         return
@@ -148,5 +148,5 @@ def _second(instant: str | None) -> str:
 
 
 def _print_lines(found: list[dict[str, Any]]) -> None:
-    for each in found:
-        typer.echo(json.dumps(each, ensure_ascii=False))
+    for one in found:
+        typer.echo(json.dumps(one, ensure_ascii=False))

@@ -2,24 +2,32 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from boss.cli.values import read_plainly
 from boss.errors import BossError, NoJob, NotThere, Unreachable, WrongAttempt
 
 if TYPE_CHECKING:
     from boss.client.blocking import Client
+    from boss.client.verbs import Verbs
+
+_T = TypeVar("_T")
 
 # The exit code for a job that is not where it was looked for, or not there at all; 1 is any other failure, 2 bad usage.
 NOT_THERE = 3
 _NOT_THERE = (NoJob, NotThere, WrongAttempt)
 
-app = typer.Typer(help="Boss, a job dispatcher over plain HTTP.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Boss, a job dispatcher over plain HTTP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain help, for rich takes as long to import as all else that boss --help does.
+    rich_markup_mode=None,
+)
+read_plainly()
 
 Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask.")]
 Token = Annotated[
@@ -35,6 +43,11 @@ def main() -> None:
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under headings. Names and what is written about them are not cut; in a pipe nothing is."""
+    # Here, for most commands print no table, and it takes as long to import as they take to run.
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -50,16 +63,45 @@ def give_up(sentence: str, code: int = 1) -> NoReturn:
 
 
 @contextlib.contextmanager
-def asking(url: str, token: str | None, patience: float = 0) -> Iterator["Client"]:
-    """A client that waits so many seconds for a Boss that is away; its errors end the command with one line."""
-    # Here, for a server has no use for a client.
+def asking(url: str, token: str | None) -> Iterator["Verbs"]:
+    """What a command asks a Boss, once, by `now(…)`; an error ends the command with one line."""
+    # Here, for boss --help and boss serve need none of it.
+    from boss.client.once import OnceConnection
+    from boss.client.verbs import Verbs
+
+    with _errors_told():
+        yield Verbs(OnceConnection(url, token))
+
+
+@contextlib.contextmanager
+def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
+    """A client that waits so many seconds for a Boss that is away; an error ends the command with one line."""
     from boss.client.blocking import Client
 
+    with _errors_told(), Client(url, token=token, patience=patience) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _errors_told() -> Iterator[None]:
     try:
-        with Client(url, token=token, patience=patience) as client:
-            yield client
+        yield
     except Unreachable as error:
         give_up(f"{error} (--url or BOSS_URL say where Boss is)")
     except BossError as error:
         sentence = str(error)
         give_up(sentence[:1].lower() + sentence[1:], NOT_THERE if isinstance(error, _NOT_THERE) else 1)
+
+
+def now(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """What the coroutine of a verb returns."""
+    from boss.client import once
+
+    return once.now(coroutine)
+
+
+def each(many: AsyncIterator[_T]) -> Iterator[_T]:
+    """As `now`, one after the other."""
+    from boss.client import once
+
+    return once.each(many)

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from boss.cli.application import asking, give_up
+from boss.cli.application import client, give_up
 from boss.errors import BadInput
-from boss.job import Line, check_new_id, new_id
+from boss.job import Line, check_new_id
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # For how long a Boss that goes away in the middle is waited for, in seconds.
 _PATIENCE = 30
@@ -43,6 +44,9 @@ class How(TypedDict):
 
 def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:
     """Submit each line of a file as a job, with a progress bar on a terminal, and say how many are there now."""
+    # Here, for other commands need none of it, and it is slow to import.
+    from boss.ids import new_id
+
     batch = batch or new_id()
     name = "standard input" if file == "-" else file
     try:
@@ -51,7 +55,7 @@ def submit_lines(url: str, token: str | None, source: str, file: str, batch: str
         give_up(f"--batch {batch} makes no ids: {error}", code=2)
     sent = new = 0
     try:
-        with _opened(file) as stream, _progress(stream) as progress, asking(url, token, _PATIENCE) as boss:
+        with _opened(file) as stream, _progress(stream) as progress, client(url, token, _PATIENCE) as boss:
             [task] = progress.task_ids
             try:
                 for lines, new_lines in boss.submit_lines(source, _lines(stream, name, batch), **how):
@@ -109,7 +113,10 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _progress(stream: BinaryIO) -> Iterator[Progress]:
+def _progress(stream: BinaryIO) -> Iterator["Progress"]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     columns = TextColumn("{task.fields[lines]:,} submitted"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         size = os.fstat(stream.fileno()).st_size if stream.seekable() else None

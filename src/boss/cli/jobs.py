@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from boss.cli.application import AsJson, Token, Url, asking, give_up, print_table
+from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_table
 from boss.cli.documents import How, read_document, submit_lines
 from boss.health import Verdict
 from boss.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from boss.client.blocking import Client
+    from rich.text import Text
+
+    from boss.client.verbs import Verbs
 
 # How often a tree that is watched is drawn anew, in seconds.
 _WATCH_INTERVAL = 1.0
@@ -78,17 +75,17 @@ def submit(
     if id is not None and file == "-" and (id == "-" or Path(id).is_file()):
         # One word that names a file is the file.
         file, id = id, None
+    how: How = {"priority": priority, "delay": delay, "at": at, "attempts": attempts}
     if lines:
         if id is not None:
             give_up("many jobs cannot have one id; --batch NAME is what all their ids begin with", code=2)
-        how: How = {"priority": priority, "delay": delay, "at": at, "attempts": attempts}
         submit_lines(url, token, source, file, batch, how)
         return
     if batch:
         give_up("--batch is for many jobs, with --lines", code=2)
     document = read_document(_read(file), "the document" if file == "-" else file)
     with asking(url, token) as boss:
-        typer.echo(boss.submit(source, document, id=id, priority=priority, delay=delay, at=at, attempts=attempts))
+        typer.echo(now(boss.submit(source, document, id=id, **how)))
 
 
 def take(
@@ -105,15 +102,15 @@ def take(
     It is for you to check it, and to say that it is done.
     """
     with asking(url, token) as boss:
-        job = boss.take_now(source, wait=wait, lease=lease)
-        line = {"id": job.id, "source": job.source, "attempt": job.attempt, "lease": job.lease, "job": job.document}
-        _print_json(line)
+        [(job, text, granted)] = now(boss.hand_out(1, source, wait, lease))
+        head = json.dumps({"id": job["id"], "source": job["source"], "attempt": job["attempt"], "lease": granted})
+        typer.echo(f'{head[:-1]}, "job": {text}}}')
 
 
 def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, attempt: Attempt = None) -> None:
     """Check on an active job, which keeps it. Exits with 3 when it is not active any more."""
     with asking(url, token) as boss:
-        boss.check(source, id, attempt)
+        now(boss.check(source, id, attempt))
 
 
 def done(
@@ -130,7 +127,7 @@ def done(
     """Say that a job is done. Exits with 3 when it is not there to be done."""
     kept = _result(result)
     with asking(url, token) as boss:
-        boss.done(source, id, kept, outcome, attempt)
+        now(boss.done(source, id, kept, outcome, attempt))
 
 
 def give_back(
@@ -147,7 +144,7 @@ def give_back(
     """Give an active job back, for another attempt after a rest."""
     kept = _result(result)
     with asking(url, token) as boss:
-        boss.give_back(source, id, delay, kept, attempt)
+        now(boss.give_back(source, id, delay, kept, attempt))
 
 
 def stop(
@@ -164,13 +161,13 @@ def stop(
         give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", code=2)
     with asking(url, token) as boss:
         if id is not None and source is not None:
-            boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED)
+            now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
             return
-        counts = boss.tree()
+        counts = now(boss.tree())
         open_jobs = sum(counts[state].get(all_of or "", 0) for state in (State.AVAILABLE, State.ACTIVE))
         if open_jobs and not yes:
             typer.confirm(f"Stop {open_jobs:,} jobs of {all_of}?", abort=True)
-        typer.echo(f"stopped {boss.stop_all(all_of or '', reason):,}")
+        typer.echo(f"stopped {now(boss.stop_all(all_of or '', reason)):,}")
 
 
 def tree(
@@ -184,19 +181,23 @@ def tree(
         if watch:
             _watch(boss)
         elif as_json:
-            _print_json(boss.tree())
+            _print_json(now(boss.tree()))
         else:
-            typer.echo(boss.drawn_tree(), nl=False)
+            typer.echo(now(boss.drawn_tree()), nl=False)
 
 
-def _watch(boss: "Client") -> None:
-    with suppress(KeyboardInterrupt), Live(_coloured(boss.drawn_tree()), screen=True, auto_refresh=False) as live:
+def _watch(boss: "Verbs") -> None:
+    from rich.live import Live
+
+    with suppress(KeyboardInterrupt), Live(_coloured(now(boss.drawn_tree())), screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(_WATCH_INTERVAL)
-            live.update(_coloured(boss.drawn_tree()), refresh=True)
+            live.update(_coloured(now(boss.drawn_tree())), refresh=True)
 
 
-def _coloured(drawn: str) -> Text:
+def _coloured(drawn: str) -> "Text":
+    from rich.text import Text
+
     text = Text(drawn)
     for state, colour in _COLOURS.items():
         text.highlight_regex(rf"(?m)^.── {state}$", colour)
@@ -213,7 +214,7 @@ def jobs(
 ) -> None:
     """List jobs with their history, the newest first."""
     with asking(url, token) as boss:
-        found = [job for job, _ in zip(boss.jobs(state=state, source=source), range(limit), strict=False)]
+        found = [job for job, _ in zip(each(boss.jobs(state=state, source=source)), range(limit), strict=False)]
     if as_json:
         for job in found:
             _print_json(job)
@@ -243,7 +244,7 @@ def prune(
     try:
         with asking(url, token) as boss:
             while more:
-                batch, more = boss.prune(older_than * 24 * 3600)
+                batch, more = now(boss.prune(older_than * 24 * 3600))
                 deleted += batch
     finally:
         typer.echo(f"deleted {deleted}")
@@ -255,10 +256,14 @@ _MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Ver
 def doctor(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """Examine the database: each line has a verdict, and what to do where it is not well. Exits with 1 then."""
     with asking(url, token) as boss:
-        health = boss.health()
+        health = now(boss.health())
     if as_json:
         _print_json(health)
     else:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
         table = Table(box=None, header_style="bold", show_header=False)
         for finding in health["findings"]:
             mark = _MARKS[Verdict(finding["verdict"])]

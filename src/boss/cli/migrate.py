@@ -1,7 +1,5 @@
 """`boss migrate`."""
 
-import asyncio
-
 import typer
 
 from boss.cli.application import give_up
@@ -22,6 +20,8 @@ def migrate(database: Database = None, database_file: DatabaseFile = None) -> No
     Boss serves meanwhile, the version before this one as well. boss serve does the same when it starts.
     """
     # Here, for the other commands have no need of a server's packages.
+    import asyncio
+
     try:
         from boss import logs
         from boss.server import migrate_only

@@ -8,9 +8,8 @@ import typer
 
 from boss.cli.application import give_up
 from boss.cli.database import Database, DatabaseFile, database_url
-from boss.document import MOST_TEXT
 from boss.errors import StartError
-from boss.job import DEFAULT_LEASE, LONGEST_LEASE
+from boss.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
 from boss.settings import (
     DEFAULT_BODY_TIMEOUT,
     DEFAULT_HEADER_TIMEOUT,

@@ -1,7 +1,5 @@
 """`boss work`: a command as a converter."""
 
-import asyncio
-import logging
 import shutil
 import sys
 import time
@@ -10,19 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from boss.cli.application import Token, Url, give_up
 from boss.errors import BossError
 from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from boss.client.taken import AsyncJob, End
     from boss.converter import Converter, Slot
-
-log = logging.getLogger("boss")
 
 # The exit code of what was interrupted, by the custom of shells.
 _INTERRUPTED = 130
@@ -66,7 +61,10 @@ def work(
         give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", code=2)
     if not shutil.which(command[0]):
         give_up(f"there is no program {command[0]!a} to run", code=2)
-    # Here, for a server has no use for a client.
+    # Here, for other commands need none of it, and it is slow to import.
+    import asyncio
+    import logging
+
     from boss.client.taken import End
     from boss.command import CommandConverter
     from boss.converter import Converter, log_end
@@ -91,7 +89,7 @@ def work(
         give_up(str(error))
     except asyncio.CancelledError:
         give_up("ended at once; what was not given back comes back by its lease", code=_INTERRUPTED)
-    log.info("%s", _counted(converter.ends) or "there was nothing to do")
+    logging.getLogger("boss").info("%s", _counted(converter.ends) or "there was nothing to do")
     if once and converter.ends[End.DONE] < sum(converter.ends.values()):
         raise typer.Exit(1)
 
@@ -99,6 +97,8 @@ def work(
 @contextmanager
 def _in_lines() -> Iterator[None]:
     """Log lines, for a pipe."""
+    import logging
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     yield
@@ -107,12 +107,17 @@ def _in_lines() -> Iterator[None]:
 @contextmanager
 def _on_screen(converter: "Converter") -> Iterator[None]:
     """What each slot is doing and for how long, for a terminal; log lines stand above it."""
+    from rich.console import Console
+    from rich.live import Live
+
     console = Console(stderr=True)
     with Live(get_renderable=lambda: _slots(converter), console=console, refresh_per_second=4), _in_lines():
         yield
 
 
-def _slots(converter: "Converter") -> Table:
+def _slots(converter: "Converter") -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold", caption=_counted(converter.ends), caption_justify="left")
     for heading in ("slot", "source", "job", "attempt", "for"):
         table.add_column(heading)

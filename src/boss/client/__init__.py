@@ -1,1 +1,1 @@
-"""The client: over HTTP only, for asyncio (asynchronous.py) and, as the same run in a thread, without (blocking.py)."""
+"""The client: over HTTP only, for asyncio (asynchronous.py), in a thread without (blocking.py), and once (once.py)."""

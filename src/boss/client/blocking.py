@@ -12,7 +12,8 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 from anyio.from_thread import start_blocking_portal
 
 from boss.client.asynchronous import AsyncClient
-from boss.client.taken import AsyncJob, Document
+from boss.client.json_text import Document, Json
+from boss.client.taken import AsyncJob
 from boss.job import Line, Outcome
 
 _P = ParamSpec("_P")
@@ -34,12 +35,12 @@ class Job:
         self.attempt, self.lease, self.traceparent = job.attempt, job.lease, job.traceparent
 
     @property
-    def result(self) -> Document | None:
+    def result(self) -> Json | None:
         """What is kept with the job when it is done; set it before leaving."""
         return self._job.result
 
     @result.setter
-    def result(self, result: Document | None) -> None:
+    def result(self, result: Json | None) -> None:
         self._job.result = result
 
     @property
@@ -51,13 +52,13 @@ class Job:
         """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
         self._job.check()
 
-    def done(self, result: Document | None = None, outcome: str = Outcome.COMPLETED) -> None:
+    def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """See `AsyncJob.done`."""
         self._run(self._job.done, result, outcome)
 
-    def give_back(self, delay: float | None = None, result: Document | None = None) -> None:
+    def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
         """See `AsyncJob.give_back`."""
-        self._run(self._job.give_back, delay, result)
+        self._run(self._job.give_back, delay, result, uncounted)
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +93,7 @@ class Client:
     def submit(
         self,
         source: str,
-        document: Document,
+        document: Json,
         *,
         id: str | None = None,
         priority: int = 0,
@@ -130,12 +131,16 @@ class Client:
         )
 
     @contextlib.contextmanager
-    def take(self, source: str | None = None, *, wait: float | None = None, lease: int | None = None) -> Iterator[Job]:
+    def take(
+        self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
+    ) -> Iterator[Job]:
         """See `AsyncClient.take`."""
         with self.take_now(source, wait=wait, lease=lease) as job:
             yield job
 
-    def take_now(self, source: str | None = None, *, wait: float | None = None, lease: int | None = None) -> Job:
+    def take_now(
+        self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
+    ) -> Job:
         """See `AsyncClient.take_now`."""
         return Job(self._run, self._run(self._client.take_now, source, wait=wait, lease=lease))
 
@@ -147,7 +152,7 @@ class Client:
         self,
         source: str,
         id: str,
-        result: Document | None = None,
+        result: Json | None = None,
         outcome: str = Outcome.COMPLETED,
         attempt: int | None = None,
     ) -> None:
@@ -159,11 +164,12 @@ class Client:
         source: str,
         id: str,
         delay: float | None = None,
-        result: Document | None = None,
+        result: Json | None = None,
         attempt: int | None = None,
+        uncounted: bool = False,
     ) -> None:
         """See `AsyncClient.give_back`."""
-        self._run(self._client.give_back, source, id, delay, result, attempt)
+        self._run(self._client.give_back, source, id, delay, result, attempt, uncounted)
 
     def tree(self) -> dict[str, dict[str, int]]:
         """See `AsyncClient.tree`."""

@@ -1,59 +1,25 @@
 """The way to a Boss: requests that are sent again as long as that is safe, and errors as errors.py has them."""
 
 import asyncio
-import json
 import logging
 import os
 import random
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
 
-from boss import errors
-from boss.errors import (
-    PROBLEM_TYPE,
-    BossError,
-    ElseThan,
-    Forbidden,
-    NotSignedIn,
-    NotThere,
-    Unreachable,
-    WrongAttempt,
-)
-from boss.settings import DEFAULT_URL
+from boss.client.answers import AWAY, TIMEOUT, TOO_MANY, Answer
+from boss.client.where import find_boss
+from boss.errors import Unreachable
 
 log = logging.getLogger("boss")
 
-# How long a server may take for anything but a wait, in seconds.
-TIMEOUT = 30.0
 # The rests between tries grow from the one to the other, in seconds.
 _SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
-_ERRORS: dict[str, type[BossError]] = {
-    kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
-}
-# What a proxy, or Boss itself, answers while there is nobody to answer: the same may be sent again.
-_AWAY = (502, 503, 504)
-_TOO_MANY = 429
-# An answer to a HEAD has no body to say what went wrong.
-_REFUSED: Mapping[int, type[BossError]] = {401: NotSignedIn, 403: Forbidden}
-
-
-class Answer(NamedTuple):
-    """A whole answer; the names of its headers are found in any case."""
-
-    method: str
-    url: URL
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-    def json(self) -> Any:
-        """Its body, read as JSON."""
-        return json.loads(self.text)
 
 
 class _AnswerLost(aiohttp.ClientError):
@@ -83,15 +49,8 @@ class Connection:
     """
 
     def __init__(self, url: str | None, token: str | None, patience: float) -> None:
-        self.url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
-        try:
-            self._base = URL(self.url.rstrip("/"))
-        except ValueError:
-            self._base = URL()
-        if self._base.scheme not in ("http", "https") or not self._base.host:
-            raise Unreachable(f"{self.url!a} is no URL; it should look like {DEFAULT_URL}")
-        token = token or os.environ.get("BOSS_TOKEN")
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.url, self._headers = find_boss(url, token)
+        self._base = self.url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
         self._patience = patience
 
@@ -100,23 +59,13 @@ class Connection:
         if self._session:
             await self._session.close()
 
-    async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        """Send a request; return its answer when it is a good one.
-
-        Raises:
-            BossError: what the server answered instead.
-        """
-        answer, _ = await self.send(method, path, **options)
-        check(answer)
-        return answer
-
     async def send(self, method: str, path: str, *, seconds: float = TIMEOUT, **options: Any) -> tuple[Answer, bool]:
         """Send a request that may be sent again, until it is answered.
 
         Args:
             method, path: the request; the path is percent-encoded and may have a query.
             seconds: for how long each try waits for its answer.
-            options: what else aiohttp takes: `params`, `headers`, `data`, `json`.
+            options: what else aiohttp takes: `params`, `headers`, `data`.
 
         Returns the answer, and whether an earlier try may have been carried out: its answer was lost.
         """
@@ -131,12 +80,12 @@ class Connection:
             except (aiohttp.ClientError, TimeoutError) as error:
                 lost, repeated = str(error) or type(error).__name__, True
             else:
-                if answer.status == _TOO_MANY and time.monotonic() + rest <= until:
+                if answer.status == TOO_MANY and time.monotonic() + rest <= until:
                     # It was not carried out. Who is asked to wait for longer than the patience lasts hears of it.
                     await asyncio.sleep(max(rest, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
                     rest = min(2 * rest, _LONGEST_REST)
                     continue
-                if answer.status not in _AWAY:
+                if answer.status not in AWAY:
                     return answer, repeated
                 lost, repeated = f"it answers {answer.status}", True
             if rest == _SHORTEST_REST and self._patience:
@@ -157,35 +106,13 @@ class Connection:
                 # A look for a proxy costs a thread for every request.
                 trust_env=bool(getproxies()),
             )
-        url = URL(f"{self._base}{path}", encoded=True)
-        waits = aiohttp.ClientTimeout(total=seconds)
-        async with self._session.request(method, url, timeout=waits, allow_redirects=False, **options) as response:
-            return Answer(method, response.url, response.status, response.headers, await response.text())
+        address = f"{self._base}{path}"
+        how = {"timeout": aiohttp.ClientTimeout(total=seconds), "allow_redirects": False, **options}
+        async with self._session.request(method, URL(address, encoded=True), **how) as response:
+            return Answer(method, address, response.status, response.headers, await response.text())
 
 
 def _retry_after(answer: Answer) -> float:
     """How many seconds the answer asks to wait; a date there is none of ours."""
     text = answer.headers.get("retry-after", "")
     return min(float(text), _LONGEST_REST) if text.isdigit() else 0
-
-
-def check(answer: Answer) -> None:
-    """Raise what the answer says went wrong, if it does.
-
-    Only an answer with Boss-State, or a problem of Boss's, is about a job; any other came from something on the way.
-    """
-    if answer.status < 300:
-        return
-    state = answer.headers.get("boss-state")
-    state = None if state == "none" else state
-    if answer.method == "HEAD" and answer.status in _REFUSED:
-        raise _REFUSED[answer.status](f"{answer.url.path} is refused: the token does not count, or not for that")
-    if answer.method == "HEAD" and "boss-state" in answer.headers:
-        sentence = f"{answer.url.path} is {state or 'nowhere'}"
-        raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
-    if answer.headers.get("content-type") != "application/problem+json" or not answer.text:
-        raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
-    problem = answer.json()
-    sentence = problem["detail"]
-    kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
-    raise kind(sentence, state) if issubclass(kind, ElseThan) else kind(sentence)

@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
+from boss.client.json_text import Document as Document
+from boss.client.json_text import Json
 from boss.errors import BadInput, BossError, Lost, NotThere, WrongAttempt
 from boss.job import Outcome
 
@@ -18,8 +20,6 @@ log = logging.getLogger("boss")
 _LONGEST_REASON = 2000
 # How often a job without a lease is checked, to hear that it was stopped, in seconds.
 _CHECK_WITHOUT_LEASE = 60.0
-
-Document = dict[str, Any]
 
 
 class End(StrEnum):
@@ -68,7 +68,7 @@ class AsyncJob:
         self.attempt: int = taken["attempt"]
         self.traceparent: str | None = taken.get("traceparent")
         self.lease = lease
-        self.result: Document | None = None
+        self.result: Json | None = None
         self.stopped = asyncio.Event()
         self.end: End | None = None
         self._client = client
@@ -87,7 +87,7 @@ class AsyncJob:
         """Have the work on it end: `stopped` is set, and `check` raises. The job is still held, to be given back."""
         self.stopped.set()
 
-    async def done(self, result: Document | None = None, outcome: str = Outcome.COMPLETED) -> None:
+    async def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """Say that it is done: `completed`, `failed` or `stopped`.
 
         Raises:
@@ -97,17 +97,20 @@ class AsyncJob:
         end = End.DONE if outcome == Outcome.COMPLETED else End.GIVEN_UP
         await self._let_go(end, self._client.done(self.source, self.id, result, outcome, self.attempt))
 
-    async def give_back(self, delay: float | None = None, result: Document | None = None) -> None:
+    async def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
         """Have somebody else try, after `delay` seconds, or a rest that grows with each attempt when None.
 
         Args:
             delay: 0 for at once.
             result: what this attempt leaves behind: why it failed, for instance.
+            uncounted: the attempt is none of those that the job may have, for it did not fail; it comes back at once,
+                unless a delay is given.
 
         Raises:
             Lost: it is not ours any more.
         """
-        await self._let_go(End.GIVEN_BACK, self._client.give_back(self.source, self.id, delay, result, self.attempt))
+        request = self._client.give_back(self.source, self.id, delay, result, self.attempt, uncounted)
+        await self._let_go(End.GIVEN_BACK, request)
 
     async def _let_go(self, end: End, request: Coroutine[Any, Any, None]) -> None:
         self._checking.cancel()

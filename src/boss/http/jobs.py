@@ -16,6 +16,7 @@ from boss.http.guard import needs
 from boss.http.ndjson import Refused
 from boss.http.problems import Answer, Header
 from boss.http.tree import DRAWN_IDS, draw, tree
+from boss.ids import new_id
 from boss.job import Finish, GiveBack, Job, JobRecord, Outcome, State, Submission, Take, Taken
 from boss.settings import Settings
 
@@ -162,7 +163,7 @@ class Jobs:
     async def submit(self, ask: Ask) -> Answer:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
         source = job.check_new_source(ask.part("source"))
-        id = job.check_new_id(ask.part("id")) if ask.has("id") else job.new_id()
+        id = job.check_new_id(ask.part("id")) if ask.has("id") else new_id()
         query = ask.query(_SUBMIT)
         if "delay" in query and "at" in query:
             raise BadInput("both delay and at are there; send one of them")
@@ -178,7 +179,7 @@ class Jobs:
                 )
             documents = await ndjson.documents(ask, self._max_document)
             return await self._submit_many(
-                [Submission(job.new_id(), source, each.text, *how, *of, each.size) for each in documents]
+                [Submission(new_id(), source, each.text, *how, *of, each.size) for each in documents]
             )
         if parameters.ids_given(query):
             raise BadInput(

@@ -1,0 +1,77 @@
+"""What the words of a command line mean: as Typer has it, but without pydantic for most of them.
+
+This Typer (0.29) reads them by pydantic, which takes 50 ms to import: as long as all else that `boss check` does.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer import core
+
+_NUMBERS: dict[object, str] = {int: "a whole number", float: "a number"}
+_YES, _NO = ("1", "true", "yes", "on", "t", "y"), ("0", "false", "no", "off", "f", "n", "")
+
+
+class _Value:
+    """Reads the value of one option or argument; what is no word, path, number or switch is left to Typer."""
+
+    def __init__(self, descriptor: Any, theirs: Callable[[Any], Any]) -> None:
+        self._descriptor = descriptor
+        self._theirs = theirs
+        self._annotation = descriptor.annotation
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The value itself, from what the command line or the environment has."""
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        try:
+            return self._read(value, param, ctx)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), ctx=ctx, param=param) from None
+
+    def _read(self, value: Any, param: Any, ctx: Any) -> Any:
+        info = self._descriptor.parameter_info
+        if self._annotation is str and not info.parser:
+            return str(value)
+        if self._annotation == list[str]:
+            return [str(each) for each in value]
+        if self._annotation is Path and not info.exists:
+            return Path(value)
+        if self._annotation is bool:
+            return value if isinstance(value, bool) else _switch(str(value))
+        if self._annotation in _NUMBERS:
+            return self._number(value, info.min, info.max)
+        return self._theirs(self._descriptor).coerce(value, param, ctx)
+
+    def _number(self, value: Any, least: float | None, most: float | None) -> float:
+        try:
+            number: float = self._annotation(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{value!a} is not {_NUMBERS[self._annotation]}.") from None
+        if least is not None and not number >= least:
+            raise ValueError(f"{value} is less than {least}.")
+        if most is not None and not number <= most:
+            raise ValueError(f"{value} is more than {most}.")
+        return number
+
+
+def _switch(word: str) -> bool:
+    if word.strip().lower() in _YES:
+        return True
+    if word.strip().lower() in _NO:
+        return False
+    raise ValueError(f"{word!a} is neither yes nor no: it should be 1 or 0.")
+
+
+def read_plainly() -> None:
+    """Have Typer read values so. A Typer that does not know this name reads them in its own way."""
+    theirs: Callable[[Any], Any] | None = getattr(core, "build_runtime_param", None)
+    if theirs is None:
+        return
+
+    def ours(descriptor: Any) -> Any:
+        return _Value(descriptor, theirs)
+
+    core.build_runtime_param = ours  # type: ignore[attr-defined]

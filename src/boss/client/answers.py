@@ -1,0 +1,75 @@
+"""What a Boss answers, and the error that an answer stands for. It imports nothing that is slow to import."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from boss import errors
+from boss.errors import (
+    PROBLEM_TYPE,
+    BossError,
+    ElseThan,
+    Forbidden,
+    NotSignedIn,
+    NotThere,
+    Unreachable,
+    WrongAttempt,
+)
+
+# How long a server may take for anything but a wait, in seconds.
+TIMEOUT = 30.0
+# What a proxy, or Boss itself, answers while there is nobody to answer: the same may be sent again.
+AWAY = (502, 503, 504)
+TOO_MANY = 429
+
+_ERRORS: dict[str, type[BossError]] = {
+    kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
+}
+# An answer to a HEAD has no body to say what went wrong.
+_REFUSED: Mapping[int, type[BossError]] = {401: NotSignedIn, 403: Forbidden}
+
+
+class Answer(NamedTuple):
+    """A whole answer; the names of its headers are found in any case."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        """Its body, read as JSON."""
+        return json.loads(self.text)
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether its body is a problem of Boss's."""
+        return self.headers.get("content-type") == "application/problem+json" and bool(self.text)
+
+
+def check(answer: Answer) -> None:
+    """Raise what the answer says went wrong, if it does.
+
+    Only an answer with Boss-State, or a problem of Boss's, is about a job; any other came from something on the way.
+    """
+    if answer.status < 300:
+        return
+    state = answer.headers.get("boss-state")
+    state = None if state == "none" else state
+    if answer.method == "HEAD" and answer.status in _REFUSED:
+        raise _REFUSED[answer.status](f"{_path(answer)} is refused: the token does not count, or not for that")
+    if answer.method == "HEAD" and "boss-state" in answer.headers:
+        sentence = f"{_path(answer)} is {state or 'nowhere'}"
+        raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
+    if not answer.is_problem:
+        raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
+    problem = answer.json()
+    sentence = problem["detail"]
+    kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
+    raise kind(sentence, state) if issubclass(kind, ElseThan) else kind(sentence)
+
+
+def _path(answer: Answer) -> str:
+    return unquote(urlsplit(answer.url).path)

@@ -1,0 +1,45 @@
+"""Documents and results, on their way to Boss: a dict, or JSON text that is sent as it is."""
+
+import json
+from typing import Any
+
+from boss.errors import BadInput
+
+Document = dict[str, Any]
+# What a method takes as a document or a result. Text keeps what no dict can: every digit, and 1e400.
+Json = Document | str | bytes
+
+
+def json_text(value: Json) -> str:
+    """The JSON text of it.
+
+    Raises:
+        BadInput: it has a number that JSON does not have, or is no UTF-8.
+    """
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise BadInput(f"JSON is UTF-8, and this is not: {error.reason} at byte {error.start + 1}") from error
+    if isinstance(value, str):
+        return value
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise BadInput(_no_json(error)) from error
+    # Half of a surrogate pair is no text that could be sent: escaped it is, and the server says what is wrong with it.
+    return text if _is_sendable(text) else json.dumps(value)
+
+
+def _no_json(error: ValueError) -> str:
+    if "Circular" in str(error):
+        return "what holds itself is no JSON"
+    return "NaN and Infinity are no JSON: send null, or a string"
+
+
+def _is_sendable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

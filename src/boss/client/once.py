@@ -1,0 +1,136 @@
+"""The way to a Boss for a command that asks once: the standard library, and nobody else's thread or event loop.
+
+`asyncio` and `aiohttp` take longer to import than most commands take to run.
+"""
+
+import os
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, NamedTuple, TypeVar, cast
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+
+from boss.client.answers import AWAY, TIMEOUT, Answer
+from boss.client.where import find_boss, reason
+from boss.errors import Unreachable
+
+_T = TypeVar("_T")
+
+
+def now(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run what waits for nothing but a connection of this module's, which is to say: never."""
+    try:
+        coroutine.send(None)
+    except StopIteration as over:
+        return cast(_T, over.value)
+    coroutine.close()
+    raise RuntimeError("it waits for an event loop, and there is none")
+
+
+def each(many: AsyncIterator[_T]) -> Iterator[_T]:
+    """As `now`, one after the other."""
+
+    async def following() -> tuple[_T] | None:
+        async for one in many:
+            return (one,)
+        return None
+
+    while following_one := now(following()):
+        yield following_one[0]
+
+
+class OnceConnection:
+    """Sends each request once, over a connection of its own, and blocks until it is answered; see `Connection`."""
+
+    def __init__(self, url: str | None, token: str | None) -> None:
+        self.url, headers = find_boss(url, token)
+        self._boss = urlsplit(self.url.rstrip("/"))
+        self._headers = {**headers, **_credentials(self._boss, "authorization")}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float = TIMEOUT,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: str | None = None,
+    ) -> tuple[Answer, bool]:
+        """As `Connection.send` without patience."""
+        target = f"{self._boss.path}{path}"
+        if params:
+            target = f"{target}?{urlencode(params)}"
+        body = None if data is None else data.encode()
+        try:
+            answer = self._send(method, target, seconds, body, {**self._headers, **(headers or {})})
+        except (OSError, HTTPException) as error:
+            raise Unreachable(f"no Boss answers at {self.url}: {reason(error)}. Is it running there?") from error
+        if answer.status in AWAY and not answer.is_problem:
+            raise Unreachable(f"no Boss answers at {self.url}: it answers {answer.status}. Is it running there?")
+        return answer, False
+
+    def _send(self, method: str, target: str, seconds: float, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        way = _way(self._boss, seconds)
+        with closing(way.connection) as connection:
+            connection.request(method, way.prefix + target, body, {**headers, **way.headers})
+            response = connection.getresponse()
+            got = {name.lower(): value for name, value in response.getheaders()}
+            address = f"{self._boss.scheme}://{_host(self._boss)}{target}"
+            return Answer(method, address, response.status, got, response.read().decode(errors="replace"))
+
+
+class _Way(NamedTuple):
+    """A connection, what stands before the path of a request on it, and the headers for a proxy."""
+
+    connection: HTTPConnection
+    prefix: str = ""
+    headers: Mapping[str, str] = {}
+
+
+def _way(boss: SplitResult, seconds: float) -> _Way:
+    proxy = _proxy(boss)
+    if proxy is None:
+        return _Way(_connect(boss, boss.scheme, seconds))
+    known = _credentials(proxy, "proxy-authorization")
+    if boss.scheme == "http":
+        return _Way(_connect(proxy, proxy.scheme, seconds), f"http://{_host(boss)}", known)
+    through = _connect(proxy, "https", seconds)
+    through.set_tunnel(boss.hostname or "", boss.port or 443, headers=known)
+    return _Way(through)
+
+
+def _connect(to: SplitResult, scheme: str, seconds: float) -> HTTPConnection:
+    kind = HTTPSConnection if scheme == "https" else HTTPConnection
+    port = to.port or (443 if to.scheme == "https" else 80)
+    return kind(to.hostname or "", port, timeout=seconds)
+
+
+def _host(url: SplitResult) -> str:
+    return url.netloc.rpartition("@")[2]
+
+
+def _proxy(boss: SplitResult) -> SplitResult | None:
+    """The proxy that the environment, or the system, has for this URL."""
+    # urllib.request is slow to import, and most have no proxy.
+    if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    proxy = getproxies().get(boss.scheme)
+    if not proxy or proxy_bypass(_host(boss)):
+        return None
+    return urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _credentials(url: SplitResult, header: str) -> dict[str, str]:
+    """The header for a name and password that stand in a URL."""
+    if url.username is None:
+        return {}
+    known = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return {header: f"Basic {b64encode(known.encode()).decode()}"}
