@@ -21,6 +21,7 @@ import boss.command
 from bench.machine import ratio, write_section
 from boss import Client, Line
 from boss.command import Command
+from boss.orphans import Orphans
 
 SLOTS = 8
 
@@ -31,10 +32,10 @@ class TimedCommand(Command):
     total = 0.0
     first = last = 0.0
 
-    def __init__(self, words: Sequence[str], environment: dict[str, str], document: bytes) -> None:
+    def __init__(self, words: Sequence[str], environment: dict[str, str], document: bytes, orphans: Orphans) -> None:
         self._started = time.perf_counter()
         TimedCommand.first = TimedCommand.first or self._started
-        super().__init__(words, environment, document)
+        super().__init__(words, environment, document, orphans)
 
     def _end(self) -> None:
         super()._end()

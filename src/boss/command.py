@@ -8,7 +8,8 @@ import shutil
 import signal
 from collections.abc import Sequence
 
-from boss.client.taken import AsyncJob, Document, Failure, keepable
+from boss.client.taken import AsyncJob, Failure, Interrupted, keepable
+from boss.orphans import Orphans
 
 # A command that ends so says that no attempt will do better.
 GIVES_UP = 99
@@ -18,8 +19,14 @@ _TAIL = 8000
 _LINGER = 1
 # How often its output is read in a row: what it left behind may write for ever.
 _READS = 16
-# A line of a command's output longer than this is no result, in bytes.
-_LONGEST_LINE = 1024 * 1024
+# A result longer than this is too large for any Boss, in bytes.
+_LONGEST_LINE = 32 * 1024 * 1024
+# What is kept of a longer one, which is no JSON either.
+_TOO_LONG = b"{..."
+# How often it is looked for what commands left behind, in seconds.
+_REAP_INTERVAL = 1.0
+# What ends whole groups of processes: service managers, terminals, and the system when memory is short.
+_FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 class CommandConverter:
@@ -35,13 +42,34 @@ class CommandConverter:
         self._words = shutil.which(words[0]) or words[0], *words[1:]
         self._environment = {**os.environ, "BOSS_URL": url}
         self._grace = grace
+        self._orphans = Orphans()
+        self._reaping: asyncio.TimerHandle | None = None
 
-    async def __call__(self, job: AsyncJob) -> Document | None:
-        """Run the command for this job; return its result.
+    async def __call__(self, job: AsyncJob) -> str | None:
+        """Run the command for this job; return its result, as JSON text.
+
+        When this is cancelled, the command gets SIGTERM, and SIGKILL after the grace, or when it is cancelled again.
 
         Raises:
-            Failure: it did not end well.
+            Failure: it did not end well, or could not be run.
+            Interrupted: a signal ended it that may have been meant for this process, too.
         """
+        if self._reaping is None:
+            self._reap_forever()
+        try:
+            command = Command(self._words, self._environment_of(job), job.text.encode(), self._orphans)
+        except OSError as error:
+            raise Failure(f"the command could not be run: {error}", uncounted=True) from error
+        try:
+            await self._until_ended(command, job)
+            if not command.silent.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(command.silent.wait(), _LINGER)
+        finally:
+            command.close()
+        return _result(command)
+
+    def _environment_of(self, job: AsyncJob) -> dict[str, str]:
         environment = {
             **self._environment,
             "BOSS_JOB_ID": job.id,
@@ -51,41 +79,54 @@ class CommandConverter:
         if job.traceparent:
             # https://opentelemetry.io/docs/specs/otel/context/env-carriers/
             environment["TRACEPARENT"] = job.traceparent
-        command = Command(self._words, environment, job.text.encode())
-        try:
-            await self._until_ended(command, job)
-            if not command.silent.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(command.silent.wait(), _LINGER)
-        finally:
-            command.close()
-        if command.code == 0:
-            return _result(command.last_line)
-        complaint = keepable(command.complaint.decode(errors="replace"))
-        raise Failure({"exit": command.code, "error": complaint}, for_good=command.code == GIVES_UP)
+        return environment
 
     async def _until_ended(self, command: "Command", job: AsyncJob) -> None:
         """Wait for the command to end; when the work on its job shall, it is made to."""
-        stopping = asyncio.create_task(self._stop(command, job))
         try:
             await command.ended.wait()
+        except asyncio.CancelledError:
+            if not job.stopped.is_set():  # everything is to end at once
+                raise
+            command.signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(command.ended.wait(), self._grace)
+            if command.code != 0:
+                raise
         finally:
-            stopping.cancel()
             command.signal(signal.SIGKILL)
 
-    async def _stop(self, command: "Command", job: AsyncJob) -> None:
-        await job.stopped.wait()
-        command.signal(signal.SIGTERM)
-        await asyncio.sleep(self._grace)
-        command.signal(signal.SIGKILL)
+    def _reap_forever(self) -> None:
+        self._orphans.reap()
+        self._reaping = asyncio.get_running_loop().call_later(_REAP_INTERVAL, self._reap_forever)
 
 
-def _result(line: bytes) -> Document | None:
-    """The line, if it is a JSON object."""
-    with contextlib.suppress(ValueError):
-        value = json.loads(line)
-        return value if isinstance(value, dict) else None
-    return None
+def _result(command: "Command") -> str | None:
+    """The result of a command that has ended."""
+    if command.code == 0 and command.last_line.startswith(_TOO_LONG):
+        return json.dumps({"note": f"the result could not be kept: it is longer than {_LONGEST_LINE:,} bytes"})
+    if command.code == 0:
+        return _object(command.last_line)
+    reason = {"exit": command.code, "error": keepable(command.complaint.decode(errors="replace"))}
+    # A shell that waited for what the signal ended gives 128 more than its number.
+    if command.code is not None and {-command.code, command.code - 128} & {*_FROM_OUTSIDE}:
+        raise Interrupted(reason)
+    raise Failure(reason, for_good=command.code == GIVES_UP)
+
+
+def _object(line: bytes) -> str | None:
+    """The line, if it is a JSON object, to the letter: what Boss then says of it is said of what was printed."""
+    if not line.startswith(b"{"):
+        return None
+    try:
+        text = line.decode()
+        # Numbers are left as they are: Python would refuse some that can be kept.
+        json.loads(text, parse_int=str, parse_float=str)
+    except RecursionError:
+        return text
+    except ValueError:
+        return None
+    return text
 
 
 class Command:
@@ -98,6 +139,7 @@ class Command:
         words: the program, by its path, and its arguments.
         environment: all of its environment.
         document: what it gets on its standard input.
+        orphans: is told when it begins and ends.
 
     Attributes:
         ended: set when it has ended, whoever may still have its output.
@@ -110,11 +152,12 @@ class Command:
         OSError: it cannot be run.
     """
 
-    def __init__(self, words: Sequence[str], environment: dict[str, str], document: bytes) -> None:
+    def __init__(self, words: Sequence[str], environment: dict[str, str], document: bytes, orphans: Orphans) -> None:
         self.ended, self.silent = asyncio.Event(), asyncio.Event()
         self.code: int | None = None
         self.last_line = self.complaint = b""
-        self._unfinished_line = b""
+        self._unfinished_line = bytearray()
+        self._orphans = orphans
         self._document = memoryview(document)
         self._loop = asyncio.get_running_loop()
         stdin, self._stdin = os.pipe()
@@ -141,6 +184,7 @@ class Command:
         finally:
             for end in (stdin, stdout, stderr):
                 os.close(end)
+        self._orphans.began(self._pid, self._end)
         self._wait()
         self._loop.add_reader(self._stdout, self._hear, self._stdout)
         self._loop.add_reader(self._stderr, self._hear, self._stderr)
@@ -180,8 +224,11 @@ class Command:
         self._loop.add_reader(handle, end)
 
     def _end(self) -> None:
+        if self.ended.is_set():
+            return
         # Before its exit code is asked for: until then its number is nobody else's.
         os.killpg(self._pid, signal.SIGKILL)
+        self._orphans.ended(self._pid)
         _, status = os.waitpid(self._pid, 0)
         self.code = os.waitstatus_to_exitcode(status)
         for end in (self._stdout, self._stderr):
@@ -211,12 +258,16 @@ class Command:
                     self._close(end)
 
     def _keep_last_line(self, data: bytes) -> None:
-        *lines, self._unfinished_line = (self._unfinished_line + (data or b"\n")).split(b"\n")
+        *lines, rest = (data or b"\n").split(b"\n")
         for line in lines:
-            self.last_line = line.strip() or self.last_line
-        if len(self._unfinished_line) > _LONGEST_LINE:
-            # Whatever follows on this line, with this before it is no JSON.
-            self._unfinished_line = b"..."
+            self.last_line = bytes(self._unfinished_line + line).strip() or self.last_line
+            self._unfinished_line.clear()
+        self._unfinished_line += rest
+        start = bytes(self._unfinished_line[:64]).lstrip()
+        if start and not start.startswith(b"{"):
+            self._unfinished_line[:] = b"..."  # no JSON object, whatever follows
+        elif len(self._unfinished_line) > _LONGEST_LINE or start.startswith(_TOO_LONG):
+            self._unfinished_line[:] = _TOO_LONG
 
     def _keep_complaint(self, data: bytes) -> None:
         self.complaint = (self.complaint + data)[-_TAIL:]

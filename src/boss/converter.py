@@ -4,32 +4,29 @@ import asyncio
 import contextlib
 import logging
 import math
-import signal
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction
-from typing import cast
-
-from anyio import CapacityLimiter, from_thread, to_thread
 
 from boss.client.asynchronous import AsyncClient
 from boss.client.blocking import Job
-from boss.client.taken import AsyncJob, Document, End, Failure
+from boss.client.json_text import Json
+from boss.client.taken import AsyncJob, End, Failure, Interrupted
 from boss.errors import BossError, Lost, NoJob
+from boss.signals import exit_code, heard
+from boss.threads import Convert, as_coroutine
 
 log = logging.getLogger("boss")
 
-# How long one source is waited for before the next one is asked, where there are several, in seconds.
-_TURN = 1
+# How many sources one take can name, and how long these are waited for where there are more, in seconds.
+_MOST_SOURCES, _TURN = 100, 1
 # Jobs are taken in advance by what ended in so many seconds, and given back when they were not begun in so many.
 _SOON, _LONG = 0.1, 1.0
 _MOST_IN_ADVANCE = 100
-# How long giving back may take when everything is to end at once, in seconds.
+# How long giving back may take when everything is to end at once, in seconds; and how long a function that was told to
+# end, or a signal that may have been meant for us too, is waited for.
 _MOMENT = 1.0
-
-_Convert = Callable[[AsyncJob], Awaitable[Document | None]]
 
 
 @dataclass
@@ -53,15 +50,19 @@ class Converter:
     """Converts job after job with a function; a job is done with what that returns as its result.
 
     When the function raises, its job is given back with a rest and the exception as the reason; `Failure` says the
-    reason in its own words, or gives the job up for good. A job is checked in the background; when it was stopped,
-    `job.stopped` is set and `job.check()` raises `Lost`, which ends the function and nothing else.
+    reason in its own words, or gives the job up for good. A job is checked in the background. When it was stopped or
+    lost, `job.stopped` is set, an `async` function is cancelled, and in another `job.check()` raises `Lost`, which ends
+    the function and nothing else.
+
+    What is not begun or not ended when the converter is stopped is given back, and counts as no attempt.
 
     Args:
         convert: gets a `Job` and runs in a thread, or is `async` and gets an `AsyncJob`.
-        sources: whose jobs; any when empty.
+        sources: whose jobs, the oldest of all of them first; any when empty.
         url, token: see `AsyncClient`. A Boss that is away is waited for, for ever.
         slots: how many jobs at once.
         lease: how many seconds Boss waits for a sign of life; its default when None.
+        timeout: how many seconds an attempt may take; then it is told to end, and has failed. For ever when None.
         grace: how many seconds what runs has to end by itself when the converter is stopped; then it is told to.
         once: end after one job a slot.
         until_empty: end when there is none.
@@ -74,22 +75,24 @@ class Converter:
 
     def __init__(
         self,
-        convert: Callable[[Job], Document | None] | _Convert,
+        convert: Callable[[Job], Json | None] | Convert,
         sources: Sequence[str] = (),
         *,
         url: str | None = None,
         token: str | None = None,
         slots: int = 1,
         lease: int | None = None,
+        timeout: float | None = None,
         grace: float = 10,
         once: bool = False,
         until_empty: bool = False,
         tell: Callable[[Slot, AsyncJob, Exception | None], None] = log_end,
     ) -> None:
-        self._convert = _as_coroutine(convert)
-        self._turn = deque[str | None](sources or (None,))
+        self._convert = as_coroutine(convert, lambda: _MOMENT if self._stopping.is_set() else grace)
+        self._turn = _turns(sources)
         self._boss = url, token
         self._lease = lease
+        self._timeout = timeout
         self._grace = grace
         self._once = once
         self._until_empty = until_empty
@@ -102,7 +105,8 @@ class Converter:
         # Jobs that were taken in advance, and when the last ones ended.
         self._reserve = deque[AsyncJob]()
         self._ended = deque[float]()
-        self._reporting = 0
+        # What tells Boss how a job ended.
+        self._reports = set[asyncio.Task[None]]()
         self.ends = dict.fromkeys(End, 0)
 
     def run(self) -> None:
@@ -112,21 +116,29 @@ class Converter:
 
         Raises:
             BossError: something that trying again does not mend.
-            asyncio.CancelledError: it was ended at once.
+            SystemExit: it was ended at once, with 128 and the signal's number.
         """
         asyncio.run(self._run_until_signal())
 
     async def _run_until_signal(self) -> None:
-        working = asyncio.create_task(self.work())
+        loop, working = asyncio.get_running_loop(), asyncio.create_task(self.work())
+        codes: list[int] = []
 
         def stop() -> None:
-            if self._stopping.is_set():
-                working.cancel()
-            self.stop()
+            loop.call_soon_threadsafe(self.stop)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-        await working
+        def end_at_once(number: int) -> None:
+            codes.append(exit_code(number))
+            loop.call_soon_threadsafe(working.cancel)
+
+        with heard(stop, end_at_once):
+            try:
+                await working
+            except asyncio.CancelledError:
+                if not codes:
+                    raise
+                log.warning("ended at once; what could not be given back comes back by its lease")
+                raise SystemExit(codes[0]) from None
 
     def stop(self) -> None:
         """Take no more jobs; what runs has its grace to end by itself, then is told to, and its job is given back."""
@@ -152,7 +164,7 @@ class Converter:
             if limit <= 0:
                 if self._once and not self._free:
                     break
-                await self._change_or_idle_reserve()
+                await self._change_or_idle_reserve(group)
                 continue
             jobs = await self._take(client, limit)
             self._reserve.extend(jobs)
@@ -161,7 +173,7 @@ class Converter:
                 if not self._busy():
                     break
                 await self._change()
-        await self._give_back_reserve()
+        self._give_back_reserve(group)
 
     def _in_advance(self) -> int:
         """How many jobs to take before there is a slot for them, so that no slot waits for a take.
@@ -174,26 +186,31 @@ class Converter:
             self._ended.popleft()
         return 0 if self._once else min(max(len(self._ended) - len(self.slots), 0), _MOST_IN_ADVANCE)
 
-    async def _change_or_idle_reserve(self) -> None:
+    async def _change_or_idle_reserve(self, group: asyncio.TaskGroup) -> None:
         """Wait for a change; a reserve that no slot has come to in a long while is for others."""
         try:
             async with asyncio.timeout(_LONG if self._reserve else None):
                 await self._change()
         except TimeoutError:
-            await self._give_back_reserve()
+            self._give_back_reserve(group)
 
-    async def _give_back_reserve(self) -> None:
+    def _give_back_reserve(self, group: asyncio.TaskGroup) -> None:
         while self._reserve:
-            with contextlib.suppress(Lost):
-                await self._reserve.pop().give_back(0)
+            self._report(group, self._give_back_unbegun(self._reserve.pop()))
+
+    async def _give_back_unbegun(self, job: AsyncJob) -> None:
+        try:
+            await job.give_back(0, uncounted=True)
+        except BossError as error:
+            log.warning("%s/%s was not begun, and could not be given back: %s", job.source, job.id, error)
 
     async def _take(self, client: AsyncClient, limit: int) -> list[AsyncJob]:
         """The next jobs, at most so many; an empty list when there are none yet, or none are to be taken any more."""
         for _ in range(len(self._turn)):
-            source = self._turn[0]
+            sources = self._turn[0]
             self._turn.rotate(-1)
             wait = 0 if self._until_empty else _TURN if len(self._turn) > 1 else None
-            taking = asyncio.create_task(client.take_many(limit, source, wait=wait, lease=self._lease))
+            taking = asyncio.create_task(client.take_many(limit, sources, wait=wait, lease=self._lease))
             if not await _done_before(taking, self._stopping):
                 return []
             with contextlib.suppress(NoJob):
@@ -207,19 +224,15 @@ class Converter:
 
     async def _convert_in(self, slot: Slot, job: AsyncJob, group: asyncio.TaskGroup) -> None:
         slot.job, slot.since = job, time.monotonic()
-        error: Exception | None = None
         try:
-            job.result = await self._convert(job)
-        except Exception as raised:
-            error = raised
+            error = await self._work_on(job)
         except BaseException as cancelled:
             # A Boss that is away is not waited for: it comes back by its lease.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(job.leave(cancelled), _MOMENT)
             raise
         # The slot need not wait until Boss has heard.
-        group.create_task(self._leave(job, error, Slot(slot.number, job, slot.since)))
-        self._reporting += 1
+        self._report(group, self._leave(job, error, Slot(slot.number, job, slot.since)))
         slot.job, slot.since = None, time.monotonic()
         self._ended.append(slot.since)
         if not self._once:
@@ -227,35 +240,98 @@ class Converter:
             self._fill(group)
         self._changed.set()
 
+    async def _work_on(self, job: AsyncJob) -> Exception | None:
+        """Convert a job; return what went wrong, if anything did.
+
+        Raises:
+            asyncio.CancelledError: everything is to end at once.
+        """
+        error = await self._run_and_watch(job)
+        if isinstance(error, Interrupted):
+            # The same signal may be on its way to us: service managers send it to all processes of a service.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _MOMENT)
+        if error is not None and self._stopping.is_set() and not job.overdue:
+            job.stop()
+        return error
+
+    async def _run_and_watch(self, job: AsyncJob) -> Exception | None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        timer = None if self._timeout is None else loop.call_later(self._timeout, job.expire)
+        job.work = task
+        error: Exception | None = None
+        try:
+            job.result = await self._convert(job)
+        except SystemExit as raised:
+            error = Failure(f"the function called sys.exit({raised.code!r})")
+        except Exception as raised:
+            error = raised
+        except asyncio.CancelledError:
+            if task is None or task.cancelling() > job.cancelled:
+                raise
+            error = Lost("it was told to end")
+        finally:
+            job.work = None
+            if timer:
+                timer.cancel()
+        if job.overdue:
+            return Failure(f"it ran for longer than the {self._timeout:g} s that an attempt may take")
+        return error
+
+    def _report(self, group: asyncio.TaskGroup, telling: Coroutine[None, None, None]) -> None:
+        task = group.create_task(telling)
+        self._reports.add(task)
+
+        def forget(_: asyncio.Task[None]) -> None:
+            self._reports.discard(task)
+            self._changed.set()
+
+        task.add_done_callback(forget)
+
     async def _leave(self, job: AsyncJob, error: Exception | None, slot: Slot) -> None:
         try:
             await job.leave(error)
         except BossError as refused:
             error = refused
+        except asyncio.CancelledError:
+            log.error("%s/%s has ended, but no Boss could be told; it comes back by its lease", job.source, job.id)
+            raise
         if job.end:
             self.ends[job.end] += 1
         self._tell(slot, job, error)
-        self._reporting -= 1
-        self._changed.set()
 
     async def _end(self) -> None:
         """Wait for what runs; once we are to stop, for no longer than the grace, and then tell it to end."""
         while self._busy() and not self._stopping.is_set():
             await self._change()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace):
-                while self._busy():
-                    await self._change()
+        await self._until_idle(self._grace)
         for slot in self.slots:
             if slot.job:
                 slot.job.stop()
+        # A command has the grace once more, from when it was told to end.
+        await self._until_idle(self._grace + _MOMENT)
+        for report in self._reports:
+            report.cancel()
+
+    async def _until_idle(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._busy():
+                    await self._change()
 
     def _busy(self) -> bool:
-        return self._reporting > 0 or any(slot.job for slot in self.slots)
+        return bool(self._reports) or any(slot.job for slot in self.slots)
 
     async def _change(self) -> None:
         await self._changed.wait()
         self._changed.clear()
+
+
+def _turns(sources: Sequence[str]) -> deque[Sequence[str] | None]:
+    """The sources, as many together as one take can name; None for any."""
+    if not sources:
+        return deque([None])
+    return deque(sources[first : first + _MOST_SOURCES] for first in range(0, len(sources), _MOST_SOURCES))
 
 
 async def _done_before(task: "asyncio.Task[list[AsyncJob]]", event: asyncio.Event) -> bool:
@@ -268,17 +344,3 @@ async def _done_before(task: "asyncio.Task[list[AsyncJob]]", event: asyncio.Even
     task.cancel()
     await asyncio.wait({task})
     return not task.cancelled()  # it may have been done after all
-
-
-def _as_coroutine(convert: Callable[[Job], Document | None] | _Convert) -> _Convert:
-    """The function itself when it is `async`, and what runs it in a thread otherwise."""
-    if iscoroutinefunction(convert) or iscoroutinefunction(type(convert).__call__):
-        return cast(_Convert, convert)
-    function = cast(Callable[[Job], Document | None], convert)
-
-    async def in_thread(job: AsyncJob) -> Document | None:
-        # The slots limit the threads already.
-        free = CapacityLimiter(math.inf)
-        return await to_thread.run_sync(function, Job(from_thread.run, job), limiter=free, abandon_on_cancel=True)
-
-    return in_thread

@@ -12,12 +12,14 @@ class FlakyWay:
     Attributes:
         port: where it listens.
         lose: of how many requests the answer is lost from now on: Boss does them, and nobody hears of it.
+        hold: while it is true, answers come no further than here.
     """
 
     def __init__(self, to: int) -> None:
         self._to = to
         self.port = 0
         self.lose = 0
+        self.hold = False
 
     async def start(self) -> asyncio.Server:
         server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
@@ -33,15 +35,22 @@ class FlakyWay:
             requests.close()
 
         passing = asyncio.create_task(there())
+        try:
+            await self._pass_back(answers, writer)
+        finally:
+            passing.cancel()
+            requests.close()
+            writer.close()
+
+    async def _pass_back(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await answers.read(1 << 16):
                 if self.lose:
                     self.lose -= 1
                     break
+                while self.hold:  # noqa: ASYNC110 (set from another thread)
+                    await asyncio.sleep(0.02)
                 writer.write(data)
-        passing.cancel()
-        requests.close()
-        writer.close()
 
 
 @contextlib.contextmanager
@@ -54,8 +63,10 @@ def flaky_way(to: int) -> Iterator[FlakyWay]:
         async with await way.start():
             ready.set()
             await over.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
                 task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from boss.client.taken import AsyncJob, End
     from boss.converter import Converter, Slot
 
-# The exit code of what was interrupted, by the custom of shells.
-_INTERRUPTED = 130
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
@@ -40,6 +37,10 @@ def work(
         int | None,
         typer.Option(min=0, metavar="SECONDS", help="How long Boss waits for a sign of life.  [default: the server's]"),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="How long an attempt may take.  [default: for ever]"),
+    ] = None,
     grace: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long a command has to end when it is told to.")
     ] = 10,
@@ -52,9 +53,12 @@ def work(
     other gives it back for another try after a rest, with the end of what it wrote to standard error as the reason.
     BOSS_JOB_ID, BOSS_SOURCE, BOSS_ATTEMPT and BOSS_URL are in its environment.
 
-    A job is checked at a third of its lease. When it was stopped, the command and all it started get SIGTERM, and after
-    the grace SIGKILL. On SIGTERM or Ctrl-C no more jobs are taken, and what does not end within the grace is given
-    back; a second one ends everything at once.
+    A job is checked at a third of its lease. When it was stopped, or takes longer than the timeout, the command and all
+    it started get SIGTERM, and after the grace SIGKILL; a timeout counts as a failed attempt.
+
+    On SIGTERM or Ctrl-C no more jobs are taken. What runs has the grace to end, then gets SIGTERM, and after the grace
+    SIGKILL; it is given back, and counts as no attempt. A second signal ends everything at once, with exit code 128
+    and its number.
     """
     command: list[str] = context.obj or []
     if not command:
@@ -62,7 +66,6 @@ def work(
     if not shutil.which(command[0]):
         give_up(f"there is no program {command[0]!a} to run", code=2)
     # Here, for other commands need none of it, and it is slow to import.
-    import asyncio
     import logging
 
     from boss.client.taken import End
@@ -77,6 +80,7 @@ def work(
         token=token,
         slots=slots,
         lease=lease,
+        timeout=timeout,
         grace=grace,
         once=once,
         until_empty=until_empty,
@@ -87,8 +91,6 @@ def work(
             converter.run()
     except BossError as error:
         give_up(str(error))
-    except asyncio.CancelledError:
-        give_up("ended at once; what was not given back comes back by its lease", code=_INTERRUPTED)
     logging.getLogger("boss").info("%s", _counted(converter.ends) or "there was nothing to do")
     if once and converter.ends[End.DONE] < sum(converter.ends.values()):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from boss import errors
 from boss.errors import (
     PROBLEM_TYPE,
+    BadInput,
     BossError,
     ElseThan,
     Forbidden,
@@ -22,6 +23,7 @@ TIMEOUT = 30.0
 # What a proxy, or Boss itself, answers while there is nobody to answer: the same may be sent again.
 AWAY = (502, 503, 504)
 TOO_MANY = 429
+_TOO_LARGE = 413
 
 _ERRORS: dict[str, type[BossError]] = {
     kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
@@ -63,6 +65,8 @@ def check(answer: Answer) -> None:
     if answer.method == "HEAD" and "boss-state" in answer.headers:
         sentence = f"{_path(answer)} is {state or 'nowhere'}"
         raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
+    if answer.status == _TOO_LARGE and not answer.is_problem:
+        raise BadInput(f"something between here and Boss lets no body of this size pass: {answer.url} answers 413")
     if not answer.is_problem:
         raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
     problem = answer.json()

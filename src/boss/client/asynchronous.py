@@ -4,12 +4,15 @@ It retries what is safe to send again, for as long as its patience lasts, and ra
 errors.py.
 """
 
+import asyncio
 import contextlib
 import json
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 from boss.client.answers import check
+from boss.client.checks import Checks
 from boss.client.connection import Connection
 from boss.client.requests import NDJSON, address, finish_line
 from boss.client.taken import AsyncJob
@@ -17,6 +20,9 @@ from boss.client.verbs import MOST_BYTES, MOST_LINES, Verbs
 from boss.coalescer import Coalescer
 from boss.errors import BossError
 from boss.job import Finish, State
+
+# How long a take that is cancelled may go on, to give back what it got, in seconds.
+_MOMENT = 1.0
 
 
 class AsyncClient(Verbs):
@@ -26,10 +32,14 @@ class AsyncClient(Verbs):
         url: where Boss is; BOSS_URL in the environment, or this machine, when None.
         token: what is sent as `Authorization: Bearer`; BOSS_TOKEN in the environment when None.
         patience: for how many seconds a request is tried again while Boss or its database is away.
+
+    Attributes:
+        checks: check on the jobs that are held.
     """
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
         super().__init__(Connection(url, token, patience))
+        self.checks = Checks(lambda: AsyncClient(url, token=token, patience=0))
         self._finishes: dict[str, Coalescer[Finish, None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -39,7 +49,8 @@ class AsyncClient(Verbs):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; jobs that are still held are checked no more."""
+        self.checks.close()
         await self._connection.close()
 
     @contextlib.asynccontextmanager
@@ -78,7 +89,21 @@ class AsyncClient(Verbs):
         lease: int | None = None,
     ) -> list[AsyncJob]:
         """As `take_now`, for at least one and at most `limit` jobs."""
-        return [AsyncJob(self, *handed) for handed in await self.hand_out(limit, source, wait, lease)]
+        key = str(uuid.uuid4())
+        try:
+            handed = await self.hand_out(limit, source, wait, lease, key)
+        except asyncio.CancelledError:
+            with contextlib.suppress(BossError, TimeoutError):
+                await asyncio.wait_for(self._give_back_unheard(limit, source, lease, key), _MOMENT)
+            raise
+        return [AsyncJob(self, *each) for each in handed]
+
+    async def _give_back_unheard(
+        self, limit: int, source: str | Sequence[str] | None, lease: int | None, key: str
+    ) -> None:
+        """Give back what a take got whose answer was on its way when the taker stopped waiting for it."""
+        for job, _, _ in await self.hand_out(limit, source, 0, lease, key):
+            await self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True)
 
     async def _report(self, finish: Finish) -> None:
         source = finish.source

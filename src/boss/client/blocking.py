@@ -31,8 +31,13 @@ class Job:
     def __init__(self, run: Callable[..., Any], job: AsyncJob) -> None:
         self._run = run
         self._job = job
-        self.id, self.source, self.document = job.id, job.source, job.document
+        self.id, self.source, self.text = job.id, job.source, job.text
         self.attempt, self.lease, self.traceparent = job.attempt, job.lease, job.traceparent
+
+    @property
+    def document(self) -> Document:
+        """What was submitted."""
+        return self._job.document
 
     @property
     def result(self) -> Json | None:

@@ -14,7 +14,7 @@ def json_text(value: Json) -> str:
     """The JSON text of it.
 
     Raises:
-        BadInput: it has a number that JSON does not have, or is no UTF-8.
+        BadInput: it has what JSON does not have, or is no UTF-8.
     """
     if isinstance(value, bytes):
         try:
@@ -25,13 +25,17 @@ def json_text(value: Json) -> str:
         return value
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadInput(_no_json(error)) from error
     # Half of a surrogate pair is no text that could be sent: escaped it is, and the server says what is wrong with it.
     return text if _is_sendable(text) else json.dumps(value)
 
 
-def _no_json(error: ValueError) -> str:
+def _no_json(error: Exception) -> str:
+    if isinstance(error, TypeError):
+        return f"it is no JSON: {error}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     if "Circular" in str(error):
         return "what holds itself is no JSON"
     return "NaN and Infinity are no JSON: send null, or a string"

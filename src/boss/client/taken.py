@@ -1,14 +1,17 @@
 """A job that a client has taken: checked in the background, and let go of once."""
 
 import asyncio
+import contextlib
+import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from boss.client.json_text import Document as Document
 from boss.client.json_text import Json
-from boss.errors import BadInput, BossError, Lost, NotThere, WrongAttempt
+from boss.errors import BadInput, Lost, NotThere, Unreachable, WrongAttempt
 from boss.job import Outcome
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ log = logging.getLogger("boss")
 
 # How much is kept of why an attempt failed, in characters.
 _LONGEST_REASON = 2000
-# How often a job without a lease is checked, to hear that it was stopped, in seconds.
-_CHECK_WITHOUT_LEASE = 60.0
+# The rest of a job that could not be begun, in seconds.
+_REST_OF_UNCOUNTED = 10.0
 
 
 class End(StrEnum):
@@ -37,12 +40,18 @@ class Failure(Exception):
     Args:
         reason: a JSON object, or a sentence.
         for_good: give the job up, for no attempt will do better.
+        uncounted: this attempt is none of those that the job may have: it was not the job that failed.
     """
 
-    def __init__(self, reason: Document | str, for_good: bool = False) -> None:
+    def __init__(self, reason: Document | str, for_good: bool = False, uncounted: bool = False) -> None:
         super().__init__(str(reason))
         self.reason = {"error": keepable(reason)} if isinstance(reason, str) else reason
         self.for_good = for_good
+        self.uncounted = uncounted
+
+
+class Interrupted(Failure):
+    """A signal ended the work, and nobody knows yet whether that was meant for the work alone."""
 
 
 class AsyncJob:
@@ -50,20 +59,22 @@ class AsyncJob:
 
     Attributes:
         id, source: its names.
-        document: what was submitted.
-        text: the same as JSON text, to the letter.
+        text: the document that was submitted, as JSON text, to the letter.
         attempt: which take of the job this is, from 1.
         traceparent: the trace it was submitted in (https://www.w3.org/TR/trace-context/); None when in none.
         lease: how many seconds the server waits for a check; 0 for ever.
         result: what is kept with the job when it is done; set it before leaving.
-        stopped: set when the work on it shall end: the job was stopped or lost, or its converter shuts down.
+        stopped: set when the work on it shall end: the job was stopped or lost, it ran for too long, or its converter
+            shuts down.
         end: how it ended; None while it is held.
+        overdue: whether this attempt has taken longer than it may.
+        work: the task that works on it, if it is to be cancelled when `stopped` is set.
+        cancelled: how often that was.
     """
 
     def __init__(self, client: "AsyncClient", taken: Document, text: str, lease: int) -> None:
         self.id: str = taken["id"]
         self.source: str = taken["source"]
-        self.document: Document = taken["job"]
         self.text = text
         self.attempt: int = taken["attempt"]
         self.traceparent: str | None = taken.get("traceparent")
@@ -71,27 +82,52 @@ class AsyncJob:
         self.result: Json | None = None
         self.stopped = asyncio.Event()
         self.end: End | None = None
+        self.overdue = False
+        self.work: asyncio.Task[Any] | None = None
+        self.cancelled = 0
         self._client = client
         self._held = True
-        self._checking: asyncio.TimerHandle | asyncio.Task[None]
-        self._check_later()
+        self._loop = asyncio.get_running_loop()
+        client.checks.hold(self)
+
+    @cached_property
+    def document(self) -> Document:
+        """What was submitted."""
+        document: Document = json.loads(self.text)
+        return document
 
     def check(self) -> None:
         """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
         if self.end is End.LOST:
             raise Lost(f"{self.id} was stopped, or its lease ran out and it is somebody else's by now")
+        if self.overdue:
+            raise Lost(f"{self.id} is given back, for it ran for longer than it may")
         if self.stopped.is_set():
             raise Lost(f"{self.id} is given back, for its converter shuts down")
 
     def stop(self) -> None:
         """Have the work on it end: `stopped` is set, and `check` raises. The job is still held, to be given back."""
         self.stopped.set()
+        if self.work is not None:
+            self.cancelled += 1
+            self.work.cancel()
+
+    def expire(self) -> None:
+        """As `stop`, for an attempt that has taken longer than it may, and has failed."""
+        self.overdue = True
+        self.stop()
+
+    def lose(self) -> None:
+        """Have the work on it end, for it is not ours any more. To be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._lose_if_held)
 
     async def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """Say that it is done: `completed`, `failed` or `stopped`.
 
         Raises:
             Lost: it is not ours any more.
+            BadInput: the result cannot be kept. The job is still held.
         """
         result = self.result if result is None else result
         end = End.DONE if outcome == Outcome.COMPLETED else End.GIVEN_UP
@@ -108,12 +144,12 @@ class AsyncJob:
 
         Raises:
             Lost: it is not ours any more.
+            BadInput: the result cannot be kept. The job is still held.
         """
         request = self._client.give_back(self.source, self.id, delay, result, self.attempt, uncounted)
         await self._let_go(End.GIVEN_BACK, request)
 
     async def _let_go(self, end: End, request: Coroutine[Any, Any, None]) -> None:
-        self._checking.cancel()
         self._held = False
         try:
             await request
@@ -124,6 +160,7 @@ class AsyncJob:
             self._lose()
             raise Lost(str(error)) from error
         self.end = end
+        self._client.checks.let_go(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,70 +171,68 @@ class AsyncJob:
     async def leave(self, error: BaseException | None) -> bool:
         """Let go of it, unless that has happened, as its work ended; return whether the error is dealt with.
 
-        Without an error it is done, with one it is given back with a rest, and the error as the reason.
+        Without an error it is done, with one it is given back with a rest, and the error as the reason. What had to end
+        because its converter shuts down is given back without a rest, and counts as no attempt.
         """
         dealt_with = isinstance(error, Lost) and self.stopped.is_set()
         if self._held and self.end is None:
             try:
                 if error is None:
-                    await self._done_or_back()
+                    await self._with_result(self.result, self.done)
                 elif isinstance(error, Exception) and not dealt_with:
-                    await self._fail(error if isinstance(error, Failure) else Failure(_named(error)))
+                    await self._fail(error if isinstance(error, Failure) else _failure(error))
                 else:  # its converter shuts down, was cancelled, or interrupted from the keyboard
                     await self._give_back_though_cancelled()
             except Lost as lost:
                 log.warning("%s", lost)
-        self._checking.cancel()
+        self._client.checks.let_go(self)
         return dealt_with
 
     async def _give_back_though_cancelled(self) -> None:
         """Give it back at once; who cancels a second time does not want to wait for that."""
-        giving = asyncio.create_task(self.give_back(delay=0))
+        giving = asyncio.create_task(self.give_back(0, uncounted=True))
         try:
             await asyncio.shield(giving)
         except asyncio.CancelledError:
             giving.cancel()
             raise
 
-    async def _done_or_back(self) -> None:
-        try:
-            await self.done()
-        except BadInput as refused:
-            await self._fail(Failure(f"its result is refused: {refused}"))
-            raise
-
     async def _fail(self, failure: Failure) -> None:
         if failure.for_good:
-            await self.done(failure.reason, Outcome.FAILED)
-        else:
-            # What had to end before its time has not failed by itself, and need not rest.
-            await self.give_back(0 if self.stopped.is_set() else None, failure.reason)
+            await self._with_result(failure.reason, lambda reason: self.done(reason, Outcome.FAILED))
+            return
+        shuts_down = self.stopped.is_set() and not self.overdue
+        uncounted = failure.uncounted or shuts_down
+        # What had to end before its time need not rest; what could not be begun here can hardly be a moment later.
+        delay = 0 if shuts_down else _REST_OF_UNCOUNTED if uncounted else None
+        await self._with_result(failure.reason, lambda reason: self.give_back(delay, reason, uncounted))
+
+    async def _with_result(
+        self, result: Json | None, let_go: Callable[[Json | None], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Let go of it with a result; one that cannot be kept does not keep the job from ending as it did."""
+        try:
+            await let_go(result)
+        except BadInput as refused:
+            if result is None:
+                raise
+            log.warning("%s/%s: the result could not be kept: %s", self.source, self.id, refused)
+            self.result = None
+            await let_go({"note": keepable(f"the result could not be kept: {refused}")})
 
     def _lose(self) -> None:
+        self._client.checks.let_go(self)
         self.end = End.LOST
-        self.stopped.set()
+        self.stop()
 
-    def _check_later(self) -> None:
-        every = self.lease / 3 if self.lease else _CHECK_WITHOUT_LEASE
-        # Not a task that sleeps: most jobs are over before, and a timer costs next to nothing.
-        self._checking = asyncio.get_running_loop().call_later(every, self._check_now)
-
-    def _check_now(self) -> None:
-        self._checking = asyncio.create_task(self._check())
-
-    async def _check(self) -> None:
-        try:
-            await self._client.check(self.source, self.id, self.attempt)
-        except (NotThere, WrongAttempt):
+    def _lose_if_held(self) -> None:
+        if self._held and self.end is None:
             self._lose()
-            return
-        except BossError as error:
-            log.warning("%s could not be checked: %s", self.id, error)
-        self._check_later()
 
 
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _failure(error: Exception) -> Failure:
+    # That Boss was away is no fault of the job's.
+    return Failure(f"{type(error).__name__}: {error}", uncounted=isinstance(error, Unreachable))
 
 
 def keepable(text: str) -> str:

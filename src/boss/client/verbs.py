@@ -34,7 +34,7 @@ MOST_BYTES, MOST_LINES = 4 * 1024 * 1024, 1000
 
 
 class Handed(NamedTuple):
-    """A job as a take's answer has it: the whole, the document's text to the letter, and the lease in seconds."""
+    """A job as a take's answer has it: its names and attempt, the document as text, and the lease in seconds."""
 
     job: Document
     text: str
@@ -123,13 +123,21 @@ class Verbs(Administering):
             yield len(batch), len(batch) if repeated else answer.text.count('"status":201}')
 
     async def hand_out(
-        self, limit: int, source: str | Sequence[str] | None, wait: float | None, lease: int | None
+        self,
+        limit: int,
+        source: str | Sequence[str] | None,
+        wait: float | None,
+        lease: int | None,
+        key: str | None = None,
     ) -> list[Handed]:
-        """Take at least one and at most `limit` jobs, as they are in the answer."""
+        """Take at least one and at most `limit` jobs, as they are in the answer.
+
+        With the key of a take whose answer nobody waited for, they are the jobs that it got, if it got any.
+        """
         path = take_address(source)
         until = None if wait is None else time.monotonic() + wait
         # The same key again means the same take again: an answer that was lost on the way costs nothing.
-        headers = {"idempotency-key": str(uuid.uuid4()), "accept": NDJSON["content-type"]}
+        headers = {"idempotency-key": key or str(uuid.uuid4()), "accept": NDJSON["content-type"]}
         while True:
             left = _POLL if until is None else max(0, min(_POLL, round(until - time.monotonic())))
             parameters = query(limit=limit, wait=left or None, lease=lease)
@@ -248,6 +256,8 @@ def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _taken(line: str) -> tuple[Document, str]:
-    """A line of a take's answer, and in it the document to the letter."""
+    """What stands before the document in a line of a take's answer, and the document to the letter."""
     # The line is {"id":…,"source":…,"attempt":…,"job":…}, and nothing before the document can have a quotation mark.
-    return json.loads(line), line.partition('"job":')[2][:-1]
+    # The document is parsed by who needs it: there are some that Python's parser refuses.
+    before, _, document = line.partition(',"job":')
+    return json.loads(before + "}"), document[:-1]

@@ -1,0 +1,137 @@
+"""Checks on held jobs, from a thread of its own: whatever blocks the event loop that works on a job does not stop them.
+
+While jobs are held the thread looks ten times a second which of them is due. Holding a job and letting go of it wake no
+thread, for most jobs are over long before their first check.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from boss.errors import BossError, NotThere, WrongAttempt
+
+if TYPE_CHECKING:
+    from boss.client.asynchronous import AsyncClient
+
+log = logging.getLogger("boss")
+
+# How often the thread looks which jobs are due, and how long it stays when none are held, in seconds.
+_TICK, _STAY = 0.1, 1.0
+# How often a job without a lease is checked, to hear that it was stopped, in seconds.
+_INTERVAL_WITHOUT_LEASE = 60.0
+# How long a check waits for its answer, and after how long one that failed is repeated, if the next one is not due
+# before, in seconds.
+_PATIENCE, _RETRY = 10.0, 5.0
+
+
+class Held(Protocol):
+    """A job that is held."""
+
+    id: str
+    source: str
+    attempt: int
+    lease: int
+
+    def lose(self) -> None:
+        """Called in the checking thread when it is somebody else's, or stopped."""
+
+
+def interval(lease: int) -> float:
+    """How often a job with this lease is checked, in seconds."""
+    return lease / 3 if lease else _INTERVAL_WITHOUT_LEASE
+
+
+class Checks:
+    """Checks on jobs at a third of their lease.
+
+    Args:
+        connect: makes the client that sends the checks, in the thread, without patience.
+    """
+
+    def __init__(self, connect: Callable[[], "AsyncClient"]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        # When each job's next check is due (time.monotonic); never while one is under way.
+        self._due: dict[Held, float] = {}
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def hold(self, job: Held) -> None:
+        """Check on this job from now on."""
+        with self._lock:
+            self._due[job] = time.monotonic() + interval(job.lease)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="boss-checks", daemon=True)
+                self._thread.start()
+
+    def let_go(self, job: Held) -> None:
+        """Check on it no more."""
+        with self._lock:
+            self._due.pop(job, None)
+
+    def close(self) -> None:
+        """End the thread; jobs that are still held are checked no more."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(_STAY)
+
+    def _run(self) -> None:
+        asyncio.run(self._check_while_held())
+
+    async def _check_while_held(self) -> None:
+        checks = set[asyncio.Task[None]]()
+        last_held = time.monotonic()
+        async with self._connect() as client:
+            while not self._closed.is_set():
+                await asyncio.sleep(_TICK)
+                for job, due in self._take_due():
+                    check = asyncio.create_task(self._check(client, job, due))
+                    checks.add(check)
+                    check.add_done_callback(checks.discard)
+                with self._lock:
+                    if self._due:
+                        last_held = time.monotonic()
+                    elif time.monotonic() - last_held > _STAY:
+                        self._thread = None
+                        break
+            for check in checks:
+                check.cancel()
+            await asyncio.gather(*checks, return_exceptions=True)
+
+    def _take_due(self) -> list[tuple[Held, float]]:
+        now = time.monotonic()
+        with self._lock:
+            due = [(job, when) for job, when in self._due.items() if when <= now]
+            self._due.update((job, math.inf) for job, _ in due)
+        return due
+
+    async def _check(self, client: "AsyncClient", job: Held, due: float) -> None:
+        every, now = interval(job.lease), time.monotonic()
+        if now - due > every:
+            log.warning(
+                "%s/%s is checked %.1f s late, and its lease is %s s: this process, or its machine, stood still",
+                *(job.source, job.id, now - due, job.lease),
+            )
+        following = now + every
+        try:
+            async with asyncio.timeout(max(1.0, min(every, _PATIENCE))):
+                await client.check(job.source, job.id, job.attempt)
+        except (NotThere, WrongAttempt):
+            if self._is_held(job):
+                job.lose()
+            return
+        except (BossError, TimeoutError) as error:
+            log.warning("%s/%s could not be checked: %s", job.source, job.id, str(error) or "no answer came")
+            following = time.monotonic() + min(every, _RETRY)
+        with self._lock, contextlib.suppress(KeyError):
+            del self._due[job]
+            self._due[job] = following
+
+    def _is_held(self, job: Held) -> bool:
+        with self._lock:
+            return self._due.pop(job, None) is not None

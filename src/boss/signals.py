@@ -1,0 +1,59 @@
+"""SIGTERM and Ctrl-C, heard whatever the main thread is doing."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# How long the process may take to end after the second signal, in seconds.
+_LAST = 2.0
+
+
+@contextmanager
+def heard(first: Callable[[], None], second: Callable[[int], None]) -> Iterator[None]:
+    """Call `first` at the first SIGTERM or Ctrl-C, and `second` with the number of the second one.
+
+    Both are called in a thread of their own: a handler would have to wait for whatever blocks the main thread. A
+    process that is still there two seconds after the second signal is ended by force.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_hear, args=(ours, first, second), name="boss-signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        theirs.close()
+
+
+def _ignore(*_: object) -> None:
+    """Python writes the signal's number to the socket before it calls this."""
+
+
+def _hear(ours: socket.socket, first: Callable[[], None], second: Callable[[int], None]) -> None:
+    heard = 0
+    with ours:
+        while numbers := ours.recv(1):
+            number = numbers[0]
+            if number not in _SIGNALS:
+                continue
+            heard += 1
+            if heard == 1:
+                first()
+                continue
+            by_force = threading.Timer(_LAST, os._exit, [exit_code(number)])
+            by_force.daemon = True
+            by_force.start()
+            second(number)
+
+
+def exit_code(number: int) -> int:
+    """The exit code of what a signal ended, by the custom of shells."""
+    return 128 + number

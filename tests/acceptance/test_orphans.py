@@ -1,0 +1,87 @@
+"""What a killed worker, or a command, leaves behind: nothing that runs, and nothing that nobody waits for."""
+
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.test_contract import submit
+from tests.acceptance.workers import BOSS, Worker, gone, only_job, working, written
+from tests.servers import BossProcess, until
+
+
+@pytest.fixture
+def url(module_boss: BossProcess, client: httpx.Client) -> str:
+    return module_boss.url
+
+
+@pytest.mark.parametrize("guard", ["runs", "was killed before"])
+def test_a_killed_worker_takes_its_commands_with_it(
+    url: str, client: httpx.Client, source: str, tmp_path: Path, guard: str
+) -> None:
+    """With all that they started."""
+    pids = tmp_path / "pids"
+    script = f"trap '' TERM HUP; (trap '' TERM; sleep 600) & sleep 600 & echo $! $$ >> {pids}; wait"
+    with working(url, tmp_path, source, "-j", "2", "--", "sh", "-c", script) as worker:
+        submit(client, source)
+        running = written(pids)
+        if guard == "was killed before":
+            [guarding] = [each for each in psutil.Process(worker.process.pid).children() if each.pid not in running]
+            guarding.kill()
+            until(lambda: not guarding.is_running() or guarding.status() == psutil.STATUS_ZOMBIE)
+        submit(client, source)
+        until(lambda: len(written(pids)) == 4)
+        running = written(pids)
+        worker.signal(signal.SIGKILL)
+        until(lambda: gone(running))
+
+
+def test_a_command_that_ended_is_not_killed_with_the_worker(
+    url: str, client: httpx.Client, source: str, tmp_path: Path
+) -> None:
+    """What it put into a session of its own before is not the worker's any more."""
+    pid = tmp_path / "pid"
+    with working(
+        url, tmp_path, source, "--", "sh", "-c", f"setsid sh -c 'echo $$ > {pid}; exec sleep 600' &"
+    ) as worker:
+        id = submit(client, source)
+        [free] = written(pid)
+        until(lambda: only_job(client, source)["state"] == "done")
+        worker.signal(signal.SIGKILL)
+        assert worker.ended() == -signal.SIGKILL
+        assert only_job(client, source)["id"] == id
+        process = psutil.Process(free)
+        assert process.is_running()
+        process.kill()
+
+
+# What a process with number 1 is to its descendants, a subreaper is to its own: prctl(PR_SET_CHILD_SUBREAPER).
+AS_PROCESS_1 = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
+def test_the_first_process_of_a_container_waits_for_what_commands_left_behind(
+    url: str, client: httpx.Client, source: str, tmp_path: Path
+) -> None:
+    log, pids = tmp_path / "log", tmp_path / "pids"
+    script = f"setsid sh -c 'echo $$ >> {pids}; sleep 0.3' & exit 0"
+    worker = Worker(
+        url, log, sys.executable, "-c", AS_PROCESS_1, BOSS, "work", source, "-j", "4", "--", "sh", "-c", script
+    )
+    try:
+        for _ in range(20):
+            submit(client, source)
+        until(lambda: client.get("/job").json()["done"].get(source) == 20)
+        until(lambda: len(written(pids)) == 20)
+        # Neither running nor waiting for somebody to ask how they ended.
+        until(lambda: not any(map(psutil.pid_exists, written(pids))))
+        outcomes = {job["outcome"] for job in client.get(f"/jobs?source={source}").json()["jobs"]}
+        assert outcomes == {"completed"}
+        worker.signal(signal.SIGTERM)
+        assert worker.ended() == 0
+    finally:
+        worker.process.kill()
+        worker.process.wait()
