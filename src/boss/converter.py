@@ -125,6 +125,7 @@ class Converter:
         codes: list[int] = []
 
         def stop() -> None:
+            log.info("stopping: what runs has %g s to end; another signal ends it at once", self._grace)
             loop.call_soon_threadsafe(self.stop)
 
         def end_at_once(number: int) -> None:

@@ -17,7 +17,7 @@ while read -r what group; do
     ended) left=; for each in $held; do [ "$each" = "-$group" ] || left="$left $each"; done; held=$left ;;
   esac
 done
-[ -z "$held" ] || kill -KILL -- $held
+[ -z "$held" ] || kill -s KILL -- $held
 """
 _SHELL = "/bin/sh"
 
@@ -52,16 +52,20 @@ class Orphans:
                     os.waitpid(child.si_pid, 0)
 
     def _tell(self, line: str) -> None:
-        if self._guard is None:
+        if self._guard is None or not _write(self._guard, line):
             self._guard = _start_guard()
-            line = "".join(f"began {group}\n" for group in self._ended)
-        try:
-            os.write(self._guard, line.encode())
-        except BlockingIOError:
-            pass  # it stands still
-        except BrokenPipeError:  # somebody has killed it
-            os.close(self._guard)
-            self._guard = None
+            _write(self._guard, "".join(f"began {group}\n" for group in self._ended))
+
+
+def _write(guard: int, line: str) -> bool:
+    """Whether it is still there; one that stands still hears nothing."""
+    try:
+        with contextlib.suppress(BlockingIOError):
+            os.write(guard, line.encode())
+    except BrokenPipeError:
+        os.close(guard)
+        return False
+    return True
 
 
 def _start_guard() -> int:

@@ -306,9 +306,9 @@ class TestWork:
         assert [(job["state"], job["result"]) for job in reversed(jobs)] == [
             ("available", {"exit": 1, "error": "a\ufffdb\ufffdc"}),
             (
-                "available",
+                "done",
                 {
-                    "error": "its result is refused: The result has a NUL character (\\u0000) in a "
+                    "note": "the result could not be kept: The result has a NUL character (\\u0000) in a "
                     "string, which cannot be kept",
                 },
             ),

@@ -18,10 +18,14 @@ from tests.servers import BossProcess
 NO_TRANSFORM = "no-store, no-transform"
 
 
-class _Proxy(BaseHTTPRequestHandler):
-    """As nginx: compresses whatever it may, or, as nginx does, whatever there is; a tag is a weak one then."""
+class CompressingProxy(BaseHTTPRequestHandler):
+    """As nginx: compresses whatever it may, or, as nginx does, whatever there is; a tag is a weak one then.
+
+    A body of more than `most` bytes goes no further.
+    """
 
     protocol_version = "HTTP/1.1"
+    most = 1 << 30
 
     def __init__(self, port: int, obeys: bool, *args: object) -> None:
         self._port = port
@@ -30,6 +34,9 @@ class _Proxy(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if len(body) > self.most:
+            self.send_error(413)
+            return
         boss = http.client.HTTPConnection("127.0.0.1", self._port)
         boss.request(self.command, self.path, body, dict(self.headers))
         answer = boss.getresponse()
@@ -56,7 +63,7 @@ class _Proxy(BaseHTTPRequestHandler):
 @pytest.fixture(params=[True, False], ids=["obeying", "compressing"])
 def proxied(request: pytest.FixtureRequest, module_boss: BossProcess) -> Iterator[str]:
     """The address of a proxy before the module's Boss."""
-    with serving(partial(_Proxy, module_boss.port, request.param)) as port:
+    with serving(partial(CompressingProxy, module_boss.port, request.param)) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -44,9 +44,8 @@ def test_a_command_that_ended_is_not_killed_with_the_worker(
 ) -> None:
     """What it put into a session of its own before is not the worker's any more."""
     pid = tmp_path / "pid"
-    with working(
-        url, tmp_path, source, "--", "sh", "-c", f"setsid sh -c 'echo $$ > {pid}; exec sleep 600' &"
-    ) as worker:
+    script = f"setsid sh -c 'echo $$ > {pid}; exec sleep 600' & until test -s {pid}; do sleep 0.01; done"
+    with working(url, tmp_path, source, "--", "sh", "-c", script) as worker:
         id = submit(client, source)
         [free] = written(pid)
         until(lambda: only_job(client, source)["state"] == "done")
@@ -67,10 +66,9 @@ def test_the_first_process_of_a_container_waits_for_what_commands_left_behind(
     url: str, client: httpx.Client, source: str, tmp_path: Path
 ) -> None:
     log, pids = tmp_path / "log", tmp_path / "pids"
-    script = f"setsid sh -c 'echo $$ >> {pids}; sleep 0.3' & exit 0"
-    worker = Worker(
-        url, log, sys.executable, "-c", AS_PROCESS_1, BOSS, "work", source, "-j", "4", "--", "sh", "-c", script
-    )
+    script = f"setsid sh -c 'echo $$ >> {pids}; sleep 1' & until grep -qx $! {pids}; do sleep 0.01; done"
+    words = "work", source, "-j", "4", "--", "sh", "-c", script
+    worker = Worker(url, log, sys.executable, "-c", AS_PROCESS_1, BOSS, *words)
     try:
         for _ in range(20):
             submit(client, source)

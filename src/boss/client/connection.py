@@ -1,6 +1,7 @@
 """The way to a Boss: requests that are sent again as long as that is safe, and errors as errors.py has them."""
 
 import asyncio
+import io
 import logging
 import os
 import random
@@ -18,6 +19,8 @@ from boss.errors import Unreachable
 
 log = logging.getLogger("boss")
 
+# From how many characters a body is sent in pieces.
+_LARGE = 200_000
 # The rests between tries grow from the one to the other, in seconds.
 _SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
 
@@ -108,6 +111,9 @@ class Connection:
             )
         address = f"{self._base}{path}"
         how = {"timeout": aiohttp.ClientTimeout(total=seconds), "allow_redirects": False, **options}
+        if (data := options.get("data")) and len(data) > _LARGE:
+            # In one piece aiohttp sends it too, but not without a warning.
+            how["data"] = io.BytesIO(data.encode())
         async with self._session.request(method, URL(address, encoded=True), **how) as response:
             return Answer(method, address, response.status, response.headers, await response.text())
 
