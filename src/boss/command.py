@@ -185,11 +185,20 @@ class Command:
             for end in (stdin, stdout, stderr):
                 os.close(end)
         self._orphans.began(self._pid, self._end)
-        self._wait()
+        try:
+            self._wait()
+        except OSError:  # no more files can be open
+            self._end_unheard()
+            raise
         self._loop.add_reader(self._stdout, self._hear, self._stdout)
         self._loop.add_reader(self._stderr, self._hear, self._stderr)
         if self._document:
             self._loop.add_writer(self._stdin, self._give)
+
+    def _end_unheard(self) -> None:
+        os.killpg(self._pid, signal.SIGKILL)
+        self.close()
+        self._end()
 
     def signal(self, number: signal.Signals) -> None:
         """Send it, and what it started, a signal, unless it has ended."""

@@ -110,8 +110,9 @@ class Converter:
         self.ends = dict.fromkeys(End, 0)
 
     def run(self) -> None:
-        """Convert until SIGTERM or Ctrl-C; then what runs has its grace to end, and is given back if it does not.
+        """Convert until SIGTERM, Ctrl-C or the end of the terminal (SIGHUP).
 
+        Then what runs has its grace to end, and is given back if it does not.
         A second signal ends everything at once; what is not given back then comes back by its lease.
 
         Raises:
@@ -290,11 +291,16 @@ class Converter:
         task.add_done_callback(forget)
 
     async def _leave(self, job: AsyncJob, error: Exception | None, slot: Slot) -> None:
+        telling = asyncio.ensure_future(job.leave(error))
         try:
-            await job.leave(error)
+            await asyncio.shield(telling)
         except BossError as refused:
             error = refused
         except asyncio.CancelledError:
+            await asyncio.wait({telling}, timeout=_MOMENT)
+            if telling.done():
+                raise
+            telling.cancel()
             log.error("%s/%s has ended, but no Boss could be told; it comes back by its lease", job.source, job.id)
             raise
         if job.end:

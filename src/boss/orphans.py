@@ -1,9 +1,12 @@
 """What commands and their worker leave behind: the commands of a killed worker, and processes that nobody waits for."""
 
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable
+
+log = logging.getLogger("boss")
 
 # It reads which process groups there are, and kills those that are left when the other end of its input is closed,
 # which the system does when the worker is gone, however that came. prctl's PR_SET_PDEATHSIG would reach a command
@@ -52,8 +55,14 @@ class Orphans:
                     os.waitpid(child.si_pid, 0)
 
     def _tell(self, line: str) -> None:
-        if self._guard is None or not _write(self._guard, line):
+        if self._guard is not None and _write(self._guard, line):
+            return
+        self._guard = None
+        try:
             self._guard = _start_guard()
+        except OSError as error:
+            log.warning("should this process be killed, its commands will go on: no guard could be started: %s", error)
+        else:
             _write(self._guard, "".join(f"began {group}\n" for group in self._ended))
 
 

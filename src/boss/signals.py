@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, heard whatever the main thread is doing."""
+"""SIGTERM, Ctrl-C and the end of a terminal (SIGHUP), heard whatever the main thread is doing."""
 
 import os
 import signal
@@ -7,21 +7,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # How long the process may take to end after the second signal, in seconds.
 _LAST = 2.0
 
 
 @contextmanager
 def heard(first: Callable[[], None], second: Callable[[int], None]) -> Iterator[None]:
-    """Call `first` at the first SIGTERM or Ctrl-C, and `second` with the number of the second one.
+    """Call `first` at the first of these signals, and `second` with the number of the second one.
 
-    Both are called in a thread of their own: a handler would have to wait for whatever blocks the main thread. A
-    process that is still there two seconds after the second signal is ended by force.
+    SIGHUP stays ignored where it is (nohup). Both are called in a thread of their own: a handler would have to wait for
+    whatever blocks the main thread. A process that is still there two seconds after the second signal is ended by
+    force.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+    signals = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _ignore) for number in signals}
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_hear, args=(ours, first, second), name="boss-signals", daemon=True).start()
     try:

@@ -218,3 +218,35 @@ def test_a_document_that_python_cannot_parse_stops_nobody(url: str, client: http
     asyncio.run(Converter(convert, [source], url=url, until_empty=True, slots=2).work())
     assert (record(client, good)["outcome"], record(client, good)["result"]) == ("completed", {"n": 1})
     assert "ValueError" in client.get(f"/jobs/{broken}").text
+
+
+HANGS_UP = """
+import signal, sys
+from boss import Client
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(sys.argv[2])))
+with Client() as boss, boss.take(sys.argv[1]) as job:
+    print("begun", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "available"), (143, "available"), (1, "done")])
+def test_a_program_that_leaves_by_exit_has_failed_or_was_interrupted(
+    url: str, client: httpx.Client, source: str, tmp_path: Path, code: int, state: str
+) -> None:
+    id = submit(client, source, attempts=1)
+    with converting(url, tmp_path, HANGS_UP, source, str(code)) as worker:
+        until(lambda: "begun" in worker.said)
+        worker.signal(signal.SIGTERM)
+        assert worker.ended() == code
+    assert (record(client, id)["state"], record(client, id)["due"]) == (state, None)
+
+
+def test_the_end_of_a_terminal_is_a_stop(url: str, client: httpx.Client, source: str, tmp_path: Path) -> None:
+    id = submit(client, source, attempts=1)
+    with converting(url, tmp_path, NEVER_CHECKS, source) as worker:
+        until(lambda: "begun" in worker.said)
+        worker.signal(signal.SIGHUP)
+        assert worker.ended() == 0
+    assert (record(client, id)["state"], record(client, id)["due"]) == ("available", None)

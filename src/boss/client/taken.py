@@ -21,6 +21,8 @@ log = logging.getLogger("boss")
 
 # How much is kept of why an attempt failed, in characters.
 _LONGEST_REASON = 2000
+# An exit code above this says that a signal ended the program, by the custom of shells.
+_BY_SIGNAL = 128
 # The rest of a job that could not be begun, in seconds.
 _REST_OF_UNCOUNTED = 10.0
 
@@ -179,7 +181,7 @@ class AsyncJob:
             try:
                 if error is None:
                     await self._with_result(self.result, self.done)
-                elif isinstance(error, Exception) and not dealt_with:
+                elif _is_failure(error) and not dealt_with:
                     await self._fail(error if isinstance(error, Failure) else _failure(error))
                 else:  # its converter shuts down, was cancelled, or interrupted from the keyboard
                     await self._give_back_though_cancelled()
@@ -230,7 +232,14 @@ class AsyncJob:
             self._lose()
 
 
-def _failure(error: Exception) -> Failure:
+def _is_failure(error: BaseException) -> bool:
+    """Whether the work has failed, and was not interrupted: sys.exit(0) and sys.exit(143) are what SIGTERM leads to."""
+    if isinstance(error, SystemExit):
+        return error.code not in (None, 0) and not (isinstance(error.code, int) and error.code > _BY_SIGNAL)
+    return isinstance(error, Exception)
+
+
+def _failure(error: BaseException) -> Failure:
     # That Boss was away is no fault of the job's.
     return Failure(f"{type(error).__name__}: {error}", uncounted=isinstance(error, Unreachable))
 
