@@ -297,11 +297,10 @@ class Converter:
         except BossError as refused:
             error = refused
         except asyncio.CancelledError:
-            await asyncio.wait({telling}, timeout=_MOMENT)
-            if telling.done():
-                raise
-            telling.cancel()
-            log.error("%s/%s has ended, but no Boss could be told; it comes back by its lease", job.source, job.id)
+            try:
+                await asyncio.wait_for(telling, _MOMENT)
+            except (BossError, TimeoutError):
+                log.error("%s/%s has ended, but no Boss could be told; it comes back by its lease", job.source, job.id)
             raise
         if job.end:
             self.ends[job.end] += 1
