@@ -25,7 +25,7 @@ _INTERRUPTED = 130
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: boss work freg -- ./convert.sh", no_args_is_help=True)(work)
+    app.command(epilog="Example: boss work freg -- ./convert.sh")(work)
 
 
 def work(

@@ -11,9 +11,9 @@ from boss.errors import (
     BossError,
     ElseThan,
     Forbidden,
+    NotABoss,
     NotSignedIn,
     NotThere,
-    Unreachable,
     WrongAttempt,
 )
 
@@ -64,7 +64,7 @@ def check(answer: Answer) -> None:
         sentence = f"{_path(answer)} is {state or 'nowhere'}"
         raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
     if not answer.is_problem:
-        raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
+        raise NotABoss(f"{answer.url} answers {answer.status}. Is it a Boss?")
     problem = answer.json()
     sentence = problem["detail"]
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)

@@ -3,7 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-from boss.errors import Unreachable
+from boss.errors import NotAUrl
 from boss.settings import DEFAULT_URL
 
 
@@ -11,11 +11,11 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
     """Its URL, and the headers of every request: what is given, else what is in the environment.
 
     Raises:
-        Unreachable: that is no URL.
+        NotAUrl: that is no URL.
     """
     url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
     if not _is_url(url):
-        raise Unreachable(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
+        raise NotAUrl(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
     token = token or os.environ.get("BOSS_TOKEN")
     return url, {"authorization": f"Bearer {token}"} if token else {}
 
