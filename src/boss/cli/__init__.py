@@ -6,13 +6,13 @@ from typing import NoReturn
 
 import typer
 
-from boss.cli import admin, jobs, migrate, serve, work
+from boss.cli import admin, jobs, looking, migrate, pruning, serve, work
 from boss.cli.application import app
 from boss.cli.exit_codes import FAILED, USAGE
 
 __all__ = ["app", "main"]
 
-for group in (serve, migrate, work, jobs, admin):
+for group in (serve, migrate, work, jobs, looking, pruning, admin):
     group.add_to(app)
 
 

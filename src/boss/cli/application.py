@@ -9,6 +9,7 @@ import typer
 
 from boss.cli import exit_codes
 from boss.cli.values import read_plainly
+from boss.client.json_text import exact
 from boss.errors import BossError, Unreachable
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def print_json(value: object) -> None:
+    """Print a line of JSON, with every number as Boss wrote it."""
+    typer.echo(exact(value))
 
 
 def give_up(sentence: str, code: int = exit_codes.FAILED) -> NoReturn:

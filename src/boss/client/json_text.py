@@ -43,3 +43,28 @@ def _is_sendable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class Number(str):
+    """A number as it was written, for what is only to be printed: a float has fewer digits, and no 1e400."""
+
+
+def read_exactly(text: str) -> Any:
+    """The value of JSON text, in which what no Python number is like is a `Number`."""
+    return json.loads(text, parse_float=Number, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | Number:
+    # Python refuses to read more than 4300 digits.
+    return int(digits) if len(digits) < 4000 else Number(digits)
+
+
+def exact(value: object) -> str:
+    """The JSON text of a value that `read_exactly` read."""
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{exact(name)}: {exact(each)}' for name, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(exact, value))}]"
+    return json.dumps(value, ensure_ascii=False)
