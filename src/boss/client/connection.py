@@ -79,6 +79,8 @@ class Connection:
                     raise wrong from error
                 lost = reason(error.os_error)
             except (aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(wrong := away(self.url, error), NotABoss):
+                    raise wrong from error
                 lost, repeated = str(error) or type(error).__name__, True
             else:
                 if answer.status == TOO_MANY and time.monotonic() + rest <= until:

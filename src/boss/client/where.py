@@ -1,6 +1,7 @@
 """Where Boss is, and what is shown to it."""
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from boss.errors import NotABoss, NotAUrl, NotSignedIn, Unreachable
@@ -55,7 +56,7 @@ def _wrong_scheme(url: str, error: Exception) -> str:
     if secure and getattr(error, "reason", "") in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return "speaks http, not https: say http://"
     # A TLS server says what it thinks of a request without TLS in an alert of TLS, or nothing at all.
-    if not secure and ("\x15\x03" in str(error) or _answers_tls(url, error)):
+    if not secure and (re.search(r"\x15\x03|\\x15\\+x03", str(error)) or _answers_tls(url, error)):
         return "speaks https, not http: say https://"
     return ""
 
