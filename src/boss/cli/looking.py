@@ -131,9 +131,11 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _past(attempt: dict[str, Any]) -> str:
     """What became of an attempt before this one."""
-    by = f" by {attempt['by']}" if attempt.get("by") else ""
-    left = f": {exact(attempt['result'])}" if attempt.get("result") is not None else ""
-    return f"taken {second(attempt['taken'])}{by}, {attempt['how']} {second(attempt['ended'])}{left}"
+    taken = f"taken {second(attempt.get('taken'))}" + (f" by {attempt['by']}" if attempt.get("by") else "")
+    ended = f"{attempt['how']} {second(attempt['ended'])}"
+    by = f" by {attempt['given_back_by']}" if attempt.get("given_back_by") else ""
+    uncounted = ", uncounted" if attempt.get("uncounted") else ""
+    return f"{taken}, {ended}{by}{uncounted}" + (f": {attempt['why']}" if attempt.get("why") else "")
 
 
 def _when(instant: str | None, by: str | None = None) -> str:

@@ -27,7 +27,8 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
 def _is_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        written = url.isprintable() and " " not in url
+        return written and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
