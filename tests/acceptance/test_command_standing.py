@@ -125,6 +125,26 @@ class TestManyJobs:
         assert max(map(len, shown.splitlines())) <= 80
         assert all(id in shown for id in ids)
 
+    def test_the_newest_come_first_whatever_their_ids_are(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        ids = [f"{name}-{source}" for name in ("monday", "tuesday", "wednesday", "thursday", "friday")]
+        for id in ids:
+            submit(client, f"{source}/{id}")
+        client.get(f"/job/available/{source}")
+        listed = [line.split()[2] for line in boss("jobs", "--source", source).stdout.splitlines()[1:]]
+        assert listed == ids[::-1]
+        listed = [line.split()[2] for line in boss("jobs", "--source", source, "--limit", "2").stdout.splitlines()[1:]]
+        assert listed == ids[:-3:-1]
+        in_json = [json.loads(line)["id"] for line in boss("jobs", "--source", source, "--json").stdout.splitlines()]
+        assert in_json == sorted(ids, reverse=True)
+
+    def test_of_very_many_they_are_by_id(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        lines = "".join(f'{{"id": "{source}-{n}", "job": {{}}}}\n' for n in range(1001))
+        headers = {"content-type": "application/x-ndjson"}
+        client.post(f"/job/available/{source}?ids=given", content=lines, headers=headers).raise_for_status()
+        said = boss("jobs", "--source", source, "--limit", "1")
+        assert f"{source}-999" in said.stdout
+        assert said.stderr.startswith("boss: by id, for there are more than 1,000;")
+
     def test_a_pipe_gets_everything(self, boss: Boss, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
         client.post(f"/job/done/{source}/{id}", content='{"text": "%s\\u009b1m"}' % ("x" * 1000))

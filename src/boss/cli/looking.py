@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # How often a tree that is watched is drawn anew, in seconds.
 _WATCH_INTERVAL = 1.0
+# So many jobs are read to have them in the order of time: over HTTP they are in that of their ids.
+_MOST_SORTED = 1000
 _COLOURS = {State.AVAILABLE: "bold cyan", State.ACTIVE: "bold yellow", State.DONE: "bold green"}
 _MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Verdict.ILL: "[bold red]ill[/]"}
 
@@ -78,9 +81,16 @@ def jobs(
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first, and what happened to each last."""
+    """List jobs, the newest first, and what happened to each last.
+
+    Of more than 1,000 the list is by id, greatest first, as with --json: for ids that Boss makes that is the same.
+    """
     with asking(url, token) as boss:
-        found = [job for job, _ in zip(each(boss.jobs(state=state, source=source)), range(limit), strict=False)]
+        listed = each(boss.jobs(state=state, source=source))
+        by_time = not as_json and _how_many(now(boss.tree()), state, source) <= _MOST_SORTED
+        if by_time:
+            listed = iter(sorted(listed, key=lambda job: str(job["submitted"]), reverse=True))
+        found = list(islice(listed, limit))
         if not found:
             give_up_on_unknown(boss, source)
     if as_json:
@@ -88,8 +98,16 @@ def jobs(
             print_json(job)
     elif found:
         print_jobs(found)
+        if not by_time:
+            typer.echo("boss: by id, for there are more than 1,000; --source and --state make them fewer", err=True)
     else:
         typer.echo("boss: there are no such jobs", err=True)
+
+
+def _how_many(counts: dict[str, dict[str, int]], state: str | None, source: str | None) -> int:
+    """How many jobs of a tree are in this state and of this source; of all when None."""
+    states = counts.values() if state is None else [counts[state]]
+    return sum(sum(each.values()) if source is None else each.get(source, 0) for each in states)
 
 
 def show(

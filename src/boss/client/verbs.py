@@ -5,8 +5,8 @@ which must not take long to start, over one that blocks (once.py).
 """
 
 import json
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -129,7 +129,7 @@ class Verbs(Administering):
         path = take_address(source)
         until = None if wait is None else time.monotonic() + wait
         # The same key again means the same take again: an answer that was lost on the way costs nothing.
-        headers = {"idempotency-key": str(uuid.uuid4()), "accept": NDJSON["content-type"]}
+        headers = {"idempotency-key": os.urandom(16).hex(), "accept": NDJSON["content-type"]}
         while True:
             left = _POLL if until is None else max(0, min(_POLL, round(until - time.monotonic())))
             parameters = query(limit=limit, wait=left or None, lease=lease)
