@@ -1,11 +1,11 @@
 """What a Boss answers, and the error that an answer stands for. It imports nothing that is slow to import."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from boss import errors
+from boss.client.json_text import read
 from boss.errors import (
     PROBLEM_TYPE,
     BossError,
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
     def json(self) -> Any:
         """Its body, read as JSON."""
-        return json.loads(self.text)
+        return read(self.text)
 
     @property
     def is_problem(self) -> bool:

@@ -5,6 +5,9 @@ from typing import Any
 
 from boss.errors import BadInput
 
+# Python reads no int of more than 4300 digits.
+_MANY_DIGITS = 4000
+
 Document = dict[str, Any]
 # What a method takes as a document or a result. Text keeps what no dict can: every digit, and 1e400.
 Json = Document | str | bytes
@@ -45,6 +48,23 @@ def _is_sendable(text: str) -> bool:
     return True
 
 
+def read(text: str) -> Any:
+    """The value of JSON text, however many digits its numbers have."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return json.loads(text, parse_int=_long)
+
+
+def _long(digits: str) -> Any:
+    # Here, for hardly anything needs it, and it is slow to import.
+    from decimal import Decimal
+
+    return int(digits) if len(digits) < _MANY_DIGITS else Decimal(digits)
+
+
 class Number(str):
     """A number as it was written, for what is only to be printed: a float has fewer digits, and no 1e400."""
 
@@ -55,8 +75,7 @@ def read_exactly(text: str) -> Any:
 
 
 def _whole(digits: str) -> int | Number:
-    # Python refuses to read more than 4300 digits.
-    return int(digits) if len(digits) < 4000 else Number(digits)
+    return int(digits) if len(digits) < _MANY_DIGITS else Number(digits)
 
 
 def exact(value: object) -> str:

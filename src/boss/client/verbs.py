@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from boss.client.administering import Administering
 from boss.client.answers import TIMEOUT, check
-from boss.client.json_text import Document, Json, json_text
+from boss.client.json_text import Document, Json, json_text, read
 from boss.client.requests import (
     JSON,
     NDJSON,
@@ -250,4 +250,4 @@ def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
 def _taken(line: str) -> tuple[Document, str]:
     """A line of a take's answer, and in it the document to the letter."""
     # The line is {"id":…,"source":…,"attempt":…,"job":…}, and nothing before the document can have a quotation mark.
-    return json.loads(line), line.partition('"job":')[2][:-1]
+    return read(line), line.partition('"job":')[2][:-1]
