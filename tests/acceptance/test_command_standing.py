@@ -76,6 +76,14 @@ class TestOneJob:
         assert 'result      {"rows": 7}\n' in said
         assert re.search(r"attempt 1 +taken \S+Z, given back \S+Z: no column\n", said), said
 
+    def test_nothing_in_it_reaches_the_terminal(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, '{"a": "\\u001b[2J\\u009b2J"}')
+        client.get(f"/job/available/{source}")
+        client.request("DELETE", f"/job/active/{source}/{id}", content='{"error": "a\\n\\u001b]0;b"}')
+        said = boss("show", id).stdout
+        assert not [each for each in said.replace("\n", "") if not each.isprintable()]
+        assert "a\ufffd\ufffd]0;b" in said
+
     def test_as_json(self, boss: Boss, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
         assert json.loads(boss("show", id, "--json").stdout) == client.get(f"/jobs/{id}").json()

@@ -69,6 +69,11 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
+def printable(text: str) -> str:
+    """The same, without what could tell a terminal to do something."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+
+
 def print_json(value: object) -> None:
     """Print a line of JSON, with every number as Boss wrote it."""
     typer.echo(exact(value))

@@ -7,6 +7,7 @@ from unicodedata import east_asian_width
 
 import typer
 
+from boss.cli.application import printable
 from boss.cli.times import ago
 from boss.client.json_text import exact
 
@@ -47,9 +48,8 @@ def _line(row: tuple[str, ...], widths: list[int], width: int | None) -> str:
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
     result = exact(job["result"]) if job["result"] is not None else ""
-    shown = "".join(each if each.isprintable() else "\ufffd" for each in result)
     attempt = f"{job['attempt']}/{job['attempts']}"
-    return job["state"], job["source"], job["id"], attempt, _last(job), _who(job), shown
+    return job["state"], job["source"], job["id"], attempt, _last(job), _who(job), printable(result)
 
 
 def _last(job: dict[str, Any]) -> str:

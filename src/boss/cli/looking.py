@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boss.cli.application import AsJson, Token, Url, asking, each, now, print_json
+from boss.cli.application import AsJson, Token, Url, asking, each, now, print_json, printable
 from boss.cli.exit_codes import FAILED
 from boss.cli.listing import print_jobs
 from boss.cli.standing import give_up_on_unknown
@@ -123,7 +123,7 @@ def show(
         print_json(job)
         return
     for name, value in _properties(job):
-        typer.echo(f"{name:<10}  {value}")
+        typer.echo(f"{name:<10}  {printable(value)}")
 
 
 def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
