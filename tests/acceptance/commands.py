@@ -1,5 +1,6 @@
 """The command `boss` as a process: its answers, or what it shows on a terminal."""
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -51,10 +52,15 @@ class Terminal:
     def until(self, words: str) -> str:
         """What it has shown, once these words are in it."""
         shown = ""
+        # A character may come in two parts.
+        decoder = codecs.getincrementaldecoder("utf-8")()
         while words not in shown:
             ready, _, _ = select.select([self._ours], [], [], PATIENCE)
-            assert ready, f"it did not show {words!r}:\n{shown}"
-            shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown + os.read(self._ours, 1 << 16).decode())
+            if not ready:
+                self.process.kill()
+                self.process.wait(PATIENCE)
+                raise AssertionError(f"it did not show {words!r}:\n{shown}")
+            shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown + decoder.decode(os.read(self._ours, 1 << 16)))
         return shown
 
     def end(self) -> int:
