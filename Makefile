@@ -26,6 +26,7 @@ bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs 
 	$(BIN)/python -m bench.page
 	$(BIN)/python -m bench.flat
 	$(BIN)/python -m bench.refused
+	$(BIN)/python -m bench.commands
 
 bench-peers: .venv/dev  ## install the queues that `make bench` then measures beside Boss; as root, on Debian
 	apt-get install --yes beanstalkd redis-server wrk

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from boss.client.blocking import Client, Job
     from boss.client.taken import AsyncJob, Failure
     from boss.converter import Converter
-    from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
+    from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotABoss, NotThere, Unreachable, WrongAttempt
     from boss.job import Line
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Line",
     "Lost",
     "NoJob",
+    "NotABoss",
     "NotThere",
     "Unreachable",
     "WrongAttempt",

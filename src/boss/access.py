@@ -1,6 +1,5 @@
 """Who may do what. Pure."""
 
-import secrets
 from datetime import datetime
 from enum import Enum, StrEnum, auto
 from hashlib import sha256
@@ -85,6 +84,9 @@ class Token(NamedTuple):
 
 def new_secret() -> str:
     """A token that nobody can guess; the prefix is for people, and for programs that look for leaked ones."""
+    # Here, for the command line needs the roles only, and this is slow to import.
+    import secrets
+
     return f"boss_{secrets.token_urlsafe(32)}"
 
 

@@ -73,6 +73,9 @@ def locked(data: Path) -> Iterator[Path]:
         data.mkdir(mode=0o700, exist_ok=True)
         real = data.resolve()
         lock = _open_own(real / "boss.lock", os.O_RDWR, os.geteuid())
+    except (FileExistsError, NotADirectoryError) as error:
+        wrong = next(path for path in (data, *data.parents) if path.exists() and not path.is_dir())
+        raise StartError(f"{wrong} is no folder; name a folder with --data") from error
     except OSError as error:
         raise StartError(f"cannot write to the folder {data}: {error.strerror}; name a folder with --data") from error
     with open(lock, "r+") as file:

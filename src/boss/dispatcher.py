@@ -39,6 +39,8 @@ _MOST_DOCUMENT = 8 * 1024 * 1024
 _MOST_READ = 32
 # How many jobs one request deletes at most: so it answers in time, and can be sent again.
 _MOST_PRUNED = 10_000
+# How many are counted before anybody prunes them.
+_MOST_PRUNABLE = 100_000
 # And for how long it goes on with that, in seconds; the statement that is under way then comes to its end.
 _LONGEST_PRUNE = 5.0
 # How many jobs before another one are counted.
@@ -311,6 +313,11 @@ class Dispatcher:
             deleted += batch
             more = batch == _MOST_JOBS
         return deleted, more
+
+    async def prunable(self, older: float) -> tuple[int, bool]:
+        """How many jobs `prune` would delete, 100,000 at most, and whether there are more."""
+        jobs = await store.prunable(self._pool, older, _MOST_PRUNABLE + 1)
+        return min(jobs, _MOST_PRUNABLE), jobs > _MOST_PRUNABLE
 
     async def sources(self) -> list[tuple[SourceRule, dict[State, int]]]:
         """Every source that has a rule or was ever seen, with its rule and how many jobs it has, by name."""

@@ -20,6 +20,8 @@ BossError
 │   ├── Overloaded        this server has as many requests under way, or takers waiting, as it takes
 │   └── Draining          this server is shutting down
 ├── Unreachable           a client gave up: no Boss answers there
+│   ├── NotAUrl           where it was told to look is no URL
+│   └── NotABoss          something else answers there
 └── Lost                  the job of a converter was stopped, or is somebody else's by now
 StartError                Boss cannot start here; the message says what to do
 
@@ -164,6 +166,14 @@ class Draining(Unavailable):
 
 class Unreachable(BossError):
     """No Boss answers at the URL, or something that is no Boss does."""
+
+
+class NotAUrl(Unreachable):
+    """Where a client was told to look for Boss is no URL."""
+
+
+class NotABoss(Unreachable):
+    """What answers at the URL is no Boss, or not in the way that the URL says."""
 
 
 class Lost(BossError):

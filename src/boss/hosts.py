@@ -21,7 +21,8 @@ _Connecting: TypeAlias = "asyncio.Task[asyncpg.Connection[asyncpg.Record]]"
 _CONNECT_S = 4.0
 # After so long without an answer the next host is asked as well, in seconds. It is past what a host takes that is well.
 _HEAD_START_S = 0.5
-# With these it does not matter which host it is, so they are always asked in the order of the URL.
+# What a URL can ask for. With some it does not matter which host it is: they are always asked in its order.
+_TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
 _ANY = ("any", "prefer-standby", "read-only", "standby")
 
 _WRONG = (
@@ -175,6 +176,8 @@ def _read(url: str) -> tuple[str | None, list[Host]]:
         # Not even as its cause: what Python says of it may have the password in it.
         raise StartError(_wrong("")) from None
     target = query.get("target_session_attrs", [os.environ.get("PGTARGETSESSIONATTRS")])[-1]
+    if target not in (None, *_TARGETS):
+        raise StartError(_WRONG.format(f" (target_session_attrs takes {', '.join(_TARGETS)})"))
     # Boss is of no use where it cannot write.
     return target or ("read-write" if len(hosts) > 1 else None), hosts
 
@@ -223,4 +226,9 @@ def _wrong(why: str) -> str:
 
 def in_a_line(error: BaseException | None) -> str:
     """What went wrong, without PostgreSQL's details and hints: these are lines of their own, and may have values."""
-    return str(error).split("\n", 1)[0]
+    said = str(error).split("\n", 1)[0]
+    # What asyncio says of a connection is "[Errno 111] Connect call failed ('::1', 5432), [Errno …", for each address.
+    numbers = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", said))
+    if numbers:
+        return ", ".join(os.strerror(int(number)) for number in numbers)
+    return re.sub(r"^\[Errno -\d+\] ", "", said)

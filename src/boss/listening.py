@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import ssl
 from collections.abc import AsyncIterator
@@ -167,9 +168,10 @@ async def _check_port(settings: Settings) -> None:
     try:
         probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, settings.host, settings.port)
     except OSError as error:
+        # A negative number is one of getaddrinfo's, which says it in words by itself.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise StartError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            "choose another with --host or --port"
+            f"cannot listen on {settings.host} port {settings.port}: {why}; choose another with --host or --port"
         ) from error
     probe.close()
     await probe.wait_closed()

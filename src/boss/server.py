@@ -159,6 +159,8 @@ async def _serve_until(stop: asyncio.Event, started: _Started, settings: Setting
     _tune_garbage_collection()
     async with listening(started.gate, settings, stop):
         log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
+        if settings.database is None:
+            log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
         if not started.tokens.needed:
             _tell_who_is_served(settings)
         await stop.wait()

@@ -10,6 +10,7 @@ import pytest
 from boss import AsyncClient, BadInput, Client
 from boss.client.json_text import Json
 from boss.client.requests import take_address
+from tests.acceptance.commands import Boss
 from tests.acceptance.test_contract import submit
 from tests.servers import BossProcess
 
@@ -33,6 +34,20 @@ def test_text_keeps_every_digit(module_boss: BossProcess, client: httpx.Client, 
         assert '"digits": 12345678901234567890.123456789' in stored(client, source, "result")
         boss.done(source, id, text)
     assert '"digits": 12345678901234567890.123456789' in stored(client, source, "result")
+
+
+def test_a_number_of_more_digits_than_python_reads(module_boss: BossProcess, client: httpx.Client, source: str) -> None:
+    digits = "7" * 5000
+    with Client(module_boss.url) as boss:
+        boss.submit(source, f'{{"a": {digits}}}')
+        with boss.take(source) as job:
+            assert str(job.document["a"]) == digits
+        [shown] = boss.jobs(source=source)
+        assert str(shown["job"]["a"]) == digits
+    command = Boss(module_boss.url)
+    command("submit", source, stdin=f'{{"a": {digits}}}')
+    assert digits in command("take", source).stdout
+    assert digits in command("jobs", "--source", source, "--json").stdout
 
 
 async def test_text_of_several_lines_among_many_that_finish_at_once(module_boss: BossProcess, source: str) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.acceptance.test_cli import Boss
+from tests.acceptance.commands import Boss
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.acceptance.wire import Wire
 from tests.postgres import PostgresServer

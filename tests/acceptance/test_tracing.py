@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from boss import Client
+from tests.acceptance.commands import Boss
 from tests.acceptance.lines import read_lines
-from tests.acceptance.test_cli import Boss
 from tests.acceptance.test_contract import submit
 from tests.servers import BossProcess, boss_running
 

@@ -130,7 +130,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(takes_by_rules.TAKE_OF_SEVERAL, takes_by_rules.TAKE_OF_SEVERAL_BY_KEY),
         *(queue.HEADS, sweeps.RESUME_LEASES),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
-        *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE, sweeps.PRUNE_BY),
+        *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE, sweeps.PRUNE_BY, sweeps.PRUNABLE),
     ):
         nodes = await plan(large, statement)
         scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from boss.access import Role
-from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_table
+from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_json, print_table
+from boss.cli.exit_codes import NOT_THERE, USAGE
+from boss.cli.standing import unknown
+from boss.cli.times import second
 from boss.settings import DEFAULT_URL
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
@@ -65,9 +68,9 @@ def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = F
             each["name"],
             each["role"],
             "all" if each["sources"] is None else " ".join(each["sources"]),
-            _second(each["created"]),
-            _second(each["used"]),
-            f"revoked {_second(each['revoked'])}" if each["revoked"] else _second(each["expires"]),
+            second(each["created"]),
+            second(each["used"]),
+            f"revoked {second(each['revoked'])}" if each["revoked"] else second(each["expires"]),
         )
         for each in found
     ]
@@ -96,11 +99,16 @@ def source(
     What is said of a source is all it is held to: --limit 4 ends a pause.
     """
     if free and (paused or limit is not None):
-        give_up("--free is without --paused and --limit", code=2)
+        give_up("--free is without --paused and --limit", USAGE)
     changes = free or paused or limit is not None
     if changes and name is None:
-        give_up("say which source, as boss source freg --paused", code=2)
+        give_up("say which source, as boss source freg --paused", USAGE)
     with asking(url, token) as boss:
+        known = {each["source"] for each in now(boss.sources())}
+        if name is not None and name not in known:
+            if not (paused or limit):
+                give_up(unknown(name, known), NOT_THERE)
+            typer.echo(f"boss: {unknown(name, known)}. It counts from its first job on.", err=True)
         if changes and name is not None:
             now(boss.set_rule(name, paused=paused, limit=limit))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
@@ -115,9 +123,8 @@ def source(
 
 
 def _rule(each: dict[str, Any]) -> str:
-    if each["paused"]:
-        return "paused"
-    return "" if each["limit"] is None else f"{each['limit']:,} active at most"
+    limit = "" if each["limit"] is None else f"{each['limit']:,} active at most"
+    return ", ".join(filter(None, ("paused" if each["paused"] else "", limit)))
 
 
 def audit(
@@ -132,21 +139,17 @@ def audit(
     if as_json:
         _print_lines(found)
         return
-    rows = [(_second(act["at"]), act["by"] or "", act["did"], json.dumps(act["what"])) for act in found]
+    rows = [(second(act["at"]), act["by"] or "", act["did"], json.dumps(act["what"])) for act in found]
     print_table(("when", "who", "did", "what"), rows)
 
 
 def _seconds(span: str) -> int:
     found = _SPAN.fullmatch(span)
     if not found:
-        give_up(f"{span!a} is no span of time; it should look like 90d, 12h, 30m or 45s", code=2)
+        give_up(f"{span!a} is no span of time; it should look like 90d, 12h, 30m or 45s", USAGE)
     return int(found[1]) * _UNITS[found[2]]
-
-
-def _second(instant: str | None) -> str:
-    return instant[:19] + "Z" if instant else ""
 
 
 def _print_lines(found: list[dict[str, Any]]) -> None:
     for one in found:
-        typer.echo(json.dumps(one, ensure_ascii=False))
+        print_json(one)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from boss.cli import exit_codes
 from boss.cli.values import read_plainly
-from boss.errors import BossError, NoJob, NotThere, Unreachable, WrongAttempt
+from boss.client.json_text import exact
+from boss.errors import BossError, Unreachable
 
 if TYPE_CHECKING:
     from boss.client.blocking import Client
@@ -16,16 +18,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# The exit code for a job that is not where it was looked for, or not there at all; 1 is any other failure, 2 bad usage.
-NOT_THERE = 3
-_NOT_THERE = (NoJob, NotThere, WrongAttempt)
-
 app = typer.Typer(
     help="Boss, a job dispatcher over plain HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Plain help, for rich takes as long to import as all else that boss --help does.
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code:3}  {meaning}" for code, meaning in exit_codes.MEANINGS.items()),
 )
 read_plainly()
 
@@ -36,8 +36,21 @@ Token = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        # Here, for only this needs it, and it is slow to import.
+        from importlib.metadata import version
+
+        typer.echo(f"boss {version('boss')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_say_version, help="Print the version, and exit.")
+    ] = False,
+) -> None:
     """Boss, a job dispatcher over plain HTTP."""
 
 
@@ -56,7 +69,17 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
-def give_up(sentence: str, code: int = 1) -> NoReturn:
+def printable(text: str) -> str:
+    """The same, without what could tell a terminal to do something."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+
+
+def print_json(value: object) -> None:
+    """Print a line of JSON, with every number as Boss wrote it."""
+    typer.echo(exact(value))
+
+
+def give_up(sentence: str, code: int = exit_codes.FAILED) -> NoReturn:
     """End with one line that says what went wrong, and this exit code."""
     typer.echo(f"boss: {sentence}", err=True)
     raise typer.Exit(code) from None
@@ -86,11 +109,10 @@ def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
 def _errors_told() -> Iterator[None]:
     try:
         yield
-    except Unreachable as error:
-        give_up(f"{error} (--url or BOSS_URL say where Boss is)")
     except BossError as error:
         sentence = str(error)
-        give_up(sentence[:1].lower() + sentence[1:], NOT_THERE if isinstance(error, _NOT_THERE) else 1)
+        where = " (--url or BOSS_URL say where Boss is)" if isinstance(error, Unreachable) else ""
+        give_up(sentence[:1].lower() + sentence[1:] + where, exit_codes.code_of(error))
 
 
 def now(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from boss.cli.application import give_up
+from boss.cli.exit_codes import USAGE
 
 Database = Annotated[
     str | None,
@@ -28,7 +29,7 @@ def database_url(database: str | None, file: Path | None) -> str | None:
     if file is None:
         return database
     if database is not None:
-        give_up("--database and --database-file (BOSS_DATABASE, BOSS_DATABASE_FILE) are two ways; choose one", code=2)
+        give_up("--database and --database-file (BOSS_DATABASE, BOSS_DATABASE_FILE) are two ways; choose one", USAGE)
     try:
         url = file.read_text().strip()
     except (OSError, ValueError) as error:

@@ -1,124 +1,120 @@
-"""Documents from files: one, or millions, a line each."""
+"""A document or a result from a file, standard input or the command line: its bytes, once they are seen to be JSON."""
 
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
+from typing import Any
 
-import typer
+from boss.cli.application import give_up
+from boss.cli.exit_codes import USAGE
 
-from boss.cli.application import client, give_up
-from boss.errors import BadInput
-from boss.job import Line, check_new_id
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-# For how long a Boss that goes away in the middle is waited for, in seconds.
-_PATIENCE = 30
+_EXAMPLE = 'a JSON object such as {"a": 1}'
+# A word that ends so is meant as a file, though an id may end so as well.
+_SUFFIXES = {".json", ".jsn", ".jsonl", ".ndjson", ".txt", ".csv", ".xml", ".yaml", ".yml", ".gz"}
+_MARK = b"\xef\xbb\xbf"
 
 
-def read_document(text: str, what: str) -> dict[str, Any]:
-    """The JSON object in this text, or the end of the command with what is wrong and where."""
+def chosen_file(source: str, id: str | None, file: str | None) -> tuple[str | None, str]:
+    """The id and the file that the words name: one word after the source that names a file is the file."""
+    if file is None:
+        if id is None:
+            if Path(source).is_file():
+                give_up(f"{source} is a file; say whose job it is as well: boss submit SOURCE {source}", USAGE)
+            return None, "-"
+        if id == "-" or Path(id).exists():
+            return None, id
+        _give_up_on_missing(id)
+        return id, "-"
+    if file != "-" and Path(id or "").is_file() and not Path(file).exists():
+        give_up(f"the id comes first: boss submit {source} {file} {id}", USAGE)
+    return id, file
+
+
+def _give_up_on_missing(word: str) -> None:
+    """End the command when the word is meant as a file, and there is none of that name."""
+    path = Path(word)
+    close = get_close_matches(path.name, _names(path.parent), n=1, cutoff=0.8) if "." in word else []
+    if "/" in word or path.suffix.lower() in _SUFFIXES or close:
+        meant = f"; did you mean {path.parent / close[0]}?" if close else ""
+        an_id = "" if "/" in word else f" (if it is the id: boss submit SOURCE {word} -)"
+        give_up(f"there is no file {word}{meant}{an_id}", USAGE)
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        give_up(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code=2)
-    if not isinstance(value, dict):
-        give_up(f'{what} is not a JSON object such as {{"a": 1}}', code=2)
-    return value
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
-class How(TypedDict):
-    """What counts for all lines; see `Client.submit_lines`."""
+def read_document(file: str) -> bytes:
+    """The document in a file, as it is; - is standard input."""
+    text, what = _read(file), "the document" if file == "-" else file
+    if not text.strip():
+        give_up(f"{'standard input' if file == '-' else file} is empty; a document is {_EXAMPLE}", USAGE)
+    if _has_a_document_in_each_line(text):
+        give_up(f"{what} has a JSON object in each line: --lines makes each of them a job", USAGE)
+    return _checked(text, what)
 
-    priority: int
-    delay: float | None
-    at: datetime | None
-    attempts: int | None
+
+def read_result(word: str) -> bytes:
+    """The result that the word is, as it is, or that is on standard input when it is -."""
+    if word != "-" and Path(word[:1000]).is_file():
+        give_up(f"the result is {_EXAMPLE}, and {word} is a file: say - instead, and < {word}", USAGE)
+    return _checked(_read("-") if word == "-" else os.fsencode(word), "the result")
 
 
-def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:
-    """Submit each line of a file as a job, with a progress bar on a terminal, and say how many are there now."""
-    # Here, for other commands need none of it, and it is slow to import.
-    from boss.ids import new_id
+def object_line(line: bytes, what: str) -> str:
+    """The text of a line, as it is, when it is a JSON object."""
+    return _checked(line, what, line_wise=True).decode().rstrip("\r\n")
 
-    batch = batch or new_id()
-    name = "standard input" if file == "-" else file
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        if sys.stdin.isatty():
+            print("boss: reads the document from here; Ctrl-D ends it", file=sys.stderr)
+        return sys.stdin.buffer.read()
+    if Path(file).is_dir():
+        give_up(f"{file} is a folder; name a file in it", USAGE)
     try:
-        check_new_id(_id(batch, 1))
-    except BadInput as error:
-        give_up(f"--batch {batch} makes no ids: {error}", code=2)
-    sent = new = 0
+        return Path(file).read_bytes()
+    except OSError as error:
+        give_up(f"cannot read {file}: {error.strerror or error}", USAGE)
+
+
+def _checked(text: bytes, what: str, line_wise: bool = False) -> bytes:
+    """The same, without a byte order mark, when it is a JSON object; else the end of the command with what is wrong."""
+    text = text.removeprefix(_MARK)
     try:
-        with _opened(file) as stream, _progress(stream) as progress, client(url, token, _PATIENCE) as boss:
-            [task] = progress.task_ids
-            try:
-                for lines, new_lines in boss.submit_lines(source, _lines(stream, name, batch), **how):
-                    sent += lines
-                    new += new_lines
-                    progress.update(task, completed=stream.tell() if stream.seekable() else 0, lines=sent)
-            except BadInput as error:
-                give_up(f"{error} (counted from line {sent + 1:,} of {name})")
-    except (typer.Exit, KeyboardInterrupt):
-        if sent:
-            typer.echo(f"boss: {sent:,} lines are submitted; with --batch {batch} the same command goes on", err=True)
-        raise
-    there = f", {sent - new:,} were there already" if sent > new else ""
-    typer.echo(f"submitted {new:,}{there}; the ids are {_id(batch, 1)} to {_id(batch, max(sent, 1))}")
-
-
-def _id(batch: str, number: int) -> str:
-    # With zeros in front, so that lists, which go by id, have them in order.
-    return f"{batch}-{number:09}"
-
-
-def _lines(stream: BinaryIO, name: str, batch: str) -> Iterator[Line]:
-    number = 0
-    # Not by iterating, which does not let us tell how far we are.
-    while line := stream.readline():
-        number += 1
-        yield Line(_id(batch, number), _checked(line, f"line {number:,} of {name}"))
-
-
-def _checked(line: bytes, what: str) -> str:
-    """The line's text, as it is, when it is a JSON object."""
-    try:
-        text = line.decode().rstrip("\r\n")
-        is_object = isinstance(json.loads(text), dict)
-    except json.JSONDecodeError as error:
-        give_up(f"{what} is not JSON: {error.msg} at column {error.colno}", code=2)
+        is_object = isinstance(_parsed(text), dict)
     except UnicodeDecodeError as error:
-        give_up(f"{what} is not UTF-8: {error.reason} at byte {error.start + 1}", code=2)
+        give_up(f"{what} is not UTF-8: {error.reason} at byte {error.start + 1}", USAGE)
+    except json.JSONDecodeError as error:
+        where = f"column {error.colno}" if line_wise else f"line {error.lineno}, column {error.colno}"
+        hint = "; one document of several lines is submitted without --lines" if line_wise and _begins(text) else ""
+        give_up(f"{what} is not JSON: {error.msg} at {where}{hint}", USAGE)
+    except RecursionError:
+        give_up(f"{what} is nested too deeply", USAGE)
     if not is_object:
-        give_up(f'{what} is not a JSON object such as {{"a": 1}}', code=2)
+        give_up(f"{what} is not {_EXAMPLE}", USAGE)
     return text
 
 
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
+def _parsed(text: bytes) -> Any:
+    # Numbers are for Boss to judge: it keeps more digits than Python reads, and 1e400.
+    return json.loads(text.decode(), parse_int=str, parse_float=str)
+
+
+def _begins(line: bytes) -> bool:
+    """Whether it is the first line of a document that goes on in the next."""
+    return line.strip() == b"{" or (line.lstrip().startswith(b"{") and line.rstrip().endswith((b",", b":", b"{", b"[")))
+
+
+def _has_a_document_in_each_line(text: bytes) -> bool:
+    first, second, *_ = [line for line in text.split(b"\n", 2)[:2] if line.strip()] + [b"", b""]
     try:
-        stream = Path(file).open("rb")  # noqa: SIM115 (an error inside the body is none of opening)
-    except OSError as error:
-        give_up(f"cannot read {file}: {error}", code=2)
-    with stream:
-        yield stream
-
-
-@contextmanager
-def _progress(stream: BinaryIO) -> Iterator["Progress"]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.fields[lines]:,} submitted"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
-        progress.add_task("submitting", total=size, lines=0)
-        yield progress
+        return isinstance(_parsed(first), dict) and isinstance(_parsed(second), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,29 +1,19 @@
-"""The commands that ask a running Boss: submit, take, check, done, give-back, stop, tree, jobs, prune, doctor."""
+"""The commands about one job, or a file of them: submit, take, check, done, give-back, stop."""
 
 import json
-import sys
-import time
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_table
-from boss.cli.documents import How, read_document, submit_lines
-from boss.health import Verdict
+from boss.cli.application import Token, Url, asking, give_up, now
+from boss.cli.documents import chosen_file, read_document, read_result
+from boss.cli.exit_codes import USAGE
+from boss.cli.lines import How, submit_lines
+from boss.cli.standing import explaining, give_up_on_unknown, known_sources, unknown
+from boss.errors import NoJob
 from boss.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from boss.client.verbs import Verbs
-
-# How often a tree that is watched is drawn anew, in seconds.
-_WATCH_INTERVAL = 1.0
-_COLOURS = {State.AVAILABLE: "bold cyan", State.ACTIVE: "bold yellow", State.DONE: "bold green"}
 
 Source = Annotated[str, typer.Argument(help="The job's source.")]
 Id = Annotated[str, typer.Argument(help="The job's id.")]
@@ -41,10 +31,6 @@ def add_to(app: typer.Typer) -> None:
         (done, "boss done freg monday '{\"rows\": 7}'"),
         (give_back, "boss give-back freg monday --delay 60"),
         (stop, "boss stop freg monday --reason 'wrong file'"),
-        (tree, "boss tree --watch"),
-        (jobs, "boss jobs --state active --source freg"),
-        (prune, "boss prune --older-than 30"),
-        (doctor, "boss doctor"),
     ):
         app.command(command.__name__.replace("_", "-"), epilog=f"Example: {example}")(command)
 
@@ -54,7 +40,7 @@ def submit(
     url: Url = DEFAULT_URL,
     token: Token = None,
     id: Annotated[str | None, typer.Argument(help="Its id; one is made when it is left out.")] = None,
-    file: Annotated[str, typer.Argument(help="Where the document is; - is standard input.")] = "-",
+    file: Annotated[str | None, typer.Argument(help="Where the document is.  [default: -, standard input]")] = None,
     priority: Annotated[int, typer.Option(help="Higher first.")] = 0,
     delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Not handed out before.")] = None,
     at: Annotated[
@@ -72,18 +58,16 @@ def submit(
     With --lines each line is a job's document. Their ids are the batch's name and the line's number, so that the same
     command with the same --batch goes on after whatever broke it off, and submits no line twice.
     """
-    if id is not None and file == "-" and (id == "-" or Path(id).is_file()):
-        # One word that names a file is the file.
-        file, id = id, None
+    id, file = chosen_file(source, id, file)
     how: How = {"priority": priority, "delay": delay, "at": at, "attempts": attempts}
     if lines:
         if id is not None:
-            give_up("many jobs cannot have one id; --batch NAME is what all their ids begin with", code=2)
+            give_up("many jobs cannot have one id; --batch NAME is what all their ids begin with", USAGE)
         submit_lines(url, token, source, file, batch, how)
         return
     if batch:
-        give_up("--batch is for many jobs, with --lines", code=2)
-    document = read_document(_read(file), "the document" if file == "-" else file)
+        give_up("--batch is for many jobs, with --lines", USAGE)
+    document = read_document(file)
     with asking(url, token) as boss:
         typer.echo(now(boss.submit(source, document, id=id, **how)))
 
@@ -102,14 +86,21 @@ def take(
     It is for you to check it, and to say that it is done.
     """
     with asking(url, token) as boss:
-        [(job, text, granted)] = now(boss.hand_out(1, source, wait, lease))
+        try:
+            [(job, text, granted)] = now(boss.hand_out(1, source, wait, lease))
+        except NoJob as error:
+            known = known_sources(boss) if source else None
+            for name in (source or "").split(","):
+                if known is not None and name not in known:
+                    raise NoJob(f"{error}; {unknown(name, known)}") from None
+            raise
         head = json.dumps({"id": job["id"], "source": job["source"], "attempt": job["attempt"], "lease": granted})
         typer.echo(f'{head[:-1]}, "job": {text}}}')
 
 
 def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, attempt: Attempt = None) -> None:
     """Check on an active job, which keeps it. Exits with 3 when it is not active any more."""
-    with asking(url, token) as boss:
+    with asking(url, token) as boss, explaining(boss, source, id, attempt, always=True):
         now(boss.check(source, id, attempt))
 
 
@@ -125,8 +116,10 @@ def done(
     attempt: Attempt = None,
 ) -> None:
     """Say that a job is done. Exits with 3 when it is not there to be done."""
-    kept = _result(result)
-    with asking(url, token) as boss:
+    if outcome not in REPORTED_OUTCOMES:
+        give_up(f"{outcome!a} is no outcome that can be said: it is {', '.join(REPORTED_OUTCOMES)}", USAGE)
+    kept = None if result is None else read_result(result)
+    with asking(url, token) as boss, explaining(boss, source, id, attempt):
         now(boss.done(source, id, kept, outcome, attempt))
 
 
@@ -140,11 +133,14 @@ def give_back(
         float | None, typer.Option(metavar="SECONDS", help="Its rest.  [default: it grows with each attempt]")
     ] = None,
     attempt: Attempt = None,
+    uncounted: Annotated[
+        bool, typer.Option("--uncounted", help="The attempt is none of those it may have; it comes back at once.")
+    ] = False,
 ) -> None:
     """Give an active job back, for another attempt after a rest."""
-    kept = _result(result)
-    with asking(url, token) as boss:
-        now(boss.give_back(source, id, delay, kept, attempt))
+    kept = None if result is None else read_result(result)
+    with asking(url, token) as boss, explaining(boss, source, id, attempt):
+        now(boss.give_back(source, id, delay, kept, attempt, uncounted))
 
 
 def stop(
@@ -158,141 +154,15 @@ def stop(
 ) -> None:
     """Stop a job, or every job of a source. A converter that has it hears of it at its next check."""
     if (all_of is None) == (id is None):
-        give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", code=2)
+        give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", USAGE)
     with asking(url, token) as boss:
         if id is not None and source is not None:
-            now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
+            with explaining(boss, source, id, None):
+                now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
             return
+        give_up_on_unknown(boss, all_of)
         counts = now(boss.tree())
         open_jobs = sum(counts[state].get(all_of or "", 0) for state in (State.AVAILABLE, State.ACTIVE))
         if open_jobs and not yes:
             typer.confirm(f"Stop {open_jobs:,} jobs of {all_of}?", abort=True)
         typer.echo(f"stopped {now(boss.stop_all(all_of or '', reason)):,}")
-
-
-def tree(
-    url: Url = DEFAULT_URL,
-    token: Token = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show the tree: every source in every state, with its newest jobs."""
-    with asking(url, token) as boss:
-        if watch:
-            _watch(boss)
-        elif as_json:
-            _print_json(now(boss.tree()))
-        else:
-            typer.echo(now(boss.drawn_tree()), nl=False)
-
-
-def _watch(boss: "Verbs") -> None:
-    from rich.live import Live
-
-    with suppress(KeyboardInterrupt), Live(_coloured(now(boss.drawn_tree())), screen=True, auto_refresh=False) as live:
-        while True:
-            time.sleep(_WATCH_INTERVAL)
-            live.update(_coloured(now(boss.drawn_tree())), refresh=True)
-
-
-def _coloured(drawn: str) -> "Text":
-    from rich.text import Text
-
-    text = Text(drawn)
-    for state, colour in _COLOURS.items():
-        text.highlight_regex(rf"(?m)^.── {state}$", colour)
-    return text
-
-
-def jobs(
-    url: Url = DEFAULT_URL,
-    token: Token = None,
-    state: Annotated[str | None, typer.Option(help=f"{', '.join(State)}.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only this source's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List jobs with their history, the newest first."""
-    with asking(url, token) as boss:
-        found = [job for job, _ in zip(each(boss.jobs(state=state, source=source)), range(limit), strict=False)]
-    if as_json:
-        for job in found:
-            _print_json(job)
-        return
-    rows = []
-    for job in found:
-        until = job["finished"] or job["until"] or job["due"] or ""
-        attempt, result = f"{job['attempt']}/{job['attempts']}", json.dumps(job["result"]) if job["result"] else ""
-        row = (job["state"], job["source"], job["id"], attempt, _second(job["submitted"]), _second(until))
-        rows.append((*row, _who(job), job["outcome"] or "", result))
-    print_table(("state", "source", "id", "attempt", "submitted", "until", "by", "outcome", "result"), rows)
-
-
-def _who(job: dict[str, Any]) -> str:
-    """Whose tokens submitted, took and finished it; nobody's while none are needed."""
-    names = (job["submitted_by"], job["taken_by"], job["finished_by"])
-    return " → ".join(name or "-" for name in names) if any(names) else ""
-
-
-def prune(
-    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Delete what has been done for so long.")],
-    url: Url = DEFAULT_URL,
-    token: Token = None,
-) -> None:
-    """Delete jobs that were done long ago, in small batches, until there are none left."""
-    deleted, more = 0, True
-    try:
-        with asking(url, token) as boss:
-            while more:
-                batch, more = now(boss.prune(older_than * 24 * 3600))
-                deleted += batch
-    finally:
-        typer.echo(f"deleted {deleted}")
-
-
-_MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Verdict.ILL: "[bold red]ill[/]"}
-
-
-def doctor(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Examine the database: each line has a verdict, and what to do where it is not well. Exits with 1 then."""
-    with asking(url, token) as boss:
-        health = now(boss.health())
-    if as_json:
-        _print_json(health)
-    else:
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(box=None, header_style="bold", show_header=False)
-        for finding in health["findings"]:
-            mark = _MARKS[Verdict(finding["verdict"])]
-            table.add_row(mark, finding["what"], escape(finding["value"]))
-            if finding["advice"]:
-                table.add_row("", "", f"[bold]→[/] {escape(finding['advice'])}")
-        Console(width=None if sys.stdout.isatty() else 10_000).print(table)
-    if health["verdict"] != Verdict.WELL:
-        raise typer.Exit(1)
-
-
-def _read(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read()
-    try:
-        return Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        give_up(f"cannot read {file}: {error}", code=2)
-
-
-def _result(word: str | None) -> dict[str, Any] | None:
-    """The JSON object that the word is, or that is on standard input when it is -."""
-    return None if word is None else read_document(sys.stdin.read() if word == "-" else word, "the result")
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _second(instant: str) -> str:
-    """An instant without what is below its second."""
-    return instant[:19] + "Z" if instant else ""

@@ -4,6 +4,7 @@ import typer
 
 from boss.cli.application import give_up
 from boss.cli.database import Database, DatabaseFile, database_url
+from boss.cli.exit_codes import USAGE
 from boss.errors import StartError
 
 
@@ -30,7 +31,7 @@ def migrate(database: Database = None, database_file: DatabaseFile = None) -> No
 
     url = database_url(database, database_file)
     if url is None:
-        give_up("say which database: BOSS_DATABASE, --database-file or --database", code=2)
+        give_up("say which database: BOSS_DATABASE, --database-file or --database", USAGE)
     logs.configure(quiet=True)
     try:
         applied = asyncio.run(migrate_only(url))

@@ -8,6 +8,7 @@ import typer
 
 from boss.cli.application import give_up
 from boss.cli.database import Database, DatabaseFile, database_url
+from boss.cli.exit_codes import USAGE
 from boss.errors import StartError
 from boss.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
 from boss.settings import (
@@ -47,7 +48,7 @@ def serve(
         typer.Option(
             envvar="BOSS_DATA",
             metavar="DIR",
-            help="Without a database: the folder of the embedded PostgreSQL.  "
+            help="Without a database: the folder of the embedded PostgreSQL, where all the data is.  "
             "[default: ~/.local/share/boss, for root /var/lib/boss]",
         ),
     ] = None,
@@ -125,7 +126,10 @@ def serve(
         bool, typer.Option("--quiet", envvar="BOSS_QUIET", help="Do not log a line for each move of a job.")
     ] = False,
 ) -> None:
-    """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first."""
+    """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first.
+
+    Without --database it starts a PostgreSQL of its own, with its data in the folder --data.
+    """
     # Here, for the other commands have no need of a server's packages.
     try:
         from boss import logs, server
@@ -134,7 +138,7 @@ def serve(
 
     logs.configure(quiet)
     if (tls_cert is None) != (tls_key is None):
-        give_up("--tls-cert and --tls-key are needed both, or neither", code=2)
+        give_up("--tls-cert and --tls-key are needed both, or neither", USAGE)
     settings = Settings(
         data=data or _default_data(),
         database=database_url(database, database_file),

@@ -4,6 +4,8 @@ This Typer (0.29) reads them by pydantic, which takes 50 ms to import: as long a
 """
 
 from collections.abc import Callable
+from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,8 @@ class _Value:
             return Path(value)
         if self._annotation is bool:
             return value if isinstance(value, bool) else _switch(str(value))
+        if isinstance(self._annotation, type) and issubclass(self._annotation, Enum):
+            return _choice(self._annotation, str(value))
         if self._annotation in _NUMBERS:
             return self._number(value, info.min, info.max)
         return self._theirs(self._descriptor).coerce(value, param, ctx)
@@ -55,6 +59,15 @@ class _Value:
         if most is not None and not number <= most:
             raise ValueError(f"{value} is more than {most}.")
         return number
+
+
+def _choice(kind: type[Enum], word: str) -> Enum:
+    words = [str(each.value) for each in kind]
+    if word in words:
+        return kind(word)
+    close = get_close_matches(word, words, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    raise ValueError(f"{word!a} is not one of {', '.join(words)}{meant}.")
 
 
 def _switch(word: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boss.cli.application import Token, Url, give_up
+from boss.cli.exit_codes import USAGE, code_of
 from boss.errors import BossError
 from boss.settings import DEFAULT_URL
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: boss work freg -- ./convert.sh", no_args_is_help=True)(work)
+    app.command(epilog="Example: boss work freg -- ./convert.sh")(work)
 
 
 def work(
@@ -62,9 +63,9 @@ def work(
     """
     command: list[str] = context.obj or []
     if not command:
-        give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", code=2)
+        give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", USAGE)
     if not shutil.which(command[0]):
-        give_up(f"there is no program {command[0]!a} to run", code=2)
+        give_up(f"there is no program {command[0]!a} to run", USAGE)
     # Here, for other commands need none of it, and it is slow to import.
     import logging
 
@@ -90,7 +91,7 @@ def work(
         with _on_screen(converter) if shown else _in_lines():
             converter.run()
     except BossError as error:
-        give_up(str(error))
+        give_up(str(error), code_of(error))
     logging.getLogger("boss").info("%s", _counted(converter.ends) or "there was nothing to do")
     if once and converter.ends[End.DONE] < sum(converter.ends.values()):
         raise typer.Exit(1)

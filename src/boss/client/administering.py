@@ -49,6 +49,11 @@ class Administering:
         pruned = (await self._ask("DELETE", "/job/done", params={"older": f"{older:f}"})).json()
         return pruned["deleted"], pruned["more"]
 
+    async def prunable(self, older: float) -> tuple[int, bool]:
+        """How many jobs `prune` would delete, as far as they are counted, and whether there are more."""
+        counted = (await self._ask("DELETE", "/job/done", params={"older": f"{older:f}", "dry_run": "1"})).json()
+        return counted["would_delete"], counted["more"]
+
     async def sources(self) -> list[Document]:
         """Every source, with its rule and how many jobs it has in each state."""
         sources: list[Document] = (await self._ask("GET", "/source")).json()["sources"]
@@ -109,6 +114,15 @@ class Administering:
         """Every job with all its properties, the newest first, one page after the other."""
         async for job in self._pages("/jobs", "jobs", query(state=state, source=source)):
             yield job
+
+    async def find(self, id: str) -> Document:
+        """The job with this id with all its properties, and, while it is available, `why` nobody has it yet.
+
+        Raises:
+            NotThere: there is none.
+        """
+        job: Document = (await self._ask("GET", f"/jobs/{quote(id, safe='')}")).json()
+        return job
 
     async def _pages(self, address: str, what: str, parameters: dict[str, str]) -> AsyncIterator[Document]:
         while address:

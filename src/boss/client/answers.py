@@ -1,20 +1,20 @@
 """What a Boss answers, and the error that an answer stands for. It imports nothing that is slow to import."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from boss import errors
+from boss.client.json_text import read
 from boss.errors import (
     PROBLEM_TYPE,
     BadInput,
     BossError,
     ElseThan,
     Forbidden,
+    NotABoss,
     NotSignedIn,
     NotThere,
-    Unreachable,
     WrongAttempt,
 )
 
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
     def json(self) -> Any:
         """Its body, read as JSON."""
-        return json.loads(self.text)
+        return read(self.text)
 
     @property
     def is_problem(self) -> bool:
@@ -68,7 +68,7 @@ def check(answer: Answer) -> None:
     if answer.status == _TOO_LARGE and not answer.is_problem:
         raise BadInput(f"something between here and Boss lets no body of this size pass: {answer.url} answers 413")
     if not answer.is_problem:
-        raise Unreachable(f"{answer.url} answers {answer.status}. Is it a Boss?")
+        raise NotABoss(f"{answer.url} answers {answer.status}. Is it a Boss?")
     problem = answer.json()
     sentence = problem["detail"]
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)

@@ -222,9 +222,17 @@ class Client:
         """See `AsyncClient.prune`."""
         return self._run(self._client.prune, older)
 
+    def prunable(self, older: float) -> tuple[int, bool]:
+        """See `AsyncClient.prunable`."""
+        return self._run(self._client.prunable, older)
+
     def jobs(self, *, state: str | None = None, source: str | None = None) -> Iterator[Document]:
         """See `AsyncClient.jobs`."""
         return self._each(self._client.jobs(state=state, source=source))
+
+    def find(self, id: str) -> Document:
+        """See `AsyncClient.find`."""
+        return self._run(self._client.find, id)
 
     def _each(self, many: AsyncIterator[_T]) -> Iterator[_T]:
         over = object()

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import logging
-import os
 import random
 import time
 from collections.abc import Mapping
@@ -14,8 +13,8 @@ import aiohttp
 from yarl import URL
 
 from boss.client.answers import AWAY, TIMEOUT, TOO_MANY, Answer
-from boss.client.where import find_boss
-from boss.errors import Unreachable
+from boss.client.where import away, find_boss, reason
+from boss.errors import NotABoss, Unreachable
 
 log = logging.getLogger("boss")
 
@@ -76,11 +75,15 @@ class Connection:
         while True:
             try:
                 answer = await self._try(method, path, seconds, options)
+            except aiohttp.ClientConnectorCertificateError as error:
+                lost = reason(error.certificate_error)
             except aiohttp.ClientConnectorError as error:
-                # A negative number is one of getaddrinfo's, which says it in words by itself.
-                number = error.os_error.errno or 0
-                lost = os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
+                if isinstance(wrong := away(self.url, error.os_error), NotABoss):
+                    raise wrong from error
+                lost = reason(error.os_error)
             except (aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(wrong := away(self.url, error), NotABoss):
+                    raise wrong from error
                 lost, repeated = str(error) or type(error).__name__, True
             else:
                 if answer.status == TOO_MANY and time.monotonic() + rest <= until:

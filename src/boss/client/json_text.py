@@ -5,6 +5,9 @@ from typing import Any
 
 from boss.errors import BadInput
 
+# Python reads no int of more than 4300 digits.
+_MANY_DIGITS = 4000
+
 Document = dict[str, Any]
 # What a method takes as a document or a result. Text keeps what no dict can: every digit, and 1e400.
 Json = Document | str | bytes
@@ -47,3 +50,44 @@ def _is_sendable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def read(text: str) -> Any:
+    """The value of JSON text, however many digits its numbers have."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return json.loads(text, parse_int=_long)
+
+
+def _long(digits: str) -> Any:
+    # Here, for hardly anything needs it, and it is slow to import.
+    from decimal import Decimal
+
+    return int(digits) if len(digits) < _MANY_DIGITS else Decimal(digits)
+
+
+class Number(str):
+    """A number as it was written, for what is only to be printed: a float has fewer digits, and no 1e400."""
+
+
+def read_exactly(text: str) -> Any:
+    """The value of JSON text, in which what no Python number is like is a `Number`."""
+    return json.loads(text, parse_float=Number, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | Number:
+    return int(digits) if len(digits) < _MANY_DIGITS else Number(digits)
+
+
+def exact(value: object) -> str:
+    """The JSON text of a value that `read_exactly` read."""
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{exact(name)}: {exact(each)}' for name, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(exact, value))}]"
+    return json.dumps(value, ensure_ascii=False)

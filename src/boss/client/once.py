@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 from boss.client.answers import AWAY, TIMEOUT, Answer
-from boss.client.where import find_boss, reason
+from boss.client.json_text import read_exactly
+from boss.client.where import away, find_boss
 from boss.errors import Unreachable
 
 _T = TypeVar("_T")
@@ -39,6 +40,14 @@ def each(many: AsyncIterator[_T]) -> Iterator[_T]:
 
     while following_one := now(following()):
         yield following_one[0]
+
+
+class ExactAnswer(Answer):
+    """An answer whose numbers stay as they are written, for a command prints them."""
+
+    def json(self) -> Any:
+        """See `Answer.json`."""
+        return read_exactly(self.text)
 
 
 class OnceConnection:
@@ -70,7 +79,7 @@ class OnceConnection:
         try:
             answer = self._send(method, target, seconds, body, {**self._headers, **(headers or {})})
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"no Boss answers at {self.url}: {reason(error)}. Is it running there?") from error
+            raise away(self.url, error) from error
         if answer.status in AWAY and not answer.is_problem:
             raise Unreachable(f"no Boss answers at {self.url}: it answers {answer.status}. Is it running there?")
         return answer, False
@@ -82,7 +91,7 @@ class OnceConnection:
             response = connection.getresponse()
             got = {name.lower(): value for name, value in response.getheaders()}
             address = f"{self._boss.scheme}://{_host(self._boss)}{target}"
-            return Answer(method, address, response.status, got, response.read().decode(errors="replace"))
+            return ExactAnswer(method, address, response.status, got, response.read().decode(errors="replace"))
 
 
 class _Way(NamedTuple):

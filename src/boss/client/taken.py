@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
@@ -10,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from boss.client.json_text import Document as Document
-from boss.client.json_text import Json
+from boss.client.json_text import Json, read
 from boss.errors import BadInput, Lost, NotThere, Unreachable, WrongAttempt
 from boss.job import Outcome
 
@@ -95,7 +94,7 @@ class AsyncJob:
     @cached_property
     def document(self) -> Document:
         """What was submitted."""
-        document: Document = json.loads(self.text)
+        document: Document = read(self.text)
         return document
 
     def check(self) -> None:

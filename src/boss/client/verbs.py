@@ -5,8 +5,8 @@ which must not take long to start, over one that blocks (once.py).
 """
 
 import json
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -137,7 +137,7 @@ class Verbs(Administering):
         path = take_address(source)
         until = None if wait is None else time.monotonic() + wait
         # The same key again means the same take again: an answer that was lost on the way costs nothing.
-        headers = {"idempotency-key": key or str(uuid.uuid4()), "accept": NDJSON["content-type"]}
+        headers = {"idempotency-key": key or os.urandom(16).hex(), "accept": NDJSON["content-type"]}
         while True:
             left = _POLL if until is None else max(0, min(_POLL, round(until - time.monotonic())))
             parameters = query(limit=limit, wait=left or None, lease=lease)
@@ -258,6 +258,6 @@ def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
 def _taken(line: str) -> tuple[Document, str]:
     """What stands before the document in a line of a take's answer, and the document to the letter."""
     # The line is {"id":…,"source":…,"attempt":…,"job":…}, and nothing before the document can have a quotation mark.
-    # The document is parsed by who needs it: there are some that Python's parser refuses.
+    # The document is parsed by who needs it: to most it is nothing but bytes.
     before, _, document = line.partition(',"job":')
     return json.loads(before + "}"), document[:-1]

@@ -1,9 +1,10 @@
 """Where Boss is, and what is shown to it."""
 
 import os
+import re
 from urllib.parse import urlsplit
 
-from boss.errors import Unreachable
+from boss.errors import NotABoss, NotAUrl, NotSignedIn, Unreachable
 from boss.settings import DEFAULT_URL
 
 
@@ -11,27 +12,72 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
     """Its URL, and the headers of every request: what is given, else what is in the environment.
 
     Raises:
-        Unreachable: that is no URL.
+        NotAUrl: that is no URL.
+        NotSignedIn: that is no token.
     """
     url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
     if not _is_url(url):
-        raise Unreachable(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
+        raise NotAUrl(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
     token = token or os.environ.get("BOSS_TOKEN")
+    if token and not (token.isascii() and token.isprintable()):
+        raise NotSignedIn("the token has a character that no token has: a line ending, for instance")
     return url, {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _is_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        written = url.isprintable() and " " not in url
+        return written and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
 
+def away(url: str, error: Exception) -> Unreachable:
+    """The error to raise when no answer came from the URL."""
+    if wrong := _wrong_scheme(url, error):
+        return NotABoss(f"what listens at {url} {wrong}")
+    return Unreachable(f"no Boss answers at {url}: {reason(error)}. Is it running there?")
+
+
 def reason(error: Exception) -> str:
     """Why there was no answer, in words."""
-    if isinstance(error, OSError) and error.strerror and (error.errno or 0) < 0:
-        return error.strerror  # one of getaddrinfo's, whose numbers are negative
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
+    if untrusted := getattr(error, "verify_message", ""):  # of ssl.SSLCertVerificationError
+        return f"its certificate is not trusted: {untrusted}"
+    number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None)
+    # A negative number is one of getaddrinfo's, and TLS has numbers of its own: both say it in words by themselves.
+    if number > 0 and not hasattr(error, "library"):
+        return os.strerror(number)
+    return words or str(error) or type(error).__name__
+
+
+def _wrong_scheme(url: str, error: Exception) -> str:
+    """What is wrong with the URL's beginning, when that is why there was no answer."""
+    secure = url.lower().startswith("https:")
+    if secure and getattr(error, "reason", "") in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+        return "speaks http, not https: say http://"
+    # A TLS server says what it thinks of a request without TLS in an alert of TLS, or nothing at all.
+    if not secure and (re.search(r"\x15\x03|\\x15\\+x03", str(error)) or _answers_tls(url, error)):
+        return "speaks https, not http: say https://"
+    return ""
+
+
+def _answers_tls(url: str, error: Exception) -> bool:
+    """Whether what closed a connection without an answer is a TLS server."""
+    import socket
+    import ssl
+    from http.client import RemoteDisconnected
+
+    if not isinstance(error, ConnectionResetError | RemoteDisconnected):
+        return False
+    parts = urlsplit(url)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((parts.hostname or "", parts.port or 80), timeout=2) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except OSError:
+        return False

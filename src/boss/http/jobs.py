@@ -244,8 +244,17 @@ class Jobs:
 
     @needs(Right.ADMINISTER)
     async def prune(self, ask: Ask) -> Answer:
-        """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once."""
-        deleted, more = await self._dispatcher.prune(parameters.older(ask.query(("older",))), ask.access.name)
+        """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once.
+
+        With ?dry_run=1 nothing is deleted: they are counted.
+        """
+        query = ask.query(("older", "dry_run"))
+        older = parameters.older(query)
+        if parameters.dry_run(query):
+            jobs, more = await self._dispatcher.prunable(older)
+            counted = {"deleted": 0, "would_delete": jobs, "more": more}
+            return Answer(200, [JSON, NO_STORE], orjson.dumps(counted))
+        deleted, more = await self._dispatcher.prune(older, ask.access.name)
         return Answer(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
 
     @needs(Right.READ)

@@ -134,6 +134,11 @@ def older(query: Mapping[str, str]) -> float:
     return found
 
 
+def dry_run(query: Mapping[str, str]) -> bool:
+    """`?dry_run=1`: whether nothing is to be done."""
+    return bool(_integer(query, "dry_run", 0, 0, 1))
+
+
 def _seconds(query: Mapping[str, str], name: str) -> float | None:
     text = query.get(name)
     if text is None:

@@ -195,6 +195,22 @@ async def prune(pool: Pool, older: float, limit: int) -> int:
     return int(row[0])
 
 
+PRUNABLE = """
+-- prunable
+SELECT count(*)
+FROM (SELECT 1 FROM job
+      WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
+      ORDER BY finished_at
+      LIMIT $2) AS old
+"""
+
+
+async def prunable(pool: Pool, older: float, limit: int) -> int:
+    """How many jobs were done more than `older` seconds ago, counted up to `limit`."""
+    [row] = await fetch(pool, PRUNABLE, older, limit)
+    return int(row[0])
+
+
 # In one statement, so that nothing is ever gone without a trace. The act of a request's first batch counts up with the
 # following ones, each by as much as it deletes.
 PRUNE_BY = f"""

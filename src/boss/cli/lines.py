@@ -1,0 +1,100 @@
+"""Many documents from a file, a line each."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypedDict
+
+import typer
+
+from boss.cli.application import client, give_up
+from boss.cli.documents import object_line
+from boss.cli.exit_codes import USAGE
+from boss.errors import BadInput
+from boss.job import Line, check_new_id
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+# For how long a Boss that goes away in the middle is waited for, in seconds.
+_PATIENCE = 30
+
+
+class How(TypedDict):
+    """What counts for all lines; see `Client.submit_lines`."""
+
+    priority: int
+    delay: float | None
+    at: datetime | None
+    attempts: int | None
+
+
+def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:
+    """Submit each line of a file as a job, with a progress bar on a terminal, and say how many are there now."""
+    # Here, for other commands need none of it, and it is slow to import.
+    from boss.ids import new_id
+
+    batch = batch or new_id()
+    name = "standard input" if file == "-" else file
+    try:
+        check_new_id(_id(batch, 1))
+    except BadInput as error:
+        give_up(f"--batch {batch} makes no ids: {error}", USAGE)
+    sent = new = 0
+    try:
+        with _opened(file) as stream, _progress(stream) as progress, client(url, token, _PATIENCE) as boss:
+            [task] = progress.task_ids
+            try:
+                for lines, new_lines in boss.submit_lines(source, _lines(stream, name, batch), **how):
+                    sent += lines
+                    new += new_lines
+                    progress.update(task, completed=stream.tell() if stream.seekable() else 0, lines=sent)
+            except BadInput as error:
+                give_up(f"{error} (counted from line {sent + 1:,} of {name})")
+    except (typer.Exit, KeyboardInterrupt):
+        if sent:
+            typer.echo(f"boss: {sent:,} lines are submitted; with --batch {batch} the same command goes on", err=True)
+        raise
+    there = f", {sent - new:,} were there already" if sent > new else ""
+    typer.echo(f"submitted {new:,}{there}; the ids are {_id(batch, 1)} to {_id(batch, max(sent, 1))}")
+
+
+def _id(batch: str, number: int) -> str:
+    # With zeros in front, so that lists, which go by id, have them in order.
+    return f"{batch}-{number:09}"
+
+
+def _lines(stream: BinaryIO, name: str, batch: str) -> Iterator[Line]:
+    number = 0
+    # Not by iterating, which does not let us tell how far we are.
+    while line := stream.readline():
+        number += 1
+        yield Line(_id(batch, number), object_line(line, f"line {number:,} of {name}"))
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 (an error inside the body is none of opening)
+    except OSError as error:
+        give_up(f"cannot read {file}: {error.strerror or error}", USAGE)
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _progress(stream: BinaryIO) -> Iterator["Progress"]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.fields[lines]:,} submitted"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+        progress.add_task("submitting", total=size, lines=0)
+        yield progress

@@ -1,0 +1,182 @@
+"""The commands that look: tree, jobs, show, doctor."""
+
+import sys
+import time
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from boss.cli.application import AsJson, Token, Url, asking, each, now, print_json, printable
+from boss.cli.exit_codes import FAILED
+from boss.cli.listing import print_jobs
+from boss.cli.standing import give_up_on_unknown
+from boss.cli.times import ago, second
+from boss.client.json_text import exact
+from boss.health import Verdict
+from boss.job import State
+from boss.settings import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from boss.client.verbs import Verbs
+
+# How often a tree that is watched is drawn anew, in seconds.
+_WATCH_INTERVAL = 1.0
+# So many jobs are read to have them in the order of time: over HTTP they are in that of their ids.
+_MOST_SORTED = 1000
+_COLOURS = {State.AVAILABLE: "bold cyan", State.ACTIVE: "bold yellow", State.DONE: "bold green"}
+_MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Verdict.ILL: "[bold red]ill[/]"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: boss tree --watch")(tree)
+    app.command(epilog="Example: boss jobs --state active --source freg")(jobs)
+    app.command(epilog="Example: boss show monday")(show)
+    app.command(epilog="Example: boss doctor")(doctor)
+
+
+def tree(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the tree: every source in every state, with its newest jobs."""
+    with asking(url, token) as boss:
+        if watch:
+            _watch(boss)
+        elif as_json:
+            print_json(now(boss.tree()))
+        else:
+            typer.echo(now(boss.drawn_tree()), nl=False)
+
+
+def _watch(boss: "Verbs") -> None:
+    from rich.live import Live
+
+    with suppress(KeyboardInterrupt), Live(_coloured(now(boss.drawn_tree())), screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(_WATCH_INTERVAL)
+            live.update(_coloured(now(boss.drawn_tree())), refresh=True)
+
+
+def _coloured(drawn: str) -> "Text":
+    from rich.text import Text
+
+    text = Text(drawn)
+    for state, colour in _COLOURS.items():
+        text.highlight_regex(rf"(?m)^.── {state}$", colour)
+    return text
+
+
+def jobs(
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    state: Annotated[State | None, typer.Option(help="Only those that are in it.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first, and what happened to each last.
+
+    Of more than 1,000 the list is by id, greatest first, as with --json: for ids that Boss makes that is the same.
+    """
+    with asking(url, token) as boss:
+        listed = each(boss.jobs(state=state, source=source))
+        by_time = not as_json and _how_many(now(boss.tree()), state, source) <= _MOST_SORTED
+        if by_time:
+            listed = iter(sorted(listed, key=lambda job: str(job["submitted"]), reverse=True))
+        found = list(islice(listed, limit))
+        if not found:
+            give_up_on_unknown(boss, source)
+    if as_json:
+        for job in found:
+            print_json(job)
+    elif found:
+        print_jobs(found)
+        if not by_time:
+            typer.echo("boss: by id, for there are more than 1,000; --source and --state make them fewer", err=True)
+    else:
+        typer.echo("boss: there are no such jobs", err=True)
+
+
+def _how_many(counts: dict[str, dict[str, int]], state: str | None, source: str | None) -> int:
+    """How many jobs of a tree are in this state and of this source; of all when None."""
+    states = counts.values() if state is None else [counts[state]]
+    return sum(sum(each.values()) if source is None else each.get(source, 0) for each in states)
+
+
+def show(
+    id: Annotated[str, typer.Argument(help="The job's id; its source need not be known.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one job with all its properties, and why nobody has it yet. Exits with 3 when there is none."""
+    with asking(url, token) as boss:
+        job = now(boss.find(id))
+    if as_json:
+        print_json(job)
+        return
+    for name, value in _properties(job):
+        typer.echo(f"{name:<10}  {printable(value)}")
+
+
+def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
+    shown = [
+        ("id", job["id"]),
+        ("source", job["source"]),
+        ("state", f"{job['state']}, {job['outcome']}" if job["outcome"] else job["state"]),
+        ("why", job.get("why")),
+        ("priority", str(job["priority"])),
+        ("attempt", f"{job['attempt']} of {job['attempts']}"),
+        ("submitted", _when(job["submitted"], job["submitted_by"])),
+        ("due", _when(job["due"])),
+        ("taken", _when(job["taken"], job["taken_by"])),
+        ("last seen", _when(job["seen"])),
+        ("lease", _when(job["until"])),
+        ("finished", _when(job["finished"], job["finished_by"])),
+        ("document", exact(job["job"])),
+        ("result", exact(job["result"]) if job["result"] is not None else ""),
+        *((f"attempt {past['attempt']}", _past(past)) for past in job["history"] or ()),
+    ]
+    return [(name, value) for name, value in shown if value]
+
+
+def _past(attempt: dict[str, Any]) -> str:
+    """What became of an attempt before this one."""
+    taken = f"taken {second(attempt.get('taken'))}" + (f" by {attempt['by']}" if attempt.get("by") else "")
+    ended = f"{attempt['how']} {second(attempt['ended'])}"
+    by = f" by {attempt['given_back_by']}" if attempt.get("given_back_by") else ""
+    uncounted = ", uncounted" if attempt.get("uncounted") else ""
+    return f"{taken}, {ended}{by}{uncounted}" + (f": {attempt['why']}" if attempt.get("why") else "")
+
+
+def _when(instant: str | None, by: str | None = None) -> str:
+    return f"{second(instant)}, {ago(instant)}{f' by {by}' if by else ''}" if instant else ""
+
+
+def doctor(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Examine the database: each line has a verdict, and what to do where it is not well. Exits with 1 then."""
+    with asking(url, token) as boss:
+        health = now(boss.health())
+    if as_json:
+        print_json(health)
+    else:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", show_header=False)
+        for finding in health["findings"]:
+            mark = _MARKS[Verdict(finding["verdict"])]
+            table.add_row(mark, finding["what"], escape(finding["value"]))
+            if finding["advice"]:
+                table.add_row("", "", f"[bold]→[/] {escape(finding['advice'])}")
+        Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    if health["verdict"] != Verdict.WELL:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,23 @@
+"""Instants as a person reads them: how long ago."""
+
+from datetime import UTC, datetime
+
+# From which age on, in seconds, it is told in which unit; from the last one on it is told as a date.
+_UNITS = ((60, 1, "s"), (3600, 60, "min"), (2 * 86_400, 3600, "h"), (60 * 86_400, 86_400, "days"))
+
+
+def ago(instant: str, now: datetime | None = None) -> str:
+    """An instant of Boss's as "3 min ago", "in 5 h", or a date when it is far away."""
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(instant)).total_seconds()
+    far = round(abs(seconds))
+    if not far:
+        return "just now"
+    for below, unit, name in _UNITS:
+        if far < below:
+            return f"{far // unit} {name} ago" if seconds > 0 else f"in {far // unit} {name}"
+    return instant[:10]
+
+
+def second(instant: str | None) -> str:
+    """An instant without what is below its second."""
+    return instant[:19] + "Z" if instant else ""

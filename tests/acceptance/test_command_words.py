@@ -1,0 +1,121 @@
+"""What a newcomer types: help, versions, and words that are almost right."""
+
+import subprocess
+from importlib.metadata import version
+
+import httpx
+import pytest
+
+from tests.acceptance.commands import PROGRAM, Boss
+from tests.acceptance.test_contract import submit
+from tests.servers import PATIENCE, BossProcess, until
+
+COMMANDS = (
+    *("submit", "take", "check", "done", "give-back", "stop", "work", "show", "jobs", "tree", "prune", "doctor"),
+    *("source", "audit", "token create", "token list", "token revoke", "serve", "migrate"),
+)
+
+
+@pytest.fixture
+def boss(module_boss: BossProcess) -> Boss:
+    return Boss(module_boss.url)
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version(boss: Boss, option: str) -> None:
+    assert boss(option).stdout == f"boss {version('boss')}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_fits_and_has_an_example(boss: Boss, command: str) -> None:
+    boss.environment["COLUMNS"] = "80"
+    short, long = boss(*command.split(), "-h"), boss(*command.split(), "--help")
+    assert short.stdout == long.stdout
+    assert "Example: " in short.stdout
+    assert f"boss {command}" in short.stdout.partition("Example: ")[2]
+    assert max(map(len, short.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["sumbit", "freg"], "no such command 'sumbit'. Did you mean 'submit'? (boss --help says more)"),
+        (["status"], "no such command 'status' (boss --help says more)"),
+        (["token", "crate", "x"], "no such command 'crate'. Did you mean 'create'? (boss token --help says more)"),
+        (["submit", "freg", "--prioritty", "3"], "no such option: --prioritty (did you mean --priority)"),
+        (["jobs", "--stat", "done"], "no such option: --stat (did you mean --state)"),
+        (["work", "freg", "--slotz", "3", "--", "cat"], "no such option: --slotz (did you mean --slots)"),
+        (["submit", "freg", "--priority"], "option '--priority' requires an argument"),
+        (["submit", "freg", "--priority", "high"], "'--priority': 'high' is not a whole number (boss submit --help"),
+        (["jobs", "--limit", "0"], "'--limit': 0 is less than 1 (boss jobs --help says more)"),
+        (["take", "--wait", "long"], "'--wait': 'long' is not a number (boss take --help says more)"),
+        (["submit", "freg", "--at", "noon"], "'--at': 'noon' does not match the formats"),
+        (["jobs", "--state", "actve"], "'actve' is not one of available, active, done (did you mean active?)"),
+        (
+            ["token", "create", "x", "--role", "amdin"],
+            "'amdin' is not one of converter, submitter, admin (did you mean admin?)",
+        ),
+        (["check", "freg"], "missing argument 'id' (boss check --help says more)"),
+        (["check", "freg", "monday", "1"], "got unexpected extra argument(s) (1) (boss check --help says more)"),
+        (["work"], "say what to run for each job, after --: boss work freg -- ./convert.sh"),
+        (["work", "--"], "say what to run for each job, after --"),
+        (["work", "freg", "cat"], "say what to run for each job, after --"),
+        (["serve", "--port", "80000"], "80000 is more than 65535"),
+        (["prune", "--older-than", "1e99"], "'--older-than': 1e99 is more than 3660"),
+        (["prune", "--older-than", "nan"], "'--older-than': nan is less than 0"),
+    ],
+)
+def test_one_line_of_what_is_wrong(boss: Boss, words: list[str], says: str) -> None:
+    said = boss(*words)
+    assert said.stderr.startswith("boss: ")
+    assert says in said.stderr
+    assert (said.returncode, said.stderr.count("\n"), said.stdout) == (2, 1, "")
+
+
+def test_the_environment_is_named_when_it_is_wrong(boss: Boss) -> None:
+    boss.environment["BOSS_PORT"] = "http"
+    said = boss("serve")
+    assert "'BOSS_PORT'" in said.stderr
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+
+
+def test_what_follows_two_dashes_is_not_lost(boss: Boss, client: httpx.Client, source: str) -> None:
+    id = submit(client, source)
+    assert boss("done", source, id, "--", '{"rows": 7}').returncode == 0
+    assert client.get(f"/jobs/{id}").json()["result"] == {"rows": 7}
+
+
+def test_work_without_an_option_or_source(boss: Boss, client: httpx.Client, source: str) -> None:
+    id = submit(client, source, '{"a": 1}')
+    working = boss.start("work", "--", "cat")
+    until(lambda: client.get(f"/jobs/{id}").json()["state"] == "done")
+    working.terminate()
+    working.communicate(timeout=PATIENCE)
+    assert client.get(f"/jobs/{id}").json()["result"] == {"a": 1}
+
+
+def test_a_reader_that_has_seen_enough(boss: Boss, client: httpx.Client, source: str) -> None:
+    for _ in range(3):
+        submit(client, source, '{"a": "%s"}' % ("x" * 100_000))
+    with subprocess.Popen(
+        [PROGRAM, "jobs", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=boss.environment
+    ) as listing:
+        assert listing.stdout
+        assert listing.stderr
+        listing.stdout.readline()
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes(boss: Boss, shell: str) -> None:
+    boss.environment.update(
+        _BOSS_COMPLETE=f"complete_{shell}",
+        COMP_WORDS="boss sub",
+        COMP_CWORD="1",
+        _TYPER_COMPLETE_ARGS="boss sub",
+        _TYPER_COMPLETE_FISH_ACTION="get-args",
+    )
+    said = boss()
+    assert "submit" in said.stdout
+    assert said.stderr == ""

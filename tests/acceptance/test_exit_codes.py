@@ -1,0 +1,173 @@
+"""Every exit code, by real processes: what a script may rely on."""
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+
+from boss.cli.exit_codes import MEANINGS
+from tests.acceptance.commands import Boss
+from tests.acceptance.test_contract import submit
+from tests.postgres import PostgresServer
+from tests.servers import PATIENCE, BossProcess, boss_running, free_port, until
+
+
+@pytest.fixture
+def boss(module_boss: BossProcess) -> Boss:
+    return Boss(module_boss.url)
+
+
+def test_0_and_1(boss: Boss, client: httpx.Client, source: str) -> None:
+    assert boss("tree").returncode == 0
+    id = submit(client, source)
+    assert boss("submit", source, id, stdin="{}").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["-h"], 0),
+        (["check", "-h"], 0),
+        (["token", "create", "-h"], 0),
+        (["--version"], 0),
+        ([], 2),
+        (["chek", "freg", "monday"], 2),
+        (["check", "freg"], 2),
+        (["check", "freg", "monday", "--atempt", "1"], 2),
+        (["check", "freg", "monday", "--attempt", "first"], 2),
+        (["check", "freg", "monday", "--url", "localhost"], 2),
+        (["check", "freg", "monday", "--url", "ftp://localhost"], 2),
+        (["check", "freg", "monday", "--url", "http://localhost:99999"], 2),
+        (["submit", "freg", "no-such-file.json"], 2),
+        (["submit", "freg"], 2),
+        (["jobs", "--state", "actve"], 2),
+        (["done", "freg", "monday", "--outcome", "compleetd"], 2),
+        (["done", "freg", "monday", "no json"], 2),
+        (["work"], 2),
+        (["work", "--", "no-such-program"], 2),
+        (["stop"], 2),
+        (["check", "freg", "nothing"], 3),
+        (["done", "freg", "nothing"], 3),
+        (["give-back", "freg", "nothing"], 3),
+        (["stop", "freg", "nothing"], 3),
+        (["show", "nothing"], 3),
+        (["take", "nothing"], 3),
+        (["jobs", "--source", "nothing"], 3),
+        (["source", "nothing"], 3),
+        (["stop", "--source", "nothing", "--yes"], 3),
+        (["token", "revoke", "nothing"], 3),
+    ],
+)
+def test_those_that_need_no_trouble(boss: Boss, words: list[str], code: int) -> None:
+    said = boss(*words)
+    assert said.returncode == code
+    assert "Traceback" not in said.stderr
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """The URL of a proxy that has nobody behind it, and answers this to everything."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (502, 75, "it answers 502"),
+        (503, 75, "it answers 503"),
+        (504, 75, "it answers 504"),
+        (404, 1, "answers 404. Is it a Boss?"),
+        (302, 1, "answers 302. Is it a Boss?"),
+    ],
+)
+def test_what_a_proxy_answers(status: int, code: int, says: str) -> None:
+    with answering(status) as url:
+        said = Boss(url)("tree")
+    assert says in said.stderr
+    assert (said.returncode, said.stderr.count("\n")) == (code, 1)
+
+
+def test_75_when_nobody_is_there() -> None:
+    assert Boss(f"http://127.0.0.1:{free_port()}")("tree").returncode == 75
+    assert Boss("http://no-such-host.invalid")("tree").returncode == 75
+
+
+def test_77_and_75_with_tokens(database: str) -> None:
+    with boss_running("--database", database, "--rate", "1") as running:
+        boss = Boss(running.url)
+        root = boss("token", "create", "root", "--role", "admin").stdout.strip()
+        refused = boss("tree")
+        assert (refused.returncode, refused.stderr.count("\n")) == (77, 1)
+        # A HEAD has no words of its own.
+        assert boss("check", "freg", "monday").returncode == 77
+        assert boss("tree", "--token", "none").returncode == 77
+        assert boss("tree", "--token", "я").returncode == 77
+        boss.environment["BOSS_TOKEN"] = root
+        until(lambda: boss("tree").returncode == 0)
+        assert "more than 1 requests a second" in eventually(boss, 75, "tree")
+
+
+def eventually(boss: Boss, code: int, *words: str) -> str:
+    """What the command says once it ends with this code."""
+    said: list[str] = []
+
+    def ends_so() -> bool:
+        ended = boss(*words)
+        said.append(ended.stderr)
+        return ended.returncode == code
+
+    until(ends_so)
+    return said[-1]
+
+
+def test_75_when_its_database_is_away(server: PostgresServer) -> None:
+    with boss_running("--database", server.url) as running:
+        boss = Boss(running.url)
+        assert boss("tree").returncode == 0
+        server.kill()
+        said = boss("tree")
+        assert (said.returncode, said.stderr) == (
+            75,
+            "boss: the database is away; send the request again in a moment\n",
+        )
+
+
+def test_130_when_interrupted(boss: Boss, client: httpx.Client, source: str) -> None:
+    waiting = boss.start("take", source, "--wait", "600")
+    until(lambda: "boss_waiting_takers 1.0" in client.get("/metrics").text)
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=PATIENCE)
+    assert (waiting.returncode, said) == (130, "")
+
+
+def test_they_are_where_people_look(boss: Boss) -> None:
+    assert sorted(MEANINGS) == [0, 1, 2, 3, 75, 77, 130]
+    shown = boss("--help").stdout
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text()
+    for code, meaning in MEANINGS.items():
+        assert re.search(rf"(?m)^ +{code}  {re.escape(meaning)}$", shown)
+        assert f"| {code} | {meaning} |" in readme

@@ -1,0 +1,70 @@
+"""What boss serve and boss migrate say of where their data is, and of what they cannot do: words, and no errno."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.commands import Boss
+from tests.servers import BossProcess, boss_running, free_port
+
+
+def test_where_the_data_is(data: Path, database: str) -> None:
+    with boss_running("--data", str(data)) as boss:
+        boss.wait_for_log(f"its data is in {data.resolve()} (--data or BOSS_DATA say where)")
+    with boss_running("--database", database) as boss:
+        assert "its data is in" not in boss.log
+    said = " ".join(Boss("")("serve", "--help").stdout.split())
+    assert "--data DIR Without a database: the folder of the embedded PostgreSQL, where all the data is" in said
+    assert "[default: ~/.local/share/boss, for root /var/lib/boss]" in said
+
+
+@pytest.mark.parametrize("below", ["", "/folder", "/folder/in/it"])
+def test_data_that_is_a_file(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    said = Boss("")("serve", "--data", f"{file}{below}", "--port", str(free_port()))
+    assert (said.returncode, said.stderr) == (1, f"boss: {file} is no folder; name a folder with --data\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql://127.0.0.1:1/boss", "PostgreSQL cannot be reached: Connection refused. Is the URL right"),
+        ("postgresql://localhost:1/boss", "Connection refused"),
+        (
+            "postgresql://127.0.0.1:1,127.0.0.1:2/boss",
+            "127.0.0.1:1: Connection refused; 127.0.0.1:2: Connection",
+        ),
+        ("postgresql://no-such-host.invalid/boss", "PostgreSQL cannot be reached: Name or service not known."),
+        ("postgresql:///boss?host=/nowhere", "No such file or directory"),
+        (
+            "postgresql://127.0.0.1/boss?target_session_attrs=banana",
+            "(target_session_attrs takes any, primary, standby, read-write, read-only, prefer-standby)",
+        ),
+        ("postgresql://127.0.0.1/boss?sslmode=banana", "`sslmode` parameter must be one of: disable, allow"),
+    ],
+)
+def test_a_database_that_is_not_there(url: str, says: str) -> None:
+    for command in (["migrate"], ["serve", "--port", str(free_port())]):
+        boss = Boss("")
+        boss.environment["BOSS_DATABASE"] = url
+        said = boss(*command)
+        assert says in said.stderr
+        assert "Errno" not in said.stderr
+        assert "Connect call failed" not in said.stderr
+        assert "object at" not in said.stderr
+        assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+
+
+def test_a_port_that_is_taken(module_boss: BossProcess, database: str) -> None:
+    said = Boss("")("serve", "--database", database, "--port", str(module_boss.port), "--quiet")
+    assert said.stderr.splitlines()[-1] == (
+        f"boss: cannot listen on 127.0.0.1 port {module_boss.port}: Address already in use; "
+        "choose another with --host or --port"
+    )
+
+
+def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
+    said = Boss("")("serve", "--tls-cert", f"{tmp_path}/cert.pem", "--tls-key", f"{tmp_path}/key.pem")
+    assert f"file '{tmp_path}/cert.pem' does not exist (boss serve --help says more)" in said.stderr
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)

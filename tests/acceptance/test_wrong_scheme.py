@@ -1,0 +1,46 @@
+"""A URL that begins wrongly, with https or with http; and a certificate that nobody trusts."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from boss import AsyncClient, NotABoss, Unreachable
+from tests.acceptance.commands import Boss
+from tests.acceptance.test_limits import certificate
+from tests.servers import BossProcess, boss_running
+
+
+async def test_https_to_http(module_boss: BossProcess) -> None:
+    url = module_boss.url.replace("http:", "https:")
+    said = Boss(url)("tree")
+    assert f"what listens at {url} speaks http, not https: say http://" in said.stderr
+    assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+    async with AsyncClient(url) as client:
+        with pytest.raises(NotABoss, match="speaks http, not https"):
+            await client.tree()
+
+
+async def test_http_to_https(database: str, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "localhost")
+    with boss_running("--database", database, "--tls-cert", str(cert), "--tls-key", str(key)) as running:
+        said = Boss(running.url)("tree")
+        assert f"what listens at {running.url} speaks https, not http: say https://" in said.stderr
+        assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+        async with AsyncClient(running.url) as client:
+            with pytest.raises(NotABoss, match="speaks https, not http"):
+                await client.tree()
+
+
+async def test_a_certificate_that_is_not_trusted(database: str, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "localhost")
+    with boss_running("--database", database, "--tls-cert", str(cert), "--tls-key", str(key)) as running:
+        boss = Boss(running.url.replace("http:", "https:"))
+        said = boss("tree")
+        assert "its certificate is not trusted: self-signed certificate" in said.stderr
+        assert (said.returncode, said.stderr.count("\n")) == (75, 1)
+        async with AsyncClient(boss.environment["BOSS_URL"], patience=0) as client:
+            with pytest.raises(Unreachable, match="its certificate is not trusted: self-signed"):
+                await client.tree()
+        boss.environment["SSL_CERT_FILE"] = os.fspath(cert)
+        assert boss("tree").stdout.startswith("job\n")
