@@ -84,6 +84,7 @@ class Way(ThreadingHTTPServer):
     """A proxy to a port of this machine, on which things happen to requests.
 
     Attributes:
+        keeps: whether connections are kept for further requests.
         takes, ends: what happens to the next ones: a status is answered without asking Boss, "lose" loses Boss's
             answer, "spoil" the body on its way to Boss, and "" is nothing.
         asked: what came.
@@ -94,6 +95,7 @@ class Way(ThreadingHTTPServer):
     def __init__(self, to: int) -> None:
         super().__init__(("127.0.0.1", 0), _OnTheWay)
         self.to = to
+        self.keeps = True
         self.takes: list[int | str] = []
         self.ends: list[int | str] = []
         self.asked: list[Asked] = []
@@ -114,7 +116,10 @@ class _OnTheWay(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.server.asked.append(Asked(self.command, self.path, self.headers.get("idempotency-key")))
-        events = {"GET": self.server.takes, "HEAD": []}.get(self.command, self.server.ends)
+        if self.path.startswith("/job/a") and self.command == "GET":
+            events = self.server.takes
+        else:
+            events = self.server.ends if self.command in ("POST", "DELETE") else []
         event = events.pop(0) if events else ""
         if isinstance(event, int):
             self._answer(event, {}, b"<p>Something on the way.</p>")
@@ -144,6 +149,8 @@ class _OnTheWay(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 204:
             self.send_header("content-length", str(len(body)))
+        if not self.server.keeps:
+            self.send_header("connection", "close")
         self.end_headers()
         if self.command != "HEAD" and status != 204:
             self.wfile.write(body)
