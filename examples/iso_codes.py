@@ -4,10 +4,12 @@
 
 Submits the records that the package pycountry ships, converts them with a few parallel converters, and shows the
 tree at the end. A subdivision's source is its country, a language's is its standard. Run it again and it goes on where
-it was, for every job has an id of its own: what was submitted already is not submitted twice.
+it was, for every job has an id of its own: what was submitted already is not submitted twice. Boss
+may restart meanwhile: its client sends again what was not heard.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -18,6 +20,8 @@ import aiohttp
 import pycountry
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from boss import AsyncClient, IdTaken, NoJob
 
 SUBMITTERS = 16
 CONVERTERS = 8
@@ -45,30 +49,28 @@ def convert(document: dict[str, str]) -> dict[str, str]:
     return {"slug": "-".join(document["name"].casefold().replace("/", " ").replace(",", " ").split())}
 
 
-async def submit(boss: aiohttp.ClientSession, waiting: Iterator[Record], progress: Progress) -> Counter[int]:
-    """Submit records until there are none left; return how often each status was answered."""
-    answers: Counter[int] = Counter()
+async def submit(boss: AsyncClient, waiting: Iterator[Record], progress: Progress) -> int:
+    """Submit records until there are none left; return how many of them were new."""
+    new = 0
     for record in waiting:
-        async with boss.post(f"/job/available/{record.source}/{record.id}", json=record.document) as answer:
-            answers[answer.status] += 1
-            if answer.status not in (201, 409):  # 409: submitted by an earlier run
-                raise SystemExit(await answer.text())
+        # Who is there already was submitted by an earlier run.
+        with contextlib.suppress(IdTaken):
+            await boss.submit(record.source, record.document, id=record.id)
+            new += 1
         progress.advance(progress.task_ids[0])
-    return answers
+    return new
 
 
-async def run_converter(boss: aiohttp.ClientSession, progress: Progress) -> Counter[str]:
+async def run_converter(boss: AsyncClient, progress: Progress) -> Counter[str]:
     """The design's loop: take a job, do it, say it is done; return how often each id was handed out."""
     taken: Counter[str] = Counter()
-    while True:
-        async with boss.get("/job/available") as answer:
-            if answer.status == 404:
-                return taken
-            job = await answer.json()
-        taken[job["id"]] += 1
-        async with boss.post(f"/job/done/{job['source']}/{job['id']}", json=convert(job["job"])) as answer:
-            answer.raise_for_status()
-        progress.advance(progress.task_ids[1])
+    with contextlib.suppress(NoJob):
+        while True:
+            async with boss.take(wait=0) as job:
+                taken[job.id] += 1
+                job.result = convert(job.document)
+            progress.advance(progress.task_ids[1])
+    return taken
 
 
 async def main(url: str) -> None:
@@ -76,19 +78,18 @@ async def main(url: str) -> None:
     everything = list(records())
     console = Console()
     bar = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    async with aiohttp.ClientSession(url) as boss:
+    async with AsyncClient(url) as boss, aiohttp.ClientSession(url) as http:
         with Progress(*bar, console=console) as progress:
             progress.add_task("submitting", total=len(everything))
             waiting = iter(everything)
             submitted = await asyncio.gather(*(submit(boss, waiting, progress) for _ in range(SUBMITTERS)))
-            new = sum(submitted, Counter())[201]
+            new = sum(submitted)
             progress.add_task("converting", total=new)
             takers = await asyncio.gather(*(run_converter(boss, progress) for _ in range(CONVERTERS)))
         taken = sum(takers, Counter[str]())
-        async with boss.get("/job", headers={"accept": "text/plain"}) as answer:
+        async with http.get("/job", headers={"accept": "text/plain"}) as answer:
             show_ends(console, (await answer.text()).splitlines())
-        async with boss.get("/job") as answer:
-            tree = await answer.json()
+        tree = await boss.tree()
     counts = {state: sum(sources.values()) for state, sources in tree.items()}
     more_than_once = sum(times > 1 for times in taken.values())
     console.print(f"{json.dumps(counts)}: {new:,} submitted now, {len(taken):,} converted, {more_than_once} twice")

@@ -24,6 +24,8 @@ log = logging.getLogger("boss")
 _BACKLOG = 4096
 # How long Granian may take to close its connections, in seconds.
 _CLOSE = 5
+# How long somebody may be connected without having said anything, in seconds, unless it is less between requests.
+_MUTE = 30.0
 # How often it is looked whether there is a new certificate, in seconds.
 _CERTIFICATE_INTERVAL = 1.0
 
@@ -42,7 +44,7 @@ async def listening(application: ASGIApp, settings: Settings, stop: asyncio.Even
     try:
         async with (
             in_background(listener.renew_forever()),
-            in_background(end_mute_forever(settings.port, settings.header_timeout)),
+            in_background(end_mute_forever(settings.port, min(_MUTE, settings.header_timeout))),
         ):
             yield
     finally:

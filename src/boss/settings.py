@@ -14,7 +14,8 @@ DEFAULT_MAX_CONNECTIONS = 16_384
 DEFAULT_MAX_WAITING = 10_000
 DEFAULT_MAX_QUEUE = 10_000_000
 DEFAULT_RATE = 5_000
-DEFAULT_HEADER_TIMEOUT = 30.0
+# Longer than what stands between keeps its connections: a load balancer does for 60 seconds.
+DEFAULT_HEADER_TIMEOUT = 75.0
 DEFAULT_BODY_TIMEOUT = 60.0
 
 

@@ -31,6 +31,9 @@ _LONG = 0.1  # seconds
 # What stands in a request's scope once its body was read to its end.
 _READ = "body_read"
 _CLOSE = (b"connection", b"close")
+# So much more than it may be is read of a body before it is refused: to a proxy that still sends, an answer on a
+# connection that then closes is an error, and its client gets 502 instead of 413.
+_MOST_DISCARDED_BYTES = 32 * 1024 * 1024
 # How long a request may take from its arrival, that is from the end of its body, in seconds. Only the database takes
 # long: a statement has as much, but there may be one to wait for first, and more than one to come.
 _REQUEST_TIMEOUT_S = 10
@@ -111,7 +114,7 @@ class Ask:
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
         length = _length(announced)
-        if length is not None and length > most:
+        if length is not None and length > most + _MOST_DISCARDED_BYTES:
             raise _too_large(what, most)
         if self.deadline:
             self.deadline.pause()
@@ -135,13 +138,18 @@ class Ask:
             if message["type"] == "http.disconnect":
                 raise BadInput(f"{what} broke off after {size} bytes")
             chunk: bytes = message.get("body", b"")
-            chunks.append(chunk)
             size += len(chunk)
-            if size > most:
-                raise _too_large(what, most)
+            if size <= most:
+                chunks.append(chunk)
+            else:
+                chunks.clear()
             # When the length was announced, the end is known without asking for it.
-            if size == length or not message.get("more_body"):
+            ended = size == length or not message.get("more_body")
+            if ended:
                 self._scope[_READ] = True
+            if size > most and (ended or size > most + _MOST_DISCARDED_BYTES):
+                raise _too_large(what, most)
+            if ended:
                 return b"".join(chunks)
 
     def wait(self, seconds: float) -> None:

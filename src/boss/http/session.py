@@ -27,9 +27,11 @@ class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
 
 def routes(tokens: Tokens, settings: Settings) -> Sequence[BaseRoute]:
     """The route."""
-    secure = "; Secure" if settings.tls_cert else ""
 
-    def cookie(value: str, more: str = "") -> Header:
+    def cookie(ask: Ask, value: str, more: str = "") -> Header:
+        # Behind a proxy with TLS it is the page's own address that says so.
+        by_tls = settings.tls_cert or (ask.header(b"origin") or "").startswith("https://")
+        secure = "; Secure" if by_tls else ""
         text = f"{COOKIE.decode()}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
         return b"set-cookie", text.encode()
 
@@ -49,13 +51,13 @@ def routes(tokens: Tokens, settings: Settings) -> Sequence[BaseRoute]:
         access = tokens.access(asked.token)
         if access is None:
             raise NotSignedIn("this token is unknown, expired or revoked")
-        return Answer(200, [JSON, NO_STORE, cookie(asked.token)], orjson.dumps(_shown(access)))
+        return Answer(200, [JSON, NO_STORE, cookie(ask, asked.token)], orjson.dumps(_shown(access)))
 
     @needs(Right.PUBLIC)
     async def sign_out(ask: Ask) -> Answer:
         """DELETE /session: the cookie is gone; the token counts as before."""
         ask.query()
-        return Answer(204, [cookie("", "; Max-Age=0")])
+        return Answer(204, [cookie(ask, "", "; Max-Age=0")])
 
     return [route("/session", {"GET": who, "POST": sign_in, "DELETE": sign_out})]
 

@@ -1,0 +1,16 @@
+"""A body that is too large is read before it is refused, for a proxy that still sends it would answer 502."""
+
+import pytest
+
+from boss.settings import DEFAULT_MAX_DOCUMENT
+from tests.acceptance.wire import Wire
+from tests.servers import BossProcess
+
+
+@pytest.mark.parametrize("more", [1, 100_000, 20_000_000])
+@pytest.mark.parametrize("path", ["/job/available/freg", "/job/done/freg/none"])
+def test_the_connection_goes_on(module_boss: BossProcess, path: str, more: int) -> None:
+    with Wire(module_boss.port) as wire:
+        refused = wire.request("POST", path, body=b"x" * (DEFAULT_MAX_DOCUMENT + more)).reply()
+        assert (refused.status, "connection" in refused.headers) == (413, False)
+        assert wire.request("GET", "/health/live").reply().status == 200

@@ -1,0 +1,138 @@
+"""The proxies of docs/proxies.md, run with the configurations that are shown there."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.acceptance.test_limits import certificate
+from tests.servers import free_port, until
+
+_PAGE = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text()
+# nginx's own file, which has the one on the page in it.
+_NGINX = """
+{user}
+daemon off;
+pid {folder}/pid;
+error_log {folder}/log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {shown}
+}}
+"""
+_CADDY = """
+{{
+    admin off
+    auto_https disable_redirects
+    skip_install_trust
+    grace_period 1s
+}}
+{shown}
+"""
+
+
+def configuration(name: str) -> str:
+    """What the page shows for this proxy."""
+    [shown] = re.findall(rf"```{name}\n(.*?)```", _PAGE, re.DOTALL)
+    return str(shown)
+
+
+class _Proxy(NamedTuple):
+    program: str
+    # What to change in what is shown, {port}, {cert}, {key} and {both} being this test's own.
+    changes: Sequence[tuple[str, str]]
+    around: str
+    command: Callable[[str], list[str]]
+
+
+PROXIES = {
+    "nginx": _Proxy(
+        "nginx",
+        [
+            ("listen 443", "listen 127.0.0.1:{port}"),
+            ("/etc/ssl/boss.crt", "{cert}"),
+            ("/etc/ssl/boss.key", "{key}"),
+        ],
+        _NGINX,
+        lambda file: ["nginx", "-e", "stderr", "-c", file],
+    ),
+    "haproxy": _Proxy(
+        "haproxy",
+        [("bind :443", "bind 127.0.0.1:{port}"), ("/etc/haproxy/boss.pem", "{both}")],
+        "{shown}",
+        lambda file: ["haproxy", "-db", "-f", file],
+    ),
+    "caddyfile": _Proxy(
+        "caddy",
+        [("boss.example {", "https://localhost:{port}, https://boss.example:{port} {\n    tls {cert} {key}")],
+        _CADDY,
+        lambda file: ["caddy", "run", "--adapter", "caddyfile", "--config", file],
+    ),
+}
+
+
+@contextmanager
+def proxying(name: str, replicas: tuple[int, int], folder: Path, *changes: tuple[str, str]) -> Iterator[int]:
+    """The port of this proxy, by TLS, before replicas at these ports; skips where it is not installed.
+
+    Args:
+        changes: what to change in its configuration besides.
+    """
+    proxy = PROXIES[name]
+    if not shutil.which(proxy.program):
+        pytest.skip(f"{proxy.program} is not installed here")
+    port = free_port()
+    cert, key = certificate(folder, "boss")
+    both = folder / "both.pem"
+    both.write_text(cert.read_text() + key.read_text())
+    shown = configuration(name)
+    for old, new in changes:
+        assert old in shown
+        shown = shown.replace(old, new)
+    for old, new in [
+        *proxy.changes,
+        ("127.0.0.1:8080", f"127.0.0.1:{replicas[0]}"),
+        ("127.0.0.1:8081", f"127.0.0.1:{replicas[1]}"),
+    ]:
+        assert old in shown
+        values = {"{port}": str(port), "{cert}": str(cert), "{key}": str(key), "{both}": str(both)}
+        shown = shown.replace(old, re.sub(r"\{\w+\}", lambda found: values[found[0]], new))  # noqa: B023
+    file, log = folder / "configuration", folder / "out"
+    user = "user root;" if os.geteuid() == 0 else ""
+    file.write_text(proxy.around.format(shown=shown, folder=folder, user=user))
+    environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(proxy.command(str(file)), stdout=out, stderr=out, env=environment, cwd=folder)
+    try:
+
+        def serves() -> bool:
+            assert process.poll() is None, log.read_text()
+            try:
+                with client_of(port) as client:
+                    return client.get("/health/ready").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        until(serves)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def client_of(port: int) -> httpx.Client:
+    """A client of what is behind the proxy at this port."""
+    return httpx.Client(base_url=f"https://localhost:{port}", verify=False, timeout=70)
