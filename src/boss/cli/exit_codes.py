@@ -33,7 +33,7 @@ MEANINGS = {
     NOT_THERE: "no such job, source or token, or none in that state or attempt, or no job to take",
     TRY_AGAIN: "Boss is away, busy or limits you: the same command may succeed later",
     REFUSED: "the token is missing, counts no more, or is not for that",
-    INTERRUPTED: "interrupted, by Ctrl-C",
+    INTERRUPTED: "ended at once by Ctrl-C; by another signal it is 128 and its number, as 143 by SIGTERM",
 }
 
 # The first that fits counts.
