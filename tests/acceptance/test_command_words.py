@@ -6,6 +6,7 @@ from importlib.metadata import version
 import httpx
 import pytest
 
+from boss import BossError, Client
 from tests.acceptance.commands import PROGRAM, Boss
 from tests.acceptance.test_contract import submit
 from tests.servers import PATIENCE, BossProcess, until
@@ -70,6 +71,42 @@ def test_one_line_of_what_is_wrong(boss: Boss, words: list[str], says: str) -> N
     assert said.stderr.startswith("boss: ")
     assert says in said.stderr
     assert (said.returncode, said.stderr.count("\n"), said.stdout) == (2, 1, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", "", "monday"],
+        ["submit", "freg", ""],
+        ["take", ""],
+        ["check", "", "monday"],
+        ["check", "freg", ""],
+        ["done", "freg", ""],
+        ["stop", "freg", ""],
+        ["show", ""],
+        ["source", "", "--paused"],
+        ["work", "", "--", "cat"],
+    ],
+)
+def test_a_variable_that_is_not_set_is_no_word(boss: Boss, client: httpx.Client, words: list[str]) -> None:
+    before = client.get("/job").json()
+    said = boss(*words, stdin="{}")
+    assert "it is empty; is a variable not set?" in said.stderr
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert client.get("/job").json() == before
+
+
+def test_the_library_takes_no_empty_name_for_any(boss: Boss, client: httpx.Client) -> None:
+    before = client.get("/job").json()
+    with Client(boss.environment["BOSS_URL"]) as library:
+        for ask in (
+            lambda: library.submit("", {}),
+            lambda: library.take_now("", wait=0),
+            lambda: library.done("", "monday"),
+        ):
+            with pytest.raises(BossError):
+                ask()
+    assert client.get("/job").json() == before
 
 
 def test_the_environment_is_named_when_it_is_wrong(boss: Boss) -> None:

@@ -35,6 +35,10 @@ class _Value:
 
     def _read(self, value: Any, param: Any, ctx: Any) -> Any:
         info = self._descriptor.parameter_info
+        # What a shell makes of "$SOURCE" when nobody has set it: it must not mean any source, or another path.
+        words = [value] if isinstance(value, str) else value
+        if param.param_type_name == "argument" and "" in words:
+            raise ValueError("it is empty; is a variable not set?")
         if self._annotation is str and not info.parser:
             return str(value)
         if self._annotation == list[str]:

@@ -39,12 +39,12 @@ class Sender(Protocol):
 def address(state: State, *names: str | None) -> str:
     """The address of a state, of a source in it, or of a job."""
     # Whatever the names are, they stay in their part of the path; the server says what is wrong with them.
-    return "/".join(("/job", state, *(quote(name, safe="") for name in names if name)))
+    return "/".join(("/job", state, *(quote(name, safe="") for name in names if name is not None)))
 
 
 def take_address(source: str | Sequence[str] | None) -> str:
     """Where to take a job of a source, of any of several, or of any at all when None."""
-    if not source:
+    if source is None or (not source and not isinstance(source, str)):
         return address(State.AVAILABLE)
     # A comma is in no source's name, and so what has one names several.
     sources = source.split(",") if isinstance(source, str) else source
