@@ -62,9 +62,9 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def converting(command: list[str], url: str, source: str) -> Iterator[Running]:
+def converting(command: list[str], url: str, source: str, **environment: str) -> Iterator[Running]:
     """A program at work for the source, killed on leaving."""
-    environment = {"BOSS_URL": url.rstrip("/"), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    environment = {"BOSS_URL": url.rstrip("/"), "PATH": "/usr/local/bin:/usr/bin:/bin", **environment}
     with subprocess.Popen([*command, source], env=environment) as process:
         try:
             yield Running(process)

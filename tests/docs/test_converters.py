@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.acceptance.test_access import create
 from tests.acceptance.test_contract import submit
 from tests.acceptance.test_lease import record
 from tests.docs.programs import PAGE, PROGRAMS, code_of, command, converting
@@ -52,6 +53,17 @@ def test_it_does_its_jobs_and_stops_when_told_to(command: list[str], client: htt
         running.until(lambda: record(client, hopeless)["state"] == "done")
         shown = record(client, hopeless)
         assert (shown["outcome"], list(shown["result"]), shown["attempt"]) == ("failed", ["error"], 1)
+
+
+def test_it_shows_its_token(command: list[str], database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as nobody:
+        root = create(nobody, "root", "admin")
+        with httpx.Client(base_url=boss.url, headers={"authorization": f"Bearer {root}"}) as client:
+            token = create(client, "converter", "converter", sources=["freg"])
+            id = submit(client, "freg", '{"seconds": 0}')
+            with converting(command, boss.url, "freg", BOSS_TOKEN=token) as running:
+                running.until(lambda: record(client, id)["state"] == "done")
+            assert (record(client, id)["outcome"], record(client, id)["taken_by"]) == ("completed", "converter")
 
 
 def test_the_python_ones_do_what_they_say(client: httpx.Client) -> None:

@@ -103,7 +103,6 @@ def _in_lines() -> Iterator[None]:
     import logging
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     yield
 
 
