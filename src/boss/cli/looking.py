@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import suppress
+from heapq import nlargest
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,9 +89,8 @@ def jobs(
     with asking(url, token) as boss:
         listed = each(boss.jobs(state=state, source=source))
         by_time = not as_json and _how_many(now(boss.tree()), state, source) <= _MOST_SORTED
-        if by_time:
-            listed = iter(sorted(listed, key=lambda job: str(job["submitted"]), reverse=True))
-        found = list(islice(listed, limit))
+        # Documents may be large: no more of them are kept than are shown.
+        found = nlargest(limit, listed, key=_submitted) if by_time else list(islice(listed, limit))
         if not found:
             give_up_on_unknown(boss, source)
     if as_json:
@@ -102,6 +102,10 @@ def jobs(
             typer.echo("boss: by id, for there are more than 1,000; --source and --state make them fewer", err=True)
     else:
         typer.echo("boss: there are no such jobs", err=True)
+
+
+def _submitted(job: dict[str, Any]) -> str:
+    return str(job["submitted"])
 
 
 def _how_many(counts: dict[str, dict[str, int]], state: str | None, source: str | None) -> int:
