@@ -73,12 +73,24 @@ async def run_converter(boss: AsyncClient, progress: Progress) -> Counter[str]:
     return taken
 
 
+async def sources_of_others(boss: AsyncClient, ours: set[str]) -> list[str]:
+    """The sources that have jobs to do, and not from this example: its converters take from any source."""
+    tree = await boss.tree()
+    return sorted(
+        source for source, jobs in {**tree["active"], **tree["available"]}.items() if jobs and source not in ours
+    )
+
+
 async def main(url: str) -> None:
     """Submit and convert everything, then show the tree and the counts."""
     everything = list(records())
     console = Console()
     bar = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with AsyncClient(url) as boss, aiohttp.ClientSession(url) as http:
+        if other := await sources_of_others(boss, {record.source for record in everything}):
+            raise SystemExit(
+                f"this Boss has jobs of somebody else's, of {', '.join(other)}: give the example one of its own"
+            )
         with Progress(*bar, console=console) as progress:
             progress.add_task("submitting", total=len(everything))
             waiting = iter(everything)
