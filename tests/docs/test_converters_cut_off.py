@@ -136,13 +136,16 @@ def test_it_works_without_a_lease(command: list[str], database: str) -> None:
         assert [each for each in way.asked if each.method == "HEAD"] == []
 
 
-def test_stopped_it_gives_its_job_back_uncounted(command: list[str], client: httpx.Client, source: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stopped_it_gives_its_job_back_uncounted(
+    command: list[str], client: httpx.Client, source: str, number: signal.Signals
+) -> None:
     if "Rscript" in command[0]:
-        pytest.skip("R ends at once on SIGTERM; the page says so")
+        pytest.skip("R ends at once; the page says so")
     job = submit(client, source, '{"seconds": 600}')
     with converting(command, str(client.base_url), source) as running:
         running.until(lambda: bool(record(client, job)["state"] == "active"))
-        running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(number)
         running.process.wait(60)
     shown = record(client, job)
     assert (shown["state"], shown["due"]) == ("available", None)

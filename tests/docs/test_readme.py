@@ -47,6 +47,16 @@ def test_the_example_converts_every_record_once(database: str) -> None:
     assert "0 submitted now, 0 converted" in " ".join(again.split())
 
 
+def test_the_example_takes_nobody_elses_jobs(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        id = client.post("/job/available/freg", json={}).json()["id"]
+        command = [sys.executable, str(ROOT / "examples" / "iso_codes.py"), boss.url]
+        refused = subprocess.run(command, capture_output=True, text=True)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+        assert "jobs of somebody else's, of freg" in refused.stderr
+        assert client.get(f"/jobs/{id}").json()["attempt"] == 0
+
+
 def test_every_flag_is_in_the_readme() -> None:
     command = [sys.executable, "-m", "boss", "serve", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
