@@ -25,8 +25,6 @@ _LONGEST_LINE = 32 * 1024 * 1024
 _TOO_LONG = b"{..."
 # How often it is looked for what commands left behind, in seconds.
 _REAP_INTERVAL = 1.0
-# What ends whole groups of processes: service managers, terminals, and the system when memory is short.
-_FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 class CommandConverter:
@@ -51,8 +49,8 @@ class CommandConverter:
         When this is cancelled, the command gets SIGTERM, and SIGKILL after the grace, or when it is cancelled again.
 
         Raises:
-            Failure: it did not end well, or could not be run.
-            Interrupted: a signal ended it that may have been meant for this process, too.
+            Interrupted: it did not end well, perhaps because of a signal that this process gets, too.
+            Failure: it gave up for good, or could not be run.
         """
         if self._reaping is None:
             self._reap_forever()
@@ -108,10 +106,9 @@ def _result(command: "Command") -> str | None:
     if command.code == 0:
         return _object(command.last_line)
     reason = {"exit": command.code, "error": keepable(command.complaint.decode(errors="replace"))}
-    # A shell that waited for what the signal ended gives 128 more than its number.
-    if command.code is not None and {-command.code, command.code - 128} & {*_FROM_OUTSIDE}:
-        raise Interrupted(reason)
-    raise Failure(reason, for_good=command.code == GIVES_UP)
+    if command.code == GIVES_UP:
+        raise Failure(reason, for_good=True)
+    raise Interrupted(reason)
 
 
 def _object(line: bytes) -> str | None:

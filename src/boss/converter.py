@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
+from boss.attempts import Attempts
 from boss.client.asynchronous import AsyncClient
 from boss.client.blocking import Job
 from boss.client.json_text import Json
 from boss.client.taken import AsyncJob, End, Failure, Interrupted
-from boss.errors import BossError, Lost, NoJob
-from boss.signals import exit_code, heard
+from boss.errors import BossError, NoJob
+from boss.signals import end_by_force, exit_code, heard
 from boss.threads import Convert, as_coroutine
 
 log = logging.getLogger("boss")
@@ -27,6 +29,8 @@ _MOST_IN_ADVANCE = 100
 # How long giving back may take when everything is to end at once, in seconds; and how long a function that was told to
 # end, or a signal that may have been meant for us too, is waited for.
 _MOMENT = 1.0
+# More seconds than any process lasts, and fewer than a timer can have.
+_FOR_EVER = 1e9
 
 
 @dataclass
@@ -88,12 +92,17 @@ class Converter:
         until_empty: bool = False,
         tell: Callable[[Slot, AsyncJob, Exception | None], None] = log_end,
     ) -> None:
-        self._convert = as_coroutine(convert, lambda: _MOMENT if self._stopping.is_set() else grace)
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"the timeout is {timeout}; it takes a number of seconds above 0, or None for no limit")
+        if not grace >= 0:
+            raise ValueError(f"the grace is {grace}; it takes a number of seconds, 0 or more")
+        patience = min(grace, _FOR_EVER)
+        function = as_coroutine(convert, lambda: _MOMENT if self._stopping.is_set() else patience)
+        self._attempts = Attempts(function, None if timeout is None else min(timeout, _FOR_EVER), patience)
         self._turn = _turns(sources)
         self._boss = url, token
         self._lease = lease
-        self._timeout = timeout
-        self._grace = grace
+        self._grace = patience
         self._once = once
         self._until_empty = until_empty
         self._tell = tell
@@ -118,7 +127,10 @@ class Converter:
         Raises:
             BossError: something that trying again does not mend.
             SystemExit: it was ended at once, with 128 and the signal's number.
+            RuntimeError: this is not the main thread.
         """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("only the main thread hears signals; elsewhere use work(), and stop()")
         asyncio.run(self._run_until_signal())
 
     async def _run_until_signal(self) -> None:
@@ -141,6 +153,9 @@ class Converter:
                     raise
                 log.warning("ended at once; what could not be given back comes back by its lease")
                 raise SystemExit(codes[0]) from None
+        if self._attempts.are_left_alone():
+            # The event loop cannot be closed before they end.
+            end_by_force(1)
 
     def stop(self) -> None:
         """Take no more jobs; what runs has its grace to end by itself, then is told to, and its job is given back."""
@@ -157,6 +172,11 @@ class Converter:
                     await self._end()
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
+            finally:
+                # There are none, unless an error or being cancelled has ended all this.
+                if self._reserve:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(asyncio.gather(*map(self._give_back_unbegun, self._reserve)), _MOMENT)
 
     async def _take_and_convert(self, client: AsyncClient, group: asyncio.TaskGroup) -> None:
         """Keep the slots filled, for as long as jobs are to be taken."""
@@ -213,8 +233,15 @@ class Converter:
             self._turn.rotate(-1)
             wait = 0 if self._until_empty else _TURN if len(self._turn) > 1 else None
             taking = asyncio.create_task(client.take_many(limit, sources, wait=wait, lease=self._lease))
-            if not await _done_before(taking, self._stopping):
-                return []
+            try:
+                if not await _done_before(taking, self._stopping):
+                    return []
+            except asyncio.CancelledError:
+                taking.cancel()
+                await asyncio.wait({taking})
+                if not taking.cancelled() and not taking.exception():
+                    self._reserve.extend(taking.result())
+                raise
             with contextlib.suppress(NoJob):
                 return await taking
         return []
@@ -227,10 +254,10 @@ class Converter:
     async def _convert_in(self, slot: Slot, job: AsyncJob, group: asyncio.TaskGroup) -> None:
         slot.job, slot.since = job, time.monotonic()
         try:
-            error = await self._work_on(job)
+            error = await self._attempts.run(job)
         except BaseException as cancelled:
             # A Boss that is away is not waited for: it comes back by its lease.
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(BossError, TimeoutError):
                 await asyncio.wait_for(job.leave(cancelled), _MOMENT)
             raise
         # The slot need not wait until Boss has heard.
@@ -241,44 +268,6 @@ class Converter:
             self._free.append(slot)
             self._fill(group)
         self._changed.set()
-
-    async def _work_on(self, job: AsyncJob) -> Exception | None:
-        """Convert a job; return what went wrong, if anything did.
-
-        Raises:
-            asyncio.CancelledError: everything is to end at once.
-        """
-        error = await self._run_and_watch(job)
-        if isinstance(error, Interrupted):
-            # The same signal may be on its way to us: service managers send it to all processes of a service.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _MOMENT)
-        if error is not None and self._stopping.is_set() and not job.overdue:
-            job.stop()
-        return error
-
-    async def _run_and_watch(self, job: AsyncJob) -> Exception | None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        timer = None if self._timeout is None else loop.call_later(self._timeout, job.expire)
-        job.work = task
-        error: Exception | None = None
-        try:
-            job.result = await self._convert(job)
-        except SystemExit as raised:
-            error = Failure(f"the function called sys.exit({raised.code!r})")
-        except Exception as raised:
-            error = raised
-        except asyncio.CancelledError:
-            if task is None or task.cancelling() > job.cancelled:
-                raise
-            error = Lost("it was told to end")
-        finally:
-            job.work = None
-            if timer:
-                timer.cancel()
-        if job.overdue:
-            return Failure(f"it ran for longer than the {self._timeout:g} s that an attempt may take")
-        return error
 
     def _report(self, group: asyncio.TaskGroup, telling: Coroutine[None, None, None]) -> None:
         task = group.create_task(telling)
@@ -291,11 +280,19 @@ class Converter:
         task.add_done_callback(forget)
 
     async def _leave(self, job: AsyncJob, error: Exception | None, slot: Slot) -> None:
+        if isinstance(error, Interrupted) and not job.overdue:
+            # What ended the command may be on its way to us: service managers send it to all processes of a service.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _MOMENT)
+        if error is not None and self._stopping.is_set() and not job.overdue:
+            job.stop()
         telling = asyncio.ensure_future(job.leave(error))
         try:
             await asyncio.shield(telling)
         except BossError as refused:
             error = refused
+        except Exception:
+            log.exception("%s/%s could not be let go of; it comes back by its lease", job.source, job.id)
         except asyncio.CancelledError:
             try:
                 await asyncio.wait_for(telling, _MOMENT)
@@ -313,9 +310,8 @@ class Converter:
         await self._until_idle(self._grace)
         for slot in self.slots:
             if slot.job:
-                slot.job.stop()
-        # A command has the grace once more, from when it was told to end.
-        await self._until_idle(self._grace + _MOMENT)
+                self._attempts.tell_to_end(slot.job)
+        await self._until_idle(self._grace + 2 * _MOMENT)
         for report in self._reports:
             report.cancel()
 

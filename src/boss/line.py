@@ -95,8 +95,11 @@ class Line:
         return self._with[name]
 
     def is_waited_for(self, sources: tuple[str, ...] | None) -> bool:
-        """Whether somebody is asleep who would take from one of these very sources, or any when None."""
-        return any(self._oldest(source) for source in (sources or (None,)))
+        """Whether somebody is asleep for each of these very sources, or for any when None.
+
+        While somebody is, whatever becomes ready wakes them first. Jobs of a source that nobody waits for may be there.
+        """
+        return all(self._oldest(source) for source in (sources or (None,)))
 
     async def sleep(self, place: Place, until: float) -> bool:
         """Wait to be woken; False when nobody did by `until`, a time of the event loop's clock.

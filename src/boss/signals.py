@@ -50,10 +50,15 @@ def _hear(ours: socket.socket, first: Callable[[], None], second: Callable[[int]
             if heard == 1:
                 first()
                 continue
-            by_force = threading.Timer(_LAST, os._exit, [exit_code(number)])
-            by_force.daemon = True
-            by_force.start()
+            end_by_force(exit_code(number))
             second(number)
+
+
+def end_by_force(code: int) -> None:
+    """End the process with this exit code if it is still there in two seconds, whatever keeps it."""
+    timer = threading.Timer(_LAST, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def exit_code(number: int) -> int:

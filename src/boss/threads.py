@@ -10,7 +10,7 @@ from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from boss.client.blocking import Job
-from boss.client.json_text import Json
+from boss.client.json_text import Json, described
 from boss.client.taken import AsyncJob, End, Failure
 
 log = logging.getLogger("boss")
@@ -42,9 +42,12 @@ def as_coroutine(convert: Callable[[Job], Json | None] | Convert, patience: Call
                 log.warning("%s/%s is let go of, but its function has not ended", job.source, job.id)
                 raise
         result, error = ended.result()
-        if error is not None:
+        if error is None:
+            return result
+        if isinstance(error, Exception):
             raise error
-        return result
+        # It was raised in another thread, and ends nothing but the function.
+        raise Failure(described(error)) from error
 
     return in_thread
 

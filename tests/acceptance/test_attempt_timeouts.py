@@ -1,6 +1,7 @@
 """An attempt that takes longer than it may is ended, and has failed."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -102,3 +103,21 @@ def test_a_stop_before_the_time_is_over_is_no_failure(url: str, client: httpx.Cl
 
     asyncio.run(work())
     assert (record(client, id)["state"], record(client, id)["due"]) == ("available", None)
+
+
+async def test_a_function_that_ignores_being_cancelled_does_not_keep_its_slot(
+    url: str, client: httpx.Client, source: str
+) -> None:
+    id = submit(client, source, '{"hang": true}', attempts=1)
+    after = submit(client, source, '{"hang": false}')
+    go_on = asyncio.Event()
+
+    async def convert(job: AsyncJob) -> None:
+        while job.document["hang"] and not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    await Converter(convert, [source], url=url, timeout=0.5, grace=0.1, until_empty=True).work()
+    go_on.set()
+    assert (record(client, id)["outcome"], record(client, id)["result"]) == ("failed", SAYS)
+    assert record(client, after)["outcome"] == "completed"

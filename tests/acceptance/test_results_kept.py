@@ -4,6 +4,7 @@ import asyncio
 import json
 from functools import partial
 from pathlib import Path
+from typing import Never
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from tests.acceptance.test_contract import submit
 from tests.acceptance.test_cross_site import serving
 from tests.acceptance.test_lease import record
 from tests.acceptance.workers import only_job, working
-from tests.servers import BossProcess
+from tests.servers import BossProcess, boss_running
 
 MOST = 1024 * 1024
 
@@ -107,10 +108,23 @@ class Unsendable:
     """Something that is no JSON."""
 
 
+class Changing(dict[str, object]):
+    """As one that another thread still fills."""
+
+    def items(self) -> Never:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
 @pytest.mark.parametrize(
     "result",
-    [{"n": float("nan")}, {"n": {1, 2}}, {"n": Unsendable()}, {"a": "\0"}, [1], "no JSON", b"\xff", {"a": "x" * MOST}],
-    ids=["NaN", "set", "object", "NUL", "list", "text", "bytes", "too large"],
+    [
+        *({"n": float("nan")}, {"n": {1, 2}}, {"n": Unsendable()}, {"n": 10**5000}, {"a": "\0"}, {"a": "x" * MOST}),
+        *([1], "no JSON", b"\xff", '{"a": "\ud800"}', Changing(a=1)),
+    ],
+    ids=[
+        *("NaN", "set", "object", "digits", "NUL", "too large"),
+        *("list", "text", "bytes", "half a pair", "changing"),
+    ],
 )
 def test_the_same_for_what_a_function_returns(url: str, client: httpx.Client, source: str, result: object) -> None:
     id = submit(client, source, attempts=1)
@@ -168,3 +182,12 @@ def test_a_proxy_that_lets_no_large_body_pass(module_boss: BossProcess, client: 
         assert {each["outcome"] for each in shown} == {"completed"}
         assert "413" in shown[3]["result"]["note"]
         assert sum("text" in each["result"] for each in shown) == 19
+
+
+def test_where_not_even_the_note_is_small_enough(database: str, source: str, tmp_path: Path) -> None:
+    with boss_running("--database", database, "--max-document", "20") as boss, boss.client() as client:
+        id = submit(client, source, attempts=1)
+        words = (source, "--once", "--", "echo", '{"aaaaaaaaaaaaaa": "bbbbbbbbbbbbbbbbbbbbb"}')
+        with working(boss.url, tmp_path, *words) as worker:
+            assert worker.ended() == 0
+        assert (record(client, id)["outcome"], record(client, id)["result"]) == ("completed", None)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -250,3 +251,68 @@ def test_the_end_of_a_terminal_is_a_stop(url: str, client: httpx.Client, source:
         worker.signal(signal.SIGHUP)
         assert worker.ended() == 0
     assert (record(client, id)["state"], record(client, id)["due"]) == ("available", None)
+
+
+SWALLOWS = """
+import asyncio, logging, sys
+from boss import AsyncJob, Converter
+logging.basicConfig(level=logging.INFO)
+
+async def convert(job: AsyncJob) -> None:
+    print("begun", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
+Converter(convert, [sys.argv[1]], grace=0.5).run()
+"""
+
+
+def test_a_function_that_ignores_being_cancelled_does_not_keep_the_process(
+    url: str, client: httpx.Client, source: str, tmp_path: Path
+) -> None:
+    id = submit(client, source, attempts=1)
+    with converting(url, tmp_path, SWALLOWS, source) as worker:
+        until(lambda: "begun" in worker.said)
+        worker.signal(signal.SIGTERM)
+        assert worker.ended() == 1
+        assert "its function has not ended" in worker.said
+    assert (record(client, id)["state"], record(client, id)["due"]) == ("available", None)
+
+
+class Own(BaseException):
+    """No Exception."""
+
+
+class Wordless(Exception):
+    """Fails to say what it is."""
+
+    def __str__(self) -> str:
+        raise AttributeError
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, Own, Wordless, BaseExceptionGroup("all", [Own()])])
+def test_whatever_a_function_raises_its_job_has_failed(
+    url: str, client: httpx.Client, source: str, error: type[BaseException] | BaseException
+) -> None:
+    """And the converter goes on."""
+    ids = [submit(client, source, attempts=1) for _ in range(3)]
+
+    def convert(_: Job) -> None:
+        raise error
+
+    asyncio.run(Converter(convert, [source], url=url, until_empty=True).work())
+    assert {record(client, id)["outcome"] for id in ids} == {"failed"}
+
+
+@pytest.mark.parametrize("named", [{"timeout": 0}, {"timeout": float("nan")}, {"grace": -1}, {"grace": float("nan")}])
+def test_times_that_cannot_be(named: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="it takes a number of seconds"):
+        Converter(lambda _: None, **named)  # type: ignore[arg-type]
+
+
+def test_only_the_main_thread_hears_signals() -> None:
+    with ThreadPoolExecutor(1) as thread, pytest.raises(RuntimeError, match="use work"):
+        thread.submit(Converter(lambda _: None).run).result()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -77,6 +78,7 @@ def test_a_command_that_has_to_stop_has_not_failed(
     [
         ("command", "exec sleep 600"),
         ("command", "trap 'exit 143' TERM; sleep 600 & wait"),
+        ("command", "trap 'exit 1' TERM; sleep 600 & wait"),
         ("worker", "exec sleep 600"),
         ("worker", "trap 'exit 7' TERM; sleep 600 & wait"),
     ],
@@ -215,3 +217,34 @@ def test_nothing_of_a_worker_is_left_behind(url: str, client: httpx.Client, sour
         worker.signal(signal.SIGTERM)
         assert worker.ended() == 0
     until(lambda: gone(pids))
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_what_was_taken_in_advance_goes_back_when_the_work_is_cancelled(
+    url: str, client: httpx.Client, source: str, threads: bool
+) -> None:
+    """As by Ctrl-C in `asyncio.run(converter.work())`, or by an error of another task."""
+    jobs = 2000
+    lines, headers = "{}\n" * 1000, {"content-type": "application/x-ndjson"}
+    for _ in range(jobs // 1000):
+        assert client.post(f"/job/available/{source}?attempts=1", content=lines, headers=headers).status_code == 201
+
+    def convert(_: Job) -> None:
+        time.sleep(0.001)
+
+    async def convert_async(_: AsyncJob) -> None:
+        await asyncio.sleep(0.001)
+
+    async def work() -> None:
+        converter = Converter(convert if threads else convert_async, [source], url=url, slots=2)
+        working = asyncio.create_task(converter.work())
+        await asyncio.to_thread(until, lambda: count(client, "done", source) > 200)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    asyncio.run(work())
+    until(lambda: count(client, "active", source) == 0)
+    done = client.get(f"/jobs?state=done&source={source}&limit=1000").json()["jobs"]
+    assert {job["outcome"] for job in done} == {"completed"}
+    assert count(client, "done", source) + count(client, "available", source) == jobs

@@ -69,6 +69,8 @@ async def test_those_of_any_source_stand_in_the_same_line(line: Line) -> None:
     assert line.unheard == 1
     assert line.is_waited_for(("other",))
     assert not line.is_waited_for(("freg",))
+    # Jobs of freg may be there, and nobody would look.
+    assert not line.is_waited_for(("freg", "other"))
     assert not line.is_waited_for(None)
     line.announce({"other": 1})
 

@@ -25,23 +25,34 @@ def json_text(value: Json) -> str:
         except UnicodeDecodeError as error:
             raise BadInput(f"JSON is UTF-8, and this is not: {error.reason} at byte {error.start + 1}") from error
     if isinstance(value, str):
+        if not _is_sendable(value):
+            raise BadInput("it has half of a surrogate pair, as file names that are no UTF-8 do in Python")
         return value
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (ValueError, TypeError, RecursionError) as error:
+    except Exception as error:  # what a value of one's own raises is no JSON either
         raise BadInput(_no_json(error)) from error
     # Half of a surrogate pair is no text that could be sent: escaped it is, and the server says what is wrong with it.
     return text if _is_sendable(text) else json.dumps(value)
 
 
 def _no_json(error: Exception) -> str:
-    if isinstance(error, TypeError):
-        return f"it is no JSON: {error}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if "Circular" in str(error):
+    if isinstance(error, ValueError) and "Circular" in str(error):
         return "what holds itself is no JSON"
-    return "NaN and Infinity are no JSON: send null, or a string"
+    if isinstance(error, ValueError) and "Out of range float" in str(error):
+        return "NaN and Infinity are no JSON: send null, or a string"
+    return f"it is no JSON: {described(error)}"
+
+
+def described(error: BaseException) -> str:
+    """The error's kind and words; one's own errors may have none, or fail to say them."""
+    try:
+        words = str(error)
+    except Exception:
+        words = ""
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _is_sendable(text: str) -> bool:

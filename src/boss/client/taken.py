@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from boss.client.json_text import Document as Document
-from boss.client.json_text import Json, read
+from boss.client.json_text import Json, described, read
 from boss.errors import BadInput, Lost, NotThere, Unreachable, WrongAttempt
 from boss.job import Outcome
 
@@ -52,7 +52,7 @@ class Failure(Exception):
 
 
 class Interrupted(Failure):
-    """A signal ended the work, and nobody knows yet whether that was meant for the work alone."""
+    """The work failed, or was told to end together with its converter: whether it was, that one hears in a moment."""
 
 
 class AsyncJob:
@@ -69,8 +69,7 @@ class AsyncJob:
             shuts down.
         end: how it ended; None while it is held.
         overdue: whether this attempt has taken longer than it may.
-        work: the task that works on it, if it is to be cancelled when `stopped` is set.
-        cancelled: how often that was.
+        work: what works on it, if that is to be cancelled when `stopped` is set.
     """
 
     def __init__(self, client: "AsyncClient", taken: Document, text: str, lease: int) -> None:
@@ -84,8 +83,7 @@ class AsyncJob:
         self.stopped = asyncio.Event()
         self.end: End | None = None
         self.overdue = False
-        self.work: asyncio.Task[Any] | None = None
-        self.cancelled = 0
+        self.work: asyncio.Future[Any] | None = None
         self._client = client
         self._held = True
         self._loop = asyncio.get_running_loop()
@@ -110,7 +108,6 @@ class AsyncJob:
         """Have the work on it end: `stopped` is set, and `check` raises. The job is still held, to be given back."""
         self.stopped.set()
         if self.work is not None:
-            self.cancelled += 1
             self.work.cancel()
 
     def expire(self) -> None:
@@ -219,7 +216,10 @@ class AsyncJob:
                 raise
             log.warning("%s/%s: the result could not be kept: %s", self.source, self.id, refused)
             self.result = None
-            await let_go({"note": keepable(f"the result could not be kept: {refused}")})
+            try:
+                await let_go({"note": keepable(f"the result could not be kept: {refused}")})
+            except BadInput:  # not even that, where documents can only be tiny
+                await let_go(None)
 
     def _lose(self) -> None:
         self._client.checks.let_go(self)
@@ -240,7 +240,7 @@ def _is_failure(error: BaseException) -> bool:
 
 def _failure(error: BaseException) -> Failure:
     # That Boss was away is no fault of the job's.
-    return Failure(f"{type(error).__name__}: {error}", uncounted=isinstance(error, Unreachable))
+    return Failure(described(error), uncounted=isinstance(error, Unreachable))
 
 
 def keepable(text: str) -> str:
