@@ -14,6 +14,7 @@ import sys
 import termios
 from pathlib import Path
 
+from tests.acceptance.workers import hear_every_signal
 from tests.servers import PATIENCE
 
 PROGRAM = Path(sys.executable).with_name("boss")
@@ -31,7 +32,9 @@ class Boss:
         )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([PROGRAM, *words], stderr=subprocess.PIPE, text=True, env=self.environment)
+        return subprocess.Popen(
+            [PROGRAM, *words], stderr=subprocess.PIPE, text=True, env=self.environment, preexec_fn=hear_every_signal
+        )
 
 
 class Terminal:
@@ -46,6 +49,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             env={**boss.environment, "TERM": "xterm", "COLUMNS": str(columns)},
+            preexec_fn=hear_every_signal,
         )
         os.close(theirs)
 

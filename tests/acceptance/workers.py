@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,12 @@ from tests.servers import PATIENCE, alive, until
 BOSS = str(Path(sys.executable).with_name("boss"))
 
 
+def hear_every_signal() -> None:
+    """For a process that is to be started, also from a shell's background or under nohup, which ignore some."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Worker:
     """A worker; what it says goes to a file, so that nobody who has its output keeps us waiting."""
 
@@ -23,7 +30,9 @@ class Worker:
         self.log = log
         environment = {**os.environ, "BOSS_URL": url, "COLUMNS": "200"}
         with log.open("w") as output:
-            self.process = subprocess.Popen(words, stdout=output, stderr=output, env=environment)
+            self.process = subprocess.Popen(
+                words, stdout=output, stderr=output, env=environment, preexec_fn=hear_every_signal
+            )
 
     @property
     def said(self) -> str:

@@ -114,7 +114,9 @@ class Ask:
         if (encoding := self.header(b"content-encoding") or "identity") != "identity":
             raise BadInput(f"{what} is sent with Content-Encoding {encoding}; send it as it is")
         length = _length(announced)
-        if length is not None and length > most + _MOST_DISCARDED_BYTES:
+        # Who waits for 100 Continue has sent nothing yet.
+        discarded = 0 if self.header(b"expect") else _MOST_DISCARDED_BYTES
+        if length is not None and length > most + discarded:
             raise _too_large(what, most)
         if self.deadline:
             self.deadline.pause()
