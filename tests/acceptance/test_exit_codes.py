@@ -165,7 +165,7 @@ def test_130_when_interrupted(boss: Boss, client: httpx.Client, source: str) -> 
 
 
 def test_they_are_where_people_look(boss: Boss) -> None:
-    assert sorted(MEANINGS) == [0, 1, 2, 3, 75, 77, 130]
+    assert sorted(MEANINGS) == [0, 1, 2, 3, 75, 77, 130, 141]
     shown = boss("--help").stdout
     readme = Path(__file__).parents[2].joinpath("README.md").read_text()
     for code, meaning in MEANINGS.items():

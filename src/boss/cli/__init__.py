@@ -1,6 +1,5 @@
 """The command `boss`: one module for each group of commands."""
 
-import os
 import sys
 from typing import NoReturn
 
@@ -8,7 +7,8 @@ import typer
 
 from boss.cli import admin, jobs, looking, migrate, pruning, serve, work
 from boss.cli.application import app
-from boss.cli.exit_codes import FAILED, USAGE
+from boss.cli.exit_codes import FAILED, UNREAD, USAGE
+from boss.cli.output import CannotWrite, prepare
 
 __all__ = ["app", "main"]
 
@@ -18,6 +18,7 @@ for group in (serve, migrate, work, jobs, looking, pruning, admin):
 
 def main() -> NoReturn:
     """Run the command; of what is wrong with the words it was given, one line is said."""
+    prepare()
     arguments = sys.argv[1:]
     # What comes after `--` is another program's command line there, and is not looked at.
     end = arguments.index("--") if arguments[:1] == ["work"] and "--" in arguments else len(arguments)
@@ -26,10 +27,10 @@ def main() -> NoReturn:
     except typer.Abort:
         typer.echo("boss: nothing was done", err=True)
         code = FAILED
-    except BrokenPipeError:
-        # Whoever reads has seen enough. Python would try to write the rest once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FAILED
+    except CannotWrite as error:
+        if not error.unread:
+            typer.echo(f"boss: {error}", err=True)
+        code = UNREAD if error.unread else FAILED
     except typer.TyperException as error:
         code = _tell(error)
     sys.exit(code)

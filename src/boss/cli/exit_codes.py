@@ -25,6 +25,7 @@ NOT_THERE = 3
 TRY_AGAIN = 75
 REFUSED = 77
 INTERRUPTED = 130
+UNREAD = 141
 
 MEANINGS = {
     OK: "it is done",
@@ -34,6 +35,7 @@ MEANINGS = {
     TRY_AGAIN: "Boss is away, busy or limits you: the same command may succeed later",
     REFUSED: "the token is missing, counts no more, or is not for that",
     INTERRUPTED: "ended at once by Ctrl-C; by another signal it is 128 and its number, as 143 by SIGTERM",
+    UNREAD: "whoever reads what it prints has seen enough, as head may; no line says so",
 }
 
 # The first that fits counts.

@@ -10,6 +10,7 @@ from boss.cli.application import Token, Url, asking, give_up, now
 from boss.cli.documents import chosen_file, read_document, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
+from boss.cli.output import CannotWrite
 from boss.cli.standing import explaining, give_up_on_unknown, known_sources, unknown
 from boss.errors import NoJob
 from boss.job import REPORTED_OUTCOMES, Outcome, State
@@ -69,7 +70,11 @@ def submit(
         give_up("--batch is for many jobs, with --lines", USAGE)
     document = read_document(file)
     with asking(url, token) as boss:
-        typer.echo(now(boss.submit(source, document, id=id, **how)))
+        made = now(boss.submit(source, document, id=id, **how))
+        try:
+            typer.echo(made)
+        except CannotWrite as error:
+            give_up(f"{error}; the job is submitted, as {made}")
 
 
 def take(
@@ -95,7 +100,12 @@ def take(
                     raise NoJob(f"{error}; {unknown(name, known)}") from None
             raise
         head = json.dumps({"id": job["id"], "source": job["source"], "attempt": job["attempt"], "lease": granted})
-        typer.echo(f'{head[:-1]}, "job": {text}}}')
+        try:
+            typer.echo(f'{head[:-1]}, "job": {text}}}')
+        except CannotWrite as error:
+            # Nobody knows that the job is to be worked on.
+            now(boss.give_back(job["source"], job["id"], attempt=job["attempt"], uncounted=True))
+            give_up(f"{error}; {job['id']} is given back")
 
 
 def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, attempt: Attempt = None) -> None:
