@@ -81,7 +81,7 @@ def take(
     url: Url = DEFAULT_URL,
     token: Token = None,
     source: Annotated[str | None, typer.Argument(help="Whose; any when it is left out.")] = None,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for one.")] = 0,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for one.")] = 0,
     lease: Annotated[
         int | None, typer.Option(metavar="SECONDS", help="How long Boss waits for a check.  [default: the server's]")
     ] = None,
