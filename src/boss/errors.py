@@ -175,7 +175,7 @@ class NotAUrl(Unreachable):
 
 
 class NotABoss(Unreachable):
-    """What answers at the URL is no Boss, or not in the way that the URL says."""
+    """What answers at the URL is no Boss, or not in the way that the URL says, or cannot show to be the one."""
 
 
 class Lost(BossError):
