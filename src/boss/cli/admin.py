@@ -113,7 +113,7 @@ def source(
         if name is not None and name not in known:
             if not (paused or limit):
                 give_up(unknown(name, known), NOT_THERE)
-            typer.echo(f"boss: {unknown(name, known)}. It counts from its first job on.", err=True)
+            typer.echo(f"boss: {unknown(name, known)} (it counts from its first job on)", err=True)
         if changes and name is not None:
             now(boss.set_rule(name, paused=paused, limit=limit))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
