@@ -31,6 +31,8 @@ _MOST_IN_ADVANCE = 100
 _MOMENT = 1.0
 # More seconds than any process lasts, and fewer than a timer can have.
 _FOR_EVER = 1e9
+# How much of why a job was not done stands in its line, in characters: the end of it, where errors have their sentence.
+_LONGEST_SAID = 200
 
 
 @dataclass
@@ -47,7 +49,19 @@ def log_end(slot: Slot, job: AsyncJob, error: Exception | None) -> None:
     where, took = f"slot {slot.number}: {job.source}/{job.id}, attempt {job.attempt}", time.monotonic() - slot.since
     # Why it failed is kept with the job; what nobody foresaw is for who wrote the function.
     unforeseen = None if isinstance(error, BossError | Failure) else error
-    log.info("%s: %s after %.1f s", where, job.end or "not let go of", took, exc_info=unforeseen)
+    why = _end_of_reason(error) if unforeseen is None else ""
+    log.info("%s: %s after %.1f s%s", where, job.end or "not let go of", took, why, exc_info=unforeseen)
+
+
+def _end_of_reason(error: Exception | None) -> str:
+    """Why it was not done, in the rest of a line."""
+    if error is None:
+        return ""
+    reason = error.reason if isinstance(error, Failure) else {"error": str(error)}
+    code = f"exit code {reason['exit']}: " if "exit" in reason else ""
+    said = " ".join(str(reason.get("error") or "").split())
+    said = "".join(each if each.isprintable() else "\ufffd" for each in said)
+    return f": {code}{'…' if len(said) > _LONGEST_SAID else ''}{said[-_LONGEST_SAID:]}".rstrip(": ")
 
 
 class Converter:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from boss.errors import StartError
+from boss.errors import StartError, WrongSetting
 
 log = logging.getLogger("boss")
 
@@ -75,9 +75,9 @@ def locked(data: Path) -> Iterator[Path]:
         lock = _open_own(real / "boss.lock", os.O_RDWR, os.geteuid())
     except (FileExistsError, NotADirectoryError) as error:
         wrong = next(path for path in (data, *data.parents) if path.exists() and not path.is_dir())
-        raise StartError(f"{wrong} is no folder; name a folder with --data") from error
+        raise WrongSetting(f"{wrong} is no folder; name a folder with --data") from error
     except OSError as error:
-        raise StartError(f"cannot write to the folder {data}: {error.strerror}; name a folder with --data") from error
+        raise WrongSetting(f"cannot write to the folder {data}: {error.strerror}; name a folder with --data") from error
     with open(lock, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,6 +24,8 @@ BossError
 │   └── NotABoss          something else answers there
 └── Lost                  the job of a converter was stopped, or is somebody else's by now
 StartError                Boss cannot start here; the message says what to do
+├── WrongSetting          what it was told cannot be
+└── NoDatabase            PostgreSQL cannot be reached, and may be later
 
 The HTTP layer gives each its status (http/problems.py), and a client raises it again by its name
 (client/answers.py).
@@ -173,7 +175,7 @@ class NotAUrl(Unreachable):
 
 
 class NotABoss(Unreachable):
-    """What answers at the URL is no Boss, or not in the way that the URL says."""
+    """What answers at the URL is no Boss, or not in the way that the URL says, or cannot show to be the one."""
 
 
 class Lost(BossError):
@@ -182,3 +184,11 @@ class Lost(BossError):
 
 class StartError(Exception):
     """Boss cannot start; the message says why and what to do about it."""
+
+
+class WrongSetting(StartError):
+    """What it was told on its command line, or in its environment, cannot be."""
+
+
+class NoDatabase(StartError):
+    """PostgreSQL cannot be reached, or goes away again: the same start may succeed later."""

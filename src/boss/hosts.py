@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from boss.errors import StartError
+from boss.errors import WrongSetting
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _Connecting: TypeAlias = "asyncio.Task[asyncpg.Connection[asyncpg.Record]]"
@@ -57,7 +57,7 @@ class Hosts:
         settings: of each session.
 
     Raises:
-        StartError: that is no URL of a database. The message has nothing of it: there is a password in it.
+        WrongSetting: that is no URL of a database. The message has nothing of it: there is a password in it.
     """
 
     def __init__(self, url: str, settings: Mapping[str, str]) -> None:
@@ -174,10 +174,10 @@ def _read(url: str) -> tuple[str | None, list[Host]]:
         hosts = _with_ports(hosts, query.get("port", [""])[-1] or _ports_around())
     except ValueError:
         # Not even as its cause: what Python says of it may have the password in it.
-        raise StartError(_wrong("")) from None
+        raise WrongSetting(_wrong("")) from None
     target = query.get("target_session_attrs", [os.environ.get("PGTARGETSESSIONATTRS")])[-1]
     if target not in (None, *_TARGETS):
-        raise StartError(_WRONG.format(f" (target_session_attrs takes {', '.join(_TARGETS)})"))
+        raise WrongSetting(_WRONG.format(f" (target_session_attrs takes {', '.join(_TARGETS)})"))
     # Boss is of no use where it cannot write.
     return target or ("read-write" if len(hosts) > 1 else None), hosts
 

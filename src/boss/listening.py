@@ -1,9 +1,11 @@
 """The connections of one Boss: Granian listens, with TLS if asked to, and takes a renewed certificate up by itself."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +17,7 @@ from granian.server.embed import Server
 from starlette.types import ASGIApp
 
 from boss.background import in_background
-from boss.errors import StartError
+from boss.errors import StartError, WrongSetting
 from boss.mute import end_mute_forever
 from boss.settings import Settings
 
@@ -160,7 +162,7 @@ def _check_certificate(settings: Settings) -> None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
         except (OSError, ssl.SSLError) as error:
-            raise StartError(
+            raise WrongSetting(
                 f"{settings.tls_cert} and {settings.tls_key} are no certificate with its key: {error}"
             ) from error
 
@@ -172,7 +174,9 @@ async def _check_port(settings: Settings) -> None:
     except OSError as error:
         # A negative number is one of getaddrinfo's, which says it in words by itself.
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise StartError(
+        # An address that no machine, or not this one, has.
+        kind = WrongSetting if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else StartError
+        raise kind(
             f"cannot listen on {settings.host} port {settings.port}: {why}; choose another with --host or --port"
         ) from error
     probe.close()

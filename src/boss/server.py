@@ -17,7 +17,7 @@ from boss import tracing
 from boss.background import in_background
 from boss.database import connected
 from boss.dispatcher import Dispatcher
-from boss.errors import DATABASE_AWAY, DatabaseAway, StartError
+from boss.errors import DATABASE_AWAY, DatabaseAway, NoDatabase, StartError, WrongSetting
 from boss.handouts import Handouts
 from boss.hosts import in_a_line
 from boss.http import app
@@ -133,13 +133,24 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
 def _no_start(error: DatabaseAway) -> StartError:
     cause = error.__cause__
     if isinstance(cause, asyncpg.LockNotAvailableError):
-        return StartError(
+        return NoDatabase(
             f"somebody holds a lock on Boss's tables: {in_a_line(cause)}. Find out who, and start Boss again"
         )
     if str(error) != DATABASE_AWAY:
-        return StartError(f"{error}. Is the URL right, and is PostgreSQL running?")
+        return _not_reached(cause)(f"{error}. Is the URL right, and is PostgreSQL running?")
     said = in_a_line(cause or error) or "it does not answer any more"
-    return StartError(f"the database went away while Boss was starting: {said}. Is PostgreSQL restarting?")
+    return NoDatabase(f"the database went away while Boss was starting: {said}. Is PostgreSQL restarting?")
+
+
+def _not_reached(cause: BaseException | None) -> type[StartError]:
+    """What it is that PostgreSQL was not reached: by what it, or asyncpg, says of the URL, waiting mends nothing."""
+    while cause:
+        if isinstance(cause, asyncpg.ClientConfigurationError | ValueError):
+            return WrongSetting
+        if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
+            return StartError
+        cause = cause.__cause__
+    return NoDatabase
 
 
 async def migrate_only(url: str) -> list[str]:

@@ -63,7 +63,7 @@ def test_help_of_a_command_fits_and_has_an_example(boss: Boss, command: str) -> 
         (["work", "freg", "cat"], "say what to run for each job, after --"),
         (["serve", "--port", "80000"], "80000 is more than 65535"),
         (["prune", "--older-than", "1e99"], "'--older-than': 1e99 is more than 3660"),
-        (["prune", "--older-than", "nan"], "'--older-than': nan is less than 0"),
+        (["prune", "--older-than", "nan"], "'--older-than': 'nan' is not a number"),
     ],
 )
 def test_one_line_of_what_is_wrong(boss: Boss, words: list[str], says: str) -> None:

@@ -53,6 +53,27 @@ def test_0_and_1(boss: Boss, client: httpx.Client, source: str) -> None:
         (["work"], 2),
         (["work", "--", "no-such-program"], 2),
         (["stop"], 2),
+        (["submit", "freg", "--attempts", "0"], 2),
+        (["submit", "freg", "--delay", "-5"], 2),
+        (["submit", "freg", "--delay", "inf"], 2),
+        (["submit", "freg", "--priority", "1001"], 2),
+        (["submit", "fr eg"], 2),
+        (["submit", "fr eg", "-", "--lines"], 2),
+        (["take", "freg,"], 2),
+        (["take", "freg", "--lease", "-5"], 2),
+        (["take", "freg", "--wait", "-1"], 2),
+        (["take", "freg", "--wait", "inf"], 2),
+        (["take", "freg", "--wait", "nan"], 2),
+        (["check", "fr eg", "monday"], 2),
+        (["done", "freg", "mon day"], 2),
+        (["give-back", "freg", "monday", "--delay", "-1"], 2),
+        (["stop", "fr eg", "monday"], 2),
+        (["source", "fr eg", "--paused"], 2),
+        (["jobs", "--source", "fr eg"], 2),
+        (["token", "create", "a b", "--role", "admin"], 2),
+        (["token", "create", "a", "--role", "converter", "--source", "fr eg"], 2),
+        (["work", "fr eg", "--", "cat"], 2),
+        (["work", "freg", "--lease", "100000000", "--", "cat"], 2),
         (["check", "freg", "nothing"], 3),
         (["done", "freg", "nothing"], 3),
         (["give-back", "freg", "nothing"], 3),
@@ -66,7 +87,7 @@ def test_0_and_1(boss: Boss, client: httpx.Client, source: str) -> None:
     ],
 )
 def test_those_that_need_no_trouble(boss: Boss, words: list[str], code: int) -> None:
-    said = boss(*words)
+    said = boss(*words, stdin="" if words == ["submit", "freg"] else "{}")
     assert said.returncode == code
     assert "Traceback" not in said.stderr
 
@@ -114,6 +135,41 @@ def test_what_a_proxy_answers(status: int, code: int, says: str) -> None:
 def test_75_when_nobody_is_there() -> None:
     assert Boss(f"http://127.0.0.1:{free_port()}")("tree").returncode == 75
     assert Boss("http://no-such-host.invalid")("tree").returncode == 75
+
+
+def test_2_for_a_result_that_cannot_be(boss: Boss, client: httpx.Client, source: str) -> None:
+    id = submit(client, source)
+    client.get(f"/job/available/{source}")
+    for result in ('{"n": NaN}', '{"n": 1e400000}', '{"nul": "\\u0000"}'):
+        said = boss("done", source, id, result)
+        assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+
+
+def test_2_for_a_line_that_boss_refuses(boss: Boss, source: str) -> None:
+    said = boss("submit", source, "--lines", stdin='{"nul": "\\u0000"}\n')
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (["--database", "mysql://x/y"], 2),
+        (["--database", "postgresql://127.0.0.1/boss?sslmode=banana"], 2),
+        (["--database", "postgresql://127.0.0.1:1/boss"], 75),
+        (["--database-file", "/nothere"], 2),
+        (["--data", "/etc/passwd"], 2),
+        (["--tls-cert", "/etc/passwd", "--tls-key", "/etc/passwd"], 2),
+        (["--host", "no-such-host.invalid"], 2),
+        (["--host", "192.0.2.1"], 2),
+    ],
+)
+def test_a_server_that_cannot_start(database: str, flags: list[str], code: int) -> None:
+    where = [] if flags[0].startswith("--data") else ["--database", database]
+    assert Boss("")("serve", "--port", str(free_port()), "--quiet", *where, *flags).returncode == code
+
+
+def test_1_for_a_database_that_does_not_let_boss_in(database: str) -> None:
+    assert Boss("")("migrate", "--database", database.replace("/test_", "/no_test_")).returncode == 1
 
 
 def test_77_and_75_with_tokens(database: str) -> None:
@@ -165,7 +221,7 @@ def test_130_when_interrupted(boss: Boss, client: httpx.Client, source: str) -> 
 
 
 def test_they_are_where_people_look(boss: Boss) -> None:
-    assert sorted(MEANINGS) == [0, 1, 2, 3, 75, 77, 130]
+    assert sorted(MEANINGS) == [0, 1, 2, 3, 75, 77, 130, 141]
     shown = boss("--help").stdout
     readme = Path(__file__).parents[2].joinpath("README.md").read_text()
     for code, meaning in MEANINGS.items():

@@ -46,12 +46,12 @@ def test_it_needs_a_database() -> None:
 
 
 def test_its_errors_are_sentences(database: str) -> None:
-    for url, said in (
-        (database.replace("/test_", "/nowhere_"), "does not exist"),
-        ("nonsense", "cannot be understood"),
+    for url, said, code in (
+        (database.replace("/test_", "/nowhere_"), "does not exist", 1),
+        ("nonsense", "cannot be understood", 2),
     ):
         done = migrate_by_command(url)
-        assert done.returncode == 1
+        assert done.returncode == code
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
 

@@ -1,6 +1,5 @@
 """The command `boss`: one module for each group of commands."""
 
-import os
 import sys
 from typing import NoReturn
 
@@ -8,17 +7,27 @@ import typer
 
 from boss.cli import admin, jobs, looking, migrate, pruning, serve, work
 from boss.cli.application import app
-from boss.cli.exit_codes import FAILED, USAGE
+from boss.cli.exit_codes import FAILED, UNREAD, USAGE
+from boss.cli.output import CannotWrite, prepare
 
 __all__ = ["app", "main"]
 
 for group in (serve, migrate, work, jobs, looking, pruning, admin):
     group.add_to(app)
 
+# What is meant by a word too many.
+_HINTS = {
+    "boss jobs": "; the jobs of a source are listed with --source SOURCE",
+    "boss tree": "; the jobs of a source are listed with boss jobs --source SOURCE",
+    "boss show": "; a job is shown by its id alone, without its source",
+}
+
 
 def main() -> NoReturn:
     """Run the command; of what is wrong with the words it was given, one line is said."""
+    prepare()
     arguments = sys.argv[1:]
+    arguments = _meant(arguments)
     # What comes after `--` is another program's command line there, and is not looked at.
     end = arguments.index("--") if arguments[:1] == ["work"] and "--" in arguments else len(arguments)
     try:
@@ -26,21 +35,37 @@ def main() -> NoReturn:
     except typer.Abort:
         typer.echo("boss: nothing was done", err=True)
         code = FAILED
-    except BrokenPipeError:
-        # Whoever reads has seen enough. Python would try to write the rest once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FAILED
+    except CannotWrite as error:
+        if not error.unread:
+            typer.echo(f"boss: {error}", err=True)
+        code = UNREAD if error.unread else FAILED
     except typer.TyperException as error:
         code = _tell(error)
     sys.exit(code)
 
 
+def _meant(arguments: list[str]) -> list[str]:
+    """The options that are meant by the words `help` and `version`, which are no commands."""
+    match arguments:
+        case ["help", *command]:
+            return [*command, "--help"]
+        case ["version"]:
+            return ["--version"]
+    return arguments
+
+
 def _tell(error: typer.TyperException) -> int:
     sentence = getattr(error, "format_message", error.__str__)()
     context = getattr(error, "ctx", None)
-    if "\n" in sentence:  # a group without a command says its whole help
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command
         typer.echo(sentence, err=True)
+    elif getattr(error, "option_name", "") == "--version":
+        return int(app(["--version"], standalone_mode=False))
     else:
+        # The choices of an option that is missing come a line each.
+        sentence = " ".join(sentence.split()).rstrip(".")
+        if context and "extra argument" in sentence:
+            sentence += _HINTS.get(context.command_path, "")
         sentence = sentence.replace("Value error, ", "").replace("(Possible options: ", "(did you mean ")
         more = f" ({context.command_path} --help says more)" if context else ""
         typer.echo(f"boss: {sentence[:1].lower()}{sentence[1:].rstrip('.')}{more}", err=True)

@@ -9,6 +9,7 @@ import typer
 from boss.access import Role
 from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_json, print_table
 from boss.cli.exit_codes import NOT_THERE, USAGE
+from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
 from boss.cli.times import second
 from boss.settings import DEFAULT_URL
@@ -53,7 +54,11 @@ def create_token(
     """
     seconds = None if expires is None else _seconds(expires)
     with asking(url, token) as boss:
-        typer.echo(now(boss.create_token(name, role, sources=sources or None, expires=seconds)))
+        made = now(boss.create_token(name, role, sources=sources or None, expires=seconds))
+        try:
+            typer.echo(made)
+        except CannotWrite as error:
+            give_up(f"{error}; nobody has seen the token {name}: boss token revoke {name}, and create another")
 
 
 def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
@@ -108,7 +113,7 @@ def source(
         if name is not None and name not in known:
             if not (paused or limit):
                 give_up(unknown(name, known), NOT_THERE)
-            typer.echo(f"boss: {unknown(name, known)}. It counts from its first job on.", err=True)
+            typer.echo(f"boss: {unknown(name, known)} (it counts from its first job on)", err=True)
         if changes and name is not None:
             now(boss.set_rule(name, paused=paused, limit=limit))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]

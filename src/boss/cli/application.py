@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 read_plainly()
 
-Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask.")]
+Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask. It has 30 s for each answer.")]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="What it wants to see.", show_envvar=True)
 ]
@@ -85,6 +85,22 @@ def give_up(sentence: str, code: int = exit_codes.FAILED) -> NoReturn:
     raise typer.Exit(code) from None
 
 
+def confirm(question: str) -> None:
+    """End the command unless the answer is yes. Ctrl-C ends it as it does elsewhere."""
+    typer.echo(f"{question} [y/N]: ", nl=False)
+    answer = sys.stdin.readline()
+    if not answer:
+        typer.echo()
+        give_up("nobody answers, and nothing was done; --yes does it without a question")
+    if answer.strip().lower() not in ("y", "yes"):
+        give_up("nothing was done")
+
+
+def jobs_in_words(count: int) -> str:
+    """So many jobs, as a sentence has it."""
+    return "1 job" if count == 1 else f"{count:,} jobs"
+
+
 @contextlib.contextmanager
 def asking(url: str, token: str | None) -> Iterator["Verbs"]:
     """What a command asks a Boss, once, by `now(…)`; an error ends the command with one line."""
@@ -105,14 +121,19 @@ def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
         yield client
 
 
+def in_line(sentence: str) -> str:
+    """A sentence of Boss's as it stands behind a colon; a name with capitals in it keeps them."""
+    word = sentence.split(" ", 1)[0]
+    return sentence if word == "Boss" or word[1:] != word[1:].lower() else sentence[:1].lower() + sentence[1:]
+
+
 @contextlib.contextmanager
 def _errors_told() -> Iterator[None]:
     try:
         yield
     except BossError as error:
-        sentence = str(error)
         where = " (--url or BOSS_URL say where Boss is)" if isinstance(error, Unreachable) else ""
-        give_up(sentence[:1].lower() + sentence[1:] + where, exit_codes.code_of(error))
+        give_up(f"{in_line(str(error))}{where}", exit_codes.code_of(error))
 
 
 def now(coroutine: Coroutine[Any, Any, _T]) -> _T:

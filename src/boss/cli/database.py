@@ -34,7 +34,7 @@ def database_url(database: str | None, file: Path | None) -> str | None:
         url = file.read_text().strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        give_up(f"the file {file} with the database's URL cannot be read: {why}")
+        give_up(f"the file {file} with the database's URL cannot be read: {why}", USAGE)
     if not url or "\n" in url:
-        give_up(f"the file {file} should hold the database's URL, in one line and nothing else")
+        give_up(f"the file {file} should hold the database's URL, in one line and nothing else", USAGE)
     return url

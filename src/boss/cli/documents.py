@@ -63,7 +63,10 @@ def read_result(word: str) -> bytes:
     """The result that the word is, as it is, or that is on standard input when it is -."""
     if word != "-" and Path(word[:1000]).is_file():
         give_up(f"the result is {_EXAMPLE}, and {word} is a file: say - instead, and < {word}", USAGE)
-    return _checked(_read("-") if word == "-" else os.fsencode(word), "the result")
+    text = _read("-") if word == "-" else os.fsencode(word)
+    if word == "-" and not text.strip():
+        give_up(f"standard input is empty; a result is {_EXAMPLE}", USAGE)
+    return _checked(text, "the result")
 
 
 def object_line(line: bytes, what: str) -> str:
@@ -74,7 +77,7 @@ def object_line(line: bytes, what: str) -> str:
 def _read(file: str) -> bytes:
     if file == "-":
         if sys.stdin.isatty():
-            print("boss: reads the document from here; Ctrl-D ends it", file=sys.stderr)
+            print("boss: reads it from here; Ctrl-D ends it", file=sys.stderr)
         return sys.stdin.buffer.read()
     if Path(file).is_dir():
         give_up(f"{file} is a folder; name a file in it", USAGE)

@@ -4,18 +4,22 @@
 """
 
 from boss.errors import (
+    BadInput,
     BossError,
     Forbidden,
+    NoDatabase,
     NoJob,
     NotABoss,
     NotAUrl,
     NoToken,
     NotSignedIn,
     NotThere,
+    StartError,
     TooMany,
     Unavailable,
     Unreachable,
     WrongAttempt,
+    WrongSetting,
 )
 
 OK = 0
@@ -25,19 +29,24 @@ NOT_THERE = 3
 TRY_AGAIN = 75
 REFUSED = 77
 INTERRUPTED = 130
+UNREAD = 141
 
 MEANINGS = {
     OK: "it is done",
     FAILED: "it went wrong in another way; the line on standard error says how",
     USAGE: "the command line is wrong, or a file that it names",
     NOT_THERE: "no such job, source or token, or none in that state or attempt, or no job to take",
-    TRY_AGAIN: "Boss is away, busy or limits you: the same command may succeed later",
+    TRY_AGAIN: "Boss, or its database, is away, busy or limits you: the same command may succeed later",
     REFUSED: "the token is missing, counts no more, or is not for that",
     INTERRUPTED: "ended at once by Ctrl-C; by another signal it is 128 and its number, as 143 by SIGTERM",
+    UNREAD: "whoever reads what it prints has seen enough, as head may; no line says so",
 }
 
 # The first that fits counts.
-_CODES: tuple[tuple[type[BossError], int], ...] = (
+_CODES: tuple[tuple[type[BossError | StartError], int], ...] = (
+    (BadInput, USAGE),
+    (WrongSetting, USAGE),
+    (NoDatabase, TRY_AGAIN),
     (NotAUrl, USAGE),
     (NotABoss, FAILED),
     (NoJob, NOT_THERE),
@@ -52,6 +61,6 @@ _CODES: tuple[tuple[type[BossError], int], ...] = (
 )
 
 
-def code_of(error: BossError) -> int:
+def code_of(error: BossError | StartError) -> int:
     """The exit code of a command that this error ends."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

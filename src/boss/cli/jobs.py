@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from boss.cli.application import Token, Url, asking, give_up, now
+from boss.cli.application import Token, Url, asking, confirm, give_up, jobs_in_words, now
 from boss.cli.documents import chosen_file, read_document, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
+from boss.cli.output import CannotWrite
 from boss.cli.standing import explaining, give_up_on_unknown, known_sources, unknown
-from boss.errors import NoJob
+from boss.errors import NoJob, NotThere
 from boss.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
 
@@ -69,14 +70,18 @@ def submit(
         give_up("--batch is for many jobs, with --lines", USAGE)
     document = read_document(file)
     with asking(url, token) as boss:
-        typer.echo(now(boss.submit(source, document, id=id, **how)))
+        made = now(boss.submit(source, document, id=id, **how))
+        try:
+            typer.echo(made)
+        except CannotWrite as error:
+            give_up(f"{error}; the job is submitted, as {made}")
 
 
 def take(
     url: Url = DEFAULT_URL,
     token: Token = None,
     source: Annotated[str | None, typer.Argument(help="Whose; any when it is left out.")] = None,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for one.")] = 0,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for one.")] = 0,
     lease: Annotated[
         int | None, typer.Option(metavar="SECONDS", help="How long Boss waits for a check.  [default: the server's]")
     ] = None,
@@ -95,7 +100,12 @@ def take(
                     raise NoJob(f"{error}; {unknown(name, known)}") from None
             raise
         head = json.dumps({"id": job["id"], "source": job["source"], "attempt": job["attempt"], "lease": granted})
-        typer.echo(f'{head[:-1]}, "job": {text}}}')
+        try:
+            typer.echo(f'{head[:-1]}, "job": {text}}}')
+        except CannotWrite as error:
+            # Nobody knows that the job is to be worked on.
+            now(boss.give_back(job["source"], job["id"], attempt=job["attempt"], uncounted=True))
+            give_up(f"{error}; {job['id']} is given back")
 
 
 def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, attempt: Attempt = None) -> None:
@@ -112,7 +122,9 @@ def done(
     result: Annotated[
         str | None, typer.Argument(help="A JSON object that is kept with it; - is standard input.")
     ] = None,
-    outcome: Annotated[str, typer.Option(help=f"{', '.join(REPORTED_OUTCOMES)}.")] = Outcome.COMPLETED,
+    outcome: Annotated[
+        str, typer.Option(metavar="|".join(REPORTED_OUTCOMES), help="How it ended.")
+    ] = Outcome.COMPLETED,
     attempt: Attempt = None,
 ) -> None:
     """Say that a job is done. Exits with 3 when it is not there to be done."""
@@ -157,12 +169,15 @@ def stop(
         give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", USAGE)
     with asking(url, token) as boss:
         if id is not None and source is not None:
-            with explaining(boss, source, id, None):
-                now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
+            try:
+                with explaining(boss, source, id, None, always=True):
+                    now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
+            except NotThere as error:  # Boss's words, where the token may not look, are about any end
+                raise NotThere(str(error).replace("can be done", "can be stopped"), error.state) from None
             return
         give_up_on_unknown(boss, all_of)
         counts = now(boss.tree())
         open_jobs = sum(counts[state].get(all_of or "", 0) for state in (State.AVAILABLE, State.ACTIVE))
         if open_jobs and not yes:
-            typer.confirm(f"Stop {open_jobs:,} jobs of {all_of}?", abort=True)
+            confirm(f"Stop {jobs_in_words(open_jobs)} of {all_of}?")
         typer.echo(f"stopped {now(boss.stop_all(all_of or '', reason)):,}")

@@ -53,7 +53,7 @@ def submit_lines(url: str, token: str | None, source: str, file: str, batch: str
                     new += new_lines
                     progress.update(task, completed=stream.tell() if stream.seekable() else 0, lines=sent)
             except BadInput as error:
-                give_up(f"{error} (counted from line {sent + 1:,} of {name})")
+                give_up(f"{error} (counted from line {sent + 1:,} of {name})", USAGE)
     except (typer.Exit, KeyboardInterrupt):
         if sent:
             typer.echo(f"boss: {sent:,} lines are submitted; with --batch {batch} the same command goes on", err=True)

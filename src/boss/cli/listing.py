@@ -58,7 +58,11 @@ def _last(job: dict[str, Any]) -> str:
         return f"{job['outcome']} {ago(job['finished'])}"
     if job["state"] == "active":
         return f"taken {ago(job['taken'])}"
-    return f"due {ago(job['due'])}" if job["due"] else f"submitted {ago(job['submitted'])}"
+    if job["due"]:
+        return f"due {ago(job['due'])}"
+    if job["history"]:
+        return f"{job['history'][-1]['how']} {ago(job['history'][-1]['ended'])}"
+    return f"submitted {ago(job['submitted'])}"
 
 
 def _who(job: dict[str, Any]) -> str:

@@ -43,7 +43,9 @@ def add_to(app: typer.Typer) -> None:
 def tree(
     url: Url = DEFAULT_URL,
     token: Token = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C, which is its end: exit code 0.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the tree: every source in every state, with its newest jobs."""
@@ -82,7 +84,7 @@ def jobs(
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first, and what happened to each last.
+    """List jobs, the last submitted first, each with its attempt and what happened to it last, or when it is due.
 
     Of more than 1,000 the list is by id, greatest first, as with --json: for ids that Boss makes that is the same.
     """

@@ -4,7 +4,7 @@ import typer
 
 from boss.cli.application import give_up
 from boss.cli.database import Database, DatabaseFile, database_url
-from boss.cli.exit_codes import USAGE
+from boss.cli.exit_codes import USAGE, code_of
 from boss.errors import StartError
 
 
@@ -36,5 +36,5 @@ def migrate(database: Database = None, database_file: DatabaseFile = None) -> No
     try:
         applied = asyncio.run(migrate_only(url))
     except StartError as error:
-        give_up(str(error))
+        give_up(str(error), code_of(error))
     typer.echo(f"migrated: {', '.join(applied)}" if applied else "there was nothing to migrate")

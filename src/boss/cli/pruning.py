@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from boss.cli.application import Token, Url, asking, now
+from boss.cli.application import Token, Url, asking, confirm, jobs_in_words, now
 from boss.cli.exit_codes import OK
 from boss.settings import DEFAULT_URL
 
@@ -36,7 +36,8 @@ def prune(
                 typer.echo(f"would delete {counted}")
                 raise typer.Exit(OK)
             if jobs:
-                typer.confirm(f"Delete {counted} jobs that were done more than {older_than:g} days ago?", abort=True)
+                many = f"more than {jobs_in_words(jobs)}" if more else jobs_in_words(jobs)
+                confirm(f"Delete {many} done more than {older_than:g} days ago?")
         deleted, more = 0, True
         try:
             while more:

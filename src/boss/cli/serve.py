@@ -8,7 +8,7 @@ import typer
 
 from boss.cli.application import give_up
 from boss.cli.database import Database, DatabaseFile, database_url
-from boss.cli.exit_codes import USAGE
+from boss.cli.exit_codes import USAGE, code_of
 from boss.errors import StartError
 from boss.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
 from boss.settings import (
@@ -161,4 +161,4 @@ def serve(
     try:
         server.run(settings)
     except StartError as error:
-        give_up(str(error))
+        give_up(str(error), code_of(error))

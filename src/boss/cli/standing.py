@@ -31,9 +31,9 @@ def explaining(boss: "Verbs", source: str, id: str, attempt: int | None, always:
         except BossError:  # a token of a converter may not see it
             raise error from None
         if job["source"] != source:
-            raise NotThere(f"{id} is a job of {job['source']}, not of {source}", job["state"]) from None
+            give_up(f"{id} is a job of {job['source']}, not of {source}", NOT_THERE)
         if always:
-            raise NotThere(_standing(job, attempt), job["state"]) from None
+            give_up(_standing(job, attempt), NOT_THERE)
         raise
 
 

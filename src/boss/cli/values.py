@@ -6,6 +6,7 @@ This Typer (0.29) reads them by pydantic, which takes 50 ms to import: as long a
 from collections.abc import Callable
 from difflib import get_close_matches
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class _Value:
     def _number(self, value: Any, least: float | None, most: float | None) -> float:
         try:
             number: float = self._annotation(value)
+            if not isfinite(number):
+                raise ValueError
         except (ValueError, OverflowError):
             raise ValueError(f"{value!a} is not {_NUMBERS[self._annotation]}.") from None
         if least is not None and not number >= least:

@@ -1,16 +1,20 @@
 """`boss work`: a command as a converter."""
 
+import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from boss.cli.application import Token, Url, give_up
+from boss.cli.application import Token, Url, asking, give_up, in_line
 from boss.cli.exit_codes import USAGE, code_of
+from boss.cli.standing import known_sources, unknown
 from boss.errors import BossError
 from boss.settings import DEFAULT_URL
 
@@ -21,9 +25,17 @@ if TYPE_CHECKING:
     from boss.converter import Converter, Slot
 
 
+class _Work(TyperCommand):
+    """Has in its usage what stands after `--`, which is no argument of its own."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after `boss work`."""
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND [ARGUMENT]..."]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: boss work freg -- ./convert.sh")(work)
+    app.command(cls=_Work, epilog="Example: boss work freg -- ./convert.sh")(work)
 
 
 def work(
@@ -31,7 +43,8 @@ def work(
     url: Url = DEFAULT_URL,
     token: Token = None,
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="[SOURCE]... -- COMMAND", help="Whose jobs; any if none is named.")
+        list[str] | None,
+        typer.Argument(metavar="SOURCE", help="Whose jobs; any if none is named."),
     ] = None,
     slots: Annotated[int, typer.Option("-j", "--slots", min=1, metavar="N", help="How many at once.")] = 1,
     lease: Annotated[
@@ -45,7 +58,9 @@ def work(
     grace: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long a command has to end when it is told to.")
     ] = 10,
-    once: Annotated[bool, typer.Option("--once", help="End after one job (each of -j).")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after one job (each of -j), with exit code 1 if one was not done.")
+    ] = False,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when there is no job.")] = False,
 ) -> None:
     """Run a command for each job, the document on its standard input, and say how it went.
@@ -58,14 +73,14 @@ def work(
     it started get SIGTERM, and after the grace SIGKILL; a timeout counts as a failed attempt.
 
     On SIGTERM or Ctrl-C no more jobs are taken. What runs has the grace to end, then gets SIGTERM, and after the grace
-    SIGKILL; it is given back, and counts as no attempt. A second signal ends everything at once, with exit code 128
-    and its number.
+    SIGKILL; it is given back, and counts as no attempt; the exit code is 0. A second signal ends everything at once,
+    with exit code 128 and its number.
     """
     command: list[str] = context.obj or []
     if not command:
         give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", USAGE)
     if not shutil.which(command[0]):
-        give_up(f"there is no program {command[0]!a} to run", USAGE)
+        give_up(_not_runnable(command[0]), USAGE)
     # Here, for other commands need none of it, and it is slow to import.
     import logging
 
@@ -91,10 +106,32 @@ def work(
         with _on_screen(converter) if shown else _in_lines():
             converter.run()
     except BossError as error:
-        give_up(str(error), code_of(error))
+        give_up(in_line(str(error)), code_of(error))
     logging.getLogger("boss").info("%s", _counted(converter.ends) or "there was nothing to do")
+    if until_empty and sources and not sum(converter.ends.values()):
+        _tell_unknown(url, token, sources)
     if once and converter.ends[End.DONE] < sum(converter.ends.values()):
         raise typer.Exit(1)
+
+
+def _tell_unknown(url: str, token: str | None, sources: list[str]) -> None:
+    """Say which of the sources nobody has ever heard of, as far as one may know: they may be misspelt."""
+    with asking(url, token) as boss:
+        known = known_sources(boss)
+    for source in sources:
+        if known is not None and source not in known:
+            typer.echo(f"boss: {unknown(source, known)}", err=True)
+
+
+def _not_runnable(word: str) -> str:
+    """Why a word names no program."""
+    path = Path(word)
+    if path.is_dir():
+        return f"{word} is a folder, and no program"
+    if path.is_file() and not os.access(path, os.X_OK):
+        return f"{word} is not executable: chmod +x {word}"
+    meant = f"; did you mean ./{word}?" if path.is_file() else ""
+    return f"there is no program {word!a} to run{meant}"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ TIMEOUT = 30.0
 AWAY = (502, 503, 504)
 TOO_MANY = 429
 _TOO_LARGE = 413
+_PROBLEM = "application/problem+json"
 
 _ERRORS: dict[str, type[BossError]] = {
     kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
@@ -48,7 +49,7 @@ class Answer(NamedTuple):
     @property
     def is_problem(self) -> bool:
         """Whether its body is a problem of Boss's."""
-        return self.headers.get("content-type") == "application/problem+json" and bool(self.text)
+        return self.headers.get("content-type") == _PROBLEM and bool(self.text)
 
 
 def check(answer: Answer) -> None:
@@ -62,6 +63,8 @@ def check(answer: Answer) -> None:
     state = None if state == "none" else state
     if answer.method == "HEAD" and answer.status in _REFUSED:
         raise _REFUSED[answer.status](f"{_path(answer)} is refused: the token does not count, or not for that")
+    if answer.method == "HEAD" and answer.status == 400 and answer.headers.get("content-type") == _PROBLEM:
+        raise BadInput(f"{_path(answer)} is no job's address: its source or its id is no name that a job can have")
     if answer.method == "HEAD" and "boss-state" in answer.headers:
         sentence = f"{_path(answer)} is {state or 'nowhere'}"
         raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)

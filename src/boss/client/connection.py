@@ -76,7 +76,7 @@ class Connection:
             try:
                 answer = await self._try(method, path, seconds, options)
             except aiohttp.ClientConnectorCertificateError as error:
-                lost = reason(error.certificate_error)
+                raise away(self.url, error.certificate_error) from error
             except aiohttp.ClientConnectorError as error:
                 if isinstance(wrong := away(self.url, error.os_error), NotABoss):
                     raise wrong from error

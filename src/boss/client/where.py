@@ -35,6 +35,11 @@ def _is_url(url: str) -> bool:
 
 def away(url: str, error: Exception) -> Unreachable:
     """The error to raise when no answer came from the URL."""
+    if untrusted := getattr(error, "verify_message", ""):  # of ssl.SSLCertVerificationError
+        return NotABoss(
+            f"the certificate of what listens at {url} is not trusted: {untrusted}. "
+            "SSL_CERT_FILE in the environment may name a file with the certificates to trust"
+        )
     if wrong := _wrong_scheme(url, error):
         return NotABoss(f"what listens at {url} {wrong}")
     return Unreachable(f"no Boss answers at {url}: {reason(error)}. Is it running there?")
@@ -42,8 +47,6 @@ def away(url: str, error: Exception) -> Unreachable:
 
 def reason(error: Exception) -> str:
     """Why there was no answer, in words."""
-    if untrusted := getattr(error, "verify_message", ""):  # of ssl.SSLCertVerificationError
-        return f"its certificate is not trusted: {untrusted}"
     number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None)
     # A negative number is one of getaddrinfo's, and TLS has numbers of its own: both say it in words by themselves.
     if number > 0 and not hasattr(error, "library"):

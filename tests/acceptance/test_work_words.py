@@ -1,0 +1,49 @@
+"""What boss work says: of its command line, of its sources, and of why a job was not done."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.commands import Boss
+from tests.acceptance.test_contract import submit
+from tests.servers import BossProcess
+
+
+@pytest.fixture
+def boss(module_boss: BossProcess) -> Boss:
+    return Boss(module_boss.url)
+
+
+def test_its_help(boss: Boss) -> None:
+    said = boss("work", "-h").stdout
+    assert said.startswith("Usage: boss work [OPTIONS] [SOURCE]... -- COMMAND [ARGUMENT]...\n")
+    assert "with exit code 1 if one was not done" in " ".join(said.split())
+
+
+def test_a_source_that_was_never_here(boss: Boss, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    said = boss("work", f"{source}y", "--until-empty", "--", "cat")
+    assert said.returncode == 0
+    assert f"boss: no job of {source}y was ever here; did you mean {source}?\n" in said.stderr
+    assert "ever here" not in boss("work", source, "--until-empty", "--", "cat").stderr
+
+
+def test_a_command_that_is_not_executable(boss: Boss, tmp_path: Path) -> None:
+    file = tmp_path / "c.sh"
+    file.write_text("#!/bin/sh\n")
+    said = boss("work", "freg", "--", str(file))
+    assert (said.returncode, said.stderr) == (2, f"boss: {file} is not executable: chmod +x {file}\n")
+    said = boss("work", "freg", "--", str(tmp_path))
+    assert (said.returncode, said.stderr) == (2, f"boss: {tmp_path} is a folder, and no program\n")
+
+
+def test_why_a_job_was_given_back(boss: Boss, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    command = "printf '%0300d\\n\\033[1mno such column: я\\n' 0 >&2; exit 7"
+    said = boss("work", source, "--once", "--", "sh", "-c", command)
+    assert said.returncode == 1
+    [line] = [line for line in said.stderr.splitlines() if "given back after" in line]
+    assert re.search(r" s: exit code 7: …0+ \ufffd\[1mno such column: я$", line)
+    assert len(line) < 400
