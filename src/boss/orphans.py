@@ -4,25 +4,24 @@ import contextlib
 import logging
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 
 log = logging.getLogger("boss")
 
-# It reads which process groups there are, and kills those that are left when the other end of its input is closed,
-# which the system does when the worker is gone, however that came. prctl's PR_SET_PDEATHSIG would reach a command
-# itself, but not what that started, and cannot be combined with posix_spawn. What stops the worker must not stop this.
+# It waits until the other end of its input is closed, which the system does when the worker is gone, however that came,
+# and then kills the process groups that are in the table. prctl's PR_SET_PDEATHSIG would reach a command itself, but
+# not what that started, and cannot be combined with posix_spawn. What stops the worker must not stop this.
 _GUARD = """
 trap '' HUP INT TERM
-held=
-while read -r what group; do
-  case $what in
-    began) held="$held -$group" ;;
-    ended) left=; for each in $held; do [ "$each" = "-$group" ] || left="$left $each"; done; held=$left ;;
-  esac
-done
-[ -z "$held" ] || kill -s KILL -- $held
+read -r _
+while read -r group; do
+  [ "$group" = 0 ] || kill -s KILL -- "-$group"
+done <&3
 """
 _SHELL = "/bin/sh"
+# A line of the table: the number of a process group, or 0.
+_LINE = "%10d\n"
 
 
 class Orphans:
@@ -34,16 +33,26 @@ class Orphans:
     def __init__(self) -> None:
         self._ended: dict[int, Callable[[], None]] = {}
         self._guard: int | None = None
+        # Writing a line costs two microseconds; the guard reads them only in the end.
+        self._table = _open_table()
+        self._lines: dict[int, int] = {}
+        self._free: list[int] = []
 
     def began(self, group: int, ended: Callable[[], None]) -> None:
         """A command runs; `ended` waits for its process when that has ended."""
         self._ended[group] = ended
-        self._tell(f"began {group}\n")
+        line = self._free.pop() if self._free else len(self._lines)
+        self._lines[group] = line
+        self._write(line, group)
+        if self._guard is None:
+            self._start_guard()
 
     def ended(self, group: int) -> None:
         """A command has ended; it must be told before it is waited for: until then its number is nobody else's."""
         del self._ended[group]
-        self._tell(f"ended {group}\n")
+        line = self._lines.pop(group)
+        self._write(line, 0)
+        self._free.append(line)
 
     def reap(self) -> None:
         """Wait for all children that have ended: with process number 1 the system makes every orphan one."""
@@ -51,49 +60,49 @@ class Orphans:
             while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if child.si_pid in self._ended:
                     self._ended[child.si_pid]()
-                else:
-                    os.waitpid(child.si_pid, 0)
+                    continue
+                os.waitpid(child.si_pid, 0)
+                if child.si_pid == self._guard:  # somebody has killed it
+                    self._start_guard()
 
-    def _tell(self, line: str) -> None:
-        if self._guard is not None and _write(self._guard, line):
-            return
-        self._guard = None
+    def _write(self, line: int, group: int) -> None:
+        text = (_LINE % group).encode()
+        os.pwrite(self._table, text, line * len(text))
+
+    def _start_guard(self) -> None:
         try:
-            self._guard = _start_guard()
+            self._guard = _spawn_guard(self._table)
         except OSError as error:
+            self._guard = None
             log.warning("should this process be killed, its commands will go on: no guard could be started: %s", error)
-        else:
-            _write(self._guard, "".join(f"began {group}\n" for group in self._ended))
 
 
-def _write(guard: int, line: str) -> bool:
-    """Whether it is still there; one that stands still hears nothing."""
-    try:
-        with contextlib.suppress(BlockingIOError):
-            os.write(guard, line.encode())
-    except BrokenPipeError:
-        os.close(guard)
-        return False
-    return True
+def _open_table() -> int:
+    """A file that nobody else can open, in memory where that can be had."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("commands")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
-def _start_guard() -> int:
-    """Start it; return the end of the pipe that it reads."""
-    theirs, ours = os.pipe()
-    os.set_blocking(ours, False)
+def _spawn_guard(table: int) -> int:
+    """Start the guard of a table; return its process's number. Our end of its input is open as long as we live."""
+    theirs, _ = os.pipe()
     nothing = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((theirs, nothing, nothing))]
+    # Its own way to the file, for it reads from the start.
+    lines = os.open(f"/dev/fd/{table}", os.O_RDONLY)
     try:
-        os.posix_spawn(
+        return os.posix_spawn(
             _SHELL,
             ["sh", "-c", _GUARD],
             dict(os.environ),
-            file_actions=actions,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((theirs, nothing, nothing, lines))
+            ],
             # So that what is sent to the worker's group or terminal does not reach it.
             setsid=True,
             setsigdef=[signal.SIGPIPE],
         )
     finally:
-        os.close(theirs)
-        os.close(nothing)
-    return ours
+        for end in (theirs, nothing, lines):
+            os.close(end)

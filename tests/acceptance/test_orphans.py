@@ -1,5 +1,6 @@
 """What a killed worker, or a command, leaves behind: nothing that runs, and nothing that nobody waits for."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -29,14 +30,19 @@ def test_a_killed_worker_takes_its_commands_with_it(
         submit(client, source)
         running = written(pids)
         if guard == "was killed before":
-            [guarding] = [each for each in psutil.Process(worker.process.pid).children() if each.pid not in running]
-            guarding.kill()
-            until(lambda: not guarding.is_running() or guarding.status() == psutil.STATUS_ZOMBIE)
+            [killed] = guards(worker, running)
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: guards(worker, running) not in ([], [killed]))
         submit(client, source)
         until(lambda: len(written(pids)) == 4)
         running = written(pids)
         worker.signal(signal.SIGKILL)
         until(lambda: gone(running))
+
+
+def guards(worker: Worker, commands: list[int]) -> list[int]:
+    children = psutil.Process(worker.process.pid).children()
+    return [each.pid for each in children if each.pid not in commands]
 
 
 def test_a_command_that_ended_is_not_killed_with_the_worker(
