@@ -15,7 +15,7 @@ from boss.job import MOST_TEXT as MOST_TEXT
 # A number that jsonb keeps has at most so many digits before its point, and so many after it: the limits of numeric,
 # https://www.postgresql.org/docs/current/datatype-numeric.html
 _DIGITS_BEFORE, _DIGITS_AFTER = 131_072, 16_383
-# Nor does it keep a zero with an exponent from this one on.
+# Nor does it keep a zero with a larger exponent. Of this one PostgreSQL says itself, by its version, whether it does.
 _EXPONENT_LIMIT = 2**30 - 1
 # Every digit becomes 0 and E becomes e, so that a plain search finds an exponent, or a long row of digits.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789.E", b"0000000000e")
@@ -158,7 +158,7 @@ def _number_as_read(number: bytes, what: str) -> int:
     after = max(0, len(fraction) - exponent)
     digits = (whole + fraction).lstrip(b"0")
     before = max(0, len(digits) - len(fraction) + exponent)
-    if after > _DIGITS_AFTER or (digits and before > _DIGITS_BEFORE) or abs(exponent) >= _EXPONENT_LIMIT:
+    if after > _DIGITS_AFTER or (digits and before > _DIGITS_BEFORE) or abs(exponent) > _EXPONENT_LIMIT:
         shown = number.decode() if len(number) <= 40 else f"{number[:37].decode()}..."
         raise BadInput(
             f"PostgreSQL cannot keep this: {what} has the number {shown}, which overflows; there may be "

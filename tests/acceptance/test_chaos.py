@@ -60,6 +60,11 @@ class Converters:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()
+
     def told(self, word: str) -> Counter[tuple[str, int]]:
         """The ids and attempts of all lines with this word, with how often they are there."""
         lines = [line.split() for log in self._folder.glob("c*.log") for line in log.read_text().splitlines()]
@@ -121,11 +126,22 @@ class Chaos:
         while self.done < JOBS:
             assert time.monotonic() < deadline, f"{self.done} of {JOBS} are done; the rest seems to be lost"
             await asyncio.sleep(0.2)
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            # asyncpg's own error comes where the connection dies while a query is begun.
+            with contextlib.suppress(
+                OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+            ):
                 connection = await asyncpg.connect(self._database)
                 self.done = await connection.fetchval("SELECT count(*) FROM job WHERE status = 'DONE'")
                 await connection.close()
         self.over.set()
+
+    def kill(self) -> None:
+        """Leave nobody behind, however the test ends."""
+        self.converters.kill()
+        for replica in self._replicas:
+            if replica.process.poll() is None:
+                replica.kill()
+            replica.close()
 
     def close(self) -> list[str]:
         """Stop everybody; return the replicas' logs."""
@@ -151,8 +167,13 @@ async def test_nothing_is_lost_when_everything_dies(folder: Path) -> None:
     data = folder / "data"
     async with embedded_postgres(data) as database:
         chaos = await asyncio.to_thread(Chaos, database, data, folder)
-        await asyncio.gather(chaos.submit(), chaos.rage(), chaos.watch())
-        logs = await asyncio.to_thread(chaos.close)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in (chaos.submit(), chaos.rage(), chaos.watch()):
+                    group.create_task(part)
+            logs = await asyncio.to_thread(chaos.close)
+        finally:
+            await asyncio.to_thread(chaos.kill)
         with boss_running("--database", database) as boss:
             records = await all_jobs(boss)
             async with aiohttp.ClientSession(boss.url) as client, client.get("/job") as answer:

@@ -368,7 +368,7 @@ class TestTls:
         cert, key = certificate(tmp_path, "first")
         cert.write_text("nothing")
         refused = BossProcess("--database", database, "--tls-cert", str(cert), "--tls-key", str(key))
-        assert refused.process.wait(60) == 1
+        assert refused.process.wait(60) == 2
         assert "are no certificate with its key" in refused.log
         refused.close()
         alone = BossProcess("--database", database, "--tls-cert", str(cert))

@@ -26,7 +26,8 @@ def end_of(boss: BossProcess) -> str:
     """What it said, once it has ended by itself; it is a sentence, in one line."""
     with contextlib.closing(boss):
         until(lambda: boss.process.poll() is not None)
-        assert boss.process.returncode == 1, boss.log
+        # Try again, where the database is away.
+        assert boss.process.returncode in (1, 75), boss.log
         lines = [line for line in boss.log.splitlines() if not line.startswith('{"version":') and '"info"' not in line]
         assert len(lines) == 1, boss.log
         assert lines[0].startswith("boss: ")
@@ -202,7 +203,7 @@ class TestKilled:
             boss.wait_for_log("waits for a long transaction or for another replica")
             server.kill()
             until(lambda: boss.process.poll() is not None)
-            assert boss.process.returncode == 1
+            assert boss.process.returncode in (1, 75)
             assert "Traceback" not in boss.log
             assert boss.log.splitlines()[-1].startswith("boss: ")
             boss.close()

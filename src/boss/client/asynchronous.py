@@ -21,8 +21,9 @@ from boss.coalescer import Coalescer
 from boss.errors import BossError
 from boss.job import Finish, State
 
-# How long a take that is cancelled may go on, to give back what it got, in seconds.
-_MOMENT = 1.0
+# How long a take that is cancelled may go on, to give back what it got, in seconds: where Boss answers, it is over at
+# once.
+_MOMENT = 5.0
 
 
 class AsyncClient(Verbs):
@@ -102,8 +103,13 @@ class AsyncClient(Verbs):
         self, limit: int, source: str | Sequence[str] | None, lease: int | None, key: str
     ) -> None:
         """Give back what a take got whose answer was on its way when the taker stopped waiting for it."""
-        for job, _, _ in await self.hand_out(limit, source, 0, lease, key):
-            await self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True)
+        taken = await self.hand_out(limit, source, 0, lease, key)
+        await asyncio.gather(
+            *(
+                self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True)
+                for job, _, _ in taken
+            )
+        )
 
     async def _report(self, finish: Finish) -> None:
         source = finish.source
