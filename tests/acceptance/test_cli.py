@@ -308,14 +308,25 @@ class TestWork:
         assert record(client, source)["outcome"] == "stopped"
 
     @pytest.mark.parametrize(
-        ("script", "state", "says"), [("sleep 600", "available", "given back"), ("sleep 1", "done", "done")]
+        ("script", "grace", "state", "says"),
+        [("sleep 600", "1", "available", "given back"), ("sleep 1", "60", "done", "done")],
     )
     def test_when_it_is_stopped_it_finishes_or_gives_back(
-        self, boss: Boss, client: httpx.Client, source: str, script: str, state: str, says: str
+        self,
+        boss: Boss,
+        client: httpx.Client,
+        tmp_path: Path,
+        source: str,
+        script: str,
+        grace: str,
+        state: str,
+        says: str,
     ) -> None:
         submit(client, source)
-        working = boss.start("work", source, "--grace", "3", "--", "sh", "-c", script)
-        until(lambda: record(client, source)["state"] == "active")
+        started = tmp_path / "started"
+        working = boss.start("work", source, "--grace", grace, "--", "sh", "-c", f"touch {started}; {script}")
+        # The job is active before the command runs; one that has not started yet is given back at once.
+        until(started.exists)
         working.send_signal(signal.SIGTERM)
         _, said = working.communicate(timeout=PATIENCE)
         assert (working.returncode, f"attempt 1: {says}" in said) == (0, True)
@@ -344,7 +355,7 @@ class TestWork:
         port, go_on = free_port(), tmp_path / "go-on"
         boss = Boss(f"http://127.0.0.1:{port}")
         script = f"while ! test -e {go_on}; do sleep 0.1; done"
-        working = boss.start("work", "freg", "--lease", "2", "-j", "2", "--", "sh", "-c", script)
+        working = boss.start("work", "freg", "--lease", "10", "-j", "2", "--", "sh", "-c", script)
         with boss_running("--database", database, port=port) as first, first.client() as client:
             id = submit(client, "freg")
             until(lambda: record(client, "freg")["state"] == "active")
