@@ -140,6 +140,10 @@ class Dispatcher:
             raise self._taking.no_job(take)
         return taken
 
+    def undo_takes(self, taken: Sequence[Taken]) -> None:
+        """Put back, in the background, what was taken for somebody who never heard of it."""
+        self._taking.undo(taken)
+
     async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
         """Make this one job active, due or not.
 

@@ -20,11 +20,11 @@ from boss.dispatcher import Dispatcher
 from boss.errors import DATABASE_AWAY, DatabaseAway, NoDatabase, StartError, WrongSetting
 from boss.handouts import Handouts
 from boss.hosts import in_a_line
-from boss.http import app
-from boss.http.app import Gate
+from boss.http.app import App
+from boss.http.connections import Connections
+from boss.http.server import listening
 from boss.line import Line
 from boss.listener import Listener
-from boss.listening import listening
 from boss.marks import Marks
 from boss.migrate import migrate
 from boss.rules import Rules
@@ -67,7 +67,7 @@ def _allow_many_connections() -> None:
 class _Started(NamedTuple):
     """What has to be told when requests may come, and when they may no more."""
 
-    gate: Gate
+    app: App
     dispatcher: Dispatcher
     watcher: Watcher
     tokens: Tokens
@@ -127,7 +127,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
     dispatcher, watcher = Dispatcher(pool, line, rules, taking), Watcher(pool)
-    return _Started(app.create(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
+    return _Started(App(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:
@@ -168,7 +168,8 @@ async def migrate_only(url: str) -> list[str]:
 
 async def _serve_until(stop: asyncio.Event, started: _Started, settings: Settings) -> None:
     _tune_garbage_collection()
-    async with listening(started.gate, settings, stop):
+    connections = Connections(started.app.respond, started.tokens.count, settings)
+    async with listening(connections, settings) as server:
         log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
         if settings.database is None:
             log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
@@ -176,7 +177,8 @@ async def _serve_until(stop: asyncio.Event, started: _Started, settings: Setting
             _tell_who_is_served(settings)
         await stop.wait()
         log.info("draining: requests under way are answered, new ones get 503")
-        await _drain(started.gate, started.dispatcher, started.watcher)
+        server.close()
+        await _drain(started, connections)
 
 
 def _tell_who_is_served(settings: Settings) -> None:
@@ -213,13 +215,14 @@ async def _collect_garbage_forever() -> None:
         gc.collect()
 
 
-async def _drain(gate: Gate, dispatcher: Dispatcher, watcher: Watcher) -> None:
-    gate.drain()
-    watcher.close()
-    dispatcher.send_away()
+async def _drain(started: _Started, connections: Connections) -> None:
+    started.app.drain()
+    connections.drain()
+    started.watcher.close()
+    started.dispatcher.send_away()
     try:
         async with asyncio.timeout(_DRAIN):
-            await gate.empty.wait()
-            await dispatcher.settle()
+            await connections.settle()
+            await started.dispatcher.settle()
     except TimeoutError:
         log.warning("some requests did not finish in %s seconds; they are broken off", _DRAIN)

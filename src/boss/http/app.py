@@ -1,113 +1,76 @@
-"""The ASGI application: every route, the gate that drains, and what is answered where there is no route."""
-
-import asyncio
-from collections.abc import Callable, Sequence
-
-from starlette.routing import BaseRoute, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+"""The whole of what Boss answers: who may come in, every resource, and what is answered where there is none."""
 
 from boss import metrics
-from boss.access import Access
 from boss.dispatcher import Dispatcher
 from boss.errors import BossError, Draining
 from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
 from boss.http import metrics as metrics_page
-from boss.http.deadlines import Deadlines
-from boss.http.exchange import write
 from boss.http.guard import Guard
-from boss.http.route import Tree
+from boss.http.refusals import REFUSALS, Refusals
+from boss.http.request import Request
+from boss.http.response import Response
+from boss.http.router import Router
 from boss.job import State
 from boss.settings import Settings
 from boss.tokens import Tokens
 from boss.watcher import Watcher
 
 
-def create(dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> "Gate":
-    """The whole application over a dispatcher, a watcher for the page, and the tokens."""
-    handlers = jobs.Jobs(dispatcher, settings)
-    routes: Sequence[BaseRoute] = [
-        *jobs.routes(handlers),
-        *health.routes(dispatcher),
-        *metrics_page.routes(dispatcher),
-        *watch.routes(watcher, tokens),
-        *sources.routes(dispatcher),
-        *admin.routes(dispatcher, tokens),
-        *session.routes(tokens, settings),
-        *page.routes(),
-        *documentation.routes(),
-    ]
-    elsewhere = Router(routes, redirect_slashes=False, default=_nothing_here)
-    return Gate(Tree(jobs.resources(handlers)), elsewhere, Guard(tokens, settings), tokens.count, settings.body_timeout)
+class App:
+    """Answers requests over a dispatcher, a watcher for the page, and the tokens."""
 
-
-class Gate:
-    """Lets in who may come in, and counts the requests under way; once it drains it lets no new one in.
-
-    Args:
-        tree: what is below /job.
-        elsewhere: what is at all other paths.
-        guard: who says who they are.
-        count: whether what somebody was let in with still counts.
-        body_timeout: how long a body may take to come, in seconds.
-
-    Attributes:
-        empty: set while no request is under way.
-    """
-
-    def __init__(
-        self, tree: Tree, elsewhere: ASGIApp, guard: Guard, count: Callable[[Access], bool], body_timeout: float
-    ) -> None:
-        self._guard = guard
-        self._count = count
-        self._deadlines = Deadlines()
-        self._body_timeout = body_timeout
-        self._tree = tree
-        self._elsewhere = elsewhere
-        self._draining = False
-        self._under_way = 0
-        self.empty = asyncio.Event()
-        self.empty.set()
+    def __init__(self, dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> None:
+        self._guard = Guard(tokens, settings)
+        self._refusals = Refusals()
+        self._is_draining = False
+        self._router = Router(
+            [
+                *jobs.resources(jobs.Jobs(dispatcher, settings)),
+                *health.resources(dispatcher),
+                *metrics_page.resources(dispatcher),
+                *watch.resources(watcher, tokens),
+                *sources.resources(dispatcher),
+                *admin.resources(dispatcher, tokens),
+                *session.resources(tokens, settings),
+                *page.resources(),
+                *documentation.resources(),
+            ]
+        )
 
     def drain(self) -> None:
         """From now on answer every new request with 503."""
-        self._draining = True
+        self._is_draining = True
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through."""
-        # Routes are matched on the path as it was sent, and each part is decoded by itself (Ask.part): an encoded
-        # slash must not move a name into the next part.
-        path = scope["path"] = scope["raw_path"].decode("latin-1")
-        if not path.startswith("/"):  # OPTIONS * or CONNECT
-            await _nothing_here(scope, receive, send)
-            return
-        if self._draining and path != health.LIVE:
-            refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
-            await write(refusal, scope, send)
-            return
+    async def respond(self, request: Request) -> Response:
+        """Answer one request; this never raises, but for the end of the task."""
+        response = await self._admit(request)
+        if response.status in REFUSALS:
+            self._refusals.note(response.status, request.access.name, request.peer)
+        return response
+
+    async def _admit(self, request: Request) -> Response:
+        path = request.path
+        if self._is_draining and path != health.LIVE:
+            return problems.to_response(Draining("the server is shutting down; send the request to another replica"))
         try:
-            scope["access"] = self._guard.admit(scope)
+            # Also for a path at which there is nothing, so that nobody learns which there are.
+            self._guard.authenticate(request)
         except BossError as error:
             metrics.REFUSED.labels(error.name).inc()
-            await write(problems.of(error), scope, send)
-            return
-        scope["count"] = self._count
-        scope["deadlines"], scope["body_timeout"] = self._deadlines, self._body_timeout
-        self._under_way += 1
-        self.empty.clear()
-        try:
-            if found := self._tree.find(path):
-                resource, scope["path_params"] = found
-                await resource(scope, receive, send)
-            else:
-                await self._elsewhere(scope, receive, send)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self.empty.set()
+            return problems.to_response(error)
+        # Paths are matched as they were sent, and each part is decoded by itself: an encoded slash must not move a name
+        # into the next part.
+        found = self._router.find(path)
+        if found is None:
+            return _nothing_at(request)
+        resource, request.params = found
+        return await resource.respond(request)
 
 
-async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    await write(problems.no_resource(_way(scope["path"])), scope, send)
+def _nothing_at(request: Request) -> Response:
+    if request.path == "*" and request.method == "OPTIONS":
+        return Response(204, [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST, PUT")])
+    return problems.no_resource(_way(request.path))
 
 
 def _way(path: str) -> str:

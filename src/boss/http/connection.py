@@ -1,0 +1,431 @@
+"""One client's connection: its time-outs, its requests one after the other, and its responses.
+
+Every phase has a limit, so that nobody holds a connection that they do not use. Who hangs up before the response to a
+take was written has not taken the job.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from enum import Enum, auto
+from typing import TYPE_CHECKING, cast
+
+from boss.access import Access
+from boss.errors import Overloaded, TooSlow
+from boss.http import problems
+from boss.http.budget import Budget
+from boss.http.delivery import Delivery, delivery
+from boss.http.reader import RequestReader
+from boss.http.request import Request
+from boss.http.response import CONTINUE, LAST_CHUNK, Response, encode, encode_chunk
+
+if TYPE_CHECKING:
+    from boss.http.connections import Connections
+
+# How long a request may take from its arrival, that is from the end of its body. Only the database takes long: a
+# statement has as much, but there may be one to wait for first, and more than one to come.
+_REQUEST_TIMEOUT_S = 10.0
+# How often a request that is late is cancelled: a cancellation can get lost on its way (background.py).
+_CANCEL_AGAIN_S = 0.5
+# How long a new connection may be silent.
+_FIRST_BYTE_TIMEOUT_S = 30.0
+# How long a client may go without reading anything of what was written.
+_UNREAD_TIMEOUT_S = 30.0
+# How long input is dropped before a connection is closed. To close it with unread input is a reset, which may destroy
+# the response on its way (RFC 9112, 9.6).
+_LINGER_S = 5.0
+# When it is looked whether a response was acknowledged by a client that has ended its sending.
+_DELIVERY_CHECKS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+# A client may send so many takes before it has read the response to the first, and all are undone if it is gone.
+_MOST_UNDOS = 16
+_NEVER = float("inf")
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HANDSHAKE = auto()
+    # A request's first byte: it is idle.
+    REQUEST = auto()
+    HEAD = auto()
+    BODY = auto()
+    RESPONSE = auto()
+    # The client's end, once all was written.
+    END = auto()
+
+
+class Connection(asyncio.Protocol):
+    """One connection, from its acceptance to its end.
+
+    Attributes:
+        queue: requests that have come while the one before them is served.
+        peer: the client's address.
+        deadline: when its phase ends, by the event loop's clock.
+        unread_until: by when something more of what was written must have been read.
+    """
+
+    __slots__ = (
+        "_connections",
+        "_is_ended",
+        "_is_streaming",
+        "_paused",
+        "_probes",
+        "_reader",
+        "_refusal",
+        "_serving",
+        "_task",
+        "_undos",
+        "_unread",
+        "deadline",
+        "loop",
+        "peer",
+        "phase",
+        "queue",
+        "transport",
+        "unread_until",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, connections: "Connections") -> None:
+        self._connections = connections
+        self.loop = connections.loop
+        self.peer = ""
+        self.phase = Phase.HANDSHAKE
+        self.deadline = self.unread_until = _NEVER
+        self.queue: deque[Request] = deque()
+        self._reader = RequestReader(self)
+        self._serving: Request | None = None
+        self._task: asyncio.Task[None] | None = None
+        # What is sent last, because what came cannot be read.
+        self._refusal: Response | None = None
+        # The client has ended its sending; it may still read.
+        self._is_ended = False
+        self._is_streaming = False
+        self._probes = 0
+        # While more is written than the client reads.
+        self._paused: asyncio.Future[None] | None = None
+        self._unread = 0
+        # These undo the takes whose responses were written since the client last said something.
+        self._undos: deque[Callable[[], None]] = deque(maxlen=_MOST_UNDOS)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is still to be read by the client."""
+        return not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
+
+    @property
+    def budget(self) -> Budget:
+        """The memory that all connections share."""
+        return self._connections.budget
+
+    @property
+    def max_headers(self) -> int:
+        """The largest head of a request, in bytes."""
+        return self._connections.settings.max_headers
+
+    @property
+    def body_timeout(self) -> float:
+        """How long a body may take, in seconds."""
+        return self._connections.settings.body_timeout
+
+    def is_valid(self, access: Access) -> bool:
+        """Whether what somebody was let in with is still valid."""
+        return self._connections.is_valid(access)
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has connected."""
+        # uvloop's is none of asyncio's classes.
+        self.transport = cast(asyncio.Transport, transport)
+        self.peer = (transport.get_extra_info("peername") or ("",))[0]
+        self._connections.add(self)
+
+    def open(self, transport: asyncio.Transport) -> None:
+        """Requests may come over this transport."""
+        self.transport = transport
+        self.phase = Phase.REQUEST
+        self.deadline = self.loop.time() + min(_FIRST_BYTE_TIMEOUT_S, self._connections.settings.header_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come."""
+        if self.phase is Phase.END or self._reader.is_refused:
+            return
+        if self._task is None and self._undos:
+            self._undos.clear()
+        self._reader.feed(data)
+        if self.phase is Phase.REQUEST:
+            self.phase = Phase.HEAD
+            self.deadline = self.loop.time() + self._connections.settings.header_timeout
+
+    def eof_received(self) -> bool:
+        """The client has ended its sending; it may still read what it asked for."""
+        self._is_ended = True
+        self._reader.end()
+        if self._task is None and not self.queue and not self._reader.has_more:
+            if self._undos:
+                self._check_delivery(0)
+                return True
+            return bool(self.transport.get_write_buffer_size())
+        if self._is_streaming:
+            return False
+        if self._serving and self._serving.wait_s and self._serving.is_http_1_1:
+            self._connections.ended.add(self)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._is_ended = True
+        self.phase = Phase.END
+        self._reader.close()
+        self._connections.remove(self)
+        self._set_unread(0)
+        for request in self.queue:
+            self.budget.used -= request.release()
+        self.queue.clear()
+        if self._paused and not self._paused.done():
+            self._paused.set_result(None)
+        if self._task and self._serving and (self._is_streaming or self._serving.ends_with_client):
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """More is written than the client reads."""
+        self._paused = self.loop.create_future()
+        self._set_unread(self.transport.get_write_buffer_size())
+        self.unread_until = self.loop.time() + _UNREAD_TIMEOUT_S
+        self._connections.slow(self)
+
+    def resume_writing(self) -> None:
+        """It has read nearly all."""
+        self._connections.keeps_up(self)
+        self._set_unread(0)
+        self.unread_until = _NEVER
+        if self._paused and not self._paused.done():
+            self._paused.set_result(None)
+        self._paused = None
+        if self._task is None and self.phase is not Phase.END:
+            self._next()
+
+    # What the reader says.
+
+    def receive(self, request: Request) -> None:
+        """The head of a request has come."""
+        self.queue.append(request)
+        if self._task is None and self._paused is None:
+            self._next()
+
+    def refuse(self, response: Response) -> None:
+        """What came cannot be read. It is answered once all before it is; nothing after it is read."""
+        self._refusal = response
+        if self._task is None and self._paused is None:
+            self._next()
+
+    def slow_down(self, stop: bool) -> None:
+        """Read nothing from the client for now; or go on."""
+        if self._is_ended or self.transport.is_closing():
+            return
+        if stop:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    # What a request says.
+
+    def extend(self, seconds: float) -> None:
+        """The request being served has so many seconds more than it needs, from now on."""
+        self.phase = Phase.RESPONSE if self.phase is not Phase.END else Phase.END
+        self.deadline = self.loop.time() + _REQUEST_TIMEOUT_S + seconds
+
+    def read_body(self, request: Request, expects: bool) -> None:
+        """A handler waits for the rest of a request's body."""
+        if not self.budget.has_room(request.announced, request.announced):
+            request.fail(Overloaded("other requests' bodies need the memory; send this one again"))
+            return
+        if self._is_ended:
+            request.broke_off()
+            return
+        if expects:
+            self.transport.write(CONTINUE)
+        if self.phase is not Phase.END:
+            self.phase = Phase.BODY
+        self.deadline = self.loop.time() + self.body_timeout
+
+    # Serving.
+
+    def _next(self) -> None:
+        """Serve the next request, if there is one."""
+        if self._reader.has_more:
+            self._reader.go_on()
+            if self._task:
+                return
+        if self.queue:
+            request = self._serving = self.queue.popleft()
+            self._connections.begin(self)
+            self._probes = 0
+            self.phase = Phase.RESPONSE
+            self.deadline = self.loop.time() + _REQUEST_TIMEOUT_S
+            self._task = self.loop.create_task(self._serve(request))
+        elif self._refusal:
+            self.transport.write(encode(self._refusal, "", True, True, self._connections.date))
+            self._end()
+        elif self._is_ended or self._connections.is_draining:
+            self._end()
+        else:
+            self.phase = Phase.REQUEST
+            self.deadline = self.loop.time() + self._connections.settings.header_timeout
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            response = await self._connections.respond(request)
+            if response.events is None:
+                self._write(request, response)
+            else:
+                await self._stream(request, response)
+        finally:
+            self._task = self._serving = None
+            self._is_streaming = False
+            self.budget.used -= request.release()
+            self._connections.finish(self)
+            if self.phase is not Phase.END and self._paused is None:
+                self._next()
+
+    def _write(self, request: Request, response: Response) -> None:
+        if self.phase is Phase.END:
+            if response.undo:
+                response.undo()
+            return
+        is_last = self._is_last(request)
+        self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        if response.undo:
+            self._undos.append(response.undo)
+        if is_last:
+            self._end()
+
+    def _is_last(self, request: Request) -> bool:
+        """Whether the connection ends after the response to this request."""
+        return (
+            not request.keep_alive
+            # Nobody knows where the next one would begin.
+            or not request.is_complete
+            or (self._is_ended and not self.queue)
+            or self._connections.is_draining
+        )
+
+    async def _stream(self, request: Request, response: Response) -> None:
+        assert response.events
+        is_last = not request.is_http_1_1 or self._is_last(request)
+        self._is_streaming = True
+        self.deadline = _NEVER
+        self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        if request.method != "HEAD":
+            async with aclosing(response.events) as events:
+                async for event in events:
+                    self.transport.write(encode_chunk(event, request.is_http_1_1))
+                    if self._paused:
+                        await self._paused
+            if request.is_http_1_1:
+                self.transport.write(LAST_CHUNK)
+        if is_last:
+            self._end()
+
+    # Ending.
+
+    def _end(self) -> None:
+        """Write what there is to write, and close the connection once the client has read it."""
+        if self._undos and self._is_ended:
+            self.phase = Phase.END
+            self.deadline = _NEVER
+            self._check_delivery(0)
+            return
+        is_closed = self.phase is Phase.END
+        self.phase = Phase.END
+        self.deadline = self.loop.time() + _LINGER_S
+        if self.transport.get_write_buffer_size():
+            self._set_unread(self.transport.get_write_buffer_size())
+            self.unread_until = self.loop.time() + _UNREAD_TIMEOUT_S
+        if self._is_ended or is_closed:
+            self.transport.close()
+        elif self.transport.can_write_eof():
+            self.slow_down(stop=False)
+            self.transport.write_eof()
+        elif self._reader.reading is None:
+            self.transport.close()
+
+    def close_idle(self) -> None:
+        """Close it, if it waits for a request."""
+        if self.phase is Phase.REQUEST:
+            self.phase = Phase.END
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close it at once, whatever is under way."""
+        self._set_unread(0)
+        self.deadline = self.unread_until = _NEVER
+        self.transport.abort()
+
+    def check_time(self, now: float) -> None:
+        """Do what there is to do when its time is over."""
+        if now > self.deadline:
+            self._expire(now)
+        if self.unread_until is not _NEVER:
+            self._check_unread(now)
+
+    def _expire(self, now: float) -> None:
+        if self.phase is Phase.REQUEST:
+            if self._paused is None:
+                self.close_idle()
+        elif self.phase is Phase.HEAD:
+            self._reader.is_refused = True
+            self.refuse(problems.to_response(TooSlow("the headers were not there in time; send them at once")))
+        elif self.phase is Phase.BODY and self._serving:
+            self._serving.fail(TooSlow())
+        elif self.phase is Phase.RESPONSE and self._task and self._serving:
+            self._serving.late_cancels += 1
+            self._task.cancel()
+            self.deadline = now + _CANCEL_AGAIN_S
+        elif self.phase is Phase.HANDSHAKE or not self.transport.get_write_buffer_size():
+            self.abort()
+
+    def _check_unread(self, now: float) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread < self._unread:
+            self._set_unread(unread)
+            self.unread_until = now + _UNREAD_TIMEOUT_S
+            self._connections.slow(self)
+        elif now > self.unread_until:
+            self.abort()
+
+    def _set_unread(self, unread: int) -> None:
+        self.budget.used += unread - self._unread
+        self._unread = unread
+
+    # Clients that have gone.
+
+    def probe(self) -> None:
+        """Find out whether a taker is there that waits, but has ended its sending.
+
+        To be sent something is the only way: a client that has closed its socket answers with a reset. Any client of
+        HTTP/1.1 passes over an interim response (RFC 9110, 15.2).
+        """
+        self._probes += 1
+        if self._probes == 1:
+            return
+        if self._probes > 2 and delivery(self.transport) is Delivery.REFUSED:
+            self._connections.ended.discard(self)
+            self.abort()
+        elif self._probes == 2:
+            self.transport.write(CONTINUE)
+
+    def _check_delivery(self, tries: int) -> None:
+        """Undo the takes whose responses the client never got; close the connection once that is known."""
+        found = delivery(self.transport)
+        if found is Delivery.REFUSED:
+            for undo in self._undos:
+                undo()
+        elif found is Delivery.UNKNOWN and tries < len(_DELIVERY_CHECKS_S) and not self.transport.is_closing():
+            self.loop.call_later(_DELIVERY_CHECKS_S[tries], self._check_delivery, tries + 1)
+            return
+        self._undos.clear()
+        self.transport.close()

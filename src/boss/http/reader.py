@@ -1,0 +1,225 @@
+"""Bytes to requests, by httptools: llhttp, which is Node's parser and strict about what could be understood twice."""
+
+from typing import TYPE_CHECKING
+
+import httptools
+
+from boss.errors import BadInput, Overloaded
+from boss.http import problems
+from boss.http.request import Request
+from boss.http.response import Response
+from boss.http.target import parse_target
+
+if TYPE_CHECKING:
+    from boss.http.connection import Connection
+
+# So much is given to the parser at once, for it cannot be told to stop in the middle.
+_SLICE_BYTES = 16 * 1024
+# So much that was sent ahead of its turn is kept; the rest stays with the client.
+_MOST_AHEAD_BYTES = 64 * 1024
+# A header that is there twice could mean one thing to a proxy and another to us.
+_ONCE = frozenset(
+    [
+        b"authorization",
+        b"host",
+        b"origin",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+        b"sec-purpose",
+        b"if-match",
+    ]
+)
+_VERSIONS = {"1.1": True, "1.0": False}
+
+
+class RequestReader:
+    """Reads the requests of one connection; its methods named `on_…` are httptools' callbacks.
+
+    Args:
+        connection: gets each request as soon as its head has come, while its body may still be on its way.
+
+    Attributes:
+        reading: the request whose body is on its way.
+        is_refused: what came cannot be read, and nothing more is.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_connection",
+        "_fed",
+        "_headers",
+        "_is_slowed",
+        "_parser",
+        "_twice",
+        "_url",
+        "is_refused",
+        "reading",
+    )
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._twice: bytes | None = None
+        # Bytes given to the parser since it last finished a head or a part of a body.
+        self._fed = 0
+        # What was sent ahead of its turn.
+        self._ahead = bytearray()
+        self._is_slowed = False
+        self.reading: Request | None = None
+        self.is_refused = False
+
+    def feed(self, data: bytes) -> None:
+        """Read what has come, as far as it has its turn."""
+        if self._ahead or len(data) > _SLICE_BYTES or self._connection.queue:
+            self._ahead += data
+            self.go_on()
+        else:
+            self._parse(data)
+
+    def go_on(self) -> None:
+        """Read what came ahead of its turn. A request is read while the one before it is served, and no more."""
+        while self._ahead and not self.is_refused and (self.reading or not self._connection.queue):
+            part = bytes(self._ahead[:_SLICE_BYTES])
+            del self._ahead[:_SLICE_BYTES]
+            self._parse(part)
+        if (len(self._ahead) > _MOST_AHEAD_BYTES) != self._is_slowed:
+            self._is_slowed = not self._is_slowed
+            self._connection.slow_down(self._is_slowed)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something is there that has not been read."""
+        return bool(self._ahead)
+
+    def end(self) -> None:
+        """The client has ended its sending."""
+        if self.reading and not self._ahead:
+            self.reading.broke_off()
+
+    def close(self) -> None:
+        """The connection is over."""
+        self._ahead.clear()
+        self.end()
+
+    def _parse(self, data: bytes) -> None:
+        self._fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parse_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(problems.unreadable(error))
+        # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
+        if self._fed > self._connection.max_headers + _SLICE_BYTES:
+            self._refuse(problems.headers_too_large(self._connection.max_headers))
+
+    def _parse_without_upgrade(self, rest: bytes) -> None:
+        """Read on as if no upgrade had been offered: httptools ends such a request without its body."""
+        if self.is_refused:
+            return
+        if self._parser.get_method() == b"CONNECT":
+            self._refuse(problems.no_tunnel())
+            return
+        headers = {name: value for name, value in self._headers.items() if name not in (b"upgrade", b"connection")}
+        tokens = [token.strip() for token in self._headers.get(b"connection", b"").split(b",")]
+        headers[b"connection"] = b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b""))
+        line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
+        head = line + b"".join(b"%b: %b\r\n" % header for header in headers.items()) + b"\r\n"
+        self._parser = httptools.HttpRequestParser(self)
+        self._url, self._headers, self._fed = b"", {}, 0
+        self._parse(head)
+        if rest and not self.is_refused:
+            self._parse(rest)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which nobody wants."""
+        if self.reading:
+            return
+        name = name.lower()
+        if name in self._headers:
+            self._twice = name if name in _ONCE else self._twice
+            value = self._headers[name] + (b"; " if name == b"cookie" else b", ") + value
+        self._headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        """The head of a request has come."""
+        parser = self._parser
+        if parser.should_upgrade() or self.is_refused:
+            return
+        headers, url = self._headers, self._url
+        self._url, self._headers = b"", {}
+        if self._fed > self._connection.max_headers and _size(url, headers) > self._connection.max_headers:
+            self._refuse(problems.headers_too_large(self._connection.max_headers))
+            return
+        self._fed = 0
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            self._refuse(problems.wrong_version(version))
+            return
+        try:
+            target = parse_target(url)
+            if target.authority is not None:
+                headers[b"host"] = target.authority
+            _check_host(headers, version)
+            if self._twice:
+                raise BadInput(f"the header {self._twice.decode()} is there twice")
+        except BadInput as error:
+            self._refuse(problems.to_response(error))
+            return
+        request = Request(
+            self._connection,
+            parser.get_method().decode("ascii"),
+            target,
+            headers,
+            _VERSIONS[version],
+            parser.should_keep_alive(),
+        )
+        self.reading = request
+        self._connection.receive(request)
+
+    def on_body(self, chunk: bytes) -> None:
+        """A part of a body."""
+        request = self.reading
+        if request is None:
+            return
+        self._fed = 0
+        budget = self._connection.budget
+        more = request.feed(chunk)
+        budget.used += more
+        if more > 0 and not budget.has_room(0, request.announced):
+            request.fail(Overloaded("other requests' bodies need the memory; send this one again"))
+            budget.used -= request.release()
+
+    def on_message_complete(self) -> None:
+        """All of a request has come."""
+        if self.reading:
+            self.reading.complete()
+            self.reading = None
+
+    def _refuse(self, response: Response) -> None:
+        if self.is_refused:
+            return
+        self.is_refused = True
+        self._ahead.clear()
+        if self.reading:
+            self.reading.fail(BadInput("cannot be read: its chunks are not as RFC 9112 has them"))
+            self.reading = None
+        else:
+            self._connection.refuse(response)
+
+
+def _size(url: bytes, headers: dict[bytes, bytes]) -> int:
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
+
+
+def _check_host(headers: dict[bytes, bytes], version: str) -> None:
+    """RFC 9112, 3.2: no HTTP/1.1 without a Host."""
+    if b"host" not in headers and version == "1.1":
+        raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
