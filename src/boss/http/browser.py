@@ -25,7 +25,8 @@ _OPENS = (b"navigate", b"websocket")
 _FRAMES = (b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object")
 _BY_SCRIPT = (b"cors", b"same-origin")
 _TREE = "/job/"
-_BROWSERS = frozenset([*_PURPOSES, b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin"])
+# Headers that only browsers send.
+HEADERS = frozenset([*_PURPOSES, b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin"])
 
 _NOTHING_ELSE = "a browser opens nothing here but the page, /, and the documentation, /docs; curl may ask for all of it"
 
@@ -39,9 +40,6 @@ def check_site(request: Request) -> None:
             travels along.
     """
     headers = request.headers
-    # Other programs than browsers send none of them.
-    if _BROWSERS.isdisjoint(headers):
-        return
     if _is_in_advance(headers):
         raise Forbidden("Boss does not answer what a browser asks for in advance; open the page itself")
     opened = _is_opened(headers)

@@ -262,7 +262,8 @@ class Connection(asyncio.Protocol):
                 return
         if self.queue:
             request = self._serving = self.queue.popleft()
-            self._connections.begin(self)
+            self._connections.idle.pop(self, None)
+            self._connections.busy += 1
             self._probes = 0
             self.phase = Phase.RESPONSE
             self.deadline = self.loop.time() + _REQUEST_TIMEOUT_S

@@ -32,6 +32,8 @@ class Connections:
 
     Attributes:
         date: the line of the Date header, as of now.
+        idle: those that wait for a request, or for the rest of its head; the longest one first.
+        busy: how many serve a request.
         ended: those whose client has ended its sending while it waits for a job.
         is_draining: whether each ends after its next response.
         handshake: starts TLS on a new connection; None without TLS.
@@ -50,11 +52,10 @@ class Connections:
         self.handshake: Callable[[Connection], None] | None = None
         self.ended: set[Connection] = set()
         self._all: set[Connection] = set()
-        # Those that wait for a request, or for the rest of its head; the longest one first.
-        self._idle: dict[Connection, None] = {}
+        self.idle: dict[Connection, None] = {}
+        self.busy = 0
         # Those whose client reads more slowly than we write, the longest one first.
         self._slow: dict[Connection, None] = {}
-        self._busy = 0
         self._settled = asyncio.Event()
         self._checked = asyncio.Event()
         self._timer = self.loop.call_later(_CHECK_INTERVAL_S, self._check)
@@ -66,15 +67,15 @@ class Connections:
         if not has_room:
             self._turn_away(connection)
         elif self.handshake:
-            self._idle[connection] = None
+            self.idle[connection] = None
             self.handshake(connection)
         else:
-            self._idle[connection] = None
+            self.idle[connection] = None
             connection.open(connection.transport)
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle for longest; False when all are at work."""
-        for connection in self._idle:
+        for connection in self.idle:
             self.remove(connection)
             connection.abort()
             return True
@@ -91,22 +92,17 @@ class Connections:
     def remove(self, connection: Connection) -> None:
         """It is over."""
         self._all.discard(connection)
-        self._idle.pop(connection, None)
+        self.idle.pop(connection, None)
         self._slow.pop(connection, None)
         self.ended.discard(connection)
 
-    def begin(self, connection: Connection) -> None:
-        """It serves a request."""
-        self._idle.pop(connection, None)
-        self._busy += 1
-
     def finish(self, connection: Connection) -> None:
         """It has served one."""
-        self._busy -= 1
+        self.busy -= 1
         self.ended.discard(connection)
         if connection in self._all:
-            self._idle[connection] = None
-        if not self._busy:
+            self.idle[connection] = None
+        if not self.busy:
             self._settled.set()
 
     def slow(self, connection: Connection) -> None:
@@ -121,7 +117,7 @@ class Connections:
     def drain(self) -> None:
         """Close those that are idle, and from now on each after its next response."""
         self.is_draining = True
-        for connection in list(self._idle):
+        for connection in list(self.idle):
             connection.close_idle()
 
     def keeps_up(self, connection: Connection) -> None:
@@ -130,7 +126,7 @@ class Connections:
 
     async def settle(self) -> None:
         """Return once no request is under way."""
-        while self._busy:
+        while self.busy:
             self._settled.clear()
             await self._settled.wait()
 

@@ -66,7 +66,9 @@ class Guard:
                 tokens.
             TooMany: the token's requests come too fast.
         """
-        browser.check_site(request)
+        # Other programs than browsers send none of these.
+        if not browser.HEADERS.isdisjoint(request.headers):
+            browser.check_site(request)
         if self._tokens.needed:
             # Here, so that whoever is refused for too many requests can be named.
             access = request.access = self._access(request) or NOBODY

@@ -1,30 +1,32 @@
 """The resource tree, `/job/{state}/{source}/{id}`: thin handlers over the dispatcher."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from urllib.parse import unquote
 
 import orjson
 
 from boss import job, tracing
-from boss.access import Right
+from boss.access import Access, Right
 from boss.dispatcher import Dispatcher
 from boss.document import check_object
 from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
 from boss.http import guard, ndjson, parameters, problems
 from boss.http.guard import needs
+from boss.http.job_json import LINES, handed_out, handed_out_many, job_json, lease_header, record_json, state_headers
 from boss.http.ndjson import Refused
+from boss.http.parameters import TakeParameters
 from boss.http.request import Request
 from boss.http.resource import Resource
-from boss.http.response import JSON, NDJSON, NO_STORE, Header, Response
+from boss.http.response import JSON, NDJSON, NO_STORE, Response
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.ids import new_id
-from boss.job import Finish, GiveBack, Job, JobRecord, Outcome, State, Submission, Take, Taken
+from boss.job import Finish, GiveBack, Job, Outcome, State, Submission, Take
 from boss.settings import Settings
 
-_ACTIVE = (b"boss-state", b"active")
-_LINES = (b"content-type", NDJSON.encode())
 _PAGE = 100
-_TAKE = ("limit", "wait", "lease", "fair")
+# Converters name the same sources with every take; those that are no longer than this are read once.
+_MOST_KEPT_BYTES = 200
 _SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
@@ -61,12 +63,13 @@ class Jobs:
     @needs(Right.CONVERT)
     async def take(self, request: Request) -> Response:
         """GET /job/available[/{sources}], POST /job/active[/{sources}]: the oldest available job, now active."""
-        sources = _sources_if_any(request)
-        query = request.query(_TAKE)
-        take = self._take(request, query, sources, ",".join(sources or ()))
-        if take.fair and sources is not None and len(sources) == 1:
+        sources, asked = _sources_if_any(request), parameters.of_take(request.query_text)
+        take = self._take(request, asked, sources)
+        if asked.fair and sources is not None and len(sources) == 1:
             raise BadInput("fair is among sources; leave it out, name several sources, or name none")
-        wait = parameters.wait(query, request.header(b"prefer"))
+        wait = asked.wait
+        if wait is None and b"prefer" in request.headers:
+            wait = parameters.preferred_wait(request.headers[b"prefer"].decode("latin-1"))
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
         if wait:
             request.wait(wait)
@@ -76,39 +79,46 @@ class Jobs:
             answer = problems.to_response(error)
             return answer._replace(headers=[*answer.headers, *granted])
         tracing.of_takes(each.job.traceparent for each in taken)
-        response = _handed_out_many(request, taken, granted) if "limit" in query else _handed_out(taken[0], granted)
+        is_single = asked.limit is None
+        response = (
+            handed_out(taken[0], granted)
+            if is_single
+            else handed_out_many(taken, request.header(b"accept") or "", granted)
+        )
         return response._replace(undo=partial(self._dispatcher.undo_takes, taken))
 
     @needs(Right.LOOK)
     async def look(self, request: Request) -> Response:
         """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
         sources = _sources_if_any(request)
-        found = await self._dispatcher.any_available(self._take(request, request.query(_TAKE), sources, ""))
+        asked = parameters.of_take(request.query_text)
+        found = await self._dispatcher.any_available(self._take(request, asked, sources))
         return Response(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
     @needs(Right.CONVERT)
     async def take_one(self, request: Request) -> Response:
         """POST /job/active/{source}/{id}: that one job, now active."""
         source, id = _address(request)
-        take = self._take(request, request.query(("lease",)), (source,), f"{source}/{id}")
+        request.query(("lease",))
+        take = self._take(request, parameters.of_take(request.query_text), (source,), id)
         taken = await self._dispatcher.take_by_address(source, id, take)
         tracing.of_takes([taken.job.traceparent])
-        return _handed_out(taken)._replace(undo=partial(self._dispatcher.undo_takes, [taken]))
+        return handed_out(taken)._replace(undo=partial(self._dispatcher.undo_takes, [taken]))
 
-    def _take(self, request: Request, query: Mapping[str, str], sources: tuple[str, ...] | None, address: str) -> Take:
-        limit, lease = parameters.limit(query, default=1), parameters.lease(query, self._lease)
-        key = parameters.take_key(request.header(b"idempotency-key"))
-        access = request.access
-        if key is not None:
-            # A key counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever
-            # sent it: another's key gives nobody their jobs.
-            key = f"{address} {key}" if access.name is None else f"{access.name}: {address} {key}"
+    def _take(
+        self, request: Request, asked: TakeParameters, sources: tuple[str, ...] | None, id: str | None = None
+    ) -> Take:
+        access, key = request.access, None
+        if b"idempotency-key" in request.headers:
+            address = ",".join(sources or ()) + (f"/{id}" if id else "")
+            key = _key(request.headers[b"idempotency-key"], address, access)
         if sources is None and access.sources is not None:
             sources = tuple(sorted(access.sources))
         source = None
         if sources is not None and len(sources) == 1:
             source, sources = sources[0], None
-        return Take(source, limit, lease, key, access.name, sources, parameters.fair(query))
+        lease = self._lease if asked.lease is None else asked.lease
+        return Take(source, asked.limit or 1, lease, key, access.name, sources, asked.fair)
 
     @needs(Right.CONVERT)
     async def give_back(self, request: Request) -> Response:
@@ -135,7 +145,7 @@ class Jobs:
     async def _read(self, request: Request) -> Response:
         request.query()
         found = await self._dispatcher.read(_state(request), *_address(request), _attempt(request))
-        return Response(200, [JSON, NO_STORE, *_standing(found.state, found.attempt)], _job(found))
+        return Response(200, [JSON, NO_STORE, *state_headers(found.state, found.attempt)], job_json(found))
 
     @needs(Right.LOOK)
     async def check(self, request: Request) -> Response:
@@ -150,8 +160,8 @@ class Jobs:
     async def _check(self, request: Request) -> Response:
         request.query()
         place = await self._dispatcher.check(_state(request), *_address(request), _attempt(request))
-        lease = [_lease(place.lease)] if place.state is State.ACTIVE else []
-        return Response(200, [JSON, NO_STORE, *lease, *_standing(place.state, place.attempt)])
+        lease = [lease_header(place.lease)] if place.state is State.ACTIVE else []
+        return Response(200, [JSON, NO_STORE, *lease, *state_headers(place.state, place.attempt)])
 
     @needs(Right.SUBMIT)
     async def submit(self, request: Request) -> Response:
@@ -184,11 +194,11 @@ class Jobs:
         await self._dispatcher.submit(Submission(id, source, document.text, *how, *of, document.size))
         submitted = Job(id, source, State.AVAILABLE, document.text, attempt=0)
         location = (b"location", f"/job/available/{source}/{id}".encode())
-        return Response(201, [JSON, NO_STORE, location, *_standing(State.AVAILABLE, 0)], _job(submitted))
+        return Response(201, [JSON, NO_STORE, location, *state_headers(State.AVAILABLE, 0)], job_json(submitted))
 
     async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
         await self._dispatcher.submit_many(submissions)
-        return Response(201, [_LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
+        return Response(201, [LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
 
     async def _submit_named(self, submissions: Sequence[Submission]) -> Response:
         new = await self._dispatcher.submit_many(submissions)
@@ -196,7 +206,7 @@ class Jobs:
             b'{"id":"%s","status":%d}\n' % (each.id.encode(), 201 if is_new else _ID_TAKEN)
             for each, is_new in zip(submissions, new, strict=True)
         )
-        return Response(200, [_LINES, NO_STORE], b"".join(statuses))
+        return Response(200, [LINES, NO_STORE], b"".join(statuses))
 
     @needs(Right.CONVERT)
     async def finish(self, request: Request) -> Response:
@@ -236,7 +246,7 @@ class Jobs:
             b'{"id":"%s","status":%d}\n' % (each.id.encode(), problems.status(type(error)) if error else 200)
             for each, error in zip(asked, errors, strict=True)
         )
-        return Response(200, [_LINES, NO_STORE], b"".join(lines))
+        return Response(200, [LINES, NO_STORE], b"".join(lines))
 
     @needs(Right.ADMINISTER)
     async def prune(self, request: Request) -> Response:
@@ -283,7 +293,9 @@ class Jobs:
             following = "/jobs?" + "&".join(f"{name}={value}" for name, value in kept.items())
             headers.append((b"link", f'<{following}>; rel="next"'.encode()))
         return Response(
-            200, headers, orjson.dumps({"jobs": [_record(each) for each in page.jobs], "next": following}, option=_UTC)
+            200,
+            headers,
+            orjson.dumps({"jobs": [record_json(each) for each in page.jobs], "next": following}, option=_UTC),
         )
 
     @needs(Right.READ)
@@ -296,35 +308,15 @@ class Jobs:
         found = await self._dispatcher.find(job.check_id(request.path_param("id")))
         if not request.access.reaches(found.source):
             raise NotThere(f"no job has the id {found.id}", None)
-        record = _record(found)
+        record = record_json(found)
         if found.state is State.AVAILABLE:
             record["why"] = await self._dispatcher.why_available(found)
-        headers = [JSON, NO_STORE, *_standing(found.state, found.attempt)]
+        headers = [JSON, NO_STORE, *state_headers(found.state, found.attempt)]
         return Response(200, headers, orjson.dumps(record, option=_UTC))
 
 
 _ID_TAKEN = problems.status(IdTaken)
 _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
-
-
-def _handed_out(taken: Taken, granted: Sequence[Header] = ()) -> Response:
-    shown, lease = taken.job, _lease(taken.lease)
-    location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
-    standing = _standing(State.ACTIVE, shown.attempt)
-    trace = [(b"traceparent", shown.traceparent.encode())] if shown.traceparent else []
-    return Response(200, [JSON, NO_STORE, location, lease, *standing, *trace, *granted], _job(shown))
-
-
-def _handed_out_many(request: Request, taken: Sequence[Taken], granted: Sequence[Header]) -> Response:
-    """Many jobs have no one ETag. As NDJSON, each line has its attempt, as the lines of many finishes do."""
-    headers = [NO_STORE, _ACTIVE, _lease(taken[0].lease), *granted]
-    if NDJSON in (request.header(b"accept") or ""):
-        return Response(200, [_LINES, *headers], b"".join(_line(each.job) for each in taken))
-    return Response(200, [JSON, *headers], b"[" + b",".join(_job(each.job) for each in taken) + b"]")
-
-
-def _lease(seconds: int) -> Header:
-    return b"boss-lease", b"%d" % seconds
 
 
 def _attempt(request: Request) -> int | None:
@@ -335,45 +327,6 @@ def _is_ndjson(request: Request) -> bool:
     return (request.header(b"content-type") or "").partition(";")[0].strip().lower() == NDJSON
 
 
-def _standing(state: State, attempt: int) -> tuple[Header, Header]:
-    return (b"boss-state", state.encode()), (b"etag", b'"%d"' % attempt)
-
-
-def _job(shown: Job) -> bytes:
-    # Put together as text: the names need no escaping, and the document must not be parsed again.
-    return f'{{"id":"{shown.id}","source":"{shown.source}","job":{shown.document}}}'.encode()
-
-
-def _line(shown: Job) -> bytes:
-    trace = f',"traceparent":"{shown.traceparent}"' if shown.traceparent else ""
-    names = f'"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt}{trace}'
-    return f'{{{names},"job":{shown.document}}}\n'.encode()
-
-
-def _record(record: JobRecord) -> dict[str, object]:
-    return {
-        "id": record.id,
-        "source": record.source,
-        "state": record.state,
-        "priority": record.priority,
-        "attempt": record.attempt,
-        "attempts": record.attempts,
-        "submitted": record.submitted_at,
-        "due": record.due_at,
-        "taken": record.taken_at,
-        "seen": record.seen_at,
-        "until": record.lease_until,
-        "finished": record.finished_at,
-        "outcome": record.outcome,
-        "result": record.result and orjson.Fragment(record.result),
-        "submitted_by": record.submitted_by,
-        "taken_by": record.taken_by,
-        "finished_by": record.finished_by,
-        "history": orjson.Fragment(record.history or "[]"),
-        "job": orjson.Fragment(record.document),
-    }
-
-
 def _check_may_stop(request: Request, outcome: Outcome) -> None:
     if outcome is Outcome.STOPPED and not request.access.may(Right.ADMINISTER):
         raise Forbidden(
@@ -382,7 +335,27 @@ def _check_may_stop(request: Request, outcome: Outcome) -> None:
 
 
 def _sources_if_any(request: Request) -> tuple[str, ...] | None:
-    return job.check_sources(request.path_param("source")) if "source" in request.params else None
+    text = request.params.get("source")
+    if text is None:
+        return None
+    return _kept_sources(text) if len(text) <= _MOST_KEPT_BYTES else _sources(text)
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    return job.check_sources(unquote(text))
+
+
+_kept_sources = lru_cache(_sources)
+
+
+def _key(header: bytes, address: str, access: Access) -> str:
+    """The key of a take.
+
+    It counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever sent it:
+    another's key gives nobody their jobs.
+    """
+    key = f"{address} {parameters.take_key(header.decode('latin-1'))}"
+    return key if access.name is None else f"{access.name}: {key}"
 
 
 def _address(request: Request) -> tuple[str, str]:

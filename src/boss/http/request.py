@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from boss.access import NOBODY
 from boss.errors import BadInput, BossError, NotSignedIn, TooLarge, TooSlow
+from boss.http.parameters import parse_query
 from boss.http.target import Target
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Request:
     Attributes:
         method: as it was sent.
         path: as it was sent, without the query, neither decoded nor normalized.
+        query_text: the query as it was sent.
         headers: by lower-case name. Several lines of one name are one (RFC 9110, 5.3).
         peer: the address of the client, or of the proxy before Boss.
         is_http_1_1: whether it is HTTP/1.1, and not 1.0.
@@ -39,7 +41,6 @@ class Request:
         "_data",
         "_error",
         "_most",
-        "_query",
         "_size",
         "_waiter",
         "access",
@@ -53,6 +54,7 @@ class Request:
         "params",
         "path",
         "peer",
+        "query_text",
         "wait_s",
     )
 
@@ -68,7 +70,7 @@ class Request:
         self._connection = connection
         self.method = method
         self.path = target.path
-        self._query = target.query
+        self.query_text = target.query
         self.headers = headers
         self.is_http_1_1 = is_http_1_1
         self.keep_alive = keep_alive
@@ -103,7 +105,7 @@ class Request:
         Raises:
             BadInput: there is another, or one twice.
         """
-        return _parse_query(self._query, known) if self._query else {}
+        return parse_query(self.query_text, known)
 
     def wait(self, seconds: float) -> None:
         """Its response may be so much longer in coming, because it waits for a job."""
@@ -208,25 +210,3 @@ class Request:
 
 def _too_large(what: str, most: int) -> TooLarge:
     return TooLarge(f"{what} is larger than {most} bytes, which is the most this Boss takes")
-
-
-def _parse_query(text: bytes, known: Iterable[str]) -> Mapping[str, str]:
-    try:
-        pairs = parse_qsl(
-            text.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=20, errors="strict"
-        )
-    except ValueError:
-        raise BadInput("the query cannot be read: write it as ?name=value&name=value, percent-encoded") from None
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in known:
-            raise BadInput(f"{name!a} is not a parameter here; {_listed(known)}")
-        if name in found:
-            raise BadInput(f"the parameter {name} is there twice")
-        found[name] = value
-    return found
-
-
-def _listed(known: Iterable[str]) -> str:
-    names = ", ".join(sorted(known))
-    return f"known are: {names}" if names else "there are none"
