@@ -6,16 +6,15 @@ take was written has not taken the job.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import aclosing
-from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
 from boss.access import Access
 from boss.errors import Overloaded, TooSlow
 from boss.http import problems
 from boss.http.budget import Budget
-from boss.http.delivery import Delivery, delivery
+from boss.http.delivery import Delivery, Undos, delivery
+from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
 from boss.http.response import CONTINUE, LAST_CHUNK, Response, encode, encode_chunk
@@ -23,36 +22,7 @@ from boss.http.response import CONTINUE, LAST_CHUNK, Response, encode, encode_ch
 if TYPE_CHECKING:
     from boss.http.connections import Connections
 
-# How long a request may take from its arrival, that is from the end of its body. Only the database takes long: a
-# statement has as much, but there may be one to wait for first, and more than one to come.
-_REQUEST_TIMEOUT_S = 10.0
-# How often a request that is late is cancelled: a cancellation can get lost on its way (background.py).
-_CANCEL_AGAIN_S = 0.5
-# How long a new connection may be silent.
-_FIRST_BYTE_TIMEOUT_S = 30.0
-# How long a client may go without reading anything of what was written.
-_UNREAD_TIMEOUT_S = 30.0
-# How long input is dropped before a connection is closed. To close it with unread input is a reset, which may destroy
-# the response on its way (RFC 9112, 9.6).
-_LINGER_S = 5.0
-# When it is looked whether a response was acknowledged by a client that has ended its sending.
-_DELIVERY_CHECKS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-# A client may send so many takes before it has read the response to the first, and all are undone if it is gone.
-_MOST_UNDOS = 16
 _NEVER = float("inf")
-
-
-class Phase(Enum):
-    """What a connection waits for."""
-
-    HANDSHAKE = auto()
-    # A request's first byte: it is idle.
-    REQUEST = auto()
-    HEAD = auto()
-    BODY = auto()
-    RESPONSE = auto()
-    # The client's end, once all was written.
-    END = auto()
 
 
 class Connection(asyncio.Protocol):
@@ -107,8 +77,7 @@ class Connection(asyncio.Protocol):
         # While more is written than the client reads.
         self._paused: asyncio.Future[None] | None = None
         self._unread = 0
-        # These undo the takes whose responses were written since the client last said something.
-        self._undos: deque[Callable[[], None]] = deque(maxlen=_MOST_UNDOS)
+        self._undos = Undos()
 
     @property
     def is_writing(self) -> bool:
@@ -147,13 +116,13 @@ class Connection(asyncio.Protocol):
         """Requests may come over this transport."""
         self.transport = transport
         self.phase = Phase.REQUEST
-        self.deadline = self.loop.time() + min(_FIRST_BYTE_TIMEOUT_S, self._connections.settings.header_timeout)
+        self.deadline = self.loop.time() + min(FIRST_BYTE_TIMEOUT_S, self._connections.settings.header_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
         if self.phase is Phase.END or self._reader.is_refused:
             return
-        if self._task is None and self._undos:
+        if self._task is None and self._undos.are_due:
             self._undos.clear()
         self._reader.feed(data)
         if self.phase is Phase.REQUEST:
@@ -165,8 +134,8 @@ class Connection(asyncio.Protocol):
         self._is_ended = True
         self._reader.end()
         if self._task is None and not self.queue and not self._reader.has_more:
-            if self._undos:
-                self._check_delivery(0)
+            if self._undos.are_due:
+                self._undos.settle(self.transport)
                 return True
             return bool(self.transport.get_write_buffer_size())
         if self._is_streaming:
@@ -194,7 +163,7 @@ class Connection(asyncio.Protocol):
         """More is written than the client reads."""
         self._paused = self.loop.create_future()
         self._set_unread(self.transport.get_write_buffer_size())
-        self.unread_until = self.loop.time() + _UNREAD_TIMEOUT_S
+        self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
         self._connections.slow(self)
 
     def resume_writing(self) -> None:
@@ -236,7 +205,7 @@ class Connection(asyncio.Protocol):
     def extend(self, seconds: float) -> None:
         """The request being served has so many seconds more than it needs, from now on."""
         self.phase = Phase.RESPONSE if self.phase is not Phase.END else Phase.END
-        self.deadline = self.loop.time() + _REQUEST_TIMEOUT_S + seconds
+        self.deadline = self.loop.time() + REQUEST_TIMEOUT_S + seconds
 
     def read_body(self, request: Request, expects: bool) -> None:
         """A handler waits for the rest of a request's body."""
@@ -266,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._connections.busy += 1
             self._probes = 0
             self.phase = Phase.RESPONSE
-            self.deadline = self.loop.time() + _REQUEST_TIMEOUT_S
+            self.deadline = self.loop.time() + REQUEST_TIMEOUT_S
             self._task = self.loop.create_task(self._serve(request))
         elif self._refusal:
             self.transport.write(encode(self._refusal, "", True, True, self._connections.date))
@@ -300,7 +269,7 @@ class Connection(asyncio.Protocol):
         is_last = self._is_last(request)
         self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
         if response.undo:
-            self._undos.append(response.undo)
+            self._undos.add(response.undo)
         if is_last:
             self._end()
 
@@ -335,17 +304,17 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Write what there is to write, and close the connection once the client has read it."""
-        if self._undos and self._is_ended:
+        if self._undos.are_due and self._is_ended:
             self.phase = Phase.END
             self.deadline = _NEVER
-            self._check_delivery(0)
+            self._undos.settle(self.transport)
             return
         is_closed = self.phase is Phase.END
         self.phase = Phase.END
-        self.deadline = self.loop.time() + _LINGER_S
+        self.deadline = self.loop.time() + LINGER_S
         if self.transport.get_write_buffer_size():
             self._set_unread(self.transport.get_write_buffer_size())
-            self.unread_until = self.loop.time() + _UNREAD_TIMEOUT_S
+            self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
         if self._is_ended or is_closed:
             self.transport.close()
         elif self.transport.can_write_eof():
@@ -385,7 +354,7 @@ class Connection(asyncio.Protocol):
         elif self.phase is Phase.RESPONSE and self._task and self._serving:
             self._serving.late_cancels += 1
             self._task.cancel()
-            self.deadline = now + _CANCEL_AGAIN_S
+            self.deadline = now + CANCEL_AGAIN_S
         elif self.phase is Phase.HANDSHAKE or not self.transport.get_write_buffer_size():
             self.abort()
 
@@ -393,7 +362,7 @@ class Connection(asyncio.Protocol):
         unread = self.transport.get_write_buffer_size()
         if unread < self._unread:
             self._set_unread(unread)
-            self.unread_until = now + _UNREAD_TIMEOUT_S
+            self.unread_until = now + UNREAD_TIMEOUT_S
             self._connections.slow(self)
         elif now > self.unread_until:
             self.abort()
@@ -418,15 +387,3 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._probes == 2:
             self.transport.write(CONTINUE)
-
-    def _check_delivery(self, tries: int) -> None:
-        """Undo the takes whose responses the client never got; close the connection once that is known."""
-        found = delivery(self.transport)
-        if found is Delivery.REFUSED:
-            for undo in self._undos:
-                undo()
-        elif found is Delivery.UNKNOWN and tries < len(_DELIVERY_CHECKS_S) and not self.transport.is_closing():
-            self.loop.call_later(_DELIVERY_CHECKS_S[tries], self._check_delivery, tries + 1)
-            return
-        self._undos.clear()
-        self.transport.close()

@@ -110,7 +110,7 @@ def unreadable(error: httptools.HttpParserError) -> Response:
 
 def headers_too_large(most: int) -> Response:
     """431."""
-    detail = f"the request line and the headers have more than {most} bytes, which is the most this Boss reads"
+    detail = f"the most this Boss reads is {most} bytes of request line and headers, and 100 headers"
     return _answer("headers-too-large", _HEADERS_TOO_LARGE, detail)
 
 

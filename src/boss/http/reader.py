@@ -30,6 +30,7 @@ _ONCE = frozenset(
         b"if-match",
     ]
 )
+_MOST_HEADERS = 100
 _VERSIONS = {"1.1": True, "1.0": False}
 
 
@@ -155,8 +156,9 @@ class RequestReader:
             return
         headers, url = self._headers, self._url
         self._url, self._headers = b"", {}
-        if self._fed > self._connection.max_headers and _size(url, headers) > self._connection.max_headers:
-            self._refuse(problems.headers_too_large(self._connection.max_headers))
+        most = self._connection.max_headers
+        if len(headers) > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
+            self._refuse(problems.headers_too_large(most))
             return
         self._fed = 0
         version = parser.get_http_version()
