@@ -133,12 +133,13 @@ class Connection(asyncio.Protocol):
         """The client has ended its sending; it may still read what it asked for."""
         self._is_ended = True
         self._reader.end()
+        # TLS cannot: whoever ends it has closed it.
+        can_half_close = self.transport.can_write_eof()
         if self._task is None and not self.queue and not self._reader.has_more:
             if self._undos.are_due:
                 self._undos.settle(self.transport)
-                return True
-            return bool(self.transport.get_write_buffer_size())
-        if self._is_streaming:
+            return can_half_close and (self._undos.are_due or self.is_writing)
+        if self._is_streaming or not can_half_close:
             return False
         if self._serving and self._serving.wait_s and self._serving.is_http_1_1:
             self._connections.ended.add(self)
@@ -262,7 +263,7 @@ class Connection(asyncio.Protocol):
                 self._next()
 
     def _write(self, request: Request, response: Response) -> None:
-        if self.phase is Phase.END:
+        if self.phase is Phase.END or self.transport.is_closing():
             if response.undo:
                 response.undo()
             return
@@ -279,7 +280,7 @@ class Connection(asyncio.Protocol):
             not request.keep_alive
             # Nobody knows where the next one would begin.
             or not request.is_complete
-            or (self._is_ended and not self.queue)
+            or (self._is_ended and not self.queue and not self._reader.has_more)
             or self._connections.is_draining
         )
 

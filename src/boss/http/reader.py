@@ -13,10 +13,9 @@ from boss.http.target import parse_target
 if TYPE_CHECKING:
     from boss.http.connection import Connection
 
-# So much is given to the parser at once, for it cannot be told to stop in the middle.
-_SLICE_BYTES = 16 * 1024
-# So much that was sent ahead of its turn is kept; the rest stays with the client.
-_MOST_AHEAD_BYTES = 64 * 1024
+# So much is given to the parser at once, for it cannot be told to stop after a request: what else is in it is requests,
+# too, and each is a hundred times as large in memory.
+_SLICE_BYTES = 2048
 # A header that is there twice could mean one thing to a proxy and another to us.
 _ONCE = frozenset(
     [
@@ -76,6 +75,7 @@ class RequestReader:
         """Read what has come, as far as it has its turn."""
         if self._ahead or len(data) > _SLICE_BYTES or self._connection.queue:
             self._ahead += data
+            self._connection.budget.used += len(data)
             self.go_on()
         else:
             self._parse(data)
@@ -83,12 +83,17 @@ class RequestReader:
     def go_on(self) -> None:
         """Read what came ahead of its turn. A request is read while the one before it is served, and no more."""
         while self._ahead and not self.is_refused and (self.reading or not self._connection.queue):
-            part = bytes(self._ahead[:_SLICE_BYTES])
-            del self._ahead[:_SLICE_BYTES]
+            size = max(_SLICE_BYTES, self.reading.missing if self.reading else 0)
+            part = bytes(self._ahead[:size])
+            del self._ahead[:size]
+            self._connection.budget.used -= len(part)
             self._parse(part)
-        if (len(self._ahead) > _MOST_AHEAD_BYTES) != self._is_slowed:
-            self._is_slowed = not self._is_slowed
+        # What comes ahead of its turn stays with the client.
+        if self.has_more != self._is_slowed:
+            self._is_slowed = self.has_more
             self._connection.slow_down(self._is_slowed)
+            if self._connection.budget.is_exceeded:
+                self._refuse(problems.to_response(Overloaded("other requests need the memory; send one at a time")))
 
     @property
     def has_more(self) -> bool:
@@ -102,8 +107,12 @@ class RequestReader:
 
     def close(self) -> None:
         """The connection is over."""
-        self._ahead.clear()
+        self._drop()
         self.end()
+
+    def _drop(self) -> None:
+        self._connection.budget.used -= len(self._ahead)
+        self._ahead.clear()
 
     def _parse(self, data: bytes) -> None:
         self._fed += len(data)
@@ -209,7 +218,7 @@ class RequestReader:
         if self.is_refused:
             return
         self.is_refused = True
-        self._ahead.clear()
+        self._drop()
         if self.reading:
             self.reading.fail(BadInput("cannot be read: its chunks are not as RFC 9112 has them"))
             self.reading = None

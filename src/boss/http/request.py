@@ -169,6 +169,11 @@ class Request:
         length = self.headers.get(b"content-length")
         return int(length) if length else self._size
 
+    @property
+    def missing(self) -> int:
+        """How much of the body is still to come, as far as is known."""
+        return self.announced - self._size
+
     def feed(self, chunk: bytes) -> int:
         """Take the next part of the body; return how many bytes more, or less, are held in memory now."""
         held = len(self._data)
