@@ -1,5 +1,7 @@
 """Bytes to requests, by httptools: llhttp, which is Node's parser and strict about what could be understood twice."""
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import httptools
@@ -30,6 +32,9 @@ _ONCE = frozenset(
     ]
 )
 _MOST_HEADERS = 100
+# RFC 3986, 3.2.2, and a port.
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
+_LONGEST_HOST = 300
 _VERSIONS = {"1.1": True, "1.0": False}
 
 
@@ -51,6 +56,7 @@ class RequestReader:
         "_headers",
         "_is_slowed",
         "_parser",
+        "_repeated",
         "_twice",
         "_url",
         "is_refused",
@@ -62,6 +68,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._repeated = 0
         self._twice: bytes | None = None
         # Bytes given to the parser since it last finished a head or a part of a body.
         self._fed = 0
@@ -139,7 +146,7 @@ class RequestReader:
         line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
         head = line + b"".join(b"%b: %b\r\n" % header for header in headers.items()) + b"\r\n"
         self._parser = httptools.HttpRequestParser(self)
-        self._url, self._headers, self._fed = b"", {}, 0
+        self._url, self._headers, self._fed, self._repeated = b"", {}, 0, 0
         self._parse(head)
         if rest and not self.is_refused:
             self._parse(rest)
@@ -152,9 +159,10 @@ class RequestReader:
         """A header; or a trailer, which nobody wants."""
         if self.reading:
             return
-        name = name.lower()
+        name, value = name.lower(), value.rstrip()
         if name in self._headers:
             self._twice = name if name in _ONCE else self._twice
+            self._repeated += 1
             value = self._headers[name] + (b"; " if name == b"cookie" else b", ") + value
         self._headers[name] = value
 
@@ -166,19 +174,21 @@ class RequestReader:
         headers, url = self._headers, self._url
         self._url, self._headers = b"", {}
         most = self._connection.max_headers
-        if len(headers) > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
+        if len(headers) + self._repeated > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
             self._refuse(problems.headers_too_large(most))
             return
-        self._fed = 0
+        self._fed = self._repeated = 0
         version = parser.get_http_version()
         if version not in _VERSIONS:
             self._refuse(problems.wrong_version(version))
             return
         try:
             target = parse_target(url)
+            _check_host(headers.get(b"host"), version)
             if target.authority is not None:
+                _check_host(target.authority, version)
                 headers[b"host"] = target.authority
-            _check_host(headers, version)
+            _check_coding(headers, version)
             if self._twice:
                 raise BadInput(f"the header {self._twice.decode()} is there twice")
         except BadInput as error:
@@ -230,7 +240,23 @@ def _size(url: bytes, headers: dict[bytes, bytes]) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
 
 
-def _check_host(headers: dict[bytes, bytes], version: str) -> None:
+def _check_host(host: bytes | None, version: str) -> None:
     """RFC 9112, 3.2: no HTTP/1.1 without a Host."""
-    if b"host" not in headers and version == "1.1":
-        raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
+    if host is None:
+        if version == "1.1":
+            raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
+    elif len(host) > _LONGEST_HOST or not _is_host(host):
+        raise BadInput("the header Host is none; it is a name or an address and perhaps a port, as in Host: localhost")
+
+
+@lru_cache
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
+def _check_coding(headers: dict[bytes, bytes], version: str) -> None:
+    """RFC 9112, 6.1 and 6.3: llhttp looks at the coding only after it has called the request complete in its head."""
+    if (coding := headers.get(b"transfer-encoding")) is None:
+        return
+    if coding.lower() != b"chunked" or version != "1.1":
+        raise BadInput("the Transfer-Encoding is not chunked of HTTP/1.1; send chunked, or a Content-Length")

@@ -9,7 +9,7 @@ class Target(NamedTuple):
     """A request's target.
 
     Attributes:
-        path: neither decoded nor normalized; `*` for OPTIONS * and empty for CONNECT.
+        path: neither decoded nor normalized; `*` for OPTIONS *.
         query: what follows the question mark.
         authority: the host and port of an absolute target, which count instead of the Host header; None without.
     """
@@ -23,7 +23,7 @@ def parse_target(url: bytes) -> Target:
     """The parts of a target.
 
     Raises:
-        BadInput: it has a fragment, which no client sends.
+        BadInput: it has a fragment, which no client sends, or is none.
     """
     if b"#" in url:
         raise BadInput("the request's target has a #; send it percent-encoded, as %23")
@@ -33,5 +33,9 @@ def parse_target(url: bytes) -> Target:
     scheme, slashes, rest = path.partition(b"://")
     if slashes and scheme.lower() in (b"http", b"https"):
         authority, slash, path = rest.partition(b"/")
+        if not authority:
+            raise BadInput(f"the request's target is {scheme.decode()}:// of nobody; send a path alone")
         return Target((slash + path).decode("latin-1") or "/", query, authority)
-    return Target("*" if path == b"*" else "", query)
+    if path != b"*":
+        raise BadInput("the request's target is neither a path nor an http URL")
+    return Target("*", query)
