@@ -42,6 +42,7 @@ class Settings:
         rate: how many requests a second are taken with one token, on average; 0 for any number.
         header_timeout: how long a client may take to send its headers, and be idle between requests, in seconds.
         body_timeout: how long a client may take to send its body, in seconds.
+        workers: how many processes serve.
     """
 
     data: Path
@@ -62,3 +63,4 @@ class Settings:
     rate: int = DEFAULT_RATE
     header_timeout: float = DEFAULT_HEADER_TIMEOUT
     body_timeout: float = DEFAULT_BODY_TIMEOUT
+    workers: int = 1

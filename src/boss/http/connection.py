@@ -5,8 +5,9 @@ take was written has not taken the job.
 """
 
 import asyncio
+import socket
 from collections import deque
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
 
 from boss.access import Access
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from boss.http.connections import Connections
 
 _NEVER = float("inf")
+_ENDED = asyncio.Protocol()
 
 
 class Connection(asyncio.Protocol):
@@ -36,6 +38,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_accepted",
         "_connections",
         "_is_ended",
         "_is_streaming",
@@ -72,6 +75,8 @@ class Connection(asyncio.Protocol):
         self._refusal: Response | None = None
         # The client has ended its sending; it may still read.
         self._is_ended = False
+        # Until the handshake is over.
+        self._accepted: socket.socket | None = None
         self._is_streaming = False
         self._probes = 0
         # While more is written than the client reads.
@@ -82,7 +87,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_writing(self) -> bool:
         """Whether something is still to be read by the client."""
-        return not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
+        return self._accepted is None and not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
 
     @property
     def budget(self) -> Budget:
@@ -103,20 +108,25 @@ class Connection(asyncio.Protocol):
         """Whether what somebody was let in with is still valid."""
         return self._connections.is_valid(access)
 
+    def accept(self, accepted: socket.socket, peer: str) -> None:
+        """Somebody has connected, and a handshake begins."""
+        self._accepted = accepted
+        self.peer = peer
+        self._connections.add(self)
+
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has connected."""
         # uvloop's is none of asyncio's classes.
         self.transport = cast(asyncio.Transport, transport)
-        self.peer = (transport.get_extra_info("peername") or ("",))[0]
-        self._connections.add(self)
-
-    def open(self, transport: asyncio.Transport) -> None:
-        """Requests may come over this transport."""
-        self.transport = transport
+        is_new = self._accepted is None
+        self._accepted = None
         self.phase = Phase.REQUEST
         self.deadline = self.loop.time() + min(FIRST_BYTE_TIMEOUT_S, self._connections.settings.header_timeout)
+        if is_new:
+            self.peer = (transport.get_extra_info("peername") or ("",))[0]
+            self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
@@ -151,6 +161,8 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.END
         self._reader.close()
         self._connections.remove(self)
+        # Or the garbage collector alone, which runs rarely, would free it, and the 45 kB of a TLS connection with it.
+        self.transport.set_protocol(_ENDED)
         self._set_unread(0)
         for request in self.queue:
             self.budget.used -= request.release()
@@ -334,7 +346,11 @@ class Connection(asyncio.Protocol):
         """Close it at once, whatever is under way."""
         self._set_unread(0)
         self.deadline = self.unread_until = _NEVER
-        self.transport.abort()
+        if self._accepted is None:
+            self.transport.abort()
+            return
+        with suppress(OSError):  # the client was faster
+            self._accepted.shutdown(socket.SHUT_RDWR)
 
     def check_time(self, now: float) -> None:
         """Do what there is to do when its time is over."""

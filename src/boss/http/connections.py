@@ -11,6 +11,7 @@ from boss.errors import Overloaded
 from boss.http import problems
 from boss.http.budget import Budget
 from boss.http.connection import Connection
+from boss.http.phase import Phase
 from boss.http.request import Request
 from boss.http.response import Response
 from boss.settings import Settings
@@ -36,7 +37,6 @@ class Connections:
         busy: how many serve a request.
         ended: those whose client has ended its sending while it waits for a job.
         is_draining: whether each ends after its next response.
-        handshake: starts TLS on a new connection; None without TLS.
     """
 
     def __init__(
@@ -49,7 +49,6 @@ class Connections:
         self.budget = Budget(settings.max_memory)
         self.date = _date()
         self.is_draining = False
-        self.handshake: Callable[[Connection], None] | None = None
         self.ended: set[Connection] = set()
         self._all: set[Connection] = set()
         self.idle: dict[Connection, None] = {}
@@ -61,17 +60,13 @@ class Connections:
         self._timer = self.loop.call_later(_CHECK_INTERVAL_S, self._check)
 
     def add(self, connection: Connection) -> None:
-        """Somebody has connected."""
+        """Somebody has connected; with TLS the handshake begins now."""
         has_room = len(self._all) < self.settings.max_connections or self._make_room()
         self._all.add(connection)
         if not has_room:
             self._turn_away(connection)
-        elif self.handshake:
-            self.idle[connection] = None
-            self.handshake(connection)
         else:
             self.idle[connection] = None
-            connection.open(connection.transport)
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle for longest; False when all are at work."""
@@ -82,10 +77,9 @@ class Connections:
         return False
 
     def _turn_away(self, connection: Connection) -> None:
-        if self.handshake or len(self._all) > self.settings.max_connections + _MOST_REFUSED:
+        if connection.phase is Phase.HANDSHAKE or len(self._all) > self.settings.max_connections + _MOST_REFUSED:
             connection.abort()
             return
-        connection.open(connection.transport)
         most = f"{self.settings.max_connections:,}"
         connection.refuse(problems.to_response(Overloaded(f"all {most} connections are at work; try again")))
 

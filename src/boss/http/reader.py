@@ -116,6 +116,8 @@ class RequestReader:
         """The connection is over."""
         self._drop()
         self.end()
+        # They refer to this, and only the garbage collector, which runs rarely, would free them.
+        del self._parser, self._connection
 
     def _drop(self) -> None:
         self._connection.budget.used -= len(self._ahead)
