@@ -128,6 +128,10 @@ def serve(
     body_timeout: Annotated[
         float, typer.Option(envvar="BOSS_BODY_TIMEOUT", metavar="SECONDS", min=1, help="For a request's body.")
     ] = DEFAULT_BODY_TIMEOUT,
+    workers: Annotated[
+        int,
+        typer.Option(envvar="BOSS_WORKERS", min=1, max=64, help="Processes that serve; on one port, under one parent."),
+    ] = 1,
     keep_done: Annotated[
         float | None,
         typer.Option(
@@ -173,8 +177,9 @@ def serve(
         rate=rate,
         header_timeout=header_timeout,
         body_timeout=body_timeout,
+        workers=workers,
     )
     try:
-        server.run(settings)
+        server.run(settings, quiet)
     except StartError as error:
         give_up(str(error), code_of(error))

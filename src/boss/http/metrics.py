@@ -17,7 +17,7 @@ from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
 from boss.job import State
-from boss.metrics import REGISTRY
+from boss.metrics import collected
 
 # So many sources, those with the most open jobs, have series of their own; the others share this one. No source has
 # such a name.
@@ -42,11 +42,7 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
             here = [*_of_jobs(await dispatcher.count(), await dispatcher.ages()), _gauge("boss_database_up", _UP, 1)]
         except DatabaseAway:
             here = [_gauge("boss_database_up", _UP, 0)]
-        busy, idle = dispatcher.connections
-        connections = _by("boss_database_connections", "Connections of this replica.", ["use"])
-        connections.add_metric(["busy"], busy)
-        connections.add_metric(["idle"], idle)
-        here += [connections, _gauge("boss_waiting_takers", "Takers that wait on this replica.", dispatcher.takers)]
+        dispatcher.measure()
         return Response(200, [(b"content-type", content_type.encode()), NO_STORE], encode(_Everything(here)))
 
     return [Resource("/metrics", {"GET": metrics})]
@@ -69,7 +65,7 @@ class _Everything(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What this process counted, and what was just asked for."""
-        yield from REGISTRY.collect()
+        yield from collected()
         yield from self._here
 
 
