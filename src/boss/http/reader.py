@@ -54,6 +54,7 @@ class RequestReader:
         "_connection",
         "_fed",
         "_headers",
+        "_is_going_on",
         "_is_slowed",
         "_parser",
         "_repeated",
@@ -74,7 +75,7 @@ class RequestReader:
         self._fed = 0
         # What was sent ahead of its turn.
         self._ahead = bytearray()
-        self._is_slowed = False
+        self._is_going_on = self._is_slowed = False
         self.reading: Request | None = None
         self.is_refused = False
 
@@ -89,12 +90,17 @@ class RequestReader:
 
     def go_on(self) -> None:
         """Read what came ahead of its turn. A request is read while the one before it is served, and no more."""
+        # The connection asks for more as soon as it gets a request, which is in the midst of a part.
+        if self._is_going_on:
+            return
+        self._is_going_on = True
         while self._ahead and not self.is_refused and (self.reading or not self._connection.queue):
             size = max(_SLICE_BYTES, self.reading.missing if self.reading else 0)
             part = bytes(self._ahead[:size])
             del self._ahead[:size]
             self._connection.budget.used -= len(part)
             self._parse(part)
+        self._is_going_on = False
         # What comes ahead of its turn stays with the client.
         if self.has_more != self._is_slowed:
             self._is_slowed = self.has_more
