@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.HANDSHAKE
         self.deadline = self.unread_until = _NEVER
         self.queue: deque[Request] = deque()
-        self._reader = RequestReader(self)
+        self._reader = RequestReader(self, connections.settings.max_headers)
         self._serving: Request | None = None
         self._task: asyncio.Task[None] | None = None
         # What is sent last, because what came cannot be read.
@@ -93,11 +93,6 @@ class Connection(asyncio.Protocol):
     def budget(self) -> Budget:
         """The memory that all connections share."""
         return self._connections.budget
-
-    @property
-    def max_headers(self) -> int:
-        """The largest head of a request, in bytes."""
-        return self._connections.settings.max_headers
 
     @property
     def body_timeout(self) -> float:
@@ -132,8 +127,8 @@ class Connection(asyncio.Protocol):
         """Something has come."""
         if self.phase is Phase.END or self._reader.is_refused:
             return
-        if self._task is None and self._undos.are_due:
-            self._undos.clear()
+        if self._task is None and self._undos.pending:
+            self._undos.pending.clear()
         self._reader.feed(data)
         if self.phase is Phase.REQUEST:
             self.phase = Phase.HEAD
@@ -145,10 +140,10 @@ class Connection(asyncio.Protocol):
         self._reader.end()
         # TLS cannot: whoever ends it has closed it.
         can_half_close = self.transport.can_write_eof()
-        if self._task is None and not self.queue and not self._reader.has_more:
-            if self._undos.are_due:
+        if self._task is None and not self.queue and not self._reader.ahead:
+            if self._undos.pending:
                 self._undos.settle(self.transport)
-            return can_half_close and (self._undos.are_due or self.is_writing)
+            return can_half_close and (bool(self._undos.pending) or self.is_writing)
         if self._is_streaming or not can_half_close:
             return False
         if self._serving and self._serving.wait_s and self._serving.is_http_1_1:
@@ -238,7 +233,7 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Serve the next request, if there is one."""
-        if self._reader.has_more:
+        if self._reader.ahead:
             self._reader.go_on()
             if self._task:
                 return
@@ -282,7 +277,7 @@ class Connection(asyncio.Protocol):
         is_last = self._is_last(request)
         self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
         if response.undo:
-            self._undos.add(response.undo)
+            self._undos.pending.append(response.undo)
         if is_last:
             self._end()
 
@@ -292,7 +287,7 @@ class Connection(asyncio.Protocol):
             not request.keep_alive
             # Nobody knows where the next one would begin.
             or not request.is_complete
-            or (self._is_ended and not self.queue and not self._reader.has_more)
+            or (self._is_ended and not self.queue and not self._reader.ahead)
             or self._connections.is_draining
         )
 
@@ -317,7 +312,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Write what there is to write, and close the connection once the client has read it."""
-        if self._undos.are_due and self._is_ended:
+        if self._undos.pending and self._is_ended:
             self.phase = Phase.END
             self.deadline = _NEVER
             self._undos.settle(self.transport)

@@ -47,34 +47,25 @@ def delivery(transport: asyncio.Transport) -> Delivery:
 
 
 class Undos:
-    """What undoes the takes of a connection whose responses were written, until its client is heard of again."""
+    """What undoes the takes of a connection whose responses were written, until its client is heard of again.
 
-    __slots__ = ("_undos",)
+    Attributes:
+        pending: those whose client may not have got the response.
+    """
+
+    __slots__ = ("pending",)
 
     def __init__(self) -> None:
-        self._undos: deque[Callable[[], None]] = deque(maxlen=_MOST_UNDOS)
-
-    def add(self, undo: Callable[[], None]) -> None:
-        """The response to a take was written."""
-        self._undos.append(undo)
-
-    def clear(self) -> None:
-        """The client has got the responses."""
-        self._undos.clear()
-
-    @property
-    def are_due(self) -> bool:
-        """Whether it is not known yet if the client got them all."""
-        return bool(self._undos)
+        self.pending: deque[Callable[[], None]] = deque(maxlen=_MOST_UNDOS)
 
     def settle(self, transport: asyncio.Transport, tries: int = 0) -> None:
         """Undo the takes if the client never got their responses; close the transport once that is known."""
         found = delivery(transport)
         if found is Delivery.REFUSED:
-            for undo in self._undos:
+            for undo in self.pending:
                 undo()
         elif found is Delivery.UNKNOWN and tries < len(_CHECKS_S) and not transport.is_closing():
             asyncio.get_running_loop().call_later(_CHECKS_S[tries], self.settle, transport, tries + 1)
             return
-        self._undos.clear()
+        self.pending.clear()
         transport.close()

@@ -38,43 +38,46 @@ class RequestReader:
 
     Args:
         connection: gets each request as soon as its head has come, while its body may still be on its way.
+        max_headers: the largest head, in bytes.
 
     Attributes:
+        ahead: what was sent ahead of its turn.
         reading: the request whose body is on its way.
         is_refused: what came cannot be read, and nothing more is.
     """
 
     __slots__ = (
-        "_ahead",
         "_connection",
         "_fed",
         "_headers",
         "_is_slowed",
+        "_max_headers",
         "_parser",
         "_twice",
         "_url",
+        "ahead",
         "is_refused",
         "reading",
     )
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "Connection", max_headers: int) -> None:
         self._connection = connection
+        self._max_headers = max_headers
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._twice: bytes | None = None
         # Bytes given to the parser since it last finished a head or a part of a body.
         self._fed = 0
-        # What was sent ahead of its turn.
-        self._ahead = bytearray()
+        self.ahead = bytearray()
         self._is_slowed = False
         self.reading: Request | None = None
         self.is_refused = False
 
     def feed(self, data: bytes) -> None:
         """Read what has come, as far as it has its turn."""
-        if self._ahead or len(data) > _SLICE_BYTES or self._connection.queue:
-            self._ahead += data
+        if self.ahead or len(data) > _SLICE_BYTES or self._connection.queue:
+            self.ahead += data
             self._connection.budget.used += len(data)
             self.go_on()
         else:
@@ -82,27 +85,22 @@ class RequestReader:
 
     def go_on(self) -> None:
         """Read what came ahead of its turn. A request is read while the one before it is served, and no more."""
-        while self._ahead and not self.is_refused and (self.reading or not self._connection.queue):
+        while self.ahead and not self.is_refused and (self.reading or not self._connection.queue):
             size = max(_SLICE_BYTES, self.reading.missing if self.reading else 0)
-            part = bytes(self._ahead[:size])
-            del self._ahead[:size]
+            part = bytes(self.ahead[:size])
+            del self.ahead[:size]
             self._connection.budget.used -= len(part)
             self._parse(part)
         # What comes ahead of its turn stays with the client.
-        if self.has_more != self._is_slowed:
-            self._is_slowed = self.has_more
+        if bool(self.ahead) != self._is_slowed:
+            self._is_slowed = bool(self.ahead)
             self._connection.slow_down(self._is_slowed)
             if self._connection.budget.is_exceeded:
                 self._refuse(problems.to_response(Overloaded("other requests need the memory; send one at a time")))
 
-    @property
-    def has_more(self) -> bool:
-        """Whether something is there that has not been read."""
-        return bool(self._ahead)
-
     def end(self) -> None:
         """The client has ended its sending."""
-        if self.reading and not self._ahead:
+        if self.reading and not self.ahead:
             self.reading.broke_off()
 
     def close(self) -> None:
@@ -113,8 +111,8 @@ class RequestReader:
         del self._parser, self._connection
 
     def _drop(self) -> None:
-        self._connection.budget.used -= len(self._ahead)
-        self._ahead.clear()
+        self._connection.budget.used -= len(self.ahead)
+        self.ahead.clear()
 
     def _parse(self, data: bytes) -> None:
         self._fed += len(data)
@@ -125,8 +123,8 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._refuse(problems.unreadable(error))
         # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
-        if self._fed > self._connection.max_headers + _SLICE_BYTES:
-            self._refuse(problems.headers_too_large(self._connection.max_headers))
+        if self._fed > self._max_headers + _SLICE_BYTES:
+            self._refuse(problems.headers_too_large(self._max_headers))
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
         """Read on as if no upgrade had been offered: httptools ends such a request without its body."""
@@ -167,7 +165,7 @@ class RequestReader:
             return
         headers, url = self._headers, self._url
         self._url, self._headers = b"", {}
-        most = self._connection.max_headers
+        most = self._max_headers
         if len(headers) > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
             self._refuse(problems.headers_too_large(most))
             return
@@ -176,26 +174,39 @@ class RequestReader:
         if version not in _VERSIONS:
             self._refuse(problems.wrong_version(version))
             return
-        try:
-            target = parse_target(url)
-            if target.authority is not None:
-                headers[b"host"] = target.authority
-            _check_host(headers, version)
-            if self._twice:
-                raise BadInput(f"the header {self._twice.decode()} is there twice")
-        except BadInput as error:
-            self._refuse(problems.to_response(error))
-            return
+        path, _, query = url.partition(b"?")
+        if not path.startswith(b"/") or b"#" in url or b"host" not in headers or self._twice:
+            try:
+                path, query = self._read_unusual(url, headers, version)
+            except BadInput as error:
+                self._refuse(problems.to_response(error))
+                return
         request = Request(
             self._connection,
             parser.get_method().decode("ascii"),
-            target,
+            path.decode("latin-1"),
+            query,
             headers,
             _VERSIONS[version],
             parser.should_keep_alive(),
         )
         self.reading = request
         self._connection.receive(request)
+
+    def _read_unusual(self, url: bytes, headers: dict[bytes, bytes], version: str) -> tuple[bytes, bytes]:
+        """The path and the query of a request that nearly no client sends (RFC 9112, 3.2).
+
+        Raises:
+            BadInput: none may send it.
+        """
+        if self._twice:
+            raise BadInput(f"the header {self._twice.decode()} is there twice")
+        target = parse_target(url)
+        if target.authority is not None:
+            headers[b"host"] = target.authority
+        if b"host" not in headers and version == "1.1":
+            raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
+        return target.path, target.query
 
     def on_body(self, chunk: bytes) -> None:
         """A part of a body."""
@@ -230,9 +241,3 @@ class RequestReader:
 
 def _size(url: bytes, headers: dict[bytes, bytes]) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-
-
-def _check_host(headers: dict[bytes, bytes], version: str) -> None:
-    """RFC 9112, 3.2: no HTTP/1.1 without a Host."""
-    if b"host" not in headers and version == "1.1":
-        raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")

@@ -14,7 +14,7 @@ class Target(NamedTuple):
         authority: the host and port of an absolute target, which count instead of the Host header; None without.
     """
 
-    path: str
+    path: bytes
     query: bytes
     authority: bytes | None = None
 
@@ -29,9 +29,9 @@ def parse_target(url: bytes) -> Target:
         raise BadInput("the request's target has a #; send it percent-encoded, as %23")
     path, _, query = url.partition(b"?")
     if path.startswith(b"/"):
-        return Target(path.decode("latin-1"), query)
+        return Target(path, query)
     scheme, slashes, rest = path.partition(b"://")
     if slashes and scheme.lower() in (b"http", b"https"):
         authority, slash, path = rest.partition(b"/")
-        return Target((slash + path).decode("latin-1") or "/", query, authority)
-    return Target("*" if path == b"*" else "", query)
+        return Target(slash + path or b"/", query, authority)
+    return Target(b"*" if path == b"*" else b"", query)
