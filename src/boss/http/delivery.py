@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 
+from boss.http.response import CONTINUE
+
 # Linux only. Elsewhere what was written counts as delivered, and a lease brings back what was not.
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 # Where in struct tcp_info stands what is looked at (linux/tcp.h), and how much of it that takes.
@@ -15,7 +17,7 @@ _CLOSED = 7  # TCP_CLOSE: a reset has come
 # A client may send so many takes before it has read the response to the first, and all are undone if it is gone.
 _MOST_UNDOS = 16
 # When it is looked whether a response has been acknowledged by a client that has ended its sending.
-_CHECKS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_CHECKS_S = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Delivery(Enum):
@@ -44,6 +46,21 @@ def delivery(transport: asyncio.Transport) -> Delivery:
     if acked >= sent - again and not transport.get_write_buffer_size():
         return Delivery.DELIVERED
     return Delivery.REFUSED if facts[0] == _CLOSED else Delivery.UNKNOWN
+
+
+async def is_there(transport: asyncio.Transport) -> bool:
+    """Whether a client that has ended its sending still reads.
+
+    It is sent an interim response, for that is the only way to learn it: a client that has closed its socket answers
+    with a reset. Any client of HTTP/1.1 passes over one (RFC 9110, 15.2).
+    """
+    transport.write(CONTINUE)
+    for seconds in _CHECKS_S:
+        await asyncio.sleep(seconds)
+        found = delivery(transport)
+        if found is not Delivery.UNKNOWN or transport.is_closing():
+            return found is Delivery.DELIVERED
+    return False
 
 
 class Undos:

@@ -120,6 +120,8 @@ class RequestReader:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._parse_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            self._refuse(problems.unforeseen("a request", "its head"))
         except httptools.HttpParserError as error:
             self._refuse(problems.unreadable(error))
         # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
