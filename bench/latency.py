@@ -20,9 +20,10 @@ import asyncpg
 import uvloop
 from tests.servers import boss_running
 
-from bench.__main__ import STOCK, wrk
+from bench.__main__ import STOCK
 from bench.machine import write_section
 from bench.postgres import Postgres, postgres_running
+from bench.wrk import wrk
 from boss.store.takes import TAKE
 
 SECONDS = 3.0
