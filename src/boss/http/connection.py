@@ -14,7 +14,7 @@ from boss.access import Access
 from boss.errors import Overloaded, TooSlow
 from boss.http import problems
 from boss.http.budget import Budget
-from boss.http.delivery import Delivery, Undos, delivery
+from boss.http.delivery import Undos, is_there
 from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
@@ -41,9 +41,9 @@ class Connection(asyncio.Protocol):
         "_accepted",
         "_connections",
         "_is_ended",
+        "_is_in_doubt",
         "_is_streaming",
         "_paused",
-        "_probes",
         "_reader",
         "_refusal",
         "_serving",
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.HANDSHAKE
         self.deadline = self.unread_until = _NEVER
         self.queue: deque[Request] = deque()
-        self._reader = RequestReader(self)
+        self._reader = RequestReader(self, connections.settings.max_headers)
         self._serving: Request | None = None
         self._task: asyncio.Task[None] | None = None
         # What is sent last, because what came cannot be read.
@@ -78,7 +78,8 @@ class Connection(asyncio.Protocol):
         # Until the handshake is over.
         self._accepted: socket.socket | None = None
         self._is_streaming = False
-        self._probes = 0
+        # Whether it has to be found out if a taker that waits is there.
+        self._is_in_doubt = False
         # While more is written than the client reads.
         self._paused: asyncio.Future[None] | None = None
         self._unread = 0
@@ -93,11 +94,6 @@ class Connection(asyncio.Protocol):
     def budget(self) -> Budget:
         """The memory that all connections share."""
         return self._connections.budget
-
-    @property
-    def max_headers(self) -> int:
-        """The largest head of a request, in bytes."""
-        return self._connections.settings.max_headers
 
     @property
     def body_timeout(self) -> float:
@@ -132,8 +128,8 @@ class Connection(asyncio.Protocol):
         """Something has come."""
         if self.phase is Phase.END or self._reader.is_refused:
             return
-        if self._task is None and self._undos.are_due:
-            self._undos.clear()
+        if self._task is None and self._undos.pending:
+            self._undos.pending.clear()
         self._reader.feed(data)
         if self.phase is Phase.REQUEST:
             self.phase = Phase.HEAD
@@ -145,14 +141,15 @@ class Connection(asyncio.Protocol):
         self._reader.end()
         # TLS cannot: whoever ends it has closed it.
         can_half_close = self.transport.can_write_eof()
-        if self._task is None and not self.queue and not self._reader.has_more:
-            if self._undos.are_due:
+        if self._task is None and not self.queue and not self._reader.ahead:
+            if self._undos.pending:
                 self._undos.settle(self.transport)
-            return can_half_close and (self._undos.are_due or self.is_writing)
-        if self._is_streaming or not can_half_close:
-            return False
-        if self._serving and self._serving.wait_s and self._serving.is_http_1_1:
-            self._connections.ended.add(self)
+            return can_half_close and (bool(self._undos.pending) or self.is_writing)
+        if self._is_streaming or not can_half_close or self._task is None:
+            return can_half_close and not self._is_streaming
+        if self._serving and self._serving.wait_s and self._serving.is_http_1_1 and not self._is_in_doubt:
+            self._is_in_doubt = True
+            self._task.cancel()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -238,7 +235,7 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Serve the next request, if there is one."""
-        if self._reader.has_more:
+        if self._reader.ahead:
             self._reader.go_on()
             if self._task:
                 return
@@ -246,7 +243,7 @@ class Connection(asyncio.Protocol):
             request = self._serving = self.queue.popleft()
             self._connections.idle.pop(self, None)
             self._connections.busy += 1
-            self._probes = 0
+            self._is_in_doubt = False
             self.phase = Phase.RESPONSE
             self.deadline = self.loop.time() + REQUEST_TIMEOUT_S
             self._task = self.loop.create_task(self._serve(request))
@@ -261,7 +258,12 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         try:
-            response = await self._connections.respond(request)
+            try:
+                response = await self._connections.respond(request)
+            except asyncio.CancelledError:
+                if not await self._is_there():
+                    raise
+                response = await self._connections.respond(request)
             if response.events is None:
                 self._write(request, response)
             else:
@@ -274,6 +276,16 @@ class Connection(asyncio.Protocol):
             if self.phase is not Phase.END and self._paused is None:
                 self._next()
 
+    async def _is_there(self) -> bool:
+        """Whether the client of a take that was cancelled because it ended its sending is there, and waits."""
+        if self.phase is Phase.END or not self._is_in_doubt or not self._task:
+            return False
+        self._task.uncancel()
+        if await is_there(self.transport):
+            return True
+        self.abort()
+        return False
+
     def _write(self, request: Request, response: Response) -> None:
         if self.phase is Phase.END or self.transport.is_closing():
             if response.undo:
@@ -282,7 +294,7 @@ class Connection(asyncio.Protocol):
         is_last = self._is_last(request)
         self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
         if response.undo:
-            self._undos.add(response.undo)
+            self._undos.pending.append(response.undo)
         if is_last:
             self._end()
 
@@ -292,7 +304,7 @@ class Connection(asyncio.Protocol):
             not request.keep_alive
             # Nobody knows where the next one would begin.
             or not request.is_complete
-            or (self._is_ended and not self.queue and not self._reader.has_more)
+            or (self._is_ended and not self.queue and not self._reader.ahead)
             or self._connections.is_draining
         )
 
@@ -317,7 +329,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Write what there is to write, and close the connection once the client has read it."""
-        if self._undos.are_due and self._is_ended:
+        if self._undos.pending and self._is_ended:
             self.phase = Phase.END
             self.deadline = _NEVER
             self._undos.settle(self.transport)
@@ -387,20 +399,3 @@ class Connection(asyncio.Protocol):
     def _set_unread(self, unread: int) -> None:
         self.budget.used += unread - self._unread
         self._unread = unread
-
-    # Clients that have gone.
-
-    def probe(self) -> None:
-        """Find out whether a taker is there that waits, but has ended its sending.
-
-        To be sent something is the only way: a client that has closed its socket answers with a reset. Any client of
-        HTTP/1.1 passes over an interim response (RFC 9110, 15.2).
-        """
-        self._probes += 1
-        if self._probes == 1:
-            return
-        if self._probes > 2 and delivery(self.transport) is Delivery.REFUSED:
-            self._connections.ended.discard(self)
-            self.abort()
-        elif self._probes == 2:
-            self.transport.write(CONTINUE)

@@ -35,7 +35,6 @@ class Connections:
         date: the line of the Date header, as of now.
         idle: those that wait for a request, or for the rest of its head; the longest one first.
         busy: how many serve a request.
-        ended: those whose client has ended its sending while it waits for a job.
         is_draining: whether each ends after its next response.
     """
 
@@ -49,7 +48,6 @@ class Connections:
         self.budget = Budget(settings.max_memory)
         self.date = _date()
         self.is_draining = False
-        self.ended: set[Connection] = set()
         self._all: set[Connection] = set()
         self.idle: dict[Connection, None] = {}
         self.busy = 0
@@ -88,12 +86,10 @@ class Connections:
         self._all.discard(connection)
         self.idle.pop(connection, None)
         self._slow.pop(connection, None)
-        self.ended.discard(connection)
 
     def finish(self, connection: Connection) -> None:
         """It has served one."""
         self.busy -= 1
-        self.ended.discard(connection)
         if connection in self._all:
             self.idle[connection] = None
         if not self.busy:
@@ -109,10 +105,8 @@ class Connections:
             slowest.abort()
 
     def drain(self) -> None:
-        """Close those that are idle, and from now on each after its next response."""
+        """From now on each ends after its next response."""
         self.is_draining = True
-        for connection in list(self.idle):
-            connection.close_idle()
 
     def keeps_up(self, connection: Connection) -> None:
         """Its client has read what was written."""
@@ -134,6 +128,7 @@ class Connections:
         self._timer.cancel()
         all_read = not self._is_writing()
         for connection in list(self._all):
+            connection.close_idle()
             connection.abort()
         return all_read
 
@@ -146,8 +141,6 @@ class Connections:
         now = self.loop.time()
         for connection in [each for each in self._all if each.deadline < now or each.unread_until < _NEVER]:
             connection.check_time(now)
-        for connection in list(self.ended):
-            connection.probe()
         self._checked.set()
 
 

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 
+from boss.http.response import CONTINUE
+
 # Linux only. Elsewhere what was written counts as delivered, and a lease brings back what was not.
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 # Where in struct tcp_info stands what is looked at (linux/tcp.h), and how much of it that takes.
@@ -15,7 +17,7 @@ _CLOSED = 7  # TCP_CLOSE: a reset has come
 # A client may send so many takes before it has read the response to the first, and all are undone if it is gone.
 _MOST_UNDOS = 16
 # When it is looked whether a response has been acknowledged by a client that has ended its sending.
-_CHECKS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_CHECKS_S = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Delivery(Enum):
@@ -46,35 +48,41 @@ def delivery(transport: asyncio.Transport) -> Delivery:
     return Delivery.REFUSED if facts[0] == _CLOSED else Delivery.UNKNOWN
 
 
-class Undos:
-    """What undoes the takes of a connection whose responses were written, until its client is heard of again."""
+async def is_there(transport: asyncio.Transport) -> bool:
+    """Whether a client that has ended its sending still reads.
 
-    __slots__ = ("_undos",)
+    It is sent an interim response, for that is the only way to learn it: a client that has closed its socket answers
+    with a reset. Any client of HTTP/1.1 passes over one (RFC 9110, 15.2).
+    """
+    transport.write(CONTINUE)
+    for seconds in _CHECKS_S:
+        await asyncio.sleep(seconds)
+        found = delivery(transport)
+        if found is not Delivery.UNKNOWN or transport.is_closing():
+            return found is Delivery.DELIVERED
+    return False
+
+
+class Undos:
+    """What undoes the takes of a connection whose responses were written, until its client is heard of again.
+
+    Attributes:
+        pending: those whose client may not have got the response.
+    """
+
+    __slots__ = ("pending",)
 
     def __init__(self) -> None:
-        self._undos: deque[Callable[[], None]] = deque(maxlen=_MOST_UNDOS)
-
-    def add(self, undo: Callable[[], None]) -> None:
-        """The response to a take was written."""
-        self._undos.append(undo)
-
-    def clear(self) -> None:
-        """The client has got the responses."""
-        self._undos.clear()
-
-    @property
-    def are_due(self) -> bool:
-        """Whether it is not known yet if the client got them all."""
-        return bool(self._undos)
+        self.pending: deque[Callable[[], None]] = deque(maxlen=_MOST_UNDOS)
 
     def settle(self, transport: asyncio.Transport, tries: int = 0) -> None:
         """Undo the takes if the client never got their responses; close the transport once that is known."""
         found = delivery(transport)
         if found is Delivery.REFUSED:
-            for undo in self._undos:
+            for undo in self.pending:
                 undo()
         elif found is Delivery.UNKNOWN and tries < len(_CHECKS_S) and not transport.is_closing():
             asyncio.get_running_loop().call_later(_CHECKS_S[tries], self.settle, transport, tries + 1)
             return
-        self._undos.clear()
+        self.pending.clear()
         transport.close()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from boss.access import NOBODY, OPEN, Access, Right
@@ -75,9 +75,9 @@ class Guard:
             if self._rate and access.name:
                 self._check_rate(access.name)
             return
-        if not self._open:
-            _check_nearby(request)
         request.access = OPEN
+        if not self._open and not (_is_loopback(request.peer) and _names_loopback(request.headers.get(b"host"))):
+            _refuse_far(request)
 
     def _access(self, request: Request) -> Access | None:
         headers = request.headers
@@ -127,22 +127,22 @@ def check_source_reached(access: Access, source: str) -> None:
         raise Forbidden(f"the token {access.name} is not for the source {source[:120]!a}")
 
 
-def _check_nearby(request: Request) -> None:
+def _refuse_far(request: Request) -> NoReturn:
     """While there are no tokens, only who is on this machine is served, and under a name that can be no other's.
 
     A page elsewhere can have its own name mean this machine (DNS rebinding); to a browser it is Boss's own page then.
     """
+    request.access = NOBODY
     if not _is_loopback(request.peer):
         raise Forbidden(
             "this Boss has no tokens yet, so it serves its own machine only; there, "
             "boss token create NAME --role admin makes the first one (boss serve --open would serve everybody)"
         )
-    host = request.headers.get(b"host")
-    if host and not _names_loopback(host):
-        raise Forbidden(
-            f"this Boss has no tokens yet, so it answers only to localhost, not to {_name(host)[:120]!a}; "
-            "boss token create NAME --role admin makes the first one (boss serve --open would answer to any name)"
-        )
+    name = _name(request.headers[b"host"])
+    raise Forbidden(
+        f"this Boss has no tokens yet, so it answers only to localhost, not to {name[:120]!a}; "
+        "boss token create NAME --role admin makes the first one (boss serve --open would answer to any name)"
+    )
 
 
 def _name(host: bytes) -> str:
@@ -154,8 +154,9 @@ def _name(host: bytes) -> str:
 
 
 @lru_cache
-def _names_loopback(host: bytes) -> bool:
-    return _is_loopback(_name(host))
+def _names_loopback(host: bytes | None) -> bool:
+    # Without one, as in HTTP/1.0, no page elsewhere has sent it.
+    return not host or _is_loopback(_name(host))
 
 
 @lru_cache

@@ -25,8 +25,6 @@ from boss.job import Finish, GiveBack, Job, Outcome, State, Submission, Take
 from boss.settings import Settings
 
 _PAGE = 100
-# Converters name the same sources with every take; those that are no longer than this are read once.
-_MOST_KEPT_BYTES = 200
 _SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
@@ -63,7 +61,9 @@ class Jobs:
     @needs(Right.CONVERT)
     async def take(self, request: Request) -> Response:
         """GET /job/available[/{sources}], POST /job/active[/{sources}]: the oldest available job, now active."""
-        sources, asked = _sources_if_any(request), parameters.of_take(request.query_text)
+        text = request.params.get("source")
+        sources = None if text is None else _sources(text)
+        asked = parameters.of_take(request.query_text)
         take = self._take(request, asked, sources)
         if asked.fair and sources is not None and len(sources) == 1:
             raise BadInput("fair is among sources; leave it out, name several sources, or name none")
@@ -90,7 +90,7 @@ class Jobs:
     @needs(Right.LOOK)
     async def look(self, request: Request) -> Response:
         """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
-        sources = _sources_if_any(request)
+        sources = _sources(request.params["source"]) if "source" in request.params else None
         asked = parameters.of_take(request.query_text)
         found = await self._dispatcher.any_available(self._take(request, asked, sources))
         return Response(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
@@ -334,18 +334,10 @@ def _check_may_stop(request: Request, outcome: Outcome) -> None:
         )
 
 
-def _sources_if_any(request: Request) -> tuple[str, ...] | None:
-    text = request.params.get("source")
-    if text is None:
-        return None
-    return _kept_sources(text) if len(text) <= _MOST_KEPT_BYTES else _sources(text)
-
-
+@lru_cache(maxsize=256)
 def _sources(text: str) -> tuple[str, ...]:
+    """The sources in a path. Converters send the same ones with every take."""
     return job.check_sources(unquote(text))
-
-
-_kept_sources = lru_cache(_sources)
 
 
 def _key(header: bytes, address: str, access: Access) -> str:

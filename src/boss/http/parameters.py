@@ -35,8 +35,6 @@ _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
 # What compressing proxies make of an attempt's tag: a weak one (nginx), or one with the coding in it (Apache, Jetty).
 _ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
-# Converters send the same query with every take; each that is no longer than this is read once.
-_MOST_KEPT_BYTES = 200
 _TAKE = ("limit", "wait", "lease", "fair")
 
 
@@ -56,16 +54,14 @@ class TakeParameters(NamedTuple):
     wait: int | None
 
 
-def of_take(query: bytes) -> TakeParameters:
+# Converters send the same query with every take.
+@lru_cache(maxsize=256)
+def of_take(text: bytes) -> TakeParameters:
     """What the query of a take says.
 
     Raises:
         BadInput: it says something else, too, or cannot be read.
     """
-    return _kept_of_take(query) if len(query) <= _MOST_KEPT_BYTES else _of_take(query)
-
-
-def _of_take(text: bytes) -> TakeParameters:
     query = parse_query(text, _TAKE)
     return TakeParameters(
         limit(query, 1) if "limit" in query else None,
@@ -73,9 +69,6 @@ def _of_take(text: bytes) -> TakeParameters:
         bool(_integer(query, "fair", 0, 0, 1)),
         min(_integer(query, "wait", 0, 0, 10**9), LONGEST_WAIT) if "wait" in query else None,
     )
-
-
-_kept_of_take = lru_cache(_of_take)
 
 
 def parse_query(text: bytes, known: Iterable[str]) -> Mapping[str, str]:

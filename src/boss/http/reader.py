@@ -1,7 +1,5 @@
 """Bytes to requests, by httptools: llhttp, which is Node's parser and strict about what could be understood twice."""
 
-import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import httptools
@@ -10,7 +8,7 @@ from boss.errors import BadInput, Overloaded
 from boss.http import problems
 from boss.http.request import Request
 from boss.http.response import Response
-from boss.http.target import parse_target
+from boss.http.target import check_coding, check_host, is_host, parse_target
 
 if TYPE_CHECKING:
     from boss.http.connection import Connection
@@ -32,9 +30,6 @@ _ONCE = frozenset(
     ]
 )
 _MOST_HEADERS = 100
-# RFC 3986, 3.2.2, and a port.
-_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
-_LONGEST_HOST = 300
 _VERSIONS = {"1.1": True, "1.0": False}
 
 
@@ -43,29 +38,33 @@ class RequestReader:
 
     Args:
         connection: gets each request as soon as its head has come, while its body may still be on its way.
+        max_headers: the largest head, in bytes.
 
     Attributes:
+        ahead: what was sent ahead of its turn.
         reading: the request whose body is on its way.
         is_refused: what came cannot be read, and nothing more is.
     """
 
     __slots__ = (
-        "_ahead",
         "_connection",
         "_fed",
         "_headers",
         "_is_going_on",
         "_is_slowed",
+        "_max_headers",
         "_parser",
         "_repeated",
         "_twice",
         "_url",
+        "ahead",
         "is_refused",
         "reading",
     )
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "Connection", max_headers: int) -> None:
         self._connection = connection
+        self._max_headers = max_headers
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
@@ -73,16 +72,15 @@ class RequestReader:
         self._twice: bytes | None = None
         # Bytes given to the parser since it last finished a head or a part of a body.
         self._fed = 0
-        # What was sent ahead of its turn.
-        self._ahead = bytearray()
+        self.ahead = bytearray()
         self._is_going_on = self._is_slowed = False
         self.reading: Request | None = None
         self.is_refused = False
 
     def feed(self, data: bytes) -> None:
         """Read what has come, as far as it has its turn."""
-        if self._ahead or len(data) > _SLICE_BYTES or self._connection.queue:
-            self._ahead += data
+        if self.ahead or len(data) > _SLICE_BYTES or self._connection.queue:
+            self.ahead += data
             self._connection.budget.used += len(data)
             self.go_on()
         else:
@@ -94,28 +92,23 @@ class RequestReader:
         if self._is_going_on:
             return
         self._is_going_on = True
-        while self._ahead and not self.is_refused and (self.reading or not self._connection.queue):
+        while self.ahead and not self.is_refused and (self.reading or not self._connection.queue):
             size = max(_SLICE_BYTES, self.reading.missing if self.reading else 0)
-            part = bytes(self._ahead[:size])
-            del self._ahead[:size]
+            part = bytes(self.ahead[:size])
+            del self.ahead[:size]
             self._connection.budget.used -= len(part)
             self._parse(part)
         self._is_going_on = False
         # What comes ahead of its turn stays with the client.
-        if self.has_more != self._is_slowed:
-            self._is_slowed = self.has_more
+        if bool(self.ahead) != self._is_slowed:
+            self._is_slowed = bool(self.ahead)
             self._connection.slow_down(self._is_slowed)
             if self._connection.budget.is_exceeded:
                 self._refuse(problems.to_response(Overloaded("other requests need the memory; send one at a time")))
 
-    @property
-    def has_more(self) -> bool:
-        """Whether something is there that has not been read."""
-        return bool(self._ahead)
-
     def end(self) -> None:
         """The client has ended its sending."""
-        if self.reading and not self._ahead:
+        if self.reading and not self.ahead:
             self.reading.broke_off()
 
     def close(self) -> None:
@@ -126,8 +119,8 @@ class RequestReader:
         del self._parser, self._connection
 
     def _drop(self) -> None:
-        self._connection.budget.used -= len(self._ahead)
-        self._ahead.clear()
+        self._connection.budget.used -= len(self.ahead)
+        self.ahead.clear()
 
     def _parse(self, data: bytes) -> None:
         self._fed += len(data)
@@ -135,11 +128,13 @@ class RequestReader:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._parse_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            self._refuse(problems.unforeseen("a request", "its head"))
         except httptools.HttpParserError as error:
             self._refuse(problems.unreadable(error))
         # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
-        if self._fed > self._connection.max_headers + _SLICE_BYTES:
-            self._refuse(problems.headers_too_large(self._connection.max_headers))
+        if self._fed > self._max_headers + _SLICE_BYTES:
+            self._refuse(problems.headers_too_large(self._max_headers))
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
         """Read on as if no upgrade had been offered: httptools ends such a request without its body."""
@@ -181,7 +176,7 @@ class RequestReader:
             return
         headers, url = self._headers, self._url
         self._url, self._headers = b"", {}
-        most = self._connection.max_headers
+        most = self._max_headers
         if len(headers) + self._repeated > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
             self._refuse(problems.headers_too_large(most))
             return
@@ -190,28 +185,42 @@ class RequestReader:
         if version not in _VERSIONS:
             self._refuse(problems.wrong_version(version))
             return
-        try:
-            target = parse_target(url)
-            _check_host(headers.get(b"host"), version)
-            if target.authority is not None:
-                _check_host(target.authority, version)
-                headers[b"host"] = target.authority
-            _check_coding(headers, version)
-            if self._twice:
-                raise BadInput(f"the header {self._twice.decode()} is there twice")
-        except BadInput as error:
-            self._refuse(problems.to_response(error))
-            return
+        path, _, query = url.partition(b"?")
+        host = headers.get(b"host")
+        is_usual = path.startswith(b"/") and host is not None and is_host(host) and not self._twice
+        if not is_usual or b"#" in url or b"transfer-encoding" in headers:
+            try:
+                path, query = self._read_unusual(url, headers, version)
+            except BadInput as error:
+                self._refuse(problems.to_response(error))
+                return
         request = Request(
             self._connection,
             parser.get_method().decode("ascii"),
-            target,
+            path.decode("latin-1"),
+            query,
             headers,
             _VERSIONS[version],
             parser.should_keep_alive(),
         )
         self.reading = request
         self._connection.receive(request)
+
+    def _read_unusual(self, url: bytes, headers: dict[bytes, bytes], version: str) -> tuple[bytes, bytes]:
+        """The path and the query of a request that few clients send.
+
+        Raises:
+            BadInput: none may send it.
+        """
+        if self._twice:
+            raise BadInput(f"the header {self._twice.decode()} is there twice")
+        target = parse_target(url)
+        check_host(headers.get(b"host"), version)
+        if target.authority is not None:
+            check_host(target.authority, version)
+            headers[b"host"] = target.authority
+        check_coding(headers.get(b"transfer-encoding"), version)
+        return target.path, target.query
 
     def on_body(self, chunk: bytes) -> None:
         """A part of a body."""
@@ -246,25 +255,3 @@ class RequestReader:
 
 def _size(url: bytes, headers: dict[bytes, bytes]) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-
-
-def _check_host(host: bytes | None, version: str) -> None:
-    """RFC 9112, 3.2: no HTTP/1.1 without a Host."""
-    if host is None:
-        if version == "1.1":
-            raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
-    elif len(host) > _LONGEST_HOST or not _is_host(host):
-        raise BadInput("the header Host is none; it is a name or an address and perhaps a port, as in Host: localhost")
-
-
-@lru_cache
-def _is_host(host: bytes) -> bool:
-    return _HOST.fullmatch(host) is not None
-
-
-def _check_coding(headers: dict[bytes, bytes], version: str) -> None:
-    """RFC 9112, 6.1 and 6.3: llhttp looks at the coding only after it has called the request complete in its head."""
-    if (coding := headers.get(b"transfer-encoding")) is None:
-        return
-    if coding.lower() != b"chunked" or version != "1.1":
-        raise BadInput("the Transfer-Encoding is not chunked of HTTP/1.1; send chunked, or a Content-Length")

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 from boss.access import NOBODY
 from boss.errors import BadInput, BossError, NotSignedIn, TooLarge, TooSlow
 from boss.http.parameters import parse_query
-from boss.http.target import Target
 
 if TYPE_CHECKING:
     from boss.http.connection import Connection
@@ -62,15 +61,16 @@ class Request:
         self,
         connection: "Connection",
         method: str,
-        target: Target,
+        path: str,
+        query: bytes,
         headers: dict[bytes, bytes],
         is_http_1_1: bool,
         keep_alive: bool,
     ) -> None:
         self._connection = connection
         self.method = method
-        self.path = target.path
-        self.query_text = target.query
+        self.path = path
+        self.query_text = query
         self.headers = headers
         self.is_http_1_1 = is_http_1_1
         self.keep_alive = keep_alive
