@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from boss import journal, metrics, store
 from boss.coalescer import Coalescer
@@ -43,6 +43,7 @@ _MOST_PRUNED = 10_000
 _MOST_PRUNABLE = 100_000
 # And for how long it goes on with that, in seconds; the statement that is under way then comes to its end.
 _LONGEST_PRUNE = 5.0
+_MEASURE_INTERVAL_S = 1.0
 # How many jobs before another one are counted.
 _MOST_AHEAD = 1000
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
@@ -139,6 +140,10 @@ class Dispatcher:
         if not taken:
             raise self._taking.no_job(take)
         return taken
+
+    def undo_takes(self, taken: Sequence[Taken]) -> None:
+        """Put back, in the background, what was taken for somebody who never heard of it."""
+        self._taking.undo(taken)
 
     async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
         """Make this one job active, due or not.
@@ -281,16 +286,19 @@ class Dispatcher:
         """How long the first ready job and the oldest active one of each source have been there."""
         return await store.ages(self._pool)
 
-    @property
-    def takers(self) -> int:
-        """How many takers wait on this replica."""
-        return self._line.waiting
-
-    @property
-    def connections(self) -> tuple[int, int]:
-        """How many of this replica's connections to the database are at work, and how many are idle."""
+    def measure(self) -> None:
+        """Set the metrics of what there is now: takers that wait, and connections to the database."""
         size, idle = self._pool.get_size(), self._pool.get_idle_size()
-        return size - idle, idle
+        metrics.WAITING.set(self._line.waiting)
+        metrics.CONNECTIONS.labels("busy").set(size - idle)
+        metrics.CONNECTIONS.labels("idle").set(idle)
+
+    async def measure_forever(self) -> NoReturn:
+        """Set them once a second, for the other workers to tell."""
+        while True:
+            self.measure()
+            metrics.measure_worker()
+            await asyncio.sleep(_MEASURE_INTERVAL_S)
 
     async def reach_database(self) -> None:
         """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""

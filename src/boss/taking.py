@@ -131,6 +131,10 @@ class Taking:
             self._undoing.add(task)
             task.add_done_callback(self._undoing.discard)
 
+    def undo(self, taken: Sequence[Taken]) -> None:
+        """Put back, in the background, what was taken for somebody who never heard of it."""
+        self._undo(taken)
+
     async def settle(self) -> None:
         """Return once every take is over, and all that is to be undone is undone."""
         kinds = self._of_any, self._of_source, self._of_several, self._by_rules, self._with_key, self._by_address
