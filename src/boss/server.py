@@ -213,7 +213,7 @@ async def _serve_until(
 ) -> None:
     _tune_garbage_collection()
     connections = Connections(started.app.respond, started.tokens.count, settings)
-    async with listening(connections, settings) as listener, AsyncExitStack() as parts:
+    async with listening(connections, settings), AsyncExitStack() as parts:
         if settings.workers == 1:
             _tell_where(settings)
         if not started.tokens.needed:
@@ -222,7 +222,6 @@ async def _serve_until(
             await parts.enter_async_context(in_background(duty))
         await stop.wait()
         log.info("draining: requests under way are answered, new ones get 503")
-        listener.close()
         await _drain(started, connections)
 
 

@@ -102,9 +102,11 @@ def wrong_method(method: str, allow: str) -> Response:
 
 
 def unreadable(error: httptools.HttpParserError) -> Response:
-    """400 for bytes that are no request; 501 for a request whose method nobody knows."""
+    """400 for bytes that are no request; 501 for one whose method nobody knows; 505 for HTTP/2's preface."""
     if isinstance(error, httptools.HttpParserInvalidMethodError):
         return _answer("unknown-method", _UNKNOWN_METHOD, "the methods are GET, HEAD, POST, PUT and DELETE")
+    if "PRI" in str(error):  # llhttp pauses there, for somebody else to go on
+        return wrong_version("2.0")
     return _answer("unreadable", _UNREADABLE, f"it cannot be read: {error}")
 
 

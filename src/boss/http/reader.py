@@ -8,7 +8,7 @@ from boss.errors import BadInput, Overloaded
 from boss.http import problems
 from boss.http.request import Request
 from boss.http.response import Response
-from boss.http.target import parse_target
+from boss.http.target import check_coding, check_host, is_host, parse_target
 
 if TYPE_CHECKING:
     from boss.http.connection import Connection
@@ -50,9 +50,11 @@ class RequestReader:
         "_connection",
         "_fed",
         "_headers",
+        "_is_going_on",
         "_is_slowed",
         "_max_headers",
         "_parser",
+        "_repeated",
         "_twice",
         "_url",
         "ahead",
@@ -66,11 +68,12 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._repeated = 0
         self._twice: bytes | None = None
         # Bytes given to the parser since it last finished a head or a part of a body.
         self._fed = 0
         self.ahead = bytearray()
-        self._is_slowed = False
+        self._is_going_on = self._is_slowed = False
         self.reading: Request | None = None
         self.is_refused = False
 
@@ -85,12 +88,17 @@ class RequestReader:
 
     def go_on(self) -> None:
         """Read what came ahead of its turn. A request is read while the one before it is served, and no more."""
+        # The connection asks for more as soon as it gets a request, which is in the midst of a part.
+        if self._is_going_on:
+            return
+        self._is_going_on = True
         while self.ahead and not self.is_refused and (self.reading or not self._connection.queue):
             size = max(_SLICE_BYTES, self.reading.missing if self.reading else 0)
             part = bytes(self.ahead[:size])
             del self.ahead[:size]
             self._connection.budget.used -= len(part)
             self._parse(part)
+        self._is_going_on = False
         # What comes ahead of its turn stays with the client.
         if bool(self.ahead) != self._is_slowed:
             self._is_slowed = bool(self.ahead)
@@ -141,7 +149,7 @@ class RequestReader:
         line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
         head = line + b"".join(b"%b: %b\r\n" % header for header in headers.items()) + b"\r\n"
         self._parser = httptools.HttpRequestParser(self)
-        self._url, self._headers, self._fed = b"", {}, 0
+        self._url, self._headers, self._fed, self._repeated = b"", {}, 0, 0
         self._parse(head)
         if rest and not self.is_refused:
             self._parse(rest)
@@ -154,9 +162,10 @@ class RequestReader:
         """A header; or a trailer, which nobody wants."""
         if self.reading:
             return
-        name = name.lower()
+        name, value = name.lower(), value.rstrip()
         if name in self._headers:
             self._twice = name if name in _ONCE else self._twice
+            self._repeated += 1
             value = self._headers[name] + (b"; " if name == b"cookie" else b", ") + value
         self._headers[name] = value
 
@@ -168,16 +177,18 @@ class RequestReader:
         headers, url = self._headers, self._url
         self._url, self._headers = b"", {}
         most = self._max_headers
-        if len(headers) > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
+        if len(headers) + self._repeated > _MOST_HEADERS or (self._fed > most and _size(url, headers) > most):
             self._refuse(problems.headers_too_large(most))
             return
-        self._fed = 0
+        self._fed = self._repeated = 0
         version = parser.get_http_version()
         if version not in _VERSIONS:
             self._refuse(problems.wrong_version(version))
             return
         path, _, query = url.partition(b"?")
-        if not path.startswith(b"/") or b"#" in url or b"host" not in headers or self._twice:
+        host = headers.get(b"host")
+        is_usual = path.startswith(b"/") and host is not None and is_host(host) and not self._twice
+        if not is_usual or b"#" in url or b"transfer-encoding" in headers:
             try:
                 path, query = self._read_unusual(url, headers, version)
             except BadInput as error:
@@ -196,7 +207,7 @@ class RequestReader:
         self._connection.receive(request)
 
     def _read_unusual(self, url: bytes, headers: dict[bytes, bytes], version: str) -> tuple[bytes, bytes]:
-        """The path and the query of a request that nearly no client sends (RFC 9112, 3.2).
+        """The path and the query of a request that few clients send.
 
         Raises:
             BadInput: none may send it.
@@ -204,10 +215,11 @@ class RequestReader:
         if self._twice:
             raise BadInput(f"the header {self._twice.decode()} is there twice")
         target = parse_target(url)
+        check_host(headers.get(b"host"), version)
         if target.authority is not None:
+            check_host(target.authority, version)
             headers[b"host"] = target.authority
-        if b"host" not in headers and version == "1.1":
-            raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
+        check_coding(headers.get(b"transfer-encoding"), version)
         return target.path, target.query
 
     def on_body(self, chunk: bytes) -> None:
