@@ -32,7 +32,8 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
     """Run wrk.
 
     Raises:
-        RuntimeError: more than a hundredth of the requests went wrong, and the script does not count on that.
+        RuntimeError: more than a hundredth of the requests went wrong, and the script does not count on that; or it
+            counted nothing.
     """
     if not shutil.which("wrk"):
         sys.exit("wrk is needed: apt-get install wrk")
@@ -56,7 +57,9 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
     if wrong and not cycles and int(wrong[1]) > requests / 100:
         raise RuntimeError(f"{script}: {wrong[1]} requests went wrong")
     done = int(cycles[1]) if cycles else requests
-    return Loaded(done, done / requests * rate if requests else 0, *(_percentile(said, each) for each in (50, 99)))
+    if not done:
+        raise RuntimeError(f"{script}: nothing was done\n{said}")
+    return Loaded(done, done / requests * rate, *(_percentile(said, each) for each in (50, 99)))
 
 
 def wrk(url: str, script: str | None, *arguments: str) -> Callable[[int, float], float]:
