@@ -1,6 +1,7 @@
 """Loads by wrk, which is compiled: what Boss then does, and how long it takes over it."""
 
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ class Loaded(NamedTuple):
     p50: float
     """A request's milliseconds, the median; the next request is sent when this one is answered."""
     p99: float
+    processor: float
+    """wrk's own seconds of processor time."""
 
 
 def whole(seconds: float) -> int:
@@ -49,7 +52,10 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
         "--",
         *arguments,
     ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     cycles = re.search(r"^cycles (\d+)", said, re.MULTILINE)
     rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
@@ -59,7 +65,7 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
     done = int(cycles[1]) if cycles else requests
     if not done:
         raise RuntimeError(f"{script}: nothing was done\n{said}")
-    return Loaded(done, done / requests * rate, *(_percentile(said, each) for each in (50, 99)))
+    return Loaded(done, done / requests * rate, _percentile(said, 50), _percentile(said, 99), processor)
 
 
 def wrk(url: str, script: str | None, *arguments: str) -> Callable[[int, float], float]:
