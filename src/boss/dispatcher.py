@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NoReturn, TypeVar
 
 from boss import journal, metrics, store
@@ -68,25 +69,31 @@ class Dispatcher:
         self._line = line
         self._rules = rules
         self._taking = taking
+        # Not by methods of ours: every take would pass them.
+        self.take, self.undo_takes = taking.take, taking.undo
+        turns = taking.turns
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,
             weigh=lambda job: len(job.document) + 100,
-            key=lambda job: job.id,
+            key=attrgetter("id"),
+            turns=turns,
         )
         self._finishes = Coalescer(
             self._finish_all,
             most=_MOST_DOCUMENT,
             weigh=lambda finish: len(finish.result or "") + 100,
-            key=lambda finish: finish.id,
+            key=attrgetter("id"),
+            turns=turns,
         )
         self._give_backs = Coalescer(
             self._give_back_all,
             most=_MOST_DOCUMENT,
             weigh=lambda given: len(given.result or "") + 100,
-            key=lambda given: given.id,
+            key=attrgetter("id"),
+            turns=turns,
         )
-        self._checks = Coalescer(self._check_all, most=_MOST_JOBS)
+        self._checks = Coalescer(self._check_all, most=_MOST_JOBS, turns=turns)
         self._reads = Coalescer(self._read_all, most=_MOST_READ)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
         self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
@@ -126,24 +133,6 @@ class Dispatcher:
         # Of two with the same id the first was stored.
         first = {submission.id: place for place, submission in reversed(list(enumerate(submissions)))}
         return [each.id in new and first[each.id] == place for place, each in enumerate(submissions)]
-
-    async def take(self, take: Take, wait: float = 0) -> list[Taken]:
-        """Make the oldest available jobs active, at least one; wait for one to arrive for at most `wait` seconds.
-
-        Raises:
-            NoJob: there is none.
-            Draining: this replica was shut down while the taker waited.
-        """
-        if wait:
-            return await self._taking.waiting(take, wait)
-        taken = await self._taking.now(take)
-        if not taken:
-            raise self._taking.no_job(take)
-        return taken
-
-    def undo_takes(self, taken: Sequence[Taken]) -> None:
-        """Put back, in the background, what was taken for somebody who never heard of it."""
-        self._taking.undo(taken)
 
     async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
         """Make this one job active, due or not.
@@ -288,9 +277,9 @@ class Dispatcher:
 
     def measure(self) -> None:
         """Set the metrics of what there is now: takers that wait, and connections to the database."""
-        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        busy, idle = self._pool.use()
         metrics.WAITING.set(self._line.waiting)
-        metrics.CONNECTIONS.labels("busy").set(size - idle)
+        metrics.CONNECTIONS.labels("busy").set(busy)
         metrics.CONNECTIONS.labels("idle").set(idle)
 
     async def measure_forever(self) -> NoReturn:
@@ -391,8 +380,8 @@ class Dispatcher:
         _FINISHES.observe(len(finishes))
         finished = await store.finish(self._pool, finishes)
         done = [finish for finish in finishes if finish.id in finished]
-        for finish in done:
-            _FINISHED[finish.outcome].inc()
+        for outcome, jobs in Counter(finish.outcome for finish in done).items():
+            _FINISHED[outcome].inc(jobs)
         self._make_room(done)
         journal.record("finished", (Move(each.id, each.source, each.attempt, each.outcome, each.by) for each in done))
         return finished

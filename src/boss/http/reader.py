@@ -202,6 +202,7 @@ class RequestReader:
             headers,
             _VERSIONS[version],
             parser.should_keep_alive(),
+            self._connection.peer,
         )
         self.reading = request
         self._connection.receive(request)
@@ -237,8 +238,10 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """All of a request has come."""
-        if self.reading:
-            self.reading.complete()
+        if request := self.reading:
+            request.is_complete = True
+            if request.waiter:
+                request.complete()
             self.reading = None
 
     def _refuse(self, response: Response) -> None:

@@ -19,7 +19,7 @@ WITH renewed AS (
             WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
         END
     FROM unnest($1::text[], $2::text[], $3::int[]) AS asked(id, source, attempt)
-    WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'ACTIVE'
+    WHERE job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source AND job.status || '' = 'ACTIVE'
       AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
       AND CASE WHEN lease_until IS NOT NULL THEN lease_until < clock_timestamp() + lease * interval '1 second'
                ELSE seen_at < now() - interval '10 minutes' END
