@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 from boss.access import Access
 from boss.errors import Overloaded, TooSlow
 from boss.http import problems
-from boss.http.budget import Budget
 from boss.http.delivery import Undos, is_there
 from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
 from boss.http.reader import RequestReader
@@ -31,6 +30,8 @@ class Connection(asyncio.Protocol):
     """One connection, from its acceptance to its end.
 
     Attributes:
+        settings: the limits.
+        budget: the memory that all connections share.
         queue: requests that have come while the one before them is served.
         peer: the client's address.
         deadline: when its phase ends, by the event loop's clock.
@@ -38,25 +39,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_accepted",
-        "_connections",
-        "_is_ended",
-        "_is_in_doubt",
-        "_is_streaming",
-        "_paused",
-        "_reader",
-        "_refusal",
-        "_serving",
-        "_task",
-        "_undos",
-        "_unread",
-        "deadline",
-        "loop",
-        "peer",
-        "phase",
-        "queue",
-        "transport",
-        "unread_until",
+        *("_accepted", "_connections", "_is_ended", "_is_in_doubt", "_is_streaming", "_paused", "_reader"),
+        *("_refusal", "_serving", "_task", "_undos", "_unread", "_written"),
+        *("budget", "deadline", "loop", "peer", "phase", "queue", "settings", "transport", "unread_until"),
     )
 
     transport: asyncio.Transport
@@ -64,6 +49,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, connections: "Connections") -> None:
         self._connections = connections
         self.loop = connections.loop
+        self.settings = connections.settings
+        self.budget = connections.budget
         self.peer = ""
         self.phase = Phase.HANDSHAKE
         self.deadline = self.unread_until = _NEVER
@@ -84,21 +71,13 @@ class Connection(asyncio.Protocol):
         self._paused: asyncio.Future[None] | None = None
         self._unread = 0
         self._undos = Undos()
+        # How many bytes, over all.
+        self._written = 0
 
     @property
     def is_writing(self) -> bool:
         """Whether something is still to be read by the client."""
         return self._accepted is None and not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
-
-    @property
-    def budget(self) -> Budget:
-        """The memory that all connections share."""
-        return self._connections.budget
-
-    @property
-    def body_timeout(self) -> float:
-        """How long a body may take, in seconds."""
-        return self._connections.settings.body_timeout
 
     def is_valid(self, access: Access) -> bool:
         """Whether what somebody was let in with is still valid."""
@@ -119,7 +98,7 @@ class Connection(asyncio.Protocol):
         is_new = self._accepted is None
         self._accepted = None
         self.phase = Phase.REQUEST
-        self.deadline = self.loop.time() + min(FIRST_BYTE_TIMEOUT_S, self._connections.settings.header_timeout)
+        self.deadline = self.loop.time() + min(FIRST_BYTE_TIMEOUT_S, self.settings.header_timeout)
         if is_new:
             self.peer = (transport.get_extra_info("peername") or ("",))[0]
             self._connections.add(self)
@@ -133,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._reader.feed(data)
         if self.phase is Phase.REQUEST:
             self.phase = Phase.HEAD
-            self.deadline = self.loop.time() + self._connections.settings.header_timeout
+            self.deadline = self.loop.time() + self.settings.header_timeout
 
     def eof_received(self) -> bool:
         """The client has ended its sending; it may still read what it asked for."""
@@ -168,6 +147,8 @@ class Connection(asyncio.Protocol):
             self._paused.set_result(None)
         if self._task and self._serving and (self._is_streaming or self._serving.ends_with_client):
             self._task.cancel()
+        if self._undos.pending:
+            self._undos.settle(self.transport)
 
     def pause_writing(self) -> None:
         """More is written than the client reads."""
@@ -226,10 +207,10 @@ class Connection(asyncio.Protocol):
             request.broke_off()
             return
         if expects:
-            self.transport.write(CONTINUE)
+            self._send(CONTINUE)
         if self.phase is not Phase.END:
             self.phase = Phase.BODY
-        self.deadline = self.loop.time() + self.body_timeout
+        self.deadline = self.loop.time() + self.settings.body_timeout
 
     # Serving.
 
@@ -248,13 +229,13 @@ class Connection(asyncio.Protocol):
             self.deadline = self.loop.time() + REQUEST_TIMEOUT_S
             self._task = self.loop.create_task(self._serve(request))
         elif self._refusal:
-            self.transport.write(encode(self._refusal, "", True, True, self._connections.date))
+            self._send(encode(self._refusal, "", True, True, self._connections.date))
             self._end()
         elif self._is_ended or self._connections.is_draining:
             self._end()
         else:
             self.phase = Phase.REQUEST
-            self.deadline = self.loop.time() + self._connections.settings.header_timeout
+            self.deadline = self.loop.time() + self.settings.header_timeout
 
     async def _serve(self, request: Request) -> None:
         try:
@@ -281,7 +262,9 @@ class Connection(asyncio.Protocol):
         if self.phase is Phase.END or not self._is_in_doubt or not self._task:
             return False
         self._task.uncancel()
-        if await is_there(self.transport):
+        # Any client of HTTP/1.1 passes over an interim response (RFC 9110, 15.2); who has closed answers with a reset.
+        self._send(CONTINUE)
+        if await is_there(self.transport, self._written):
             return True
         self.abort()
         return False
@@ -292,11 +275,17 @@ class Connection(asyncio.Protocol):
                 response.undo()
             return
         is_last = self._is_last(request)
-        self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        data = encode(response, request.method, request.is_http_1_1, is_last, self._connections.date)
         if response.undo:
-            self._undos.pending.append(response.undo)
+            self._undos.add(self.transport, response.undo, self._written, len(data))
+        self._written += len(data)
+        self.transport.write(data)
         if is_last:
             self._end()
+
+    def _send(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
 
     def _is_last(self, request: Request) -> bool:
         """Whether the connection ends after the response to this request."""
@@ -313,15 +302,15 @@ class Connection(asyncio.Protocol):
         is_last = not request.is_http_1_1 or self._is_last(request)
         self._is_streaming = True
         self.deadline = _NEVER
-        self.transport.write(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        self._send(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
         if request.method != "HEAD":
             async with aclosing(response.events) as events:
                 async for event in events:
-                    self.transport.write(encode_chunk(event, request.is_http_1_1))
+                    self._send(encode_chunk(event, request.is_http_1_1))
                     if self._paused:
                         await self._paused
             if request.is_http_1_1:
-                self.transport.write(LAST_CHUNK)
+                self._send(LAST_CHUNK)
         if is_last:
             self._end()
 

@@ -129,7 +129,7 @@ class Request(msgspec.Struct, eq=False):
         if isinstance(self._error, TooLarge):
             return _too_large(what, most)
         if isinstance(self._error, TooSlow):
-            return TooSlow(f"{what} was not there after {self.connection.body_timeout:g} s; send it at once")
+            return TooSlow(f"{what} was not there after {self.connection.settings.body_timeout:g} s; send it at once")
         if isinstance(self._error, BadInput):
             return BadInput(f"{what} {self._error}")
         assert self._error
