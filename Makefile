@@ -16,7 +16,7 @@ chaos: .venv/dev  ## the test in which everything dies, with ten times as many j
 soak: .venv/bench  ## three replicas under load while everything dies: ten minutes, or MINUTES=60; into bench/results.md
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
-bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs wrk (apt-get install wrk)
+bench: .venv/bench  ## measure Boss, into bench/results.md: forty minutes; needs wrk (apt-get install wrk)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.targets
 	$(BIN)/python -m bench.latency
@@ -29,10 +29,10 @@ bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs 
 	$(BIN)/python -m bench.refused
 	$(BIN)/python -m bench.commands
 
-bench-targets: .venv/bench  ## what Boss has to reach beside an earlier version and its peers: eight minutes
+bench-targets: .venv/bench  ## what Boss has to reach beside an earlier version and its peers: six minutes; WORKERS=N
 	$(BIN)/python -m bench.targets $(if $(WORKERS),--workers $(WORKERS))
 
-bench-versions: .venv/bench  ## the earlier version, REVISION=..., alone: five minutes
+bench-versions: .venv/bench  ## the earlier version alone, REVISION=...: four minutes; WORKERS=N
 	$(BIN)/python -m bench.versions $(REVISION) $(if $(WORKERS),--workers $(WORKERS))
 
 bench-peers: .venv/dev  ## install the queues that `make bench` then measures beside Boss; as root, on Debian

@@ -5,9 +5,7 @@ import platform
 import re
 import statistics
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.interpreter import described
@@ -20,18 +18,12 @@ def machine() -> str:
     """The machine and the versions, in a sentence."""
     cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = int(re.findall(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
+    packages = [f"{package} {version(package)}" for package in ("httptools", "uvloop", "asyncpg")]
     return (
         f"{len(cpu)} cores of {cpu[0]}, {memory:.0f} GiB, Linux {platform.release()}, "
-        f"{described(Path(sys.executable))[0]}, {', '.join(_packages())}, embedded PostgreSQL 18 with fsync and "
+        f"{described(Path(sys.executable))[0]}, {', '.join(packages)}, embedded PostgreSQL 18 with fsync and "
         "synchronous_commit on; the load, Boss and PostgreSQL share the machine"
     )
-
-
-def _packages() -> Iterator[str]:
-    """Those that a request passes, with their versions."""
-    for package in ("granian", "httptools", "uvloop", "asyncpg"):
-        with suppress(PackageNotFoundError):
-            yield f"{package} {version(package)}"
 
 
 def ratio(one: list[float], other: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""Processor time, of Boss's processes and of its PostgreSQL's, each with all that came from it."""
+"""Processor time: of Boss's processes, of its PostgreSQL's, each with all that came from it, and of the machine."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +13,16 @@ class Spent(NamedTuple):
 
     boss: float
     postgres: float
+    machine: float
+    """By anybody at all, and by other machines on the same host."""
 
 
 def spent(boss: int, data: Path) -> Spent:
     """What the Boss with this process id, and the embedded PostgreSQL in its data folder, have used so far."""
     database = postmaster(data)
-    return Spent(_of_all(boss, without=database), _of_all(database))
+    times = psutil.cpu_times()
+    machine = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+    return Spent(_of_all(boss, without=database), _of_all(database), machine)
 
 
 def _of_all(pid: int, without: int | None = None) -> float:

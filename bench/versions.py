@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 from tests.servers import BossProcess
 
 from bench import lone, stock
@@ -30,6 +31,8 @@ REVISION = "3886ff7"
 NDJSON_LINES = 1000
 # What each side is called.
 BEFORE, NOW = "before", "now"
+# The name of the share of the machine's time that went to nobody who was measured.
+ELSE = ", of the machine to others"
 # Every figure of a side, round by round.
 Figures = dict[str, list[float]]
 
@@ -84,15 +87,18 @@ def _loaded(
     """A load, for a share of the time; its name is what it is noted by."""
 
     def run(side: Running, seconds: float) -> None:
-        before = spent(side.boss.process.pid, side.data)
+        before, begun = spent(side.boss.process.pid, side.data), time.perf_counter()
         found = load(side.boss.url, script, connections, share * seconds, *arguments)
-        after = spent(side.boss.process.pid, side.data)
+        after, took = spent(side.boss.process.pid, side.data), time.perf_counter() - begun
+        boss, postgres, machine = (b - a for a, b in zip(before, after, strict=True))
         figures = {
             f"{name}, a second": found.rate,
-            f"{name}, µs of Boss": 1e6 * (after.boss - before.boss) / max(1, found.done),
-            f"{name}, µs of PostgreSQL": 1e6 * (after.postgres - before.postgres) / max(1, found.done),
+            f"{name}, µs of Boss": 1e6 * boss / found.done,
+            f"{name}, µs of PostgreSQL": 1e6 * postgres / found.done,
+            f"{name}, µs of wrk": 1e6 * found.processor / found.done,
             f"{name}, p50 of a request, ms": found.p50,
             f"{name}, p99 of a request, ms": found.p99,
+            f"{name}{ELSE}": (machine - boss - postgres - found.processor) / took / (psutil.cpu_count() or 1),
         }
         for what, figure in figures.items():
             side.figures.setdefault(what, []).append(figure)
@@ -127,7 +133,11 @@ STEPS = [
 SHOWN = [
     *(f"{what}, a second" for what in ("cycle at 64", "cycle at 256", "submit at 64", "take at 64", "done at 64")),
     "NDJSON cycle, a second",
-    *(f"{cycle}, µs of {whose}" for cycle in ("cycle at 64", "cycle at 256") for whose in ("Boss", "PostgreSQL")),
+    *(
+        f"{cycle}, µs of {whose}"
+        for cycle in ("cycle at 64", "cycle at 256")
+        for whose in ("Boss", "PostgreSQL", "wrk")
+    ),
     "cycle at 256, p50 of a request, ms",
     "cycle at 256, p99 of a request, ms",
     *(f"a lone {what}, ms" for what in ("submit", "take", "done")),
@@ -149,13 +159,16 @@ def compared(before: Figures, now: Figures, revision: str, seconds: float, flags
     title = subprocess.run(["git", "log", "-1", "--format=%h, %s", revision], capture_output=True, text=True).stdout
     with_flags = f" with {' '.join(flags)}" if flags else ""
     rounds = len(next(iter(now.values())))
+    others = [each for side in (before, now) for what, found in side.items() if what.endswith(ELSE) for each in found]
     return [
         f"`python -m bench.versions {revision}`: '{title.strip()}' and this one{with_flags}, each from its own lock "
         f"file, on {described(optimised())[0]}, with all defaults: an embedded PostgreSQL each, a log line for each "
         f"move. {rounds} interleaved rounds of {seconds:g} s for each cycle, and half of that for submit, take and "
         "done; jobs of 200 bytes. Processor time is that of all processes of a side while the load ran, for each "
         f"cycle. NDJSON cycles are by {NDJSON_LINES:,}, on 4 connections. wrk sends a connection's next request when "
-        "the last is answered.",
+        f"the last is answered. While a load ran, {min(others):.0%} to {max(others):.0%} of the machine's time, "
+        f"{statistics.median(others):.0%} in the median, went to others: to its kernel, to its host, or to programs "
+        "that should not have run.",
         "",
         "| | before | now | ratio | spread |",
         "| --- | ---: | ---: | ---: | ---: |",

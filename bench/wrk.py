@@ -1,6 +1,7 @@
 """Loads by wrk, which is compiled: what Boss then does, and how long it takes over it."""
 
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ class Loaded(NamedTuple):
     p50: float
     """A request's milliseconds, the median; the next request is sent when this one is answered."""
     p99: float
+    processor: float
+    """wrk's own seconds of processor time."""
 
 
 def whole(seconds: float) -> int:
@@ -32,7 +35,8 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
     """Run wrk.
 
     Raises:
-        RuntimeError: more than a hundredth of the requests went wrong, and the script does not count on that.
+        RuntimeError: more than a hundredth of the requests went wrong, and the script does not count on that; or it
+            counted nothing.
     """
     if not shutil.which("wrk"):
         sys.exit("wrk is needed: apt-get install wrk")
@@ -48,7 +52,10 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
         "--",
         *arguments,
     ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     cycles = re.search(r"^cycles (\d+)", said, re.MULTILINE)
     rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
@@ -56,7 +63,9 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
     if wrong and not cycles and int(wrong[1]) > requests / 100:
         raise RuntimeError(f"{script}: {wrong[1]} requests went wrong")
     done = int(cycles[1]) if cycles else requests
-    return Loaded(done, done / requests * rate if requests else 0, *(_percentile(said, each) for each in (50, 99)))
+    if not done:
+        raise RuntimeError(f"{script}: nothing was done\n{said}")
+    return Loaded(done, done / requests * rate, _percentile(said, 50), _percentile(said, 99), processor)
 
 
 def wrk(url: str, script: str | None, *arguments: str) -> Callable[[int, float], float]:

@@ -1,6 +1,6 @@
 """What jobs look like in responses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -9,26 +9,42 @@ from boss.job import Job, JobRecord, State, Taken
 
 LINES = (b"content-type", NDJSON.encode())
 _ACTIVE = (b"boss-state", b"active")
+_SUBMITTED = ((b"boss-state", b"available"), (b"etag", b'"0"'))
 
 
-def handed_out(taken: Taken, granted: Sequence[Header] = ()) -> Response:
-    """The response to a take of one job, with headers that say what was granted besides."""
+def submitted(id: str, source: str, document: str) -> Response:
+    """The response to a submit of one job."""
+    location = (b"location", f"/job/available/{source}/{id}".encode())
+    # Put together as text: the names need no escaping, and the document must not be parsed again.
+    body = f'{{"id":"{id}","source":"{source}","job":{document}}}'.encode()
+    return Response(201, [JSON, NO_STORE, location, *_SUBMITTED], body)
+
+
+def handed_out(taken: Taken, granted: Sequence[Header], undo: Callable[[], None]) -> Response:
+    """The response to a take of one job, with headers that say what was granted besides.
+
+    `undo` undoes the take.
+    """
     shown, lease = taken.job, lease_header(taken.lease)
     location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
-    standing = state_headers(State.ACTIVE, shown.attempt)
-    trace = [(b"traceparent", shown.traceparent.encode())] if shown.traceparent else []
-    return Response(200, [JSON, NO_STORE, location, lease, *standing, *trace, *granted], job_json(shown))
+    headers = [JSON, NO_STORE, location, lease, _ACTIVE, (b"etag", b'"%d"' % shown.attempt), *granted]
+    if shown.traceparent:
+        headers.append((b"traceparent", shown.traceparent.encode()))
+    return Response(200, headers, job_json(shown), None, undo)
 
 
-def handed_out_many(taken: Sequence[Taken], accept: str, granted: Sequence[Header]) -> Response:
+def handed_out_many(
+    taken: Sequence[Taken], accept: str, granted: Sequence[Header], undo: Callable[[], None]
+) -> Response:
     """The response to a take of many jobs, which have no one ETag.
 
     As NDJSON, each line has its attempt, as the lines of many finishes do.
     """
     headers = [NO_STORE, _ACTIVE, lease_header(taken[0].lease), *granted]
     if NDJSON in accept:
-        return Response(200, [LINES, *headers], b"".join(_line(each.job) for each in taken))
-    return Response(200, [JSON, *headers], b"[" + b",".join(job_json(each.job) for each in taken) + b"]")
+        return Response(200, [LINES, *headers], b"".join(_line(each.job) for each in taken), None, undo)
+    body = b"[" + b",".join(job_json(each.job) for each in taken) + b"]"
+    return Response(200, [JSON, *headers], body, None, undo)
 
 
 def lease_header(seconds: int) -> Header:

@@ -13,7 +13,16 @@ from boss.document import check_object
 from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
 from boss.http import guard, ndjson, parameters, problems
 from boss.http.guard import needs
-from boss.http.job_json import LINES, handed_out, handed_out_many, job_json, lease_header, record_json, state_headers
+from boss.http.job_json import (
+    LINES,
+    handed_out,
+    handed_out_many,
+    job_json,
+    lease_header,
+    record_json,
+    state_headers,
+    submitted,
+)
 from boss.http.ndjson import Refused
 from boss.http.parameters import TakeParameters
 from boss.http.request import Request
@@ -21,11 +30,10 @@ from boss.http.resource import Resource
 from boss.http.response import JSON, NDJSON, NO_STORE, Response
 from boss.http.tree import DRAWN_IDS, draw, tree
 from boss.ids import new_id
-from boss.job import Finish, GiveBack, Job, Outcome, State, Submission, Take
+from boss.job import Finish, GiveBack, Outcome, State, Submission, Take
 from boss.settings import Settings
 
 _PAGE = 100
-_SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
 def resources(jobs: "Jobs") -> list[Resource]:
@@ -80,12 +88,10 @@ class Jobs:
             return answer._replace(headers=[*answer.headers, *granted])
         tracing.of_takes(each.job.traceparent for each in taken)
         is_single = asked.limit is None
-        response = (
-            handed_out(taken[0], granted)
-            if is_single
-            else handed_out_many(taken, request.header(b"accept") or "", granted)
-        )
-        return response._replace(undo=partial(self._dispatcher.undo_takes, taken))
+        undo = partial(self._dispatcher.undo_takes, taken)
+        if is_single:
+            return handed_out(taken[0], granted, undo)
+        return handed_out_many(taken, request.header(b"accept") or "", granted, undo)
 
     @needs(Right.LOOK)
     async def look(self, request: Request) -> Response:
@@ -103,7 +109,7 @@ class Jobs:
         take = self._take(request, parameters.of_take(request.query_text), (source,), id)
         taken = await self._dispatcher.take_by_address(source, id, take)
         tracing.of_takes([taken.job.traceparent])
-        return handed_out(taken)._replace(undo=partial(self._dispatcher.undo_takes, [taken]))
+        return handed_out(taken, (), partial(self._dispatcher.undo_takes, [taken]))
 
     def _take(
         self, request: Request, asked: TakeParameters, sources: tuple[str, ...] | None, id: str | None = None
@@ -166,17 +172,15 @@ class Jobs:
     @needs(Right.SUBMIT)
     async def submit(self, request: Request) -> Response:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
-        source = job.check_new_source(request.path_param("source"))
+        source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
-        query = request.query(_SUBMIT)
-        if "delay" in query and "at" in query:
-            raise BadInput("both delay and at are there; send one of them")
-        how = parameters.priority(query), parameters.delay(query), parameters.at(query), parameters.attempts(query)
+        asked = parameters.of_submit(request.query_text)
+        how = asked.priority, asked.delay, asked.at, asked.attempts
         of = tracing.of_submit(request.header(b"traceparent")), request.access.name
         if _is_ndjson(request):
             if "id" in request.params:
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
-            if parameters.ids_given(query):
+            if asked.ids_given:
                 named = await ndjson.named_documents(request, self._max_document)
                 return await self._submit_named(
                     [Submission(id, source, each.text, *how, *of, each.size) for id, each in named]
@@ -185,16 +189,14 @@ class Jobs:
             return await self._submit_many(
                 [Submission(new_id(), source, each.text, *how, *of, each.size) for each in documents]
             )
-        if parameters.ids_given(query):
+        if asked.ids_given:
             raise BadInput(
                 f"the parameter ids is for many jobs, sent with Content-Type: {NDJSON}; one job's id is in its path"
             )
         body = await request.body(self._max_document, "the document")
         document = check_object(body, "the document", self._max_document)
         await self._dispatcher.submit(Submission(id, source, document.text, *how, *of, document.size))
-        submitted = Job(id, source, State.AVAILABLE, document.text, attempt=0)
-        location = (b"location", f"/job/available/{source}/{id}".encode())
-        return Response(201, [JSON, NO_STORE, location, *state_headers(State.AVAILABLE, 0)], job_json(submitted))
+        return submitted(id, source, document.text)
 
     async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
         await self._dispatcher.submit_many(submissions)
@@ -332,6 +334,12 @@ def _check_may_stop(request: Request, outcome: Outcome) -> None:
         raise Forbidden(
             f"the token {request.access.name} is one of a {request.access.role}; to stop jobs is for admins"
         )
+
+
+@lru_cache(maxsize=256)
+def _new_source(text: str) -> str:
+    """The source in the path of a submit."""
+    return job.check_new_source(unquote(text))
 
 
 @lru_cache(maxsize=256)

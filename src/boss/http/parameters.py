@@ -36,6 +36,7 @@ _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
 _ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
 _TAKE = ("limit", "wait", "lease", "fair")
+_SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
 class TakeParameters(NamedTuple):
@@ -52,6 +53,30 @@ class TakeParameters(NamedTuple):
     lease: int | None
     fair: bool
     wait: int | None
+
+
+class SubmitParameters(NamedTuple):
+    """What the query of a submit says, in the order of `Submission`; `ids_given`: whether each line says its id."""
+
+    priority: int
+    delay: float | None
+    at: datetime | None
+    attempts: int
+    ids_given: bool
+
+
+# Who submits sends the same query again and again, and most often none.
+@lru_cache(maxsize=256)
+def of_submit(text: bytes) -> SubmitParameters:
+    """What the query of a submit says.
+
+    Raises:
+        BadInput: it says something else, too, or cannot be read.
+    """
+    query = parse_query(text, _SUBMIT)
+    if "delay" in query and "at" in query:
+        raise BadInput("both delay and at are there; send one of them")
+    return SubmitParameters(priority(query), delay(query), at(query), attempts(query), ids_given(query))
 
 
 # Converters send the same query with every take.
