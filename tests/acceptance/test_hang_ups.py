@@ -220,5 +220,5 @@ async def test_takers_that_wait_and_have_gone_are_noticed(
         for taker in takers:
             leave(taker)
         until(lambda: "boss_waiting_takers 0.0" in client.get("/metrics").text)
-        assert client.post(f"/job/available/{source}/x", content="{}").status_code == 201
-        assert client.get("/jobs/x").json()["state"] == "available"
+        assert client.post(f"/job/available/{source}/{source}", content="{}").status_code == 201
+        assert client.get(f"/jobs/{source}").json()["state"] == "available"
