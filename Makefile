@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock clean
+.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -12,6 +12,9 @@ test: .venv/dev  ## every test
 
 chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
+
+fuzz: .venv/dev  ## mutated requests at random: ten minutes, or SECONDS=60
+	FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -s --timeout 1200 tests/acceptance/test_fuzz.py
 
 soak: .venv/bench  ## three replicas under load while everything dies: ten minutes, or MINUTES=60; into bench/results.md
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)

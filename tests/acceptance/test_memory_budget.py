@@ -102,7 +102,7 @@ def test_responses_that_nobody_reads(database: str) -> None:
         with contextlib.ExitStack() as stack:
             wires = [stack.enter_context(lazy(boss.port, requests=3)) for _ in range(40)]
             until(lambda: any(ended(wire) for wire in wires[:20]))
-            assert resident(boss) - before < 64 * MIB + 100 * MIB
+            until(lambda: resident(boss) - before < 64 * MIB + 100 * MIB)
             # The last ones have not been slow for as long as the first ones.
             assert not ended(wires[-1])
             assert ended(wires[0])
@@ -117,19 +117,18 @@ def ended(wire: Wire) -> bool:
 
 def test_who_reads_nothing_is_cut_off_and_who_reads_slowly_is_not(database: str) -> None:
     """Half a minute without any progress is the limit: this one waits for it."""
-    with boss_running("--database", database) as boss, boss.client(60) as client:
+    with boss_running("--database", database) as boss:
         filled(boss, 8, 900_000)
         with lazy(boss.port, 1) as reads_nothing, lazy(boss.port, 1) as reads_slowly:
             received, started = 0, time.monotonic()
             reads_slowly.socket.settimeout(20)
             while not ended(reads_nothing):
                 received += len(reads_slowly.socket.recv(16_384))
-                time.sleep(0.2)
+                time.sleep(0.1)
                 assert time.monotonic() - started < 60
             assert time.monotonic() - started > 20
-            rest = reads_slowly.replies()
-            assert not rest or rest[0].status == 200
-            assert received > MIB
+            assert not ended(reads_slowly)
+            assert received > 100_000
 
 
 def test_a_pipeline_is_read_as_it_is_answered(database: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from boss.access import Access
 from boss.errors import Overloaded, TooSlow
 from boss.http import problems
-from boss.http.delivery import Undos, is_there
+from boss.http.delivery import Undos, acknowledged, discard_unread, is_there
 from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_accepted", "_connections", "_is_ended", "_is_in_doubt", "_is_streaming", "_paused", "_reader"),
+        *("_accepted", "_connections", "_got", "_is_ended", "_is_in_doubt", "_is_streaming", "_paused", "_reader"),
         *("_refusal", "_serving", "_task", "_undos", "_unread", "_written"),
         *("budget", "deadline", "loop", "peer", "phase", "queue", "settings", "transport", "unread_until"),
     )
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._is_in_doubt = False
         # While more is written than the client reads.
         self._paused: asyncio.Future[None] | None = None
-        self._unread = 0
+        self._unread = self._got = 0
         self._undos = Undos()
         # How many bytes, over all.
         self._written = 0
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
         """Serve the next request, if there is one."""
         if self._reader.ahead:
             self._reader.go_on()
-            if self._task:
+            if self._task or self.phase is Phase.END:
                 return
         if self.queue:
             request = self._serving = self.queue.popleft()
@@ -287,7 +287,8 @@ class Connection(asyncio.Protocol):
 
     def _send(self, data: bytes) -> None:
         self._written += len(data)
-        self.transport.write(data)
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def _is_last(self, request: Request) -> bool:
         """Whether the connection ends after the response to this request."""
@@ -331,7 +332,7 @@ class Connection(asyncio.Protocol):
         if self.transport.get_write_buffer_size():
             self._set_unread(self.transport.get_write_buffer_size())
             self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
-        if self._is_ended or is_closed:
+        if self._is_ended or is_closed or self.transport.is_closing():
             self.transport.close()
         elif self.transport.can_write_eof():
             self.slow_down(stop=False)
@@ -350,6 +351,8 @@ class Connection(asyncio.Protocol):
         self._set_unread(0)
         self.deadline = self.unread_until = _NEVER
         if self._accepted is None:
+            if self.is_writing:
+                discard_unread(self.transport)
             self.transport.abort()
             return
         with suppress(OSError):  # the client was faster
@@ -379,8 +382,10 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _check_unread(self, now: float) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if unread < self._unread:
+        unread, got = self.transport.get_write_buffer_size(), acknowledged(self.transport)
+        # The system takes over more only once a good part of what it has was read, which can take a slow client long.
+        if unread < self._unread or got > self._got:
+            self._got = got
             self._set_unread(unread)
             self.unread_until = now + UNREAD_TIMEOUT_S
             self._connections.slow(self)

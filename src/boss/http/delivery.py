@@ -14,6 +14,7 @@ from typing import NamedTuple
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 # Where in struct tcp_info stands what is looked at (linux/tcp.h), and how much of it that takes.
 _BYTES_ACKED, _BYTES_SENT, _BYTES_RETRANSMITTED, _LENGTH = 120, 200, 208, 216
+_AT_ONCE = struct.pack("ii", 1, 0)
 _CLOSED = 7  # TCP_CLOSE: a reset has come
 # A client may send so many takes before it has read the response to the first, and all are undone if it is gone.
 _MOST_UNDOS = 16
@@ -51,6 +52,18 @@ def _facts(connection: socket.socket | None) -> _Facts:
     [sent] = struct.unpack_from("Q", facts, _BYTES_SENT)
     [again] = struct.unpack_from("Q", facts, _BYTES_RETRANSMITTED)
     return _Facts(acked, sent - again, facts[0] == _CLOSED)
+
+
+def acknowledged(transport: asyncio.Transport) -> int:
+    """How many bytes the client's system has got, over all."""
+    return _facts(transport.get_extra_info("socket")).acknowledged
+
+
+def discard_unread(transport: asyncio.Transport) -> None:
+    """Have the transport's end be a reset; or the system would keep what was not read, for minutes."""
+    connection = transport.get_extra_info("socket")
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
 async def is_there(transport: asyncio.Transport, written: int) -> bool:
