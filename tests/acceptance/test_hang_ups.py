@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests.acceptance.wire import Wire
 from tests.servers import BossProcess, until
 
 CLIENTS = 3000
@@ -112,7 +113,9 @@ async def read_and_close(client: socket.socket, take: bytes) -> str | None:
 
 
 async def read_and_reset(client: socket.socket, take: bytes) -> str | None:
-    """Ask, read the answer, and reset the connection."""
+    """Ask twice, read the answers, and reset the connection, before the system has acknowledged the second one."""
+    await asyncio.get_running_loop().sock_sendall(client, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await answer(client)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return await read_and_close(client, take)
 
@@ -204,3 +207,18 @@ async def test_thousands_at_load(module_boss: BossProcess, source: str, endings:
     if endings == [half_close]:
         assert len(got) == CLIENTS
     assert_none_is_active_for_nobody(module_boss, source, got, closed_unread() - before)
+
+
+@pytest.mark.parametrize("leave", [Wire.reset, Wire.close])
+async def test_takers_that_wait_and_have_gone_are_noticed(
+    module_boss: BossProcess, source: str, leave: Callable[[Wire], None]
+) -> None:
+    """Though nothing is written to them; they would wait for minutes."""
+    takers = [Wire(module_boss.port).send(request(source, "?wait=300")) for _ in range(200)]
+    with module_boss.client() as client:
+        until(lambda: "boss_waiting_takers 200.0" in client.get("/metrics").text)
+        for taker in takers:
+            leave(taker)
+        until(lambda: "boss_waiting_takers 0.0" in client.get("/metrics").text)
+        assert client.post(f"/job/available/{source}/{source}", content="{}").status_code == 201
+        assert client.get(f"/jobs/{source}").json()["state"] == "available"

@@ -78,6 +78,10 @@ class Wire:
         self.socket.shutdown(socket.SHUT_WR)
         return self
 
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
     def reset(self) -> None:
         """Close it as a process does that dies with unread input: by a reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has ended its sending; it may still read what it asked for."""
-        self._is_ended = True
+        self._is_ended = self._undos.has_ended = True
         self._reader.end()
         # TLS cannot: whoever ends it has closed it.
         can_half_close = self.transport.can_write_eof()
@@ -133,7 +133,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._is_ended = True
+        self._is_ended = self._undos.is_lost = True
+        # After an end it is a broken pipe, even if it is by a reset.
+        self._undos.has_ended |= not isinstance(exc, ConnectionResetError)
         self.phase = Phase.END
         self._reader.close()
         self._connections.remove(self)

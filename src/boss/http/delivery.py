@@ -35,7 +35,7 @@ class _Facts(NamedTuple):
     is_over: bool
 
 
-_ALL_DELIVERED = _Facts(sys.maxsize, 0, False)
+_ALL_DELIVERED = _Facts(sys.maxsize, sys.maxsize, False)
 
 
 def _facts(connection: socket.socket | None) -> _Facts:
@@ -66,28 +66,34 @@ async def is_there(transport: asyncio.Transport, written: int) -> bool:
 class Undos:
     """What undoes the takes of a connection whose responses were written, until its client is heard of again.
 
+    A reset that comes without an end may come from a client that has read the response, for its system puts off
+    acknowledging it by up to 40 ms. So only what was never sent is certain then. After an end nothing is put off.
+
     Attributes:
         pending: by how many bytes had been written then, for those whose client may not have got the response.
+        has_ended: whether the client has ended its sending, by anything but a reset.
+        is_lost: whether the connection is over.
     """
 
-    __slots__ = ("pending",)
+    __slots__ = ("has_ended", "is_lost", "pending")
 
     def __init__(self) -> None:
         self.pending: deque[tuple[int, Callable[[], None]]] = deque(maxlen=_MOST_UNDOS)
+        self.has_ended = self.is_lost = False
 
     def add(self, transport: asyncio.Transport, undo: Callable[[], None], written: int, size: int) -> None:
         """What undoes the take whose response, of so many bytes, is written next, after so many others."""
         if transport.can_write_eof():
             self.pending.append((written + size, undo))
         else:
-            _undo_unless_delivered(transport, undo, size)
+            self._watch(transport, undo, size)
 
     def settle(self, transport: asyncio.Transport, tries: int = 0) -> None:
         """Undo the takes if the client never got their responses; close the transport once that is known."""
         facts = _facts(transport.get_extra_info("socket"))
-        while self.pending and (facts.is_over or self.pending[0][0] <= facts.acknowledged):
-            written, undo = self.pending.popleft()
-            if written > facts.acknowledged:
+        while self.pending and (is_got := self._is_got(self.pending[0][0], facts)) is not None:
+            _, undo = self.pending.popleft()
+            if not is_got:
                 undo()
         if self.pending and tries < len(_CHECKS_S) and not transport.is_closing():
             asyncio.get_running_loop().call_later(_CHECKS_S[tries], self.settle, transport, tries + 1)
@@ -95,27 +101,33 @@ class Undos:
         self.pending.clear()
         transport.close()
 
+    def _is_got(self, written: int, facts: _Facts) -> bool | None:
+        """Whether the client has got what was written up to there; None when it is not known yet."""
+        if facts.acknowledged >= written:
+            return True
+        if not self.is_lost:
+            return False if facts.is_over and self.has_ended else None
+        if facts.sent < written:
+            return False
+        return not self.has_ended if facts.is_over else None
 
-def _undo_unless_delivered(transport: asyncio.Transport, undo: Callable[[], None], size: int) -> None:
-    """Undo a take if the client never gets what is written next, which has at least so many bytes.
+    def _watch(self, transport: asyncio.Transport, undo: Callable[[], None], size: int) -> None:
+        """Undo a take over TLS if its client never gets what is written next, which is more than so many bytes.
 
-    This is for TLS, whose end is only heard of when its socket is closed, and nothing can be learnt from it any more.
-    """
-    connection = None
-    with suppress(OSError):
-        connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-    if connection:
-        _undo_unless_acknowledged(connection, _facts(connection).sent + size, undo)
+        TLS hears of its end only when the socket is closed, and nothing can be learnt from it any more.
+        """
+        connection = None
+        with suppress(OSError):
+            connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        if connection:
+            self._check(connection, undo, _facts(connection).sent + size)
 
-
-def _undo_unless_acknowledged(
-    connection: socket.socket, written: int, undo: Callable[[], None], tries: int = 0
-) -> None:
-    facts = _facts(connection)
-    if facts.acknowledged < written and not facts.is_over and tries < len(_CHECKS_S):
-        loop = asyncio.get_running_loop()
-        loop.call_later(_CHECKS_S[tries], _undo_unless_acknowledged, connection, written, undo, tries + 1)
-        return
-    if facts.acknowledged < written and facts.is_over:
-        undo()
-    connection.close()
+    def _check(self, connection: socket.socket, undo: Callable[[], None], written: int, tries: int = 0) -> None:
+        is_got = self._is_got(written, _facts(connection))
+        if is_got is None and tries < len(_CHECKS_S):
+            loop = asyncio.get_running_loop()
+            loop.call_later(_CHECKS_S[tries], self._check, connection, undo, written, tries + 1)
+            return
+        if is_got is False:
+            undo()
+        connection.close()

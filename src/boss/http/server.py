@@ -164,7 +164,7 @@ class Listener:
                 lambda: connection,
                 accepted,
                 ssl=self._certificate.context,
-                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S,
+                ssl_handshake_timeout=min(_HANDSHAKE_TIMEOUT_S, self._connections.settings.header_timeout),
             )
         except OSError as error:  # SSLError is one, and so is the end of the connection or of its time
             self._connections.remove(connection)
