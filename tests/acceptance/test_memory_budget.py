@@ -117,7 +117,7 @@ def ended(wire: Wire) -> bool:
 
 def test_who_reads_nothing_is_cut_off_and_who_reads_slowly_is_not(database: str) -> None:
     """Half a minute without any progress is the limit: this one waits for it."""
-    with boss_running("--database", database) as boss, boss.client(60) as client:
+    with boss_running("--database", database) as boss, boss.client(60):
         filled(boss, 8, 900_000)
         with lazy(boss.port, 1) as reads_nothing, lazy(boss.port, 1) as reads_slowly:
             received, started = 0, time.monotonic()
