@@ -46,8 +46,8 @@ def ask(coalescer: Coalescer[int, int], *requests: int) -> "list[asyncio.Task[in
     return [asyncio.create_task(coalescer(request)) for request in requests]
 
 
-def kinds(database: Database, *names: str) -> list[Coalescer[int, int]]:
-    turns = Turns()
+def kinds(database: Database, *names: str, slow: float = 60) -> list[Coalescer[int, int]]:
+    turns = Turns(slow)
     return [Coalescer(database.statement(name), most=100, turns=turns) for name in names]
 
 
@@ -85,7 +85,7 @@ async def test_a_kind_that_never_rests_does_not_keep_another_from_its_turn() -> 
 
 async def test_a_slow_statement_keeps_only_its_own_kind_waiting() -> None:
     database = Database()
-    submits, takes, finishes = kinds(database, "submit", "take", "finish")
+    submits, takes, finishes = kinds(database, "submit", "take", "finish", slow=0.01)
     slow = ask(finishes, 1)
     await settle()
     behind = ask(finishes, 2)
@@ -117,7 +117,7 @@ async def test_whatever_becomes_of_a_statement_the_next_kind_has_its_turn() -> N
 
 async def test_settled_is_who_has_nothing_under_way_not_even_a_slow_one() -> None:
     database = Database()
-    submits, takes = kinds(database, "submit", "take")
+    submits, takes = kinds(database, "submit", "take", slow=0.01)
     slow = ask(submits, 1)
     database.let_go("take")
     await settle()

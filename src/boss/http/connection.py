@@ -17,7 +17,7 @@ from boss.http.delivery import Undos, acknowledged, discard_unread, is_there
 from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
-from boss.http.response import CONTINUE, LAST_CHUNK, Response, encode, encode_chunk
+from boss.http.response import CONTINUE, LAST_CHUNK, MOST_JOINED_BYTES, Response, encode, encode_chunk
 
 if TYPE_CHECKING:
     from boss.http.connections import Connections
@@ -278,10 +278,13 @@ class Connection(asyncio.Protocol):
             return
         is_last = self._is_last(request)
         data = encode(response, request.method, request.is_http_1_1, is_last, self._connections.date)
+        body = response.body if len(response.body) > MOST_JOINED_BYTES and request.method != "HEAD" else b""
         if response.undo:
-            self._undos.add(self.transport, response.undo, self._written, len(data))
-        self._written += len(data)
+            self._undos.add(self.transport, response.undo, self._written, len(data) + len(body))
+        self._written += len(data) + len(body)
         self.transport.write(data)
+        if body:
+            self.transport.write(body)
         if is_last:
             self._end()
 

@@ -1,6 +1,7 @@
 """Answers, and errors as answers: RFC 9457 problem details, `application/problem+json`."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import httptools
 import orjson
 
 from boss.errors import (
+    HTTPS_NEEDED,
     PROBLEM_TYPE,
     BadInput,
     BossError,
@@ -31,6 +33,9 @@ from boss.errors import (
 from boss.http.response import NO_STORE, Header, Response
 
 log = logging.getLogger("boss")
+
+# RFC 9110, 9.1 and 5.6.2.
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [/h*]")
 
 
 class _Problem(NamedTuple):
@@ -58,6 +63,7 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
 }
 _NO_RESOURCE = _Problem(404, "There is nothing at this path")
 _WRONG_METHOD = _Problem(405, "This path does not take this method")
+_HTTPS_NEEDED = _Problem(400, "TLS is needed")
 _UNREADABLE = _Problem(400, "The request is not HTTP")
 _HEADERS_TOO_LARGE = _Problem(431, "The headers are too large")
 _UNKNOWN_METHOD = _Problem(501, "This method is not known")
@@ -101,9 +107,9 @@ def wrong_method(method: str, allow: str) -> Response:
     return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
-def unreadable(error: httptools.HttpParserError) -> Response:
+def unreadable(error: httptools.HttpParserError, data: bytes) -> Response:
     """400 for bytes that are no request; 501 for one whose method nobody knows; 505 for HTTP/2's preface."""
-    if isinstance(error, httptools.HttpParserInvalidMethodError):
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD.match(data):
         return _answer("unknown-method", _UNKNOWN_METHOD, "the methods are GET, HEAD, POST, PUT and DELETE")
     if "PRI" in str(error):  # llhttp pauses there, for somebody else to go on
         return wrong_version("2.0")
@@ -119,6 +125,11 @@ def headers_too_large(most: int) -> Response:
 def wrong_version(version: str) -> Response:
     """505."""
     return _answer("wrong-version", _WRONG_VERSION, f"it is HTTP/{version}; Boss speaks HTTP/1.1 and 1.0")
+
+
+def https_needed() -> Response:
+    """400 for a request without TLS where TLS is needed."""
+    return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, "what listens here speaks https, not http: say https://")
 
 
 def no_tunnel() -> Response:

@@ -131,7 +131,7 @@ class RequestReader:
         except httptools.HttpParserCallbackError:
             self._refuse(problems.unforeseen("a request", "its head"))
         except httptools.HttpParserError as error:
-            self._refuse(problems.unreadable(error))
+            self._refuse(problems.unreadable(error, data))
         # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
         if self._fed > self._max_headers + _SLICE_BYTES:
             self._refuse(problems.headers_too_large(self._max_headers))

@@ -16,6 +16,8 @@ NO_STORE = (b"cache-control", b"no-store, no-transform")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
+# A body up to this size is sent in one piece with its head; a larger one is not copied.
+MOST_JOINED_BYTES = 64 * 1024
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 # Responses to any request that have no body, and so no length (RFC 9112, 6.3).
 _BODILESS = frozenset([204, 304])
@@ -42,7 +44,7 @@ class Response(NamedTuple):
 
 
 def encode(response: Response, method: str, minor: int, close: bool, date: bytes) -> bytes:
-    """A response as it is sent, or the head of one that is a stream.
+    """A response as it is sent, or the head of one that is a stream or has a large body.
 
     Args:
         response: the response.
@@ -67,7 +69,7 @@ def encode(response: Response, method: str, minor: int, close: bool, date: bytes
         parts.append(b"\r\n")
     else:
         parts.append(_KEEP_ALIVE)
-    if method != "HEAD":
+    if method != "HEAD" and len(body) <= MOST_JOINED_BYTES:
         parts.append(body)
     return b"".join(parts)
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from boss.background import in_background
 from boss.errors import StartError, WrongSetting
+from boss.http import problems
 from boss.http.connection import Connection
 from boss.http.connections import Connections
+from boss.http.response import encode
 from boss.settings import Settings
 
 log = logging.getLogger("boss")
@@ -155,6 +157,8 @@ class Listener:
 
     async def _handshake(self, connection: Connection, accepted: socket.socket) -> None:
         assert self._certificate
+        # The event loop closes its socket when the handshake fails.
+        copy = accepted.dup()
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
@@ -162,9 +166,13 @@ class Listener:
                 ssl=self._certificate.context,
                 ssl_handshake_timeout=min(_HANDSHAKE_TIMEOUT_S, self._connections.settings.header_timeout),
             )
-        except OSError:  # SSLError is one, and so is the end of the connection or of its time
-            accepted.close()
+        except OSError as error:  # SSLError is one, and so is the end of the connection or of its time
             self._connections.remove(connection)
+            if getattr(error, "reason", "") == "HTTP_REQUEST":
+                with suppress(OSError):
+                    copy.send(encode(problems.https_needed(), "", True, True, self._connections.date))
+        finally:
+            copy.close()
 
 
 class _Certificate:

@@ -1,9 +1,11 @@
 """Holding a job: the sign of life by which a taker keeps it."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from boss.database import Pool, fetch
 from boss.job import Check, Place, State
+from boss.store.arrays import columns_of
 from boss.store.reads import locate
 
 # A check means: at least one more lease from now on. It grants a third more than that when it writes, so that the
@@ -36,8 +38,7 @@ WHERE id = ANY($1::text[])
 async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Place]:
     """Renew the leases of these jobs, of those that are active and in the attempt; return where they are, by id."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
-    columns = zip(*sorted(checks, key=lambda check: check.id), strict=True)
-    rows = await fetch(pool, CHECK, *columns)
+    rows = await fetch(pool, CHECK, *columns_of(sorted(checks, key=attrgetter("id"))))
     places = {row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}
     if unsure := [row["id"] for row in rows if row["unsure"]]:
         places |= await locate(pool, unsure)

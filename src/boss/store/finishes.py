@@ -1,10 +1,12 @@
 """Letting go of jobs: done, or given back."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from boss.backoff import LONGEST_FROM, backoff
 from boss.database import Pool, fetch
 from boss.job import Finish, GiveBack, State
+from boss.store.arrays import columns_of
 
 # Times are those of the move itself: now() is from before the statement had to wait for a lock.
 #
@@ -29,7 +31,7 @@ RETURNING job.id
 async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
     """Move available and active jobs to done; return the ids that were moved. No id may come twice."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
-    columns = zip(*sorted(finishes, key=lambda finish: finish.id), strict=True)
+    columns = columns_of(sorted(finishes, key=attrgetter("id")))
     return {row["id"] for row in await fetch(pool, FINISH, *columns)}
 
 
