@@ -239,5 +239,8 @@ def test_a_body_that_nobody_wanted_is_not_the_next_request(module_boss: BossProc
 def test_what_is_refused_behind_many_good_requests_is_refused_once(module_boss: BossProcess) -> None:
     for good in range(20, 60):
         whole = LIVE * good + b"BREW / HTTP/1.1\r\n\r\n" + LIVE
-        assert statuses(exchange(module_boss.port, whole)) == [200] * good + [501]
+        answered = statuses(exchange(module_boss.port, whole))
+        assert answered[:-1] == [200] * good
+        # It may be cut within the method.
+        assert answered[-1] in (400, 501)
     assert '"level":"error"' not in module_boss.log

@@ -299,7 +299,7 @@ class Connection(asyncio.Protocol):
             not request.keep_alive
             # Nobody knows where the next one would begin.
             or not request.is_complete
-            or (self._is_ended and not self.queue and not self._reader.ahead)
+            or (self._is_ended and not (self.queue or self._reader.ahead or self._refusal))
             or self._connections.is_draining
         )
 
