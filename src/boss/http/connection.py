@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from boss.access import Access
 from boss.errors import Overloaded, TooSlow
 from boss.http import problems
-from boss.http.delivery import Undos, acknowledged, discard_unread, is_there
+from boss.http.delivery import Undos, abort, is_there, progress
 from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("_accepted", "_connections", "_got", "_is_ended", "_is_in_doubt", "_is_streaming", "_paused", "_reader"),
-        *("_refusal", "_serving", "_task", "_undos", "_unread", "_written"),
+        *("_refusal", "_serving", "_size", "_task", "_undos", "_unread", "_written"),
         *("budget", "deadline", "loop", "peer", "phase", "queue", "settings", "transport", "unread_until"),
     )
 
@@ -69,10 +69,9 @@ class Connection(asyncio.Protocol):
         self._is_in_doubt = False
         # While more is written than the client reads.
         self._paused: asyncio.Future[None] | None = None
-        self._unread = self._got = 0
         self._undos = Undos()
-        # How many bytes, over all.
-        self._written = 0
+        # How many bytes were written over all, how many in the last response, and what of it is not read.
+        self._written = self._size = self._unread = self._got = 0
 
     @property
     def is_writing(self) -> bool:
@@ -155,8 +154,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """More is written than the client reads."""
         self._paused = self.loop.create_future()
-        self._set_unread(self.transport.get_write_buffer_size())
-        self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
+        self._await_reading()
         self._connections.slow(self)
 
     def resume_writing(self) -> None:
@@ -279,9 +277,10 @@ class Connection(asyncio.Protocol):
         is_last = self._is_last(request)
         data = encode(response, request.method, request.is_http_1_1, is_last, self._connections.date)
         body = response.body if len(response.body) > MOST_JOINED_BYTES and request.method != "HEAD" else b""
+        self._size = len(data) + len(body)
         if response.undo:
-            self._undos.add(self.transport, response.undo, self._written, len(data) + len(body))
-        self._written += len(data) + len(body)
+            self._undos.add(self.transport, response.undo, self._written, self._size)
+        self._written += self._size
         self.transport.write(data)
         if body:
             self.transport.write(body)
@@ -333,8 +332,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.END
         self.deadline = self.loop.time() + LINGER_S
         if self.transport.get_write_buffer_size():
-            self._set_unread(self.transport.get_write_buffer_size())
-            self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
+            self._await_reading()
         if self._is_ended or is_closed or self.transport.is_closing():
             self.transport.close()
         elif self.transport.can_write_eof():
@@ -354,9 +352,7 @@ class Connection(asyncio.Protocol):
         self._set_unread(0)
         self.deadline = self.unread_until = _NEVER
         if self._accepted is None:
-            if self.is_writing:
-                discard_unread(self.transport)
-            self.transport.abort()
+            abort(self.transport)
             return
         with suppress(OSError):  # the client was faster
             self._accepted.shutdown(socket.SHUT_RDWR)
@@ -384,12 +380,15 @@ class Connection(asyncio.Protocol):
         elif self.phase is Phase.HANDSHAKE or not self.transport.get_write_buffer_size():
             self.abort()
 
+    def _await_reading(self) -> None:
+        # All of a response is held until the last of it was taken over.
+        self._set_unread(max(self._size, self.transport.get_write_buffer_size()))
+        self._got = progress(self.transport)
+        self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
+
     def _check_unread(self, now: float) -> None:
-        unread, got = self.transport.get_write_buffer_size(), acknowledged(self.transport)
-        # The system takes over more only once a good part of what it has was read, which can take a slow client long.
-        if unread < self._unread or got > self._got:
+        if (got := progress(self.transport)) > self._got:
             self._got = got
-            self._set_unread(unread)
             self.unread_until = now + UNREAD_TIMEOUT_S
             self._connections.slow(self)
         elif now > self.unread_until:

@@ -54,16 +54,20 @@ def _facts(connection: socket.socket | None) -> _Facts:
     return _Facts(acked, sent - again, facts[0] == _CLOSED)
 
 
-def acknowledged(transport: asyncio.Transport) -> int:
-    """How many bytes the client's system has got, over all."""
-    return _facts(transport.get_extra_info("socket")).acknowledged
+def progress(transport: asyncio.Transport) -> int:
+    """A number that grows as a client reads what was written to it, while nothing more is.
+
+    The system takes over more only once a good part of what it has was read, which can take a slow client long.
+    """
+    return _facts(transport.get_extra_info("socket")).acknowledged - transport.get_write_buffer_size()
 
 
-def discard_unread(transport: asyncio.Transport) -> None:
-    """Have the transport's end be a reset; or the system would keep what was not read, for minutes."""
-    connection = transport.get_extra_info("socket")
-    with suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+def abort(transport: asyncio.Transport) -> None:
+    """Close a transport at once: by a reset if not all was read, or the system would keep the rest for minutes."""
+    if not transport.is_closing() and transport.get_write_buffer_size():
+        with suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
 
 
 async def is_there(transport: asyncio.Transport, written: int) -> bool:
