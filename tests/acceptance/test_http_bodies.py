@@ -1,6 +1,7 @@
 """Bodies by RFC 9112 and RFC 9110: chunks, 100 Continue, upgrades that are ignored, and packets of any size."""
 
 import json
+import select
 
 import pytest
 
@@ -118,6 +119,11 @@ def test_extensions_of_many_chunks_are_no_burden(module_boss: BossProcess, sourc
     assert statuses(exchange(module_boss.port, post(source, CHUNKED) + chunks + b"0\r\n\r\n" + LIVE)) == [201, 200]
 
 
+def says_nothing(wire: Wire) -> bool:
+    """Whether nothing has come, half a second after something was sent."""
+    return not select.select([wire.socket], [], [], 0.5)[0]
+
+
 class TestExpect:
     def test_it_is_asked_for_the_body(self, module_boss: BossProcess, source: str) -> None:
         for framing, body in ((LENGTH, DOCUMENT), (CHUNKED, WHOLE["trailers"])):
@@ -157,12 +163,14 @@ class TestExpect:
         """RFC 9110, 10.1.1: it knows nothing of interim responses."""
         with Wire(module_boss.port) as wire:
             wire.send(post(source, LENGTH, b"Expect: 100-continue\r\n").replace(b"HTTP/1.1", b"HTTP/1.0"))
+            assert says_nothing(wire)
             assert wire.send(DOCUMENT).socket.recv(1000).startswith(b"HTTP/1.1 201 ")
 
     def test_another_expectation(self, module_boss: BossProcess, source: str) -> None:
         """RFC 9110, 10.1.1: 417 or as if it was not there; it must not be taken for 100-continue."""
         with Wire(module_boss.port) as wire:
             wire.send(post(source, LENGTH, b"Expect: 200-ok\r\n"), b"{")
+            assert says_nothing(wire)
             wire.send(DOCUMENT[1:])
             assert wire.socket.recv(1000).startswith((b"HTTP/1.1 201 ", b"HTTP/1.1 417 "))
 

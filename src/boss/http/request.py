@@ -110,7 +110,7 @@ class Request(msgspec.Struct, eq=False):
 
     async def _receive(self, most: int, what: str) -> None:
         # Who waits for 100 Continue has sent nothing yet.
-        expects = b"expect" in self.headers
+        expects = self.is_http_1_1 and self.headers.get(b"expect", b"").lower() == b"100-continue"
         discarded = 0 if expects else _MOST_DISCARDED_BYTES
         if self.announced > most + discarded:
             raise _too_large(what, most)
