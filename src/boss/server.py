@@ -82,7 +82,7 @@ async def _supervise(settings: Settings, quiet: bool) -> None:
     # Here, for one process needs none of it.
     from boss.workers import supervise
 
-    stop = _stopped_by_signals()
+    stop = _stopped_by_signals(settings)
     async with AsyncExitStack() as parts:
         url = settings.database
         if url is None:
@@ -109,15 +109,19 @@ class _Started(NamedTuple):
     tokens: Tokens
 
 
-def _stopped_by_signals() -> asyncio.Event:
+def _stopped_by_signals(settings: Settings) -> asyncio.Event:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    # With TLS it has a renewed certificate taken up. Without, it is the end of a terminal, but for nohup.
+    if not settings.tls_cert and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 
 async def _serve(settings: Settings, duties: Iterable[Coroutine[None, None, None]]) -> None:
-    stop = _stopped_by_signals()
+    stop = _stopped_by_signals(settings)
     async with AsyncExitStack() as parts:
         if started := await _unless(stop, _start(settings, parts)):
             await _serve_until(stop, started, settings, duties)
@@ -272,10 +276,12 @@ def _tune_garbage_collection() -> None:
 
 
 async def _collect_garbage_forever() -> None:
-    """Once a minute, for connections that break do leave cycles behind: memory grew by half a MiB a minute."""
+    """Once a minute, for what leaves cycles behind; and give back what many small blocks have left free."""
     while True:
         await asyncio.sleep(_GARBAGE_INTERVAL)
         gc.collect()
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _drain(started: _Started, connections: Connections) -> None:

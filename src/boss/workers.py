@@ -27,7 +27,7 @@ log = logging.getLogger("boss")
 _SILENCE_S = 15.0
 _START_S = 60.0
 # How long a worker may take to drain, with the time its clients have to read.
-_STOP_S = 20.0
+_STOP_S = 16.0
 # How long to wait before a worker is started again.
 _AGAIN_S = 1.0
 
@@ -50,12 +50,15 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
             for worker in workers:
                 await worker.start()
             tell()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _send_all, workers, signal.SIGHUP)
+            if settings.tls_cert:
+                # They take up a renewed certificate; without TLS it would be their end.
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _send_all, workers, signal.SIGHUP)
             async with asyncio.TaskGroup() as group:
                 watching = [group.create_task(worker.keep_running(stop)) for worker in workers]
                 await stop.wait()
                 _send_all(workers, signal.SIGTERM)
-                await asyncio.wait(watching)
+                await asyncio.wait(watching, timeout=_STOP_S)
+                _send_all(workers, signal.SIGKILL)
         finally:
             _send_all(workers, signal.SIGKILL)
 

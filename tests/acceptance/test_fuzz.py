@@ -98,7 +98,7 @@ def fuzz(port: int, seed: int, until: float) -> Counter[int]:
     while time.monotonic() < until:
         # Three may ask to wait for 50 seconds each, one after the other.
         with Wire(port, timeout=180) as wire, contextlib.suppress(ConnectionError):
-            sent = []
+            sent: list[bytes] = []
             for _ in range(random_.choice((1, 1, 3, 20))):
                 number += 1
                 good = requests(random_, f"{seed}-{number}")

@@ -164,3 +164,17 @@ class TestTheMost:
                 with Wire(boss.port) as wire:
                     assert wire.send(LIVE).reply().status == 200
                 assert time.monotonic() - started < 1
+
+
+def test_heads_on_their_way_are_in_the_budget(database: str) -> None:
+    """Each has a hundred and some kilobytes of a head that never ends; a megabyte is all there may be of them."""
+    with (
+        boss_running("--database", database, "--max-memory", str(1024 * 1024), "--max-headers", "200000") as boss,
+        contextlib.ExitStack() as open_ones,
+    ):
+        wires = [open_ones.enter_context(Wire(boss.port)) for _ in range(40)]
+        for wire in wires:
+            with contextlib.suppress(ConnectionError):
+                wire.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
+        refused = [wire.reply() for wire in wires[20:]]
+        assert {(reply.status, reply.headers["retry-after"]) for reply in refused} == {(503, "1")}

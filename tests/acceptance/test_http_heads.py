@@ -127,6 +127,7 @@ REFUSED = {
     "a length in hexadecimal": (LIVE + HOST + b"Content-Length: 0x2\r\n", 400),
     "an empty length": (LIVE + HOST + b"Content-Length:\r\n", 400),
     "a length beyond all": (LIVE + HOST + b"Content-Length: " + b"9" * 40 + b"\r\n", 400),
+    "a length of thousands of zeros": (LIVE + HOST + b"Content-Length: " + b"0" * 5000 + b"2\r\n", 400),
     "chunked that is not the last": (LIVE + HOST + b"Transfer-Encoding: chunked, gzip\r\n", 400),
     "chunked twice": (LIVE + HOST + b"Transfer-Encoding: chunked, chunked\r\n", 400),
     "an unknown coding": (LIVE + HOST + b"Transfer-Encoding: xchunked\r\n", 400),

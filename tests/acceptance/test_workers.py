@@ -113,3 +113,11 @@ def test_a_port_in_use_is_said_once(two: BossProcess, database: str) -> None:
     with pytest.raises(AssertionError) as error, boss_running("--database", database, *WORKERS, port=two.port):
         pass
     assert str(error.value).count("choose another with --host or --port") == 1
+
+
+def test_without_tls_the_end_of_a_terminal_stops_them_in_order(two: BossProcess) -> None:
+    processes = workers(two)
+    two.process.send_signal(signal.SIGHUP)
+    assert two.process.wait(30) == 0
+    assert not [each for each in processes if each.is_running()]
+    assert "says nothing any more" not in two.log

@@ -122,7 +122,7 @@ def serve(
             envvar="BOSS_HEADER_TIMEOUT",
             metavar="SECONDS",
             min=1,
-            help="For a request's headers, and between requests.",
+            help="For a request's headers, and between requests; for the first byte at most 30.",
         ),
     ] = DEFAULT_HEADER_TIMEOUT,
     body_timeout: Annotated[

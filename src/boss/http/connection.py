@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from boss.access import Access
 from boss.errors import Overloaded, TooSlow
-from boss.http import problems
+from boss.http import phase, problems
 from boss.http.delivery import Undos, abort, is_there, progress
-from boss.http.phase import CANCEL_AGAIN_S, FIRST_BYTE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S, UNREAD_TIMEOUT_S, Phase
+from boss.http.phase import Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
 from boss.http.response import CONTINUE, LAST_CHUNK, MOST_JOINED_BYTES, Response, encode, encode_chunk
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
         is_new = self._accepted is None
         self._accepted = None
         self.phase = Phase.REQUEST
-        self.deadline = self.loop.time() + min(FIRST_BYTE_TIMEOUT_S, self.settings.header_timeout)
+        self.deadline = self.loop.time() + min(phase.FIRST_BYTE_TIMEOUT_S, self.settings.header_timeout)
         if is_new:
             self.peer = (transport.get_extra_info("peername") or ("",))[0]
             self._connections.add(self)
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
     def extend(self, seconds: float) -> None:
         """The request being served has so many seconds more than it needs, from now on."""
         self.phase = Phase.RESPONSE if self.phase is not Phase.END else Phase.END
-        self.deadline = self.loop.time() + REQUEST_TIMEOUT_S + seconds
+        self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S + seconds
 
     def read_body(self, request: Request, expects: bool) -> None:
         """A handler waits for the rest of a request's body."""
@@ -226,7 +226,7 @@ class Connection(asyncio.Protocol):
             self._connections.busy += 1
             self._is_in_doubt = False
             self.phase = Phase.RESPONSE
-            self.deadline = self.loop.time() + REQUEST_TIMEOUT_S
+            self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S
             self._task = self.loop.create_task(self._serve(request))
         elif self._refusal:
             self._send(encode(self._refusal, "", True, True, self._connections.date))
@@ -330,7 +330,7 @@ class Connection(asyncio.Protocol):
             return
         is_closed = self.phase is Phase.END
         self.phase = Phase.END
-        self.deadline = self.loop.time() + LINGER_S
+        self.deadline = self.loop.time() + (phase.LINGER_S if self.transport.can_write_eof() else phase.TLS_LINGER_S)
         if self.transport.get_write_buffer_size():
             self._await_reading()
         if self._is_ended or is_closed or self.transport.is_closing():
@@ -376,7 +376,7 @@ class Connection(asyncio.Protocol):
         elif self.phase is Phase.RESPONSE and self._task and self._serving:
             self._serving.late_cancels += 1
             self._task.cancel()
-            self.deadline = now + CANCEL_AGAIN_S
+            self.deadline = now + phase.CANCEL_AGAIN_S
         elif self.phase is Phase.HANDSHAKE or not self.transport.get_write_buffer_size():
             self.abort()
 
@@ -384,12 +384,12 @@ class Connection(asyncio.Protocol):
         # All of a response is held until the last of it was taken over.
         self._set_unread(max(self._size, self.transport.get_write_buffer_size()))
         self._got = progress(self.transport)
-        self.unread_until = self.loop.time() + UNREAD_TIMEOUT_S
+        self.unread_until = self.loop.time() + phase.UNREAD_TIMEOUT_S
 
     def _check_unread(self, now: float) -> None:
         if (got := progress(self.transport)) > self._got:
             self._got = got
-            self.unread_until = now + UNREAD_TIMEOUT_S
+            self.unread_until = now + phase.UNREAD_TIMEOUT_S
             self._connections.slow(self)
         elif now > self.unread_until:
             self.abort()

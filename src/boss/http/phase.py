@@ -14,6 +14,8 @@ UNREAD_TIMEOUT_S = 30.0
 # How long input is dropped before a connection is closed. To close it with unread input is a reset, which may destroy
 # the response on its way (RFC 9112, 9.6).
 LINGER_S = 5.0
+# Over TLS the client hears of the end only then.
+TLS_LINGER_S = 1.0
 
 
 class Phase(Enum):

@@ -8,7 +8,7 @@ from boss.errors import BadInput, Overloaded
 from boss.http import problems
 from boss.http.request import Request
 from boss.http.response import Response
-from boss.http.target import check_coding, check_host, is_host, parse_target
+from boss.http.target import MOST_DIGITS, check_coding, check_host, check_length, is_host, parse_target
 
 if TYPE_CHECKING:
     from boss.http.connection import Connection
@@ -50,6 +50,7 @@ class RequestReader:
         "_connection",
         "_fed",
         "_headers",
+        "_held",
         "_is_going_on",
         "_is_slowed",
         "_max_headers",
@@ -71,7 +72,7 @@ class RequestReader:
         self._repeated = 0
         self._twice: bytes | None = None
         # Bytes given to the parser since it last finished a head or a part of a body.
-        self._fed = 0
+        self._fed = self._held = 0
         self.ahead = bytearray()
         self._is_going_on = self._is_slowed = False
         self.reading: Request | None = None
@@ -115,15 +116,24 @@ class RequestReader:
         """The connection is over."""
         self._drop()
         self.end()
+        self.reading = None
         # They refer to this, and only the garbage collector, which runs rarely, would free them.
         del self._parser, self._connection
 
+    def _hold(self, head: int) -> None:
+        """Count this much of a head that is on its way in the budget; most come at once, and are never counted."""
+        if head != self._held:
+            self._connection.budget.used += head - self._held
+            self._held = head
+
     def _drop(self) -> None:
+        self._hold(0)
         self._connection.budget.used -= len(self.ahead)
         self.ahead.clear()
 
     def _parse(self, data: bytes) -> None:
         self._fed += len(data)
+        self._hold(0)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -135,6 +145,10 @@ class RequestReader:
         # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
         if self._fed > self._max_headers + _SLICE_BYTES:
             self._refuse(problems.headers_too_large(self._max_headers))
+        elif self._fed > _SLICE_BYTES and not self.is_refused:
+            self._hold(self._fed)
+            if self._connection.budget.is_exceeded:
+                self._refuse(problems.to_response(Overloaded("other requests need the memory; send this one again")))
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
         """Read on as if no upgrade had been offered: httptools ends such a request without its body."""
@@ -188,7 +202,8 @@ class RequestReader:
         path, _, query = url.partition(b"?")
         host = headers.get(b"host")
         is_usual = path.startswith(b"/") and host is not None and is_host(host) and not self._twice
-        if not is_usual or b"#" in url or b"transfer-encoding" in headers:
+        length = headers.get(b"content-length", b"")
+        if not is_usual or b"#" in url or b"transfer-encoding" in headers or len(length) > MOST_DIGITS:
             try:
                 path, query = self._read_unusual(url, headers, version)
             except BadInput as error:
@@ -221,6 +236,7 @@ class RequestReader:
             check_host(target.authority, version)
             headers[b"host"] = target.authority
         check_coding(headers.get(b"transfer-encoding"), version)
+        check_length(headers.get(b"content-length", b""))
         return target.path, target.query
 
     def on_body(self, chunk: bytes) -> None:

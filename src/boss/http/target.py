@@ -9,6 +9,8 @@ from boss.errors import BadInput
 # RFC 3986, 3.2.2, and a port.
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
 _LONGEST_HOST = 300
+# Of a Content-Length.
+MOST_DIGITS = 18
 
 
 class Target(NamedTuple):
@@ -74,3 +76,13 @@ def check_coding(coding: bytes | None, version: str) -> None:
     """
     if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
         raise BadInput("the Transfer-Encoding is not chunked of HTTP/1.1; send chunked, or a Content-Length")
+
+
+def check_length(length: bytes) -> None:
+    """Zeros may stand before a Content-Length; as many as nobody writes are refused.
+
+    Raises:
+        BadInput: there are more digits than any length has.
+    """
+    if len(length) > MOST_DIGITS:
+        raise BadInput(f"the Content-Length has {len(length)} digits; it takes one number of bytes")
