@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos soak bench bench-peers docs pictures lint audit lock clean
+.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -13,11 +13,15 @@ test: .venv/dev  ## every test
 chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
 
+fuzz: .venv/dev  ## mutated requests at random: ten minutes, or SECONDS=60
+	FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -s --timeout 1200 tests/acceptance/test_fuzz.py
+
 soak: .venv/bench  ## three replicas under load while everything dies: ten minutes, or MINUTES=60; into bench/results.md
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
-bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs wrk (apt-get install wrk)
+bench: .venv/bench  ## measure Boss, into bench/results.md: forty minutes; needs wrk (apt-get install wrk)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.targets
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.wake
@@ -27,6 +31,12 @@ bench: .venv/bench  ## measure Boss, into bench/results.md: half an hour; needs 
 	$(BIN)/python -m bench.flat
 	$(BIN)/python -m bench.refused
 	$(BIN)/python -m bench.commands
+
+bench-targets: .venv/bench  ## what Boss has to reach beside an earlier version and its peers: six minutes; WORKERS=N
+	$(BIN)/python -m bench.targets $(if $(WORKERS),--workers $(WORKERS))
+
+bench-versions: .venv/bench  ## the earlier version alone, REVISION=...: four minutes; WORKERS=N
+	$(BIN)/python -m bench.versions $(REVISION) $(if $(WORKERS),--workers $(WORKERS))
 
 bench-peers: .venv/dev  ## install the queues that `make bench` then measures beside Boss; as root, on Debian
 	apt-get install --yes beanstalkd redis-server wrk

@@ -10,7 +10,6 @@ with the spread, and writes it with the machine and the versions to bench/result
 import argparse
 import contextlib
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,9 +26,9 @@ from bench import peers
 from bench.machine import ratio, write_section
 from bench.plot import plot_rates
 from bench.postgres import Postgres, postgres_running
+from bench.wrk import LOAD, wrk
 
 FOLDER = Path(__file__).parent
-LOAD = FOLDER / "load"
 # So many jobs are there before takes or dones are measured: more than any machine does meanwhile.
 STOCK = 80_000
 NDJSON = "NDJSON cycle, by 1,000"
@@ -42,23 +41,6 @@ class Measure(NamedTuple):
     connections: int
     run: Callable[[int, float], float]
     prepare: Callable[[], None] | None = None
-
-
-def wrk(url: str, script: str | None, *arguments: str) -> Callable[[int, float], float]:
-    """Requests a second by wrk; whole cycles a second, when the script counts them."""
-
-    def run(connections: int, seconds: float) -> float:
-        scripted = ["-s", str(LOAD / script)] if script else []
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", *scripted, url, "--", *arguments]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-        cycles = re.search(r"^cycles (\d+)", said, re.MULTILINE)
-        rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
-        if wrong and not cycles and int(wrong[1]) > rate * seconds / 100:
-            raise RuntimeError(f"{script}: {wrong[1]} requests went wrong")
-        return int(cycles[1]) / seconds if cycles else rate
-
-    return run
 
 
 def pgbench(postgres: Postgres) -> Callable[[int, float], float]:
@@ -120,8 +102,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
     parser.add_argument("--connections", default="1,16,64,256,1000")
     asked = parser.parse_args()
-    if not shutil.which("wrk"):
-        sys.exit("wrk is needed: apt-get install wrk")
     rates: Rates = {}
     with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder, contextlib.ExitStack() as running:
         postgres = running.enter_context(postgres_running(Path(folder)))
@@ -195,6 +175,8 @@ RATIOS = [
     ("cycle to pg-boss", ("cycle", 64), ("pg-boss: cycle", 64), "3"),
     ("cycle to pgqueuer", ("cycle", 64), ("pgqueuer: cycle", 64), "more than 1"),
     ("cycle to the design's statements", ("cycle", 64), ("the design's statements, pgbench", 64), "3"),
+    ("cycle to bunqueue by SQLite", ("cycle", 64), ("bunqueue over HTTP, SQLite, no fsync: cycle", 64), "more than 1"),
+    ("cycle to bunqueue by PostgreSQL", ("cycle", 64), ("bunqueue over HTTP, PostgreSQL: cycle", 64), "more than 1"),
     ("cycle to BullMQ, 256 connections", ("cycle", 256), ("BullMQ, appendfsync always: cycle", 256), "1"),
     ("NDJSON cycle to single cycle", (NDJSON, 4), ("cycle", 64), "3"),
     ("NDJSON cycle to beanstalkd without durability", (NDJSON, 4), ("beanstalkd, no durability: cycle", 64), "1.5"),

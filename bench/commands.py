@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 from tests.servers import BossProcess, boss_running
 
+from bench.installed import code_of
 from bench.machine import ratio, write_section
 from bench.postgres import postgres_running
-from bench.versions import code_of
 
 NOTHING = "python -c pass"
 COMMANDS = {
@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder, postgres_running(Path(folder)) as postgres:
         versions: dict[str, Path | None] = {"now": None}
         if given.revision:
-            versions[given.revision] = code_of(given.revision, Path(folder) / "before")
+            versions[given.revision] = code_of(given.revision, Path(folder) / "before", "src/boss")
         with boss_running("--database", postgres.url("coalesced"), "--quiet", "--lease", "0") as boss:
             httpx.post(f"{boss.url}/job/available/bench/job", content="{}").raise_for_status()
             httpx.get(f"{boss.url}/job/available/bench").raise_for_status()

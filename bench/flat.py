@@ -20,9 +20,9 @@ import httpx
 from tests.acceptance.wire import Wire
 from tests.servers import BossProcess, boss_running
 
-from bench.__main__ import wrk
 from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running
+from bench.wrk import wrk
 
 DOCUMENT = '{"payload": "' + "x" * 186 + '"}'
 ROUNDS = 5

@@ -20,10 +20,12 @@ import asyncpg
 import uvloop
 from tests.servers import boss_running
 
-from bench.__main__ import STOCK, wrk
+from bench.__main__ import STOCK
 from bench.machine import write_section
 from bench.postgres import Postgres, postgres_running
-from boss.store.takes import TAKE
+from bench.wrk import wrk
+from boss.job import Take
+from boss.store.takes import TAKE, slots
 
 SECONDS = 3.0
 CONNECTIONS = 64
@@ -83,7 +85,7 @@ async def measure(postgres: Postgres, url: str, rate: float) -> dict[str, list[f
     database = await asyncpg.connect(postgres.url("coalesced"))
 
     async def bare() -> None:
-        await database.fetch(TAKE, [1800], [])
+        await database.fetch(TAKE, *slots([Take(None)]))
 
     takers = [await Taker.connect(url) for _ in range(CONNECTIONS)]
     for name, takes, pace in (

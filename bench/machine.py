@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.interpreter import described
+
 RESULTS = Path(__file__).parent / "results.md"
 _TITLE = "# What was measured\n"
 
@@ -16,10 +18,10 @@ def machine() -> str:
     """The machine and the versions, in a sentence."""
     cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = int(re.findall(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
+    packages = [f"{package} {version(package)}" for package in ("httptools", "uvloop", "asyncpg")]
     return (
         f"{len(cpu)} cores of {cpu[0]}, {memory:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()} ({Path(sys.executable).resolve()}), "
-        f"granian {version('granian')}, asyncpg {version('asyncpg')}, embedded PostgreSQL 18 with fsync and "
+        f"{described(Path(sys.executable))[0]}, {', '.join(packages)}, embedded PostgreSQL 18 with fsync and "
         "synchronous_commit on; the load, Boss and PostgreSQL share the machine"
     )
 
@@ -29,8 +31,13 @@ def ratio(one: list[float], other: list[float]) -> str:
 
     Each round's own ratio, for the machine may have been faster in one round than in another.
     """
-    ratios = sorted(a / b for a, b in zip(one, other, strict=True))
+    ratios = sorted(ratios_of(one, other))
     return f"{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f}"
+
+
+def ratios_of(one: list[float], other: list[float]) -> list[float]:
+    """How many times the one is the other, round by round."""
+    return [a / b for a, b in zip(one, other, strict=True)]
 
 
 def write_section(heading: str, lines: list[str]) -> None:

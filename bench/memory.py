@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 from tests.servers import BossProcess, boss_running
 
-from bench.__main__ import wrk
 from bench.machine import write_section
 from bench.postgres import postgres_running
+from bench.wrk import wrk
 
 CONNECTIONS = 1000
 _MIB = 2**20

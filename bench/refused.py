@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tests.servers import BossProcess, boss_running
 
-from bench.__main__ import wrk
 from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running
+from bench.wrk import wrk
 
 CONNECTIONS = 64
 SECONDS = 5.0

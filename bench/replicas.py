@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tests.servers import boss_running
 
-from bench.__main__ import STOCK, wrk
+from bench.__main__ import STOCK
 from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running
+from bench.wrk import wrk
 
 CONNECTIONS = 256
 SECONDS = 2.0

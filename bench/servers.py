@@ -6,29 +6,32 @@ Usage: python -m bench.servers uncoalesced serve --port PORT --database URL
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
-from starlette.types import Receive, Scope, Send
 
 from boss.coalescer import Coalescer
+from boss.http.connections import Connections
+from boss.http.request import Request
+from boss.http.response import JSON, Response
+from boss.http.server import listening
+from boss.settings import Settings
 
-_HEADERS = [(b"content-type", b"application/json")]
+_MOST_BYTES = 1024
 
 
-async def trivial(scope: Scope, receive: Receive, send: Send) -> None:
-    """The least that an ASGI application can do: read the body, if any, and answer."""
-    if scope["method"] == "POST":
-        await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-    await send({"type": "http.response.body", "body": b'{"ok":true}'})
+async def trivial(request: Request) -> Response:
+    """The least that a handler can do: read the body, if any, and answer."""
+    if request.method == "POST":
+        await request.body(_MOST_BYTES, "a body")
+    return Response(200, [JSON], b'{"ok":true}')
 
 
 async def _serve_trivial(port: int) -> None:
-    server = Server(trivial, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False)
-    await server.serve()
+    settings = Settings(Path(), port=port)
+    async with listening(Connections(trivial, lambda _: True, settings), settings):
+        await asyncio.Event().wait()
 
 
 async def _alone(self: Coalescer[Any, Any], request: Any) -> Any:

@@ -1,88 +1,216 @@
 """Another version of Boss beside this one: what a change has cost, or brought.
 
-Usage: python -m bench.versions REVISION [--rounds N]
+Usage: python -m bench.versions [REVISION] [--rounds N] [--seconds S] [--workers N]
 
-Both run on databases of their own, and are measured in turn, so that a slow minute of the machine hits both.
+Each is installed from its own lock file into its own environment, on the same interpreter, which has to be one that was
+built with profile-guided optimisation. In each round both are started on empty folders, with all their defaults, and
+are then measured in turn, so that a slow minute of the machine hits both. `--workers` is for this version alone.
 """
 
 import argparse
 import contextlib
-import io
 import statistics
 import subprocess
-import tarfile
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 from tests.servers import BossProcess
 
-from bench.__main__ import STOCK, wrk
+from bench import lone, stock
+from bench.installed import installed
+from bench.interpreter import described, optimised
 from bench.machine import ratio, write_section
-from bench.postgres import Postgres, postgres_running
+from bench.processor import spent
+from bench.wrk import load, whole
 
-SCRIPTS = ("submit", "take", "done", "cycle")
-CONNECTIONS = 64
-SECONDS = 3.0
-
-
-def code_of(revision: str, folder: Path) -> Path:
-    """The code of a revision of this repository, in a folder."""
-    archive = subprocess.run(["git", "archive", revision, "src/boss"], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
-    return folder / "src"
+REVISION = "3886ff7"
+NDJSON_LINES = 1000
+# What each side is called.
+BEFORE, NOW = "before", "now"
+# The name of the share of the machine's time that went to nobody who was measured.
+ELSE = ", of the machine to others"
+# Every figure of a side, round by round.
+Figures = dict[str, list[float]]
 
 
-def rate(postgres: Postgres, boss: BossProcess, script: str) -> float:
-    """How many a second."""
-    postgres.empty()
-    if script == "take":
-        postgres.stock("AVAILABLE", STOCK)
-    elif script == "done":
-        postgres.stock("ACTIVE", STOCK)
-    return wrk(boss.url, f"{script}.lua", "1")(CONNECTIONS, SECONDS)
+class Version(NamedTuple):
+    """How a version is started: the interpreter of its environment, and flags for `boss serve` beside the defaults."""
+
+    name: str
+    python: Path
+    flags: list[str]
+
+
+class Running(NamedTuple):
+    """A version at work, and what was found of it in all rounds."""
+
+    boss: BossProcess
+    data: Path
+    figures: Figures
+
+
+@contextlib.contextmanager
+def running(versions: list[Version], found: dict[str, Figures]) -> Iterator[list[Running]]:
+    """All of them, started on empty folders and warmed up."""
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for name, python, flags in versions:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boss-bench-")))
+            boss = BossProcess("--data", str(data), *flags, python=python)
+            stack.callback(boss.close)
+            sides.append(Running(boss.wait_until_ready(), data, found.setdefault(name, {})))
+            load(boss.url, "cycle.lua", 64, 1)
+        yield sides
+
+
+def measure(sides: list[Running], seconds: float, number: int) -> None:
+    """One round: everything of all sides in turn, and who is first changes."""
+    turn = sides if number % 2 else sides[::-1]
+    for step in STEPS:
+        for side in turn:
+            step(side, seconds)
+
+
+def _lone(side: Running, _: float) -> None:
+    time.sleep(0.5)  # it has been at work just now
+    for name, took in lone.milliseconds(side.boss.port).items():
+        side.figures.setdefault(f"a lone {name}, ms", []).append(took)
+
+
+def _loaded(
+    name: str, script: str, connections: int, *arguments: str, share: float = 1
+) -> Callable[[Running, float], None]:
+    """A load, for a share of the time; its name is what it is noted by."""
+
+    def run(side: Running, seconds: float) -> None:
+        before, begun = spent(side.boss.process.pid, side.data), time.perf_counter()
+        found = load(side.boss.url, script, connections, share * seconds, *arguments)
+        after, took = spent(side.boss.process.pid, side.data), time.perf_counter() - begun
+        boss, postgres, machine = (b - a for a, b in zip(before, after, strict=True))
+        figures = {
+            f"{name}, a second": found.rate,
+            f"{name}, µs of Boss": 1e6 * boss / found.done,
+            f"{name}, µs of PostgreSQL": 1e6 * postgres / found.done,
+            f"{name}, µs of wrk": 1e6 * found.processor / found.done,
+            f"{name}, p50 of a request, ms": found.p50,
+            f"{name}, p99 of a request, ms": found.p99,
+            f"{name}{ELSE}": (machine - boss - postgres - found.processor) / took / (psutil.cpu_count() or 1),
+        }
+        for what, figure in figures.items():
+            side.figures.setdefault(what, []).append(figure)
+
+    return run
+
+
+def _submit(side: Running, seconds: float) -> None:
+    """Submits; and then enough jobs for takes and dones, of which no version does three times as many in the time."""
+    _SUBMIT(side, seconds)
+    stock.submit(side.boss.url, round(3 * whole(_SHARE * seconds) * side.figures["submit at 64, a second"][-1]))
+
+
+def _done(side: Running, seconds: float) -> None:
+    stock.take_all(side.boss.url)
+    _DONE(side, seconds)
+
+
+# Of the time, for loads that have to be prepared, and are steadier than cycles.
+_SHARE = 0.5
+_SUBMIT = _loaded("submit at 64", "submit.lua", 64, share=_SHARE)
+_DONE = _loaded("done at 64", "done.lua", 64, "1", share=_SHARE)
+STEPS = [
+    _lone,
+    _loaded("cycle at 64", "cycle.lua", 64),
+    _loaded("cycle at 256", "cycle.lua", 256),
+    _loaded("NDJSON cycle", "lines.lua", 4, str(NDJSON_LINES)),
+    _submit,
+    _loaded("take at 64", "take.lua", 64, share=_SHARE),
+    _done,
+]
+SHOWN = [
+    *(f"{what}, a second" for what in ("cycle at 64", "cycle at 256", "submit at 64", "take at 64", "done at 64")),
+    "NDJSON cycle, a second",
+    *(
+        f"{cycle}, µs of {whose}"
+        for cycle in ("cycle at 64", "cycle at 256")
+        for whose in ("Boss", "PostgreSQL", "wrk")
+    ),
+    "cycle at 256, p50 of a request, ms",
+    "cycle at 256, p99 of a request, ms",
+    *(f"a lone {what}, ms" for what in ("submit", "take", "done")),
+]
+
+
+def sides(revision: str, workers: int | None) -> list[Version]:
+    """The revision, and what is here now."""
+    python = optimised()
+    flags = ["--workers", str(workers)] if workers else []
+    return [
+        Version(BEFORE, installed(revision, python), []),
+        Version(NOW, installed(None, python), flags),
+    ]
+
+
+def compared(before: Figures, now: Figures, revision: str, seconds: float, flags: list[str]) -> list[str]:
+    """The section about two versions."""
+    title = subprocess.run(["git", "log", "-1", "--format=%h, %s", revision], capture_output=True, text=True).stdout
+    with_flags = f" with {' '.join(flags)}" if flags else ""
+    rounds = len(next(iter(now.values())))
+    others = [each for side in (before, now) for what, found in side.items() if what.endswith(ELSE) for each in found]
+    return [
+        f"`python -m bench.versions {revision}`: '{title.strip()}' and this one{with_flags}, each from its own lock "
+        f"file, on {described(optimised())[0]}, with all defaults: an embedded PostgreSQL each, a log line for each "
+        f"move. {rounds} interleaved rounds of {seconds:g} s for each cycle, and half of that for submit, take and "
+        "done; jobs of 200 bytes. Processor time is that of all processes of a side while the load ran, for each "
+        f"cycle. NDJSON cycles are by {NDJSON_LINES:,}, on 4 connections. wrk sends a connection's next request when "
+        f"the last is answered. While a load ran, {min(others):.0%} to {max(others):.0%} of the machine's time, "
+        f"{statistics.median(others):.0%} in the median, went to others: to its kernel, to its host, or to programs "
+        "that should not have run.",
+        "",
+        "| | before | now | ratio | spread |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {what} | {_median(before[what])} | {_median(now[what])} | {ratio(now[what], before[what])} |"
+            for what in SHOWN
+        ),
+    ]
+
+
+def _median(figures: list[float]) -> str:
+    middle = statistics.median(figures)
+    return f"{middle:,.0f}" if middle >= 10 else f"{middle:.2f}"
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revision", nargs="?", default=REVISION)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--workers", type=int, help="of this version's `boss serve`")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run the rounds and write down what they gave."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("revision")
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    found: dict[str, tuple[list[float], list[float]]] = {script: ([], []) for script in SCRIPTS}
-    with contextlib.ExitStack() as running:
-        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="boss-bench-")))
-        versions = []
-        for name, source in (("other", code_of(given.revision, folder / "code")), ("this", None)):
-            # A PostgreSQL each, with different schemas perhaps; who is not measured is idle.
-            postgres = running.enter_context(postgres_running(folder / name))
-            boss = BossProcess("--database", postgres.url("coalesced"), "--quiet", source=source)
-            running.callback(boss.close)
-            versions.append((postgres, boss.wait_until_ready()))
-        for turn in range(given.rounds):
-            for script, rates in found.items():
-                # In turn, and who is first changes: the machine is faster in one moment than in another.
-                for place in (0, 1) if turn % 2 else (1, 0):
-                    rates[place].append(rate(*versions[place], script))
-            print(
-                turn + 1, {script: [round(each[-1]) for each in rates] for script, rates in found.items()}, flush=True
-            )
-    rows = [
-        f"| {script} | {statistics.median(one):,.0f} | {statistics.median(two):,.0f} | {ratio(two, one)} |"
-        for script, (one, two) in found.items()
-    ]
-    revision = subprocess.run(["git", "log", "-1", "--format=%h %s", given.revision], capture_output=True, text=True)
-    write_section(
-        "Beside an earlier version",
-        [
-            f"`python -m bench.versions {given.revision}`: {revision.stdout.strip()!r} and this one, {given.rounds} "
-            f"rounds of {SECONDS:g} s each, {CONNECTIONS} connections, a PostgreSQL each.",
-            "",
-            "| | before, a second | now, a second | ratio | spread |",
-            "| --- | --- | --- | --- | --- |",
-            *rows,
-        ],
-    )
+    asked = options(__doc__)
+    versions, found = sides(asked.revision, asked.workers), dict[str, Figures]()
+    for number in range(asked.rounds):
+        with running(versions, found) as both:
+            measure(both, asked.seconds, number)
+        print_round(number, found)
+    lines = compared(found[BEFORE], found[NOW], asked.revision, asked.seconds, versions[1].flags)
+    write_section("Beside an earlier version", lines)
+
+
+def print_round(number: int, found: dict[str, Figures]) -> None:
+    """What a round gave, for whoever waits."""
+    for name, figures in found.items():
+        for what, each in figures.items():
+            print(f"round {number + 1}: {name}: {what}: {each[-1]:,.2f}", flush=True)
 
 
 if __name__ == "__main__":

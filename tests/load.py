@@ -29,6 +29,9 @@ class Load:
     def __init__(self, urls: list[str]) -> None:
         self.urls = urls
         self._lock = threading.Lock()
+        # One for all threads, for each reads all certificates there are; a connection for each request, for servers go.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self._client = httpx.Client(timeout=40, limits=limits)
         self._numbers = itertools.count()
         self.over = threading.Event()
         self.submitted: set[str] = set()
@@ -42,7 +45,7 @@ class Load:
         """A request to one of the replicas; None when it was not answered."""
         url = random.choice(self.urls)
         try:
-            answer = httpx.request(method, f"{url}{path}", timeout=40, **more)  # type: ignore[arg-type]
+            answer = self._client.request(method, f"{url}{path}", **more)  # type: ignore[arg-type]
         except httpx.HTTPError as error:
             self.failed.append(f"{method} {url}{path}: {error!r}")
             return None

@@ -46,9 +46,12 @@ class BossProcess:
         flags: its flags.
         port: where it listens; a free one when None.
         source: the folder of the code to run, another version's for instance; what is installed when None.
+        python: the interpreter of the environment that it is installed in; this one when None.
     """
 
-    def __init__(self, *flags: str, port: int | None = None, source: Path | None = None) -> None:
+    def __init__(
+        self, *flags: str, port: int | None = None, source: Path | None = None, python: Path | None = None
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = tempfile.NamedTemporaryFile("w+", prefix="boss-", suffix=".log")  # noqa: SIM115
@@ -56,7 +59,7 @@ class BossProcess:
         if source:
             environment["PYTHONPATH"] = str(source)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "boss", "serve", "--port", str(self.port), *flags],
+            [str(python or sys.executable), "-m", "boss", "serve", "--port", str(self.port), *flags],
             stdout=self._log,
             stderr=self._log,
             env=environment,

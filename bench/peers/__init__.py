@@ -1,26 +1,29 @@
 """The queues that people use, measured beside Boss: each at the same work, with the durability that its name says.
 
 `make bench-peers` installs them; what is not there is left out. Each program prints one line of JSON with the rates of
-submits, of takes that are completed, and of whole cycles, one operation each.
+submits, of takes that are completed, and of whole cycles, one operation each; of cycles alone when that is asked for,
+and bunqueue's always.
 """
 
 import contextlib
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import free_port
+from tests.servers import free_port, until
 
 from bench.postgres import Postgres
 
 FOLDER = Path(__file__).parent
-_PYTHON = FOLDER / ".venv" / "bin" / "python"
+PYTHON = FOLDER / ".venv" / "bin" / "python"
 _NODE_MODULES = FOLDER / "node_modules"
+_BUN = _NODE_MODULES / ".bin" / "bun"
 
 Peers = dict[str, list[str]]
 
@@ -31,10 +34,10 @@ def peers_running(postgres: Postgres) -> Iterator[Peers]:
     found: Peers = {}
     with contextlib.ExitStack() as running:
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="boss-bench-"))
-        if _PYTHON.exists() and shutil.which("beanstalkd"):
+        if PYTHON.exists() and shutil.which("beanstalkd"):
             durable = running.enter_context(_server("beanstalkd", "-b", folder, "-f0", "-p"))
             quick = running.enter_context(_server("beanstalkd", "-p"))
-            program = [str(_PYTHON), str(FOLDER / "beanstalkd.py")]
+            program = [str(PYTHON), str(FOLDER / "beanstalkd.py")]
             found["beanstalkd, fsync"] = [*program, durable]
             found["beanstalkd, no durability"] = [*program, quick]
         if _NODE_MODULES.exists() and shutil.which("redis-server"):
@@ -44,14 +47,34 @@ def peers_running(postgres: Postgres) -> Iterator[Peers]:
         if _NODE_MODULES.exists():
             url = postgres.new_database("pgboss").replace("postgresql://", "postgres://")
             found["pg-boss"] = ["node", str(FOLDER / "pg-boss.mjs"), url]
-        if _PYTHON.exists():
-            found["pgqueuer"] = [str(_PYTHON), str(FOLDER / "pgqueuer_loops.py"), postgres.new_database("pgqueuer")]
+        if PYTHON.exists():
+            found["pgqueuer"] = [str(PYTHON), str(FOLDER / "pgqueuer_loops.py"), postgres.new_database("pgqueuer")]
+        if _BUN.exists():
+            # It wants to see a host, and then goes by the socket all the same.
+            url = postgres.new_database("bunqueue").replace("@/", "@localhost/").replace("?host=", "?path=")
+            for name, where in (
+                ("SQLite, no fsync", {"DATA_PATH": f"{folder}/bunqueue.db"}),
+                ("PostgreSQL", {"BUNQUEUE_POSTGRES_URL": f"{url}/.s.PGSQL.5432"}),
+            ):
+                port = running.enter_context(_bunqueue(where))
+                found[f"bunqueue over HTTP, {name}"] = [sys.executable, "-m", "bench.peers.bunqueue", port]
         yield found
 
 
-def measure(command: list[str], connections: int, seconds: float) -> dict[str, float]:
-    """Run a peer's program; return its rates a second."""
-    ran = subprocess.run([*command, str(connections), str(seconds)], capture_output=True, text=True)
+@contextlib.contextmanager
+def _bunqueue(where: dict[str, str]) -> Iterator[str]:
+    """bunqueue's server with its data there; gives the port of its HTTP."""
+    program = _NODE_MODULES / "bunqueue" / "dist" / "cli" / "index.js"
+    options = ["start", "--host", "127.0.0.1", "--tcp-port", str(free_port()), "--http-port"]
+    # It refuses a client after 10,000 requests a minute, unless told otherwise.
+    environment = {**os.environ, "RATE_LIMIT_MAX_REQUESTS": "1000000000", "LOG_LEVEL": "error", **where}
+    with _server(str(_BUN), str(program), *options, environment=environment) as port:
+        yield port
+
+
+def measure(command: list[str], connections: int, seconds: float, *only: str) -> dict[str, float]:
+    """Run a peer's program; return its rates a second, perhaps "cycle" only."""
+    ran = subprocess.run([*command, str(connections), str(seconds), *only], capture_output=True, text=True)
     sys.stderr.write(ran.stderr)
     if ran.returncode:
         raise RuntimeError(f"{command[1]} failed")
@@ -60,13 +83,21 @@ def measure(command: list[str], connections: int, seconds: float) -> dict[str, f
 
 
 @contextlib.contextmanager
-def _server(*command: str) -> Iterator[str]:
-    """A server on a port of its own, the last argument; gives the port."""
-    port = str(free_port())
-    process = subprocess.Popen([*command, port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
+def _server(*command: str, environment: dict[str, str] | None = None) -> Iterator[str]:
+    """A server on a port of its own, the last argument; gives the port, once something listens there."""
+    port = free_port()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([*command, str(port)], stdout=quiet, stderr=quiet, env=environment)
     try:
-        yield port
+        until(lambda: process.poll() is not None or _listens(port))
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+        yield str(port)
     finally:
         process.terminate()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""beanstalkd: python beanstalkd.py PORT CONNECTIONS SECONDS
+"""beanstalkd: python beanstalkd.py PORT CONNECTIONS SECONDS [ONLY]
 
 Each connection sends its next command when the answer to the last one is there; a Protocol on uvloop is as lean as
 Python gets, and says at the end how much of the time it was at work itself.
@@ -68,16 +68,18 @@ async def rate(port: int, count: int, seconds: float, make: Callable[[], Connect
     return sum(connection.done for connection in connections) / took, busy / took
 
 
-async def main(port: int, count: int, seconds: float) -> None:
+async def main(port: int, count: int, seconds: float, *only: str) -> None:
     rates = {}
     for name, make in {
         "submit": lambda: Connection(PUT, deletes=False, puts=True),
         "take_and_complete": lambda: Connection(RESERVE, deletes=True, puts=False),
         "cycle": lambda: Connection(PUT, deletes=True, puts=True),
     }.items():
+        if only and name not in only:
+            continue
         rates[name], busy = await rate(port, count, seconds, make)
         print(f"beanstalkd {name}: the client was at work {busy:.0%} of the time", file=sys.stderr)
     print(json.dumps(rates))
 
 
-uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]))

@@ -15,13 +15,14 @@ export async function rate(connections, seconds, operation) {
   return (operations * 1000) / (performance.now() - start);
 }
 
-/** Submits, then takes and completes, then all three in turn: prints the rates as one line of JSON. */
-export async function measure(connections, seconds, { submit, takeAndComplete }) {
-  const rates = { submit: await rate(connections, seconds, submit) };
-  rates.take_and_complete = await rate(connections, seconds, takeAndComplete);
-  rates.cycle = await rate(connections, seconds, async (loop) => {
+/** Submits, then takes and completes, then all three in turn, or one of them: prints the rates as a line of JSON. */
+export async function measure(connections, seconds, { submit, takeAndComplete }, only) {
+  const cycle = async (loop) => {
     await submit(loop);
     return await takeAndComplete(loop);
-  });
+  };
+  const rates = {};
+  for (const [name, operation] of Object.entries({ submit, take_and_complete: takeAndComplete, cycle }))
+    if (!only || name === only) rates[name] = await rate(connections, seconds, operation);
   console.log(JSON.stringify(rates));
 }

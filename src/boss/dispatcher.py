@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from operator import attrgetter
+from typing import NoReturn, TypeVar
 
 from boss import journal, metrics, store
 from boss.coalescer import Coalescer
@@ -43,6 +44,7 @@ _MOST_PRUNED = 10_000
 _MOST_PRUNABLE = 100_000
 # And for how long it goes on with that, in seconds; the statement that is under way then comes to its end.
 _LONGEST_PRUNE = 5.0
+_MEASURE_INTERVAL_S = 1.0
 # How many jobs before another one are counted.
 _MOST_AHEAD = 1000
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
@@ -67,25 +69,31 @@ class Dispatcher:
         self._line = line
         self._rules = rules
         self._taking = taking
+        # Not by methods of ours: every take would pass them.
+        self.take, self.undo_takes = taking.take, taking.undo
+        turns = taking.turns
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,
             weigh=lambda job: len(job.document) + 100,
-            key=lambda job: job.id,
+            key=attrgetter("id"),
+            turns=turns,
         )
         self._finishes = Coalescer(
             self._finish_all,
             most=_MOST_DOCUMENT,
             weigh=lambda finish: len(finish.result or "") + 100,
-            key=lambda finish: finish.id,
+            key=attrgetter("id"),
+            turns=turns,
         )
         self._give_backs = Coalescer(
             self._give_back_all,
             most=_MOST_DOCUMENT,
             weigh=lambda given: len(given.result or "") + 100,
-            key=lambda given: given.id,
+            key=attrgetter("id"),
+            turns=turns,
         )
-        self._checks = Coalescer(self._check_all, most=_MOST_JOBS)
+        self._checks = Coalescer(self._check_all, most=_MOST_JOBS, turns=turns)
         self._reads = Coalescer(self._read_all, most=_MOST_READ)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
         self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
@@ -125,20 +133,6 @@ class Dispatcher:
         # Of two with the same id the first was stored.
         first = {submission.id: place for place, submission in reversed(list(enumerate(submissions)))}
         return [each.id in new and first[each.id] == place for place, each in enumerate(submissions)]
-
-    async def take(self, take: Take, wait: float = 0) -> list[Taken]:
-        """Make the oldest available jobs active, at least one; wait for one to arrive for at most `wait` seconds.
-
-        Raises:
-            NoJob: there is none.
-            Draining: this replica was shut down while the taker waited.
-        """
-        if wait:
-            return await self._taking.waiting(take, wait)
-        taken = await self._taking.now(take)
-        if not taken:
-            raise self._taking.no_job(take)
-        return taken
 
     async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
         """Make this one job active, due or not.
@@ -281,16 +275,19 @@ class Dispatcher:
         """How long the first ready job and the oldest active one of each source have been there."""
         return await store.ages(self._pool)
 
-    @property
-    def takers(self) -> int:
-        """How many takers wait on this replica."""
-        return self._line.waiting
+    def measure(self) -> None:
+        """Set the metrics of what there is now: takers that wait, and connections to the database."""
+        busy, idle = self._pool.use()
+        metrics.WAITING.set(self._line.waiting)
+        metrics.CONNECTIONS.labels("busy").set(busy)
+        metrics.CONNECTIONS.labels("idle").set(idle)
 
-    @property
-    def connections(self) -> tuple[int, int]:
-        """How many of this replica's connections to the database are at work, and how many are idle."""
-        size, idle = self._pool.get_size(), self._pool.get_idle_size()
-        return size - idle, idle
+    async def measure_forever(self) -> NoReturn:
+        """Set them once a second, for the other workers to tell."""
+        while True:
+            self.measure()
+            metrics.measure_worker()
+            await asyncio.sleep(_MEASURE_INTERVAL_S)
 
     async def reach_database(self) -> None:
         """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""
@@ -383,8 +380,8 @@ class Dispatcher:
         _FINISHES.observe(len(finishes))
         finished = await store.finish(self._pool, finishes)
         done = [finish for finish in finishes if finish.id in finished]
-        for finish in done:
-            _FINISHED[finish.outcome].inc()
+        for outcome, jobs in Counter(finish.outcome for finish in done).items():
+            _FINISHED[outcome].inc(jobs)
         self._make_room(done)
         journal.record("finished", (Move(each.id, each.source, each.attempt, each.outcome, each.by) for each in done))
         return finished

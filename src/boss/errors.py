@@ -35,6 +35,8 @@ from typing import ClassVar
 
 # The `type` of a problem (RFC 9457) is this and the error's name.
 PROBLEM_TYPE = "urn:boss:problem:"
+# The problem of a request without TLS where TLS is needed.
+HTTPS_NEEDED = "https-needed"
 # The sentence of a 503 whose cause is the database.
 DATABASE_AWAY = "the database is away; send the request again in a moment"
 

@@ -47,11 +47,11 @@ class Handouts:
     async def _past_marks(self, statement: _PastMarks, takes: Sequence[Take]) -> Got:
         """Takes that find no job past the marks search again from the start."""
         self._marks.takes += 1
-        marks, puts = self._marks.of({take.source for take in takes}), self._marks.puts
-        got = _nothing(takes)
+        marks = self._marks.of({take.source for take in takes}) if self._marks.any else []
+        puts, got = self._marks.puts, _nothing(takes)
         await self._fill(got, takes, lambda asking: statement(self._pool, asking, marks))
         if marks:
-            await self._fill(got, takes, lambda asking: statement(self._pool, asking, ()))
+            await self._fill(got, takes, lambda asking: statement(self._pool, asking, ()), range(len(takes)))
             for take, jobs in zip(takes, got, strict=True):
                 if not isinstance(jobs, Exception):
                     self._marks.advance(take.source, jobs, puts)
@@ -93,7 +93,7 @@ class Handouts:
         for places in _alike(takes, lambda take: take.source is None, free):
             statement = store.take_by_key if takes[places[0]].source is None else store.take_of_sources_by_key
             await self._fill(got, takes, partial(statement, self._pool), places)
-        await self._fill(got, takes, self._again)
+        await self._fill(got, takes, self._again, range(len(takes)))
         return _noted(takes, got)
 
     async def _again(self, takes: Sequence[Take]) -> Handout:
@@ -115,11 +115,15 @@ class Handouts:
         statement: Callable[[Sequence[_Asked]], Awaitable[Handout]],
         places: Iterable[int] | None = None,
     ) -> None:
-        """Give to those at these places who have got nothing, as often as there is more than fits into a statement."""
-        asking, more = _empty(got, range(len(got)) if places is None else places), True
+        """Give to those at these places who have got nothing, as often as there is more than fits into a statement.
+
+        To all, when no places are given: they have not got anything yet.
+        """
+        asking: Sequence[int] = range(len(got)) if places is None else _empty(got, places)
+        more = True
         while asking and more:
             try:
-                handout = await statement([asked[place] for place in asking])
+                handout = await statement(asked if len(asking) == len(asked) else [asked[place] for place in asking])
             except Exception as error:
                 # Whatever it was, the others have got theirs, and must hear of it.
                 for place in asking:

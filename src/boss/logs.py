@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,7 @@ import orjson
 import structlog
 
 from boss import journal
+from boss.journal import Move
 from boss.tracebacks import as_text, tell
 
 log = logging.getLogger("boss")
@@ -91,16 +92,17 @@ def _as_text(event: Mapping[str, object], **_: object) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
-def _write_json(lines: list[dict[str, object]]) -> None:
+def _write_json(event: str, now: str, moves: Iterable[Move]) -> None:
     # What is written down has happened; that nobody reads it any more must not become an error of who asked for it.
     with suppress(OSError, ValueError):
-        sys.stderr.buffer.write(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
+        sys.stderr.buffer.write(journal.as_json(event, now, moves).encode())
         sys.stderr.buffer.flush()
 
 
-def _write_to_terminal(console: structlog.dev.ConsoleRenderer) -> "journal.Write":
-    def write(lines: list[dict[str, object]]) -> None:
+def _write_to_terminal(console: structlog.dev.ConsoleRenderer) -> journal.Write:
+    def write(event: str, now: str, moves: Iterable[Move]) -> None:
         with suppress(OSError, ValueError):
+            lines = map(orjson.loads, journal.as_json(event, now, moves).splitlines())
             sys.stderr.write("".join(f"{console(None, '', line)}\n" for line in lines))
 
     return write

@@ -28,12 +28,14 @@ class Marks:
     Attributes:
         takes: counts the statements that took, so that nobody looks for dead rows where nothing is taken.
         puts: counts how often marks were put.
+        any: whether there are some.
     """
 
     def __init__(self) -> None:
         self._positions: dict[str | None, dict[int, int]] = {}
         self.takes = 0
         self.puts = 0
+        self.any = False
 
     def put(self, marks: Iterable[Mark]) -> None:
         """Forget all marks, and use these."""
@@ -41,6 +43,7 @@ class Marks:
         self._positions = {}
         for mark in marks:
             self._positions.setdefault(mark.source, {})[mark.priority] = mark.position
+        self.any = bool(self._positions)
 
     def of(self, sources: Iterable[str | None]) -> list[Mark]:
         """The marks of these sources, the highest priority first."""

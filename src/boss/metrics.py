@@ -1,15 +1,21 @@
 """What Boss counts and times, for Prometheus: each metric once. Nothing here asks the database (http/metrics.py does).
 
-Names and units go by https://prometheus.io/docs/practices/naming/. Every label has a bounded set of values.
+Names and units go by https://prometheus.io/docs/practices/naming/. Every label has a bounded set of values. Of several
+workers each tells what all have counted: they keep it in files that they share, in $PROMETHEUS_MULTIPROC_DIR.
+https://prometheus.github.io/client_python/multiprocess/
 """
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+import os
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
 # A series for each series, of when it began: Prometheus itself makes no use of them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
-ProcessCollector(registry=REGISTRY)
+_PROCESS = ProcessCollector(registry=REGISTRY)
 
 _LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -41,3 +47,41 @@ REFUSED = Counter(
     ["problem"],
     registry=REGISTRY,
 )
+WAITING = Gauge(
+    "boss_waiting_takers", "Takers that wait on this replica.", registry=REGISTRY, multiprocess_mode="livesum"
+)
+CONNECTIONS = Gauge(
+    "boss_database_connections",
+    "Connections of this replica.",
+    ["use"],
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+
+
+# What the collector above tells of a process is not kept in the workers' files, but these are.
+_OF_WORKERS = {
+    name: Gauge(name, f"{about} of all workers.", registry=None, multiprocess_mode="livesum")
+    for name, about in (
+        ("process_cpu_seconds", "Processor time"),
+        ("process_resident_memory_bytes", "Resident memory"),
+        ("process_virtual_memory_bytes", "Virtual memory"),
+        ("process_open_fds", "Open files"),
+    )
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ
+}
+
+
+def measure_worker() -> None:
+    """Set what all workers tell of this one's process."""
+    for family in _PROCESS.collect():
+        if family.name in _OF_WORKERS:
+            _OF_WORKERS[family.name].set(family.samples[0].value)
+
+
+def collected() -> Iterable[Metric]:
+    """All of these, of all workers."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return REGISTRY.collect()
+    return MultiProcessCollector(CollectorRegistry(), folder).collect()  # type: ignore[no-untyped-call, no-any-return]

@@ -26,6 +26,9 @@ class Rules:
         pool: the database.
         max_queue: how many available jobs of a source are the most.
         changed: called when jobs may be handed out that could not before.
+
+    Attributes:
+        none: whether there are none, so that takes need not ask what they are held to.
     """
 
     def __init__(self, pool: Pool, max_queue: int, changed: Callable[[], None]) -> None:
@@ -33,6 +36,7 @@ class Rules:
         self._max_queue = max_queue
         self._changed = changed
         self._rules: dict[str, SourceRule] = {}
+        self.none = True
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
         self._counted = 0.0
@@ -40,7 +44,7 @@ class Rules:
     async def load(self) -> None:
         """Ask for the rules, and now and then how many more jobs they allow."""
         rules = await store.rules(self._pool)
-        changed, self._rules = rules != self._rules, rules
+        changed, self._rules, self.none = rules != self._rules, rules, not rules
         is_limited = any(rule.limit is not None for rule in rules.values())
         if not is_limited:
             self._room = {}

@@ -1,12 +1,14 @@
 """One Boss process, from the first connection to the last answer: the only place that joins all the parts."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import resource
 import signal
-from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +22,11 @@ from boss.dispatcher import Dispatcher
 from boss.errors import DATABASE_AWAY, DatabaseAway, NoDatabase, StartError, WrongSetting
 from boss.handouts import Handouts
 from boss.hosts import in_a_line
-from boss.http import app
-from boss.http.app import Gate
+from boss.http.app import App
+from boss.http.connections import Connections
+from boss.http.server import listening, listening_sockets
 from boss.line import Line
 from boss.listener import Listener
-from boss.listening import listening
 from boss.marks import Marks
 from boss.migrate import migrate
 from boss.rules import Rules
@@ -38,11 +40,28 @@ log = logging.getLogger("boss")
 
 # How long requests under way may take to finish once we were told to stop, in seconds.
 _DRAIN = 10
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _GARBAGE_INTERVAL = 60.0  # seconds
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, quiet: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then drain and stop.
+
+    Args:
+        settings: what this Boss was told.
+        quiet: whether worker processes log no line for each move of a job.
+
+    Raises:
+        StartError: Boss cannot start here.
+    """
+    if settings.workers > 1:
+        uvloop.run(_supervise(settings, quiet))
+    else:
+        run_process(settings)
+
+
+def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> None:
+    """Serve from this process, with these duties in the background once it serves.
 
     Raises:
         StartError: Boss cannot start here.
@@ -54,8 +73,25 @@ def run(settings: Settings) -> None:
         raise StartError(
             f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; pip install 'boss[tracing]'"
         ) from error
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, duties))
     tracing.stop()
+
+
+async def _supervise(settings: Settings, quiet: bool) -> None:
+    """The parent of worker processes: it has the embedded PostgreSQL, and sees to it that all can start."""
+    # Here, for one process needs none of it.
+    from boss.workers import supervise
+
+    stop = _stopped_by_signals(settings)
+    async with AsyncExitStack() as parts:
+        url = settings.database
+        if url is None:
+            url = await parts.enter_async_context(_embedded(settings.data))
+        await migrate_only(url)
+        for each in await listening_sockets(replace(settings, workers=1)):
+            each.close()
+        await supervise(replace(settings, database=url), quiet, stop, lambda: _tell_where(settings))
+    log.info("Boss has stopped")
 
 
 def _allow_many_connections() -> None:
@@ -67,20 +103,30 @@ def _allow_many_connections() -> None:
 class _Started(NamedTuple):
     """What has to be told when requests may come, and when they may no more."""
 
-    gate: Gate
+    app: App
     dispatcher: Dispatcher
     watcher: Watcher
     tokens: Tokens
 
 
-async def _serve(settings: Settings) -> None:
+def _stopped_by_signals(settings: Settings) -> asyncio.Event:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    # With TLS it has a renewed certificate taken up. Without, it is the end of a terminal, but for nohup.
+    if not settings.tls_cert and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _serve(settings: Settings, duties: Iterable[Coroutine[None, None, None]]) -> None:
+    stop = _stopped_by_signals(settings)
     async with AsyncExitStack() as parts:
         if started := await _unless(stop, _start(settings, parts)):
-            await _serve_until(stop, started, settings)
-    log.info("Boss has stopped")
+            await _serve_until(stop, started, settings, duties)
+    if settings.workers == 1:
+        log.info("Boss has stopped")
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, _Started]) -> _Started | None:
@@ -127,7 +173,9 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
     dispatcher, watcher = Dispatcher(pool, line, rules, taking), Watcher(pool)
-    return _Started(app.create(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
+    if settings.workers > 1:
+        await parts.enter_async_context(in_background(dispatcher.measure_forever()))
+    return _Started(App(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:
@@ -166,17 +214,28 @@ async def migrate_only(url: str) -> list[str]:
         raise _no_start(error) from error
 
 
-async def _serve_until(stop: asyncio.Event, started: _Started, settings: Settings) -> None:
+async def _serve_until(
+    stop: asyncio.Event, started: _Started, settings: Settings, duties: Iterable[Coroutine[None, None, None]]
+) -> None:
+    _give_large_blocks_back()
     _tune_garbage_collection()
-    async with listening(started.gate, settings, stop):
-        log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
-        if settings.database is None:
-            log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
+    connections = Connections(started.app.respond, started.tokens.count, settings)
+    async with listening(connections, settings), AsyncExitStack() as parts:
+        if settings.workers == 1:
+            _tell_where(settings)
         if not started.tokens.needed:
             _tell_who_is_served(settings)
+        for duty in duties:
+            await parts.enter_async_context(in_background(duty))
         await stop.wait()
         log.info("draining: requests under way are answered, new ones get 503")
-        await _drain(started.gate, started.dispatcher, started.watcher)
+        await _drain(started, connections)
+
+
+def _tell_where(settings: Settings) -> None:
+    log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
+    if settings.database is None:
+        log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
 
 
 def _tell_who_is_served(settings: Settings) -> None:
@@ -199,6 +258,16 @@ def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
     return embedded_postgres(data)
 
 
+def _give_large_blocks_back() -> None:
+    """Keep blocks from 128 KiB up off the heap, so that the system gets them back as soon as they are free.
+
+    glibc raises that limit by itself to the largest block ever freed, up to 32 MiB, and a heap shrinks at its end only:
+    after 40 readers of 7 MB each were cut off, 123 MB stayed, and 1 MB with this.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+
+
 def _tune_garbage_collection() -> None:
     """Collect rarely: requests leave no cycles behind, and looking for some took a tenth of our time."""
     gc.collect()
@@ -207,19 +276,22 @@ def _tune_garbage_collection() -> None:
 
 
 async def _collect_garbage_forever() -> None:
-    """Once a minute, for connections that break do leave cycles behind: memory grew by half a MiB a minute."""
+    """Once a minute, for what leaves cycles behind; and give back what many small blocks have left free."""
     while True:
         await asyncio.sleep(_GARBAGE_INTERVAL)
         gc.collect()
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
-async def _drain(gate: Gate, dispatcher: Dispatcher, watcher: Watcher) -> None:
-    gate.drain()
-    watcher.close()
-    dispatcher.send_away()
+async def _drain(started: _Started, connections: Connections) -> None:
+    started.app.drain()
+    connections.drain()
+    started.watcher.close()
+    started.dispatcher.send_away()
     try:
         async with asyncio.timeout(_DRAIN):
-            await gate.empty.wait()
-            await dispatcher.settle()
+            await connections.settle()
+            await started.dispatcher.settle()
     except TimeoutError:
         log.warning("some requests did not finish in %s seconds; they are broken off", _DRAIN)

@@ -17,6 +17,7 @@ DEFAULT_RATE = 5_000
 # Longer than what stands between keeps its connections: a load balancer does for 60 seconds.
 DEFAULT_HEADER_TIMEOUT = 75.0
 DEFAULT_BODY_TIMEOUT = 60.0
+DEFAULT_MAX_MEMORY = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Settings:
         tls_cert, tls_key: files with the certificate chain and its key, PEM; None for plain HTTP.
         max_headers: the largest request line and headers, in bytes.
         max_connections: how many connections there may be at once.
+        max_memory: how many bytes of bodies and of unread responses may be in memory at once.
         max_waiting: how many takers may wait at once.
         max_queue: how many available jobs of a source are the most.
         rate: how many requests a second are taken with one token, on average; 0 for any number.
         header_timeout: how long a client may take to send its headers, and be idle between requests, in seconds.
         body_timeout: how long a client may take to send its body, in seconds.
+        workers: how many processes serve.
     """
 
     data: Path
@@ -54,8 +57,10 @@ class Settings:
     tls_key: Path | None = None
     max_headers: int = DEFAULT_MAX_HEADERS
     max_connections: int = DEFAULT_MAX_CONNECTIONS
+    max_memory: int = DEFAULT_MAX_MEMORY
     max_waiting: int = DEFAULT_MAX_WAITING
     max_queue: int = DEFAULT_MAX_QUEUE
     rate: int = DEFAULT_RATE
     header_timeout: float = DEFAULT_HEADER_TIMEOUT
     body_timeout: float = DEFAULT_BODY_TIMEOUT
+    workers: int = 1

@@ -1,13 +1,14 @@
 """Takes: coalesced, waiting if asked to, and undone when their taker has gone before it heard of them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from operator import attrgetter
 
 from boss import journal, store
-from boss.coalescer import Coalescer
+from boss.coalescer import Coalescer, Turns
 from boss.database import Pool
 from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
-from boss.handouts import Handouts
+from boss.handouts import Got, Handouts
 from boss.job import SourceRule, Take, Taken
 from boss.journal import Move
 from boss.line import Line, Place
@@ -25,8 +26,7 @@ _MOST_LISTED = 10
 _RETRY = 0.5
 
 
-def _limit(take: Take) -> int:
-    return take.limit
+_limit, _key = attrgetter("limit"), attrgetter("key")
 
 
 class Taking:
@@ -55,27 +55,51 @@ class Taking:
         self._rules = rules
         self._announce = announce
         self._undoing: set[asyncio.Task[None]] = set()
-        self._of_any = Coalescer(handouts.of_any, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
-        self._of_source = Coalescer(handouts.of_sources, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
-        self._of_several = Coalescer(handouts.of_several, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
-        self._by_rules = Coalescer(handouts.by_rules, most=_MOST_JOBS, weigh=_limit, unclaimed=self._undo)
-        self._with_key = Coalescer(
-            handouts.by_key, most=_MOST_JOBS, weigh=_limit, key=lambda take: take.key, unclaimed=self._undo
-        )
+        self.turns = turns = Turns()
+
+        def of(
+            statement: Callable[[Sequence[Take]], Awaitable[Got]],
+            turns: Turns | None,
+            key: Callable[[Take], object] | None = None,
+        ) -> Coalescer[Take, list[Taken]]:
+            return Coalescer(statement, most=_MOST_JOBS, weigh=_limit, key=key, unclaimed=self.undo, turns=turns)
+
+        self._of_any, self._of_source = of(handouts.of_any, turns), of(handouts.of_sources, turns)
+        self._with_key = of(handouts.by_key, turns, _key)
         self._by_address = Coalescer(
-            handouts.by_address, most=_MOST_ADDRESSES, key=lambda asked: asked[0], unclaimed=self._undo
+            handouts.by_address, most=_MOST_ADDRESSES, key=lambda asked: asked[0], unclaimed=self.undo, turns=turns
         )
+        # Those that are chosen before they are locked take longer, and wait for other replicas: outside the turns.
+        self._of_several, self._by_rules = of(handouts.of_several, None), of(handouts.by_rules, None)
+        self._chosen_with_key = of(handouts.by_key, None, _key)
         self._untakes = Coalescer(self._untake_all, most=_MOST_JOBS)
+
+    async def take(self, take: Take, wait: float = 0) -> list[Taken]:
+        """Make the oldest available jobs active, at least one; wait for one to arrive for at most `wait` seconds.
+
+        Raises:
+            NoJob: there is none.
+            Draining: this replica was shut down while the taker waited.
+        """
+        if wait:
+            return await self.waiting(take, wait)
+        taken = await self._coalescer(take)(take)
+        if not taken:
+            raise self.no_job(take)
+        return taken
 
     async def now(self, take: Take) -> list[Taken]:
         """Take what is ready now; an empty list when nothing is."""
+        return await self._coalescer(take)(take)
+
+    def _coalescer(self, take: Take) -> Coalescer[Take, list[Taken]]:
+        by_rules = (take.fair or not self._rules.none) and self._rules.hold(take)
+        chosen = by_rules or take.sources is not None
         if take.key is not None:
-            return await self._with_key(take)
-        if self._rules.hold(take):
-            return await self._by_rules(take)
-        if take.sources is not None:
-            return await self._of_several(take)
-        return await (self._of_any(take) if take.source is None else self._of_source(take))
+            return self._chosen_with_key if chosen else self._with_key
+        if chosen:
+            return self._by_rules if by_rules else self._of_several
+        return self._of_any if take.source is None else self._of_source
 
     async def waiting(self, take: Take, seconds: float) -> list[Taken]:
         """As `now`, but wait for that long for a job to arrive, behind those who wait already.
@@ -124,7 +148,7 @@ class Taking:
             taken = (await store.take_again(self._pool, [take.key])).get(take.key, [])
         return taken[0] if taken else None
 
-    def _undo(self, taken: Sequence[Taken]) -> None:
+    def undo(self, taken: Sequence[Taken]) -> None:
         """Put back, in the background, what was taken for somebody who has gone without hearing of it."""
         for each in taken:
             task = asyncio.create_task(self._undo_one(each))
@@ -133,8 +157,8 @@ class Taking:
 
     async def settle(self) -> None:
         """Return once every take is over, and all that is to be undone is undone."""
-        kinds = self._of_any, self._of_source, self._of_several, self._by_rules, self._with_key, self._by_address
-        for takes in kinds:
+        await self.turns.settle()
+        for takes in (self._of_several, self._by_rules, self._chosen_with_key):
             await takes.settle()
         while self._undoing:
             await asyncio.wait(self._undoing)

@@ -19,7 +19,7 @@ _SLOW = {
     "ulid",
     "pydantic",
     "orjson",
-    "starlette",
+    "httptools",
     "structlog",
     "logging",
 }

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -81,13 +80,6 @@ def test_of_two_tokens_that_count_none_does(signed_in: tuple[BossProcess, str, s
     boss, token, other = signed_in
     assert session(boss, f"boss_token={token}; boss_token={other}") == 401
     assert session(boss, f"boss_token={token}", f"boss_token={other}") == 401
-
-
-def test_over_http_2_each_cookie_has_a_line(signed_in: tuple[BossProcess, str, str]) -> None:
-    boss, token, _ = signed_in
-    lines = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors"), ("cookie", "a=[")]
-    with httpx.Client(base_url=boss.url, http1=False, http2=True) as client:
-        assert client.get("/session", headers=[*lines, ("cookie", f"boss_token={token}")]).status_code == 200
 
 
 class _Neighbour(BaseHTTPRequestHandler):

@@ -52,7 +52,7 @@ def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice(
         working += [threads.submit(load.convert) for _ in range(TAKERS)]
         try:
             time.sleep(LOAD)
-            assert len(load.submitted) > 50
+            until(lambda: len(load.submitted) > 50)
             primary.kill()
             time.sleep(2)
             assert load.statuses[503] > 0

@@ -14,9 +14,12 @@ def test_between_requests_it_is_longer_than_proxies_keep_connections() -> None:
 
 def test_who_says_nothing_or_half_a_head_is_cut_off(database: str) -> None:
     with boss_running("--database", database, "--header-timeout", "1") as boss:
-        for said in (b"", b"G", b"GET /health/live HTTP/1.1\r\nHost:"):
+        with Wire(boss.port) as silent:
+            assert silent.socket.recv(1) == b""
+        for said in (b"G", b"GET /health/live HTTP/1.1\r\nHost:"):
             with Wire(boss.port) as wire:
-                assert wire.send(said).socket.recv(1) == b""
+                assert wire.send(said).reply().status == 408
+                assert wire.socket.recv(1) == b""
 
 
 def test_a_cookie_signed_in_by_tls_is_for_tls(database: str) -> None:

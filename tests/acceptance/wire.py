@@ -1,6 +1,9 @@
 """Bytes on a connection: what no HTTP client library would send."""
 
+import contextlib
 import socket
+import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 HOST = b"Host: localhost\r\n"
@@ -12,6 +15,17 @@ class Reply(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+def exchange(port: int, *parts: bytes, methods: Sequence[str] = ()) -> list[Reply]:
+    """Everything that is answered to these bytes, each part sent by itself, after which the sending ends."""
+    with Wire(port) as wire:
+        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(ConnectionError):  # it has been refused already
+            for part in parts:
+                wire.send(part)
+            wire.end()
+        return wire.replies(*methods)
 
 
 class Wire:
@@ -51,6 +65,33 @@ class Wire:
             self._receive()
         body, self._received = self._received[:length], self._received[length:]
         return Reply(status, headers, body)
+
+    def replies(self, *methods: str) -> list[Reply]:
+        """Read every answer until Boss ends the connection; `methods` are those of the first requests, if not GET."""
+        read: list[Reply] = []
+        while self._received or self._receives():
+            read.append(self.reply(methods[len(read)] if len(read) < len(methods) else "GET"))
+        return read
+
+    def end(self) -> "Wire":
+        """End the sending; what is answered can still be read."""
+        self.socket.shutdown(socket.SHUT_WR)
+        return self
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Close it as a process does that dies with unread input: by a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _receives(self) -> bool:
+        with contextlib.suppress(ConnectionError):
+            self._receive()
+            return True
+        return False
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self._received:

@@ -68,20 +68,17 @@ async def submit(pool: Pool, jobs: int, prefix: str, source: str = "freg", prior
 
 async def entries(pool: Pool) -> int:
     """How many entries of the ready indexes were ever read."""
-    async with pool.acquire() as connection:
-        await connection.execute("SELECT pg_stat_force_next_flush()")
-        read: int = await connection.fetchval(
-            "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE indexrelname = ANY($1)", list(INDEXES)
-        )
-        return read
+    await pool.run("SELECT pg_stat_force_next_flush()", ())
+    query = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE indexrelname = ANY($1)"
+    [[read]] = await pool.run(query, [list(INDEXES)])
+    return int(read)
 
 
 @pytest.fixture
 async def single(database: str) -> AsyncIterator[Pool]:
-    """A pool of one connection: its statistics are complete as soon as it flushes them."""
-    pool = await asyncpg.create_pool(database, min_size=1, max_size=1, server_settings={"enable_seqscan": "off"})
-    yield pool
-    await pool.close()
+    """A pool of which one connection is used: its statistics are complete as soon as it flushes them."""
+    async with connected(database) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("source", [None, "freg"])

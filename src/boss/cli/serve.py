@@ -18,6 +18,7 @@ from boss.settings import (
     DEFAULT_MAX_CONNECTIONS,
     DEFAULT_MAX_DOCUMENT,
     DEFAULT_MAX_HEADERS,
+    DEFAULT_MAX_MEMORY,
     DEFAULT_MAX_QUEUE,
     DEFAULT_MAX_WAITING,
     DEFAULT_PORT,
@@ -90,8 +91,22 @@ def serve(
         typer.Option(envvar="BOSS_MAX_HEADERS", metavar="BYTES", min=8192, help="Largest request line and headers."),
     ] = DEFAULT_MAX_HEADERS,
     max_connections: Annotated[
-        int, typer.Option(envvar="BOSS_MAX_CONNECTIONS", min=1, help="Connections at once; others wait to be accepted.")
+        int,
+        typer.Option(
+            envvar="BOSS_MAX_CONNECTIONS",
+            min=1,
+            help="Connections at once. For one more, the one that has been idle for longest is closed.",
+        ),
     ] = DEFAULT_MAX_CONNECTIONS,
+    max_memory: Annotated[
+        int,
+        typer.Option(
+            envvar="BOSS_MAX_MEMORY",
+            metavar="BYTES",
+            min=1024 * 1024,
+            help="Memory for the bodies of requests being read and the responses being sent.",
+        ),
+    ] = DEFAULT_MAX_MEMORY,
     max_waiting: Annotated[
         int, typer.Option(envvar="BOSS_MAX_WAITING", min=0, help="Takers that wait at once.")
     ] = DEFAULT_MAX_WAITING,
@@ -107,12 +122,16 @@ def serve(
             envvar="BOSS_HEADER_TIMEOUT",
             metavar="SECONDS",
             min=1,
-            help="For a request's headers, and between requests.",
+            help="For a request's headers, and between requests; for the first byte at most 30.",
         ),
     ] = DEFAULT_HEADER_TIMEOUT,
     body_timeout: Annotated[
         float, typer.Option(envvar="BOSS_BODY_TIMEOUT", metavar="SECONDS", min=1, help="For a request's body.")
     ] = DEFAULT_BODY_TIMEOUT,
+    workers: Annotated[
+        int,
+        typer.Option(envvar="BOSS_WORKERS", min=1, max=64, help="Processes that serve; on one port, under one parent."),
+    ] = 1,
     keep_done: Annotated[
         float | None,
         typer.Option(
@@ -152,13 +171,15 @@ def serve(
         tls_key=tls_key,
         max_headers=max_headers,
         max_connections=max_connections,
+        max_memory=max_memory,
         max_waiting=max_waiting,
         max_queue=max_queue,
         rate=rate,
         header_timeout=header_timeout,
         body_timeout=body_timeout,
+        workers=workers,
     )
     try:
-        server.run(settings)
+        server.run(settings, quiet)
     except StartError as error:
         give_up(str(error), code_of(error))

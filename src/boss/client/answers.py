@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from boss import errors
 from boss.client.json_text import read
 from boss.errors import (
+    HTTPS_NEEDED,
     PROBLEM_TYPE,
     BadInput,
     BossError,
@@ -74,6 +75,9 @@ def check(answer: Answer) -> None:
         raise NotABoss(f"{answer.url} answers {answer.status}. Is it a Boss?")
     problem = answer.json()
     sentence = problem["detail"]
+    if problem["type"] == f"{PROBLEM_TYPE}{HTTPS_NEEDED}":
+        here = urlsplit(answer.url)
+        raise NotABoss(f"what listens at {here.scheme}://{here.netloc} speaks https, not http: say https://")
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
     raise kind(sentence, state) if issubclass(kind, ElseThan) else kind(sentence)
 

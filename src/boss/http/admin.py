@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import msgspec
 import orjson
-from starlette.routing import BaseRoute
 
 from boss.access import Right, Role, Token
 from boss.dispatcher import Dispatcher
 from boss.errors import BadInput
 from boss.http import body, parameters
-from boss.http.exchange import JSON, NO_STORE, Ask, route
 from boss.http.guard import needs
-from boss.http.problems import Answer
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, NO_STORE, Response
 from boss.tokens import Tokens
 
 _PAGE = 100
@@ -28,46 +28,46 @@ class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
     expires: float | None = None
 
 
-def routes(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[BaseRoute]:
-    """The routes."""
+def resources(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[Resource]:
+    """The resources."""
 
     @needs(Right.ADMINISTER)
-    async def list_tokens(ask: Ask) -> Answer:
+    async def list_tokens(request: Request) -> Response:
         """GET /token: every token there is or was: its name and all that is known of it, which is not the token."""
-        ask.query()
+        request.query()
         found = [_shown(token) for token in await tokens.list_tokens()]
-        return Answer(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
+        return Response(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
 
     @needs(Right.ADMINISTER)
-    async def create(ask: Ask) -> Answer:
+    async def create(request: Request) -> Response:
         """POST /token/{name}: a new token; the answer is the only place where it ever stands."""
-        ask.query()
-        asked = await body.read(ask, _NewToken, _EXAMPLE)
-        by, name = ask.access.name, ask.part("name")
+        request.query()
+        asked = await body.read(request, _NewToken, _EXAMPLE)
+        by, name = request.access.name, request.path_param("name")
         secret, token = await tokens.create(name, asked.role, asked.sources, asked.expires, by)
-        return Answer(201, [JSON, NO_STORE], orjson.dumps({"token": secret, **_shown(token)}, option=_UTC))
+        return Response(201, [JSON, NO_STORE], orjson.dumps({"token": secret, **_shown(token)}, option=_UTC))
 
     @needs(Right.ADMINISTER)
-    async def revoke(ask: Ask) -> Answer:
+    async def revoke(request: Request) -> Response:
         """DELETE /token/{name}: it counts no more, here at once and on other replicas within a second."""
-        ask.query()
-        await tokens.revoke(ask.part("name"), ask.access.name)
-        return Answer(204, [])
+        request.query()
+        await tokens.revoke(request.path_param("name"), request.access.name)
+        return Response(204, [])
 
     @needs(Right.ADMINISTER)
-    async def audit(ask: Ask) -> Answer:
+    async def audit(request: Request) -> Response:
         """GET /audit: what administrators did that is not kept with a job, newest first, and the next address."""
-        query = ask.query(("before", "limit"))
+        query = request.query(("before", "limit"))
         limit = parameters.limit(query, default=_PAGE)
         acts = await dispatcher.acts(_before(query.get("before")), limit)
         following = f"/audit?limit={limit}&before={acts[-1].number}" if len(acts) == limit else None
         found = [{**act._asdict(), "what": orjson.Fragment(act.what)} for act in acts]
-        return Answer(200, [JSON, NO_STORE], orjson.dumps({"acts": found, "next": following}, option=_UTC))
+        return Response(200, [JSON, NO_STORE], orjson.dumps({"acts": found, "next": following}, option=_UTC))
 
     return [
-        route("/token", {"GET": list_tokens}),
-        route("/token/{name}", {"POST": create, "DELETE": revoke}),
-        route("/audit", {"GET": audit}),
+        Resource("/token", {"GET": list_tokens}),
+        Resource("/token/{name}", {"POST": create, "DELETE": revoke}),
+        Resource("/audit", {"GET": audit}),
     ]
 
 

@@ -1,113 +1,161 @@
-"""The ASGI application: every route, the gate that drains, and what is answered where there is no route."""
+"""The whole of what Boss answers: who may come in, which resource it is, and what is answered where there is none."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from time import perf_counter
 
-from starlette.routing import BaseRoute, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from boss import metrics
-from boss.access import Access
+from boss import metrics, tracing
+from boss.access import OPEN, Access
 from boss.dispatcher import Dispatcher
-from boss.errors import BossError, Draining
-from boss.http import admin, documentation, health, jobs, page, problems, session, sources, watch
+from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, ElseThan
+from boss.http import admin, documentation, guard, health, jobs, page, problems, session, sources, watch
 from boss.http import metrics as metrics_page
-from boss.http.deadlines import Deadlines
-from boss.http.exchange import write
-from boss.http.guard import Guard
-from boss.http.route import Tree
+from boss.http.refusals import REFUSALS, Refusals
+from boss.http.request import Request
+from boss.http.resource import Method, Resource
+from boss.http.response import Response
 from boss.job import State
 from boss.settings import Settings
 from boss.tokens import Tokens
 from boss.watcher import Watcher
 
 
-def create(dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> "Gate":
-    """The whole application over a dispatcher, a watcher for the page, and the tokens."""
-    handlers = jobs.Jobs(dispatcher, settings)
-    routes: Sequence[BaseRoute] = [
-        *jobs.routes(handlers),
-        *health.routes(dispatcher),
-        *metrics_page.routes(dispatcher),
-        *watch.routes(watcher, tokens),
-        *sources.routes(dispatcher),
-        *admin.routes(dispatcher, tokens),
-        *session.routes(tokens, settings),
-        *page.routes(),
-        *documentation.routes(),
-    ]
-    elsewhere = Router(routes, redirect_slashes=False, default=_nothing_here)
-    return Gate(Tree(jobs.resources(handlers)), elsewhere, Guard(tokens, settings), tokens.count, settings.body_timeout)
+class App:
+    """Answers requests over a dispatcher, a watcher for the page, and the tokens."""
 
+    def __init__(self, dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> None:
+        self._guard = guard.Guard(tokens, settings)
+        self._refusals = Refusals()
+        self._is_draining = False
+        self._exact: dict[str, Resource] = {}
+        # By what stands before the parts that vary, and how many of them there are: the names of these.
+        self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
+        self._add(
+            [
+                *jobs.resources(jobs.Jobs(dispatcher, settings)),
+                *health.resources(dispatcher),
+                *metrics_page.resources(dispatcher),
+                *watch.resources(watcher, tokens),
+                *sources.resources(dispatcher),
+                *admin.resources(dispatcher, tokens),
+                *session.resources(tokens, settings),
+                *page.resources(),
+                *documentation.resources(),
+            ]
+        )
 
-class Gate:
-    """Lets in who may come in, and counts the requests under way; once it drains it lets no new one in.
-
-    Args:
-        tree: what is below /job.
-        elsewhere: what is at all other paths.
-        guard: who says who they are.
-        count: whether what somebody was let in with still counts.
-        body_timeout: how long a body may take to come, in seconds.
-
-    Attributes:
-        empty: set while no request is under way.
-    """
-
-    def __init__(
-        self, tree: Tree, elsewhere: ASGIApp, guard: Guard, count: Callable[[Access], bool], body_timeout: float
-    ) -> None:
-        self._guard = guard
-        self._count = count
-        self._deadlines = Deadlines()
-        self._body_timeout = body_timeout
-        self._tree = tree
-        self._elsewhere = elsewhere
-        self._draining = False
-        self._under_way = 0
-        self.empty = asyncio.Event()
-        self.empty.set()
+    def _add(self, resources: Iterable[Resource]) -> None:
+        for resource in resources:
+            fixed, *names = resource.path.split("/{")
+            if names:
+                self._varying[fixed, len(names)] = resource, [name.rstrip("}") for name in names]
+            else:
+                self._exact[fixed] = resource
 
     def drain(self) -> None:
         """From now on answer every new request with 503."""
-        self._draining = True
+        self._is_draining = True
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through."""
-        # Routes are matched on the path as it was sent, and each part is decoded by itself (Ask.part): an encoded
-        # slash must not move a name into the next part.
-        path = scope["path"] = scope["raw_path"].decode("latin-1")
-        if not path.startswith("/"):  # OPTIONS * or CONNECT
-            await _nothing_here(scope, receive, send)
-            return
-        if self._draining and path != health.LIVE:
-            refusal = problems.of(Draining("the server is shutting down; send the request to another replica"))
-            await write(refusal, scope, send)
-            return
+    async def respond(self, request: Request) -> Response:
+        """Answer one request; this raises nothing but CancelledError, when a taker has hung up."""
+        if self._is_draining and request.path != health.LIVE:
+            return problems.to_response(Draining("the server is shutting down; send the request to another replica"))
         try:
-            scope["access"] = self._guard.admit(scope)
+            # Also for a path at which there is nothing, so that nobody learns which there are.
+            self._guard.authenticate(request)
         except BossError as error:
             metrics.REFUSED.labels(error.name).inc()
-            await write(problems.of(error), scope, send)
-            return
-        scope["count"] = self._count
-        scope["deadlines"], scope["body_timeout"] = self._deadlines, self._body_timeout
-        self._under_way += 1
-        self.empty.clear()
+            return self._refused(request, problems.to_response(error))
+        resource = self._find(request)
+        if resource is None:
+            return _nothing_at(request)
+        if tracing.tracer is None:
+            response = await self._respond(request, resource)
+        else:
+            response = await self._respond_in_span(request, resource)
+        return self._refused(request, response) if response.status in REFUSALS else response
+
+    def _refused(self, request: Request, response: Response) -> Response:
+        self._refusals.note(response.status, request.access.name, request.peer)
+        return response
+
+    def _find(self, request: Request) -> Resource | None:
+        """The resource at the request's path, whose varying parts the request then has.
+
+        Paths are matched as they were sent, and each part is decoded by itself: an encoded slash must not move a name
+        into the next part.
+        """
+        if resource := self._exact.get(request.path):
+            return resource
+        before, _, last = request.path.rpartition("/")
+        if not last:
+            return None
+        if varying := self._varying.get((before, 1)):
+            request.params = {varying[1][0]: last}
+            return varying[0]
+        before, _, first = before.rpartition("/")
+        if first and (varying := self._varying.get((before, 2))):
+            request.params = {varying[1][0]: first, varying[1][1]: last}
+            return varying[0]
+        return None
+
+    async def _respond_in_span(self, request: Request, resource: Resource) -> Response:
+        method = request.method if request.method in resource.methods else "other"
+        came_with = request.header(b"traceparent")
+        with tracing.request_span(f"{method} {resource.path}", method, resource.path, came_with) as span:
+            response = await self._respond(request, resource)
+            span.set_attribute("http.response.status_code", response.status)
+            return response
+
+    async def _respond(self, request: Request, resource: Resource) -> Response:
+        started = perf_counter()
+        method = resource.methods.get(request.method)
+        if method is None:
+            response = problems.wrong_method(request.method, resource.allow)
+        else:
+            response = await self._handle(request, resource, method)
+        times = resource.times.get((request.method, response.status))
+        if times is None:
+            times = resource.new_times(request.method, response.status)
+        times.observe(perf_counter() - started)
+        return response
+
+    async def _handle(self, request: Request, resource: Resource, method: Method) -> Response:
+        """Have the handler answer; whatever it raises becomes a problem."""
+        request.ends_with_client = method.takes
         try:
-            if found := self._tree.find(path):
-                resource, scope["path_params"] = found
-                await resource(scope, receive, send)
-            else:
-                await self._elsewhere(scope, receive, send)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self.empty.set()
+            if request.access is not OPEN:
+                guard.authorize(request, method.right)
+            return await method.handler(request)
+        except BossError as error:
+            return problems.to_response(_seen(error, request.access))
+        except asyncio.CancelledError:
+            if not request.late_cancels:
+                raise  # the client has gone
+            _uncancel(request.late_cancels)
+            return problems.to_response(DatabaseAway(DATABASE_AWAY))
+        except Exception:
+            return problems.unforeseen(request.method, resource.path)
 
 
-async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    await write(problems.no_resource(_way(scope["path"])), scope, send)
+def _uncancel(times: int) -> None:
+    task = asyncio.current_task()
+    assert task
+    for _again in range(times):
+        task.uncancel()
+
+
+def _seen(error: BossError, access: Access) -> BossError:
+    """The same error, without a word about a job of a source that is not theirs to see."""
+    if not isinstance(error, ElseThan) or error.source is None or access.reaches(error.source):
+        return error
+    return type(error)(error.unseen, None)
+
+
+def _nothing_at(request: Request) -> Response:
+    if request.path == "*" and request.method == "OPTIONS":
+        return Response(204, [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST, PUT")])
+    return problems.no_resource(_way(request.path))
 
 
 def _way(path: str) -> str:

@@ -5,20 +5,20 @@ from typing import TypeVar
 import msgspec
 
 from boss.errors import BadInput
-from boss.http.exchange import Ask
+from boss.http.request import Request
 
 _MOST_BYTES = 64 * 1024
 
 _T = TypeVar("_T")
 
 
-async def read(ask: Ask, kind: type[_T], example: str) -> _T:
+async def read(request: Request, kind: type[_T], example: str) -> _T:
     """The request's body as a value of this type.
 
     Raises:
         BadInput: it is no such JSON; the sentence says where, and what would be right.
     """
-    text = await ask.body(_MOST_BYTES, "the body")
+    text = await request.body(_MOST_BYTES, "the body")
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:

@@ -5,12 +5,11 @@ same machine and over TLS. To others they send at least an Origin, with all but 
 neither, and nothing here is about them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from starlette.types import Scope
-
 from boss.errors import Forbidden
+from boss.http.request import Request
 
 Headers = Mapping[bytes, bytes]
 
@@ -26,12 +25,13 @@ _OPENS = (b"navigate", b"websocket")
 _FRAMES = (b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object")
 _BY_SCRIPT = (b"cors", b"same-origin")
 _TREE = "/job/"
-
+# Headers that only browsers send.
+HEADERS = frozenset([*_PURPOSES, b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin"])
 
 _NOTHING_ELSE = "a browser opens nothing here but the page, /, and the documentation, /docs; curl may ask for all of it"
 
 
-def check_site(headers: Headers, scope: Scope) -> None:
+def check_site(request: Request) -> None:
     """Refuse what a browser sends without the page's own script having asked for it.
 
     Raises:
@@ -39,10 +39,11 @@ def check_site(headers: Headers, scope: Scope) -> None:
             link from outside a page, and whatever that redirects to, is `Sec-Fetch-Site: none`, and the page's cookie
             travels along.
     """
+    headers = request.headers
     if _is_in_advance(headers):
         raise Forbidden("Boss does not answer what a browser asks for in advance; open the page itself")
     opened = _is_opened(headers)
-    if opened and scope["method"] == "GET" and scope["path"] in _OPENED:
+    if opened and request.method == "GET" and request.path in _OPENED:
         return
     if opened and headers.get(b"sec-fetch-site") == b"none":
         raise Forbidden(_NOTHING_ELSE)
@@ -52,34 +53,32 @@ def check_site(headers: Headers, scope: Scope) -> None:
         raise Forbidden(_NOTHING_ELSE)
 
 
-def is_by_page(headers: Headers, scope: Scope) -> bool:
+def is_by_page(request: Request) -> bool:
     """Whether the page's own script sends this request, as far as its headers tell.
 
     A browser that does not say where its requests come from sends the page's Origin with a POST or DELETE, and the page
     asks for nothing below /job by another method. So there a link gets no cookie's rights.
     """
+    headers = request.headers
     if b"sec-fetch-site" in headers or b"sec-fetch-mode" in headers:
         return headers.get(b"sec-fetch-site") == b"same-origin" and headers.get(b"sec-fetch-mode") in _BY_SCRIPT
     if b"origin" in headers:
         return not _is_foreign(headers)
-    return scope["method"] in ("GET", "HEAD") and not scope["path"].startswith(_TREE)
+    return request.method in ("GET", "HEAD") and not request.path.startswith(_TREE)
 
 
-def tokens_of_page(lines: Iterable[tuple[bytes, bytes]]) -> set[str]:
-    """What the page's cookie holds, among the headers of a request.
+def tokens_of_page(cookies: bytes) -> set[str]:
+    """What the page's cookie holds, in the header Cookie of a request.
 
     A host's cookies are shared by all its ports, so there may be any others, however odd, and even others of this name.
     They are read as RFC 6265 has a server see them (section 4.2.1), and nothing in one spoils the next; http.cookies
     stops at the first that it does not understand.
     """
-    pairs = (pair.partition(b"=") for name, line in lines if name == b"cookie" for pair in line.split(b";"))
+    pairs = (pair.partition(b"=") for pair in cookies.split(b";"))
     return {value.strip().decode("latin-1") for name, _, value in pairs if name.strip() == COOKIE}
 
 
 def _is_in_advance(headers: Headers) -> bool:
-    # Nearly no request has any of them.
-    if _PURPOSES.isdisjoint(headers):
-        return False
     return b"sec-purpose" in headers or any(headers.get(name, b"").lower() in _ADVANCE for name in _PURPOSES)
 
 

@@ -9,12 +9,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from starlette.routing import BaseRoute
-
 from boss.access import Right
-from boss.http.exchange import JSON, Ask, route
 from boss.http.guard import needs
-from boss.http.problems import Answer
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, Response
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
@@ -30,26 +29,26 @@ dt { font-family: ui-monospace, monospace } dd { margin: 0 }
 _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
 
 
-def routes() -> list[BaseRoute]:
-    """The routes of the documentation."""
+def resources() -> list[Resource]:
+    """The resources of the documentation."""
     text = (files("boss") / "http" / "openapi.json").read_bytes()
     page = _page(json.loads(text)).encode()
 
     @needs(Right.PUBLIC)
-    async def openapi(ask: Ask) -> Answer:
+    async def openapi(request: Request) -> Response:
         """GET /openapi.json: the API as an OpenAPI 3.1 document."""
-        return Answer(200, [JSON], text)
+        return Response(200, [JSON], text)
 
     @needs(Right.PUBLIC)
-    async def docs(ask: Ask) -> Answer:
+    async def docs(request: Request) -> Response:
         """GET /docs: the same as a page."""
         policy = b"default-src 'none'; style-src 'unsafe-inline'"
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy)]
-        return Answer(200, headers, page)
+        return Response(200, headers, page)
 
     return [
-        route("/openapi.json", {"GET": openapi}),
-        route("/docs", {"GET": docs}),
+        Resource("/openapi.json", {"GET": openapi}),
+        Resource("/docs", {"GET": docs}),
     ]
 
 

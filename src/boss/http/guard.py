@@ -1,39 +1,26 @@
 """Who is asking, and whether they may: before anything else is looked at.
 
-A request's access is found once (`Guard.admit`); each resource then says which right it needs (`check`). What is
-refused here is refused before the database is asked, so a refusal is the same whether what it names exists or not.
+A request's access is found once (`Guard.authenticate`); each resource then says which right it needs (`authorize`).
+What is refused here is refused before the database is asked, so a refusal is the same whether what it names exists or
+not.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TypeVar
-from urllib.parse import unquote, urlsplit
-
-from starlette.types import Scope
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 from boss.access import NOBODY, OPEN, Access, Right
-from boss.errors import BadInput, Forbidden, NotSignedIn, TooMany
+from boss.errors import Forbidden, NotSignedIn, TooMany
 from boss.http import browser
+from boss.http.request import Request
 from boss.settings import Settings
 from boss.tokens import Tokens
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
-# A header that is there twice could mean one thing to a proxy and another to us.
-_ONCE = frozenset(
-    [
-        b"authorization",
-        b"host",
-        b"origin",
-        b"sec-fetch-site",
-        b"sec-fetch-mode",
-        b"sec-fetch-dest",
-        b"sec-purpose",
-        b"if-match",
-    ]
-)
 # So many seconds' worth of requests may come at once.
 _BURST = 1.0
 
@@ -71,36 +58,35 @@ class Guard:
         # When each token's requests would have ended, had they come evenly, by its name.
         self._busy_until: dict[str, float] = {}
 
-    def admit(self, scope: Scope) -> Access:
-        """What the sender of this request may do.
+    def authenticate(self, request: Request) -> None:
+        """Find out what the sender of this request may do, and keep it with the request.
 
         Raises:
             Forbidden: a browser sends it, and not for the page (browser.py); or another machine, while there are no
                 tokens.
-            BadInput: a header that counts here is there twice.
             TooMany: the token's requests come too fast.
         """
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if len(headers) != len(scope["headers"]):
-            _check_once(name for name, _ in scope["headers"])
-        browser.check_site(headers, scope)
+        # Other programs than browsers send none of these.
+        if not browser.HEADERS.isdisjoint(request.headers):
+            browser.check_site(request)
         if self._tokens.needed:
             # Here, so that whoever is refused for too many requests can be named.
-            access = scope["access"] = self._access(headers, scope) or NOBODY
+            access = request.access = self._access(request) or NOBODY
             if self._rate and access.name:
                 self._check_rate(access.name)
-            return access
-        if not self._open:
-            _check_nearby(headers, scope)
-        return OPEN
+            return
+        request.access = OPEN
+        if not self._open and not (_is_loopback(request.peer) and _names_loopback(request.headers.get(b"host"))):
+            _refuse_far(request)
 
-    def _access(self, headers: Mapping[bytes, bytes], scope: Scope) -> Access | None:
+    def _access(self, request: Request) -> Access | None:
+        headers = request.headers
         if (authorization := headers.get(b"authorization")) is not None:
             found = _BEARER.fullmatch(authorization.decode("latin-1"))
             return self._tokens.access(found[1]) if found else None
-        if b"cookie" not in headers or not browser.is_by_page(headers, scope):
+        if b"cookie" not in headers or not browser.is_by_page(request):
             return None
-        counting = {self._tokens.access(secret) for secret in browser.tokens_of_page(scope["headers"])} - {None}
+        counting = {self._tokens.access(secret) for secret in browser.tokens_of_page(headers[b"cookie"])} - {None}
         # Of two that count somebody has planted one, and nobody can tell which.
         return counting.pop() if len(counting) == 1 else None
 
@@ -113,14 +99,14 @@ class Guard:
         self._busy_until[name] = until + 1 / self._rate
 
 
-def check(scope: Scope, right: Right) -> None:
+def authorize(request: Request, right: Right) -> None:
     """Let this request pass when its sender has the right, in every source that its path names.
 
     Raises:
         NotSignedIn: they have no token that counts.
         Forbidden: theirs does not give that right.
     """
-    access: Access = scope["access"]
+    access = request.access
     if access is OPEN or right is Right.PUBLIC:
         return
     if access.role is None:
@@ -130,9 +116,8 @@ def check(scope: Scope, right: Right) -> None:
         )
     if not access.may(right):
         raise Forbidden(f"the token {access.name} is one of a {access.role}, which may not do that")
-    source = scope["path_params"].get("source")
-    if source is not None:
-        for each in unquote(source).split(","):
+    if "source" in request.params:
+        for each in request.path_param("source").split(","):
             check_source_reached(access, each)
 
 
@@ -142,31 +127,22 @@ def check_source_reached(access: Access, source: str) -> None:
         raise Forbidden(f"the token {access.name} is not for the source {source[:120]!a}")
 
 
-def _check_once(names: Iterable[bytes]) -> None:
-    seen: set[bytes] = set()
-    for name in names:
-        if name in seen and name in _ONCE:
-            raise BadInput(f"the header {name.decode()} is there twice")
-        seen.add(name)
-
-
-def _check_nearby(headers: Mapping[bytes, bytes], scope: Scope) -> None:
+def _refuse_far(request: Request) -> NoReturn:
     """While there are no tokens, only who is on this machine is served, and under a name that can be no other's.
 
     A page elsewhere can have its own name mean this machine (DNS rebinding); to a browser it is Boss's own page then.
     """
-    client = scope["client"]
-    if client is None or not _is_loopback(client[0]):
+    request.access = NOBODY
+    if not _is_loopback(request.peer):
         raise Forbidden(
             "this Boss has no tokens yet, so it serves its own machine only; there, "
             "boss token create NAME --role admin makes the first one (boss serve --open would serve everybody)"
         )
-    host = headers.get(b"host")
-    if host and not _names_loopback(host):
-        raise Forbidden(
-            f"this Boss has no tokens yet, so it answers only to localhost, not to {_name(host)[:120]!a}; "
-            "boss token create NAME --role admin makes the first one (boss serve --open would answer to any name)"
-        )
+    name = _name(request.headers[b"host"])
+    raise Forbidden(
+        f"this Boss has no tokens yet, so it answers only to localhost, not to {name[:120]!a}; "
+        "boss token create NAME --role admin makes the first one (boss serve --open would answer to any name)"
+    )
 
 
 def _name(host: bytes) -> str:
@@ -178,8 +154,9 @@ def _name(host: bytes) -> str:
 
 
 @lru_cache
-def _names_loopback(host: bytes) -> bool:
-    return _is_loopback(_name(host))
+def _names_loopback(host: bytes | None) -> bool:
+    # Without one, as in HTTP/1.0, no page elsewhere has sent it.
+    return not host or _is_loopback(_name(host))
 
 
 @lru_cache

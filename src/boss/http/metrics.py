@@ -7,17 +7,17 @@ from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from starlette.routing import BaseRoute
 
 from boss.access import Right
 from boss.dispatcher import Dispatcher
 from boss.errors import DatabaseAway
 from boss.health import Ages
-from boss.http.exchange import NO_STORE, Ask, route
 from boss.http.guard import needs
-from boss.http.problems import Answer
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import NO_STORE, Response
 from boss.job import State
-from boss.metrics import REGISTRY
+from boss.metrics import collected
 
 # So many sources, those with the most open jobs, have series of their own; the others share this one. No source has
 # such a name.
@@ -27,29 +27,25 @@ _OTHERS = "(others)"
 _Counts = Mapping[tuple[str, State], int]
 
 
-def routes(dispatcher: Dispatcher) -> Sequence[BaseRoute]:
-    """The route."""
+def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
+    """The resource."""
 
     @needs(Right.OVERSEE)
-    async def metrics(ask: Ask) -> Answer:
+    async def metrics(request: Request) -> Response:
         """GET /metrics: everything, in the format that Accept asks for; what needs the database is left out without it.
 
         https://prometheus.io/docs/instrumenting/exposition_formats/
         """
-        ask.query()
-        encode, content_type = _encoder(ask.header(b"accept") or "")
+        request.query()
+        encode, content_type = _encoder(request.header(b"accept") or "")
         try:
             here = [*_of_jobs(await dispatcher.count(), await dispatcher.ages()), _gauge("boss_database_up", _UP, 1)]
         except DatabaseAway:
             here = [_gauge("boss_database_up", _UP, 0)]
-        busy, idle = dispatcher.connections
-        connections = _by("boss_database_connections", "Connections of this replica.", ["use"])
-        connections.add_metric(["busy"], busy)
-        connections.add_metric(["idle"], idle)
-        here += [connections, _gauge("boss_waiting_takers", "Takers that wait on this replica.", dispatcher.takers)]
-        return Answer(200, [(b"content-type", content_type.encode()), NO_STORE], encode(_Everything(here)))
+        dispatcher.measure()
+        return Response(200, [(b"content-type", content_type.encode()), NO_STORE], encode(_Everything(here)))
 
-    return [route("/metrics", {"GET": metrics})]
+    return [Resource("/metrics", {"GET": metrics})]
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
@@ -69,7 +65,7 @@ class _Everything(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What this process counted, and what was just asked for."""
-        yield from REGISTRY.collect()
+        yield from collected()
         yield from self._here
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from boss.document import JsonText, check_object, parse_object, size_as_read
 from boss.errors import BadInput, TooLarge
-from boss.http.exchange import Ask
+from boss.http.request import Request
 from boss.job import Finish, Outcome, check_id, check_new_id
 
 # So that one request cannot keep others waiting for long.
@@ -42,13 +42,13 @@ class _SubmitLine(msgspec.Struct, forbid_unknown_fields=True):
     job: msgspec.Raw
 
 
-async def documents(ask: Ask, max_document: int) -> list[JsonText]:
+async def documents(request: Request, max_document: int) -> list[JsonText]:
     """The documents in the body.
 
     Raises:
         BadInput: one of them is no document.
     """
-    return [_document(number, line, max_document) for number, line in await _lines(ask, max_document)]
+    return [_document(number, line, max_document) for number, line in await _lines(request, max_document)]
 
 
 def _document(number: int, line: bytes, max_document: int) -> JsonText:
@@ -56,14 +56,15 @@ def _document(number: int, line: bytes, max_document: int) -> JsonText:
         return check_object(line, "the document", max_document)
 
 
-async def named_documents(ask: Ask, max_document: int) -> list[tuple[str, JsonText]]:
+async def named_documents(request: Request, max_document: int) -> list[tuple[str, JsonText]]:
     """The ids and documents in the body.
 
     Raises:
         BadInput: a line has no id, or no document.
     """
     return [
-        _named_document(number, line, max_document) for number, line in await _lines(ask, max_document + _LONGEST_ID)
+        _named_document(number, line, max_document)
+        for number, line in await _lines(request, max_document + _LONGEST_ID)
     ]
 
 
@@ -73,13 +74,13 @@ def _named_document(number: int, line: bytes, max_document: int) -> tuple[str, J
         return check_new_id(parsed.id), check_object(bytes(parsed.job), "the document", max_document)
 
 
-async def finishes(ask: Ask, source: str, max_document: int) -> list[Finish | Refused]:
+async def finishes(request: Request, source: str, max_document: int) -> list[Finish | Refused]:
     """The finishes of a source's jobs in the body, and those whose result cannot be kept.
 
     Raises:
         BadInput: one of them cannot be read.
     """
-    return [_finish(number, line, source, max_document) for number, line in await _lines(ask, max_document)]
+    return [_finish(number, line, source, max_document) for number, line in await _lines(request, max_document)]
 
 
 def _finish(number: int, line: bytes, source: str, max_document: int) -> Finish | Refused:
@@ -108,8 +109,8 @@ def _at_line(number: int) -> Iterator[None]:
         raise BadInput(f"line {number}: it is nested too deeply") from None
 
 
-async def _lines(ask: Ask, max_document: int) -> list[tuple[int, bytes]]:
-    body = await ask.body(max(_MOST_BYTES, 2 * max_document), "the body")
+async def _lines(request: Request, max_document: int) -> list[tuple[int, bytes]]:
+    body = await request.body(max(_MOST_BYTES, 2 * max_document), "the body")
     lines = list(_numbered(body, max_document))
     if not lines:
         raise BadInput("the body is empty; send one JSON object a line")

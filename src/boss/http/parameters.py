@@ -1,8 +1,11 @@
 """The query's parameters and the headers we read, from text to values; each error says what would be right."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from boss.errors import BadInput
 from boss.job import (
@@ -22,7 +25,7 @@ _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LONGEST_DELAY = 10 * 366 * 24 * 3600
 # Gateways cut a silent connection at 60 seconds.
-_LONGEST_WAIT = 50
+LONGEST_WAIT = 50
 # RFC 7240, section 4.3; other preferences may stand before and after it.
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 # RFC 9110, sections 8.8.3 and 5.6.1: some tags, with commas between them.
@@ -32,6 +35,94 @@ _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
 # What compressing proxies make of an attempt's tag: a weak one (nginx), or one with the coding in it (Apache, Jetty).
 _ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
+_TAKE = ("limit", "wait", "lease", "fair")
+_SUBMIT = ("priority", "delay", "at", "attempts", "ids")
+
+
+class TakeParameters(NamedTuple):
+    """What the query of a take says.
+
+    Attributes:
+        limit: how many jobs are wanted; None when it does not say so, for one job that is no list.
+        lease: for how many seconds; None when it does not say so.
+        fair: whether the source with the fewest active jobs comes first.
+        wait: how many seconds to wait for one; None when it does not say so.
+    """
+
+    limit: int | None
+    lease: int | None
+    fair: bool
+    wait: int | None
+
+
+class SubmitParameters(NamedTuple):
+    """What the query of a submit says, in the order of `Submission`; `ids_given`: whether each line says its id."""
+
+    priority: int
+    delay: float | None
+    at: datetime | None
+    attempts: int
+    ids_given: bool
+
+
+# Who submits sends the same query again and again, and most often none.
+@lru_cache(maxsize=256)
+def of_submit(text: bytes) -> SubmitParameters:
+    """What the query of a submit says.
+
+    Raises:
+        BadInput: it says something else, too, or cannot be read.
+    """
+    query = parse_query(text, _SUBMIT)
+    if "delay" in query and "at" in query:
+        raise BadInput("both delay and at are there; send one of them")
+    return SubmitParameters(priority(query), delay(query), at(query), attempts(query), ids_given(query))
+
+
+# Converters send the same query with every take.
+@lru_cache(maxsize=256)
+def of_take(text: bytes) -> TakeParameters:
+    """What the query of a take says.
+
+    Raises:
+        BadInput: it says something else, too, or cannot be read.
+    """
+    query = parse_query(text, _TAKE)
+    return TakeParameters(
+        limit(query, 1) if "limit" in query else None,
+        lease(query, 0) if "lease" in query else None,
+        bool(_integer(query, "fair", 0, 0, 1)),
+        min(_integer(query, "wait", 0, 0, 10**9), LONGEST_WAIT) if "wait" in query else None,
+    )
+
+
+def parse_query(text: bytes, known: Iterable[str]) -> Mapping[str, str]:
+    """The parameters in a query, each at most once and one of `known`.
+
+    Raises:
+        BadInput: there is another, or one twice.
+    """
+    if not text:
+        return {}
+    try:
+        pairs = parse_qsl(
+            text.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=20, errors="strict"
+        )
+    except ValueError:
+        raise BadInput("the query cannot be read: write it as ?name=value&name=value, percent-encoded") from None
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            raise BadInput(f"{name!a} is not a parameter here; {_listed(known)}")
+        if name in found:
+            raise BadInput(f"the parameter {name} is there twice")
+        found[name] = value
+    return found
+
+
+def _listed(known: Iterable[str]) -> str:
+    names = ", ".join(sorted(known))
+    return f"known are: {names}" if names else "there are none"
 
 
 def priority(query: Mapping[str, str]) -> int:
@@ -56,11 +147,6 @@ def ids_given(query: Mapping[str, str]) -> bool:
     return "ids" in query
 
 
-def fair(query: Mapping[str, str]) -> bool:
-    """`?fair=1`: whether the source with the fewest active jobs comes first."""
-    return bool(_integer(query, "fair", 0, 0, 1))
-
-
 def uncounted(query: Mapping[str, str]) -> bool:
     """`?uncounted=1`: whether this attempt is none of those that the job may have."""
     return bool(_integer(query, "uncounted", 0, 0, 1))
@@ -71,15 +157,13 @@ def lease(query: Mapping[str, str], default: int) -> int:
     return _integer(query, "lease", default, 0, LONGEST_LEASE)
 
 
-def wait(query: Mapping[str, str], prefer: str | None) -> int | None:
-    """How many seconds a taker waits, by `?wait=` or the header Prefer (RFC 7240); None when neither says so.
+def preferred_wait(prefer: str) -> int | None:
+    """How many seconds a taker waits, by the header Prefer (RFC 7240); None when it does not say so.
 
     More than 50 is cut to 50, and a preference that cannot be read is no preference, as the RFC has it.
     """
-    if "wait" in query:
-        return min(_integer(query, "wait", 0, 0, 10**9), _LONGEST_WAIT)
-    found = _WAIT.search(prefer) if prefer else None
-    return min(int(found[1]), _LONGEST_WAIT) if found else None
+    found = _WAIT.search(prefer)
+    return min(int(found[1]), LONGEST_WAIT) if found else None
 
 
 def attempt(if_match: str | None) -> int | None:
@@ -111,10 +195,8 @@ def has_tag(if_none_match: str | None, tag: str) -> bool:
     )
 
 
-def take_key(idempotency_key: str | None) -> str | None:
-    """The header Idempotency-Key, None when absent."""
-    if idempotency_key is None:
-        return None
+def take_key(idempotency_key: str) -> str:
+    """The header Idempotency-Key."""
     key = idempotency_key.strip()
     if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
         raise BadInput("the Idempotency-Key takes 1 to 255 printable ASCII characters")

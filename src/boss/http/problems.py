@@ -1,12 +1,15 @@
 """Answers, and errors as answers: RFC 9457 problem details, `application/problem+json`."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import httptools
 import orjson
 
 from boss.errors import (
+    HTTPS_NEEDED,
     PROBLEM_TYPE,
     BadInput,
     BossError,
@@ -27,22 +30,12 @@ from boss.errors import (
     TooSlow,
     WrongAttempt,
 )
+from boss.http.response import NO_STORE, Header, Response
 
 log = logging.getLogger("boss")
 
-Header = tuple[bytes, bytes]
-
-# An answer is true for the moment only, and its bytes and its ETag are to stay what they are: a proxy that compresses
-# makes another tag of it.
-NO_STORE = (b"cache-control", b"no-store, no-transform")
-
-
-class Answer(NamedTuple):
-    """A whole answer: status, headers, body."""
-
-    status: int
-    headers: Sequence[Header]
-    body: bytes = b""
+# RFC 9110, 9.1 and 5.6.2.
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [/h*]")
 
 
 class _Problem(NamedTuple):
@@ -70,6 +63,11 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
 }
 _NO_RESOURCE = _Problem(404, "There is nothing at this path")
 _WRONG_METHOD = _Problem(405, "This path does not take this method")
+_HTTPS_NEEDED = _Problem(400, "TLS is needed")
+_UNREADABLE = _Problem(400, "The request is not HTTP")
+_HEADERS_TOO_LARGE = _Problem(431, "The headers are too large")
+_UNKNOWN_METHOD = _Problem(501, "This method is not known")
+_WRONG_VERSION = _Problem(505, "This version of HTTP is not spoken here")
 _UNFORESEEN = _Problem(500, "Boss made a mistake")
 
 _RETRY_AFTER = (b"retry-after", b"1")
@@ -80,7 +78,7 @@ def status(kind: type[BossError]) -> int:
     return _PROBLEMS[kind].status
 
 
-def of(error: BossError) -> Answer:
+def to_response(error: BossError) -> Response:
     """The answer to a request that ended in this error."""
     problem = _PROBLEMS[type(error)]
     headers: list[Header] = []
@@ -97,19 +95,49 @@ def of(error: BossError) -> Answer:
     return _answer(error.name, problem, str(error), headers)
 
 
-def no_resource(detail: str) -> Answer:
+def no_resource(detail: str) -> Response:
     """404 for a path that is no resource; it has no Boss-State, for it is about no job."""
     return _answer("no-resource", _NO_RESOURCE, detail)
 
 
-def wrong_method(method: str, allow: str) -> Answer:
+def wrong_method(method: str, allow: str) -> Response:
     """405, with what the path does take in `Allow`."""
     lists = "; lists of jobs are at /jobs" if method == "GET" else ""
     detail = f"{method} is not taken here; {allow} is{lists}"
     return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
-def unforeseen(method: str, route: str) -> Answer:
+def unreadable(error: httptools.HttpParserError, data: bytes) -> Response:
+    """400 for bytes that are no request; 501 for one whose method nobody knows; 505 for HTTP/2's preface."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD.match(data):
+        return _answer("unknown-method", _UNKNOWN_METHOD, "the methods are GET, HEAD, POST, PUT and DELETE")
+    if "PRI" in str(error):  # llhttp pauses there, for somebody else to go on
+        return wrong_version("2.0")
+    return _answer("unreadable", _UNREADABLE, f"it cannot be read: {error}")
+
+
+def headers_too_large(most: int) -> Response:
+    """431."""
+    detail = f"the most this Boss reads is {most} bytes of request line and headers, and 100 headers"
+    return _answer("headers-too-large", _HEADERS_TOO_LARGE, detail)
+
+
+def wrong_version(version: str) -> Response:
+    """505."""
+    return _answer("wrong-version", _WRONG_VERSION, f"it is HTTP/{version}; Boss speaks HTTP/1.1 and 1.0")
+
+
+def https_needed() -> Response:
+    """400 for a request without TLS where TLS is needed."""
+    return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, "what listens here speaks https, not http: say https://")
+
+
+def no_tunnel() -> Response:
+    """405 for CONNECT."""
+    return wrong_method("CONNECT", "DELETE, GET, HEAD, POST, PUT")
+
+
+def unforeseen(method: str, route: str) -> Response:
     """500 for the exception being handled: what happened goes to the log, not to the client.
 
     The log has the route and not the path, in which somebody may have put what they should not.
@@ -120,7 +148,7 @@ def unforeseen(method: str, route: str) -> Answer:
     )
 
 
-def _answer(name: str, problem: _Problem, detail: str, headers: Sequence[Header] = ()) -> Answer:
+def _answer(name: str, problem: _Problem, detail: str, headers: Sequence[Header] = ()) -> Response:
     body = orjson.dumps(
         {
             "type": f"{PROBLEM_TYPE}{name}",
@@ -129,4 +157,4 @@ def _answer(name: str, problem: _Problem, detail: str, headers: Sequence[Header]
             "detail": detail[0].upper() + detail[1:],
         }
     )
-    return Answer(problem.status, [(b"content-type", b"application/problem+json"), NO_STORE, *headers], body)
+    return Response(problem.status, [(b"content-type", b"application/problem+json"), NO_STORE, *headers], body)

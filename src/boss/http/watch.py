@@ -4,18 +4,16 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
 import orjson
-from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
 from boss.access import Access, Right
-from boss.errors import BossError
-from boss.http import guard, problems
-from boss.http.exchange import NO_STORE, Ask, write
+from boss.http.guard import needs
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import NO_STORE, Response
 from boss.job import State
 from boss.store import Hour
 from boss.tokens import Tokens
@@ -27,59 +25,36 @@ _BEAT = 15.0
 _MINUTES = 60
 
 
-def routes(watcher: Watcher, tokens: Tokens) -> Sequence[BaseRoute]:
-    """The route."""
-    return [Route("/watch", _Stream(watcher, tokens))]
+def resources(watcher: Watcher, tokens: Tokens) -> Sequence[Resource]:
+    """The resource."""
+
+    @needs(Right.READ)
+    async def watch(request: Request) -> Response:
+        """GET /watch: an event whenever something has changed, with what has, until either side ends it."""
+        request.query()
+        return Response(200, _HEADERS, events=_events(watcher, tokens, request.access))
+
+    return [Resource("/watch", {"GET": watch})]
 
 
-class _Stream:
-    """GET /watch: an event whenever something has changed, with what has, until the client or the server ends it."""
-
-    def __init__(self, watcher: Watcher, tokens: Tokens) -> None:
-        self._watcher = watcher
-        self._tokens = tokens
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request for as long as it lasts."""
-        if scope["method"] not in ("GET", "HEAD"):
-            await write(problems.wrong_method(scope["method"], "GET, HEAD"), scope, send)
-            return
-        try:
-            guard.check(scope, Right.READ)
-            ask = Ask(scope, receive)
-            ask.query()
-        except BossError as error:
-            await write(problems.of(error), scope, send)
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        if scope["method"] == "GET":
-            telling = asyncio.create_task(self._tell(ask.access, send))
-            gone = asyncio.create_task(_until_gone(receive))
-            await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
-            telling.cancel()
-            gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await telling
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _tell(self, access: Access, send: Send) -> None:
-        news: View | None = None
-        seen: View | None = None
-        with self._watcher as watcher:
-            while True:
-                try:
-                    news = await asyncio.wait_for(watcher.next(news), _BEAT)
-                except TimeoutError:
-                    body = b":\n\n"
-                else:
-                    if news is None:
-                        return
-                    view = _of_theirs(news, access)
-                    body = b"data: " + orjson.dumps(_news(view, seen), option=orjson.OPT_UTC_Z) + b"\n\n"
-                    seen = view
-                if not self._tokens.count(access):
+async def _events(watcher: Watcher, tokens: Tokens, access: Access) -> AsyncGenerator[bytes, None]:
+    news: View | None = None
+    seen: View | None = None
+    with watcher:
+        while True:
+            try:
+                news = await asyncio.wait_for(watcher.next(news), _BEAT)
+            except TimeoutError:
+                event = b":\n\n"
+            else:
+                if news is None:
                     return
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                view = _of_theirs(news, access)
+                event = b"data: " + orjson.dumps(_news(view, seen), option=orjson.OPT_UTC_Z) + b"\n\n"
+                seen = view
+            if not tokens.count(access):
+                return
+            yield event
 
 
 def _of_theirs(view: View, access: Access) -> View:
@@ -92,12 +67,6 @@ def _of_theirs(view: View, access: Access) -> View:
         failed=[job for job in view.failed if access.reaches(job.source)],
         hour=[hour for hour in view.hour if access.reaches(hour.source)],
     )
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Return when the client has hung up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass  # a body, empty or not
 
 
 def _news(view: View, seen: View | None) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """Holding a job: the sign of life by which a taker keeps it."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from boss.database import Pool, fetch
 from boss.job import Check, Place, State
+from boss.store.arrays import columns_of
 from boss.store.reads import locate
 
 # A check means: at least one more lease from now on. It grants a third more than that when it writes, so that the
@@ -19,7 +21,7 @@ WITH renewed AS (
             WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
         END
     FROM unnest($1::text[], $2::text[], $3::int[]) AS asked(id, source, attempt)
-    WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'ACTIVE'
+    WHERE job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source AND job.status || '' = 'ACTIVE'
       AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
       AND CASE WHEN lease_until IS NOT NULL THEN lease_until < clock_timestamp() + lease * interval '1 second'
                ELSE seen_at < now() - interval '10 minutes' END
@@ -36,8 +38,7 @@ WHERE id = ANY($1::text[])
 async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Place]:
     """Renew the leases of these jobs, of those that are active and in the attempt; return where they are, by id."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
-    columns = zip(*sorted(checks, key=lambda check: check.id), strict=True)
-    rows = await fetch(pool, CHECK, *columns)
+    rows = await fetch(pool, CHECK, *columns_of(sorted(checks, key=attrgetter("id"))))
     places = {row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}
     if unsure := [row["id"] for row in rows if row["unsure"]]:
         places |= await locate(pool, unsure)

@@ -1,15 +1,19 @@
 """Letting go of jobs: done, or given back."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from boss.backoff import LONGEST_FROM, backoff
 from boss.database import Pool, fetch
 from boss.job import Finish, GiveBack, State
+from boss.store.arrays import columns_of
 
 # Times are those of the move itself: now() is from before the statement had to wait for a lock.
 #
 # Here and wherever jobs are found by their ids, the status is compared as an expression, which no index has. By one of
 # the status a planner that knows of few active jobs, before a rush, would rather read all that are active and join.
+# And an id is not compared with another column, but with an array of it: that can be looked up, one by one, and nothing
+# else. For a plain join, a planner that believes the table to be nearly empty reads all of the primary key for each id.
 FINISH = """
 -- finish
 UPDATE job
@@ -18,7 +22,7 @@ SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
     result_bytes = asked.result_bytes
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::int[])
      AS asked(id, source, outcome, result, attempt, by, result_bytes)
-WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
+WHERE job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id
 """
@@ -27,7 +31,7 @@ RETURNING job.id
 async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
     """Move available and active jobs to done; return the ids that were moved. No id may come twice."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
-    columns = zip(*sorted(finishes, key=lambda finish: finish.id), strict=True)
+    columns = columns_of(sorted(finishes, key=attrgetter("id")))
     return {row["id"] for row in await fetch(pool, FINISH, *columns)}
 
 
@@ -83,7 +87,7 @@ SET status = CASE WHEN {_LEFT} THEN 'AVAILABLE' ELSE 'DONE' END,
     result_bytes = CASE WHEN asked.result IS NULL THEN job.result_bytes ELSE asked.result_bytes END
 FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[], $7::text[], $8::int[], $9::int[])
      AS asked(id, source, delay, attempt, result, by, result_bytes, uncounted)
-WHERE job.id = asked.id AND job.source = asked.source AND job.status || '' = 'ACTIVE'
+WHERE job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source AND job.status || '' = 'ACTIVE'
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id, job.status
 """

@@ -16,8 +16,8 @@ FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available 
 LEFT JOIN LATERAL (
     SELECT submitted_at
     FROM job
-    WHERE shelf.available > 0 AND status = 'AVAILABLE' AND due_at IS NULL AND source = shelf.source
-    ORDER BY priority DESC, position
+    WHERE shelf.available > 0 AND status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+    ORDER BY source, priority DESC, position
     LIMIT 1
 ) AS head ON true
 LEFT JOIN (

@@ -121,14 +121,16 @@ SELECT count(*) AS jobs
 FROM (
     (SELECT
      FROM job AS other
-     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = asked.source
+     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = ANY(ARRAY[asked.source])
        AND other.priority > asked.priority
+     ORDER BY other.source, other.priority DESC, other.position
      LIMIT $2)
     UNION ALL
     (SELECT
      FROM job AS other
-     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = asked.source
+     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = ANY(ARRAY[asked.source])
        AND other.priority = asked.priority AND other.position < asked.position
+     ORDER BY other.source, other.position
      LIMIT $2)) AS before
 """
 PLACE = f"""

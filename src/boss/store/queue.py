@@ -31,8 +31,8 @@ CROSS JOIN LATERAL (
     WITH RECURSIVE of_source AS (
         (SELECT priority, position
          FROM job
-         WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = shelf.source
-         ORDER BY priority DESC, position
+         WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+         ORDER BY source, priority DESC, position
          LIMIT 1)
         UNION ALL
         SELECT lower.priority, lower.position
@@ -40,9 +40,9 @@ CROSS JOIN LATERAL (
         CROSS JOIN LATERAL (
             SELECT priority, position
             FROM job
-            WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = shelf.source
+            WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
               AND priority < of_source.priority
-            ORDER BY priority DESC, position
+            ORDER BY source, priority DESC, position
             LIMIT 1
         ) AS lower
     )

@@ -42,8 +42,8 @@ SELECT FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority 
 ANY_READY_OF_SOURCE = """
 -- any_ready_of_source
 SELECT FROM job
-WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = $1
-ORDER BY priority DESC, position
+WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[$1])
+ORDER BY source, priority DESC, position
 LIMIT 1
 """
 

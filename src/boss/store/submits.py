@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from boss.database import Pool, fetch
 from boss.errors import BadInput
 from boss.job import Submission
+from boss.store.arrays import columns_of
 
 SUBMIT = """
 -- submit
@@ -26,8 +27,7 @@ RETURNING id
 
 async def submit(pool: Pool, submissions: Sequence[Submission]) -> set[str]:
     """Store new jobs, in order of arrival; return the ids that were new. The others changed nothing."""
-    columns = list(zip(*submissions, strict=True))
-    return {row[0] for row in await fetch(pool, SUBMIT, *columns)}
+    return {row[0] for row in await fetch(pool, SUBMIT, *columns_of(submissions))}
 
 
 READ_AS_JSONB = """

@@ -35,8 +35,8 @@ SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
                     CROSS JOIN LATERAL (
                         SELECT count(*) AS jobs
                         FROM (SELECT FROM job
-                              WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = asked.source
-                              ORDER BY priority DESC, position
+                              WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[asked.source])
+                              ORDER BY source, priority DESC, position
                               LIMIT asked.takers) AS head) AS ready
                     WHERE jobs > 0
                     UNION ALL

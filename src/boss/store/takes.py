@@ -31,7 +31,7 @@ TAKE_GIVEN = """
     FROM (SELECT id, slot, clock_timestamp() AS now,
                  ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by
           FROM given) AS given
-    WHERE job.id = given.id
+    WHERE job.id = ANY(ARRAY[given.id])
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
               job.traceparent, given.slot
 )
@@ -146,15 +146,19 @@ def _of_any_past_marks(limit: str, lock: str, size: str = _SIZE) -> str:
 
 
 def of_sources(limit: str, lock: str, size: str = _SIZE) -> str:
-    """The first ready jobs of each source in `asked`, which has how many are wanted, and how many slots come before."""
+    """The first ready jobs of each source in `asked`, which has how many are wanted, and how many slots come before.
+
+    Only the index of the ready jobs of a source has this order. By priority and position alone, a planner that has seen
+    but one source would read the ready jobs of all.
+    """
     return f"""
     SELECT of_source.*, asked.source, asked.slots_before
     FROM asked
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
         FROM job
-        WHERE {READY} AND source = asked.source
-        ORDER BY priority DESC, position
+        WHERE {READY} AND source = ANY(ARRAY[asked.source])
+        ORDER BY source, priority DESC, position
         LIMIT {limit}
         {lock}
     ) AS of_source"""
@@ -170,8 +174,8 @@ def _of_sources_past_marks(limit: str, lock: str, size: str = _SIZE) -> str:
         CROSS JOIN LATERAL (
             SELECT id, priority, position, {size} AS bytes
             FROM job
-            WHERE {READY} AND source = mark.source AND priority = mark.priority AND position > mark.position
-            ORDER BY position
+            WHERE {READY} AND source = ANY(ARRAY[mark.source]) AND priority = mark.priority AND position > mark.position
+            ORDER BY source, position
             LIMIT {limit}
             {lock}
         ) AS past
@@ -285,10 +289,20 @@ def by_source(takes: Sequence[Take]) -> list[int]:
 
 def slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str | None]]:
     """The lease, the key and the token's name of every job that may be taken; where no take has one, none are sent."""
-    leases = [take.lease for take in takes for _ in range(take.limit)]
-    keys = [take.key for take in takes for _ in range(take.limit)] if any(take.key for take in takes) else []
-    names = [take.by for take in takes for _ in range(take.limit)] if any(take.by for take in takes) else []
-    return leases, keys, names
+    leases: list[int] = []
+    keys: list[str | None] = []
+    names: list[str | None] = []
+    for _, limit, lease, key, by, _, _ in takes:
+        if limit == 1:
+            leases.append(lease)
+            keys.append(key)
+            names.append(by)
+        else:
+            leases += [lease] * limit
+            keys += [key] * limit
+            names += [by] * limit
+    nobody = [None] * len(leases)
+    return leases, [] if keys == nobody else keys, [] if names == nobody else names
 
 
 def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int]) -> Handout:
@@ -337,7 +351,8 @@ UPDATE job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
     taken_by = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
-WHERE job.id = unheard.id AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at AND seen_at = job.taken_at
+WHERE job.id = ANY(ARRAY[unheard.id]) AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at
+  AND seen_at = job.taken_at
 RETURNING job.id
 """
 

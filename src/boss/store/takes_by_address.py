@@ -22,9 +22,9 @@ WITH {before}asked AS MATERIALIZED ({asked}
 ), head AS MATERIALIZED (
     SELECT job.id, asked.slot, {size_of("document")} AS bytes
     FROM asked
-    JOIN job ON job.id = asked.id AND job.source = asked.source
+    JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
     WHERE job.status || '' = 'AVAILABLE'
-    ORDER BY job.id
+    ORDER BY asked.id
     FOR UPDATE OF job
 ), fitting AS MATERIALIZED (
     SELECT id, slot, bytes, sum(bytes) OVER (ORDER BY slot) AS total FROM head
@@ -41,7 +41,8 @@ _ASKED = """
     SELECT id, source, slot FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS asked(id, source, slot)"""
 
 TAKE_BY_ADDRESS = _statement("take_by_address", _ASKED)
-# Of each source no more than it has room for.
+# Of each source no more than it has room for. The attempt, which no index has, is asked for so that none could be read
+# from end to end instead of the jobs.
 TAKE_BY_ADDRESS_AND_RULES = _statement(
     "take_by_address_and_rules",
     f"""
@@ -49,7 +50,8 @@ TAKE_BY_ADDRESS_AND_RULES = _statement(
     FROM (SELECT asked.*, row_number() OVER (PARTITION BY asked.source ORDER BY asked.slot) AS turn,
                  (SELECT coalesce(room, {_ANY_NUMBER}) FROM room WHERE room.source = asked.source) AS room
           FROM ({_ASKED}) AS asked
-          JOIN job ON job.id = asked.id AND job.source = asked.source AND job.status || '' = 'AVAILABLE') AS available
+          JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
+                  AND job.status || '' = 'AVAILABLE' AND job.attempt >= 0) AS available
     WHERE turn <= room""",
     "room AS MATERIALIZED (SELECT source, room FROM room_by_rules($5::text[])), ",
 )

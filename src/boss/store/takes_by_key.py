@@ -66,21 +66,31 @@ async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
 
 
 # Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
-# handed out a second time. The documents come to MOST_TEXT bytes, or are those of one take.
+# handed out a second time. The documents come to MOST_TEXT bytes, or are those of one take. Each key is looked up by
+# itself, as in held_keys (0008_plans.sql).
 TAKE_AGAIN = f"""
 -- take_again
-WITH running AS MATERIALIZED (
-    SELECT take_key, row_number() OVER by_key AS turn, sum(sum({size_of("document")})) OVER by_key AS total
-    FROM job
-    WHERE status = 'ACTIVE' AND take_key = ANY($1::text[])
+WITH held AS MATERIALIZED (
+    SELECT of_key.*
+    FROM unnest($1::text[]) AS asked(key)
+    CROSS JOIN LATERAL (
+        SELECT id, take_key, {size_of("document")} AS bytes
+        FROM job
+        WHERE status = 'ACTIVE' AND take_key = ANY(ARRAY[asked.key])
+        ORDER BY take_key
+    ) AS of_key
+), running AS MATERIALIZED (
+    SELECT take_key, row_number() OVER by_key AS turn, sum(sum(bytes)) OVER by_key AS total
+    FROM held
     GROUP BY take_key
     WINDOW by_key AS (ORDER BY take_key)
 )
 UPDATE job
 SET seen_at = clock_timestamp(),
     lease_until = CASE WHEN lease > 0 THEN clock_timestamp() + lease * interval '1 second' END
-WHERE status = 'ACTIVE'
-  AND take_key = ANY(ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))
+WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(
+          ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))))
+  AND status || '' = 'ACTIVE' AND take_key = ANY($1::text[])
 RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_at, priority, position, traceparent,
           take_key
 """

@@ -22,8 +22,8 @@ _ALLOWED = f"""
           CROSS JOIN LATERAL (
               SELECT id, priority, position, {about("document")} AS bytes
               FROM job
-              WHERE {READY} AND source = room.source AND id <> ALL ($6::text[])
-              ORDER BY priority DESC, position
+              WHERE {READY} AND source = ANY(ARRAY[room.source]) AND id <> ALL ($6::text[])
+              ORDER BY source, priority DESC, position
               LIMIT least(coalesce(room.room, %(most)s), %(most)s)
           ) AS ready) AS head
     ORDER BY turn
@@ -51,7 +51,7 @@ WITH {asked}room AS MATERIALIZED (
 ), head AS MATERIALIZED (
     SELECT job.id, first.turn, {size_of("document")} AS bytes
     FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
-    JOIN job ON job.id = first.id
+    JOIN job ON job.id = ANY(ARRAY[first.id])
     WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
     FOR UPDATE OF job SKIP LOCKED
 ), numbered AS MATERIALIZED (

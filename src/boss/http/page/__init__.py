@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 
-from starlette.routing import BaseRoute
-
 from boss.access import Right
 from boss.http import parameters
-from boss.http.exchange import Ask, Handler, route
 from boss.http.guard import needs
-from boss.http.problems import Answer
+from boss.http.request import Request
+from boss.http.resource import Handler, Resource
+from boss.http.response import Response
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -34,12 +33,12 @@ _HEADERS = (
 )
 
 
-def routes() -> Sequence[BaseRoute]:
+def resources() -> Sequence[Resource]:
     """One route for each file; `/` is index.html."""
     folder = files("boss.http") / "page"
     names = sorted(each.name for each in folder.iterdir() if each.name.rpartition(".")[2] in _TYPES)
     return [
-        route("/" if name == "index.html" else f"/page/{name}", {"GET": _file(name, (folder / name).read_bytes())})
+        Resource("/" if name == "index.html" else f"/page/{name}", {"GET": _file(name, (folder / name).read_bytes())})
         for name in names
     ]
 
@@ -49,11 +48,11 @@ def _file(name: str, text: bytes) -> Handler:
     headers = [(b"content-type", _TYPES[name.rpartition(".")[2]]), (b"etag", etag), *_HEADERS]
 
     @needs(Right.PUBLIC)
-    async def get(ask: Ask) -> Answer:
+    async def get(request: Request) -> Response:
         """GET / and /page/…: a file of the page; 304 when the client has it."""
-        ask.query()
-        if parameters.has_tag(ask.header(b"if-none-match"), etag.decode()):
-            return Answer(304, headers)
-        return Answer(200, headers, text)
+        request.query()
+        if parameters.has_tag(request.header(b"if-none-match"), etag.decode()):
+            return Response(304, headers)
+        return Response(200, headers, text)
 
     return get

@@ -1,0 +1,399 @@
+"""One client's connection: its time-outs, its requests one after the other, and its responses.
+
+Every phase has a limit, so that nobody holds a connection that they do not use. Who hangs up before the response to a
+take was written has not taken the job.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, cast
+
+from boss.access import Access
+from boss.errors import Overloaded, TooSlow
+from boss.http import phase, problems
+from boss.http.delivery import Undos, abort, is_there, progress
+from boss.http.phase import Phase
+from boss.http.reader import RequestReader
+from boss.http.request import Request
+from boss.http.response import CONTINUE, LAST_CHUNK, MOST_JOINED_BYTES, Response, encode, encode_chunk
+
+if TYPE_CHECKING:
+    from boss.http.connections import Connections
+
+_NEVER = float("inf")
+_ENDED = asyncio.Protocol()
+
+
+class Connection(asyncio.Protocol):
+    """One connection, from its acceptance to its end.
+
+    Attributes:
+        settings: the limits.
+        budget: the memory that all connections share.
+        queue: requests that have come while the one before them is served.
+        peer: the client's address.
+        deadline: when its phase ends, by the event loop's clock.
+        unread_until: by when something more of what was written must have been read.
+    """
+
+    __slots__ = (
+        *("_accepted", "_connections", "_got", "_is_ended", "_is_in_doubt", "_is_streaming", "_paused", "_reader"),
+        *("_refusal", "_serving", "_size", "_task", "_undos", "_unread", "_written"),
+        *("budget", "deadline", "loop", "peer", "phase", "queue", "settings", "transport", "unread_until"),
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, connections: "Connections") -> None:
+        self._connections = connections
+        self.loop = connections.loop
+        self.settings = connections.settings
+        self.budget = connections.budget
+        self.peer = ""
+        self.phase = Phase.HANDSHAKE
+        self.deadline = self.unread_until = _NEVER
+        self.queue: deque[Request] = deque()
+        self._reader = RequestReader(self, connections.settings.max_headers)
+        self._serving: Request | None = None
+        self._task: asyncio.Task[None] | None = None
+        # What is sent last, because what came cannot be read.
+        self._refusal: Response | None = None
+        # The client has ended its sending; it may still read.
+        self._is_ended = False
+        # Until the handshake is over.
+        self._accepted: socket.socket | None = None
+        self._is_streaming = False
+        # Whether it has to be found out if a taker that waits is there.
+        self._is_in_doubt = False
+        # While more is written than the client reads.
+        self._paused: asyncio.Future[None] | None = None
+        self._undos = Undos()
+        # How many bytes were written over all, how many in the last response, and what of it is not read.
+        self._written = self._size = self._unread = self._got = 0
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is still to be read by the client."""
+        return self._accepted is None and not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
+
+    def is_valid(self, access: Access) -> bool:
+        """Whether what somebody was let in with is still valid."""
+        return self._connections.is_valid(access)
+
+    def accept(self, accepted: socket.socket, peer: str) -> None:
+        """Somebody has connected, and a handshake begins."""
+        self._accepted = accepted
+        self.peer = peer
+        self._connections.add(self)
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has connected."""
+        # uvloop's is none of asyncio's classes.
+        self.transport = cast(asyncio.Transport, transport)
+        is_new = self._accepted is None
+        self._accepted = None
+        self.phase = Phase.REQUEST
+        self.deadline = self.loop.time() + min(phase.FIRST_BYTE_TIMEOUT_S, self.settings.header_timeout)
+        if is_new:
+            self.peer = (transport.get_extra_info("peername") or ("",))[0]
+            self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come."""
+        if self.phase is Phase.END or self._reader.is_refused:
+            return
+        if self._task is None and self._undos.pending:
+            self._undos.pending.clear()
+        self._reader.feed(data)
+        if self.phase is Phase.REQUEST:
+            self.phase = Phase.HEAD
+            self.deadline = self.loop.time() + self.settings.header_timeout
+
+    def eof_received(self) -> bool:
+        """The client has ended its sending; it may still read what it asked for."""
+        self._is_ended = self._undos.has_ended = True
+        self._reader.end()
+        # TLS cannot: whoever ends it has closed it.
+        can_half_close = self.transport.can_write_eof()
+        if self._task is None and not self.queue and not self._reader.ahead:
+            if self._undos.pending:
+                self._undos.settle(self.transport)
+            return can_half_close and (bool(self._undos.pending) or self.is_writing)
+        if self._is_streaming or not can_half_close or self._task is None:
+            return can_half_close and not self._is_streaming
+        if self._serving and self._serving.wait_s and self._serving.is_http_1_1 and not self._is_in_doubt:
+            self._is_in_doubt = True
+            self._task.cancel()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._is_ended = self._undos.is_lost = True
+        # After an end it is a broken pipe, even if it is by a reset.
+        self._undos.has_ended |= not isinstance(exc, ConnectionResetError)
+        self.phase = Phase.END
+        self._reader.close()
+        self._connections.remove(self)
+        # Or the garbage collector alone, which runs rarely, would free it, and the 45 kB of a TLS connection with it.
+        self.transport.set_protocol(_ENDED)
+        self._set_unread(0)
+        for request in self.queue:
+            self.budget.used -= request.release()
+        self.queue.clear()
+        if self._paused and not self._paused.done():
+            self._paused.set_result(None)
+        if self._task and self._serving and (self._is_streaming or self._serving.ends_with_client):
+            self._task.cancel()
+        if self._undos.pending:
+            self._undos.settle(self.transport)
+
+    def pause_writing(self) -> None:
+        """More is written than the client reads."""
+        self._paused = self.loop.create_future()
+        self._await_reading()
+        self._connections.slow(self)
+
+    def resume_writing(self) -> None:
+        """It has read nearly all."""
+        self._connections.keeps_up(self)
+        self._set_unread(0)
+        self.unread_until = _NEVER
+        if self._paused and not self._paused.done():
+            self._paused.set_result(None)
+        self._paused = None
+        if self._task is None and self.phase is not Phase.END:
+            self._next()
+
+    # What the reader says.
+
+    def receive(self, request: Request) -> None:
+        """The head of a request has come."""
+        self.queue.append(request)
+        if self._task is None and self._paused is None:
+            self._next()
+
+    def refuse(self, response: Response) -> None:
+        """What came cannot be read. It is answered once all before it is; nothing after it is read."""
+        self._refusal = response
+        if self._task is None and self._paused is None:
+            self._next()
+
+    def slow_down(self, stop: bool) -> None:
+        """Read nothing from the client for now; or go on."""
+        if self._is_ended or self.transport.is_closing():
+            return
+        if stop:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    # What a request says.
+
+    def extend(self, seconds: float) -> None:
+        """The request being served has so many seconds more than it needs, from now on."""
+        self.phase = Phase.RESPONSE if self.phase is not Phase.END else Phase.END
+        self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S + seconds
+
+    def read_body(self, request: Request, expects: bool) -> None:
+        """A handler waits for the rest of a request's body."""
+        if not self.budget.has_room(request.announced, request.announced):
+            request.fail(Overloaded("other requests' bodies need the memory; send this one again"))
+            return
+        if self._is_ended:
+            request.broke_off()
+            return
+        if expects:
+            self._send(CONTINUE)
+        if self.phase is not Phase.END:
+            self.phase = Phase.BODY
+        self.deadline = self.loop.time() + self.settings.body_timeout
+
+    # Serving.
+
+    def _next(self) -> None:
+        """Serve the next request, if there is one."""
+        if self._reader.ahead:
+            self._reader.go_on()
+            if self._task or self.phase is Phase.END:
+                return
+        if self.queue:
+            request = self._serving = self.queue.popleft()
+            self._connections.idle.pop(self, None)
+            self._connections.busy += 1
+            self._is_in_doubt = False
+            self.phase = Phase.RESPONSE
+            self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S
+            self._task = self.loop.create_task(self._serve(request))
+        elif self._refusal:
+            self._send(encode(self._refusal, "", True, True, self._connections.date))
+            self._end()
+        elif self._is_ended or self._connections.is_draining:
+            self._end()
+        else:
+            self.phase = Phase.REQUEST
+            self.deadline = self.loop.time() + self.settings.header_timeout
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            try:
+                response = await self._connections.respond(request)
+            except asyncio.CancelledError:
+                if not await self._is_there():
+                    raise
+                response = await self._connections.respond(request)
+            if response.events is None:
+                self._write(request, response)
+            else:
+                await self._stream(request, response)
+        finally:
+            self._task = self._serving = None
+            self._is_streaming = False
+            self.budget.used -= request.release()
+            self._connections.finish(self)
+            if self.phase is not Phase.END and self._paused is None:
+                self._next()
+
+    async def _is_there(self) -> bool:
+        """Whether the client of a take that was cancelled because it ended its sending is there, and waits."""
+        if self.phase is Phase.END or not self._is_in_doubt or not self._task:
+            return False
+        self._task.uncancel()
+        # Any client of HTTP/1.1 passes over an interim response (RFC 9110, 15.2); who has closed answers with a reset.
+        self._send(CONTINUE)
+        if await is_there(self.transport, self._written):
+            return True
+        self.abort()
+        return False
+
+    def _write(self, request: Request, response: Response) -> None:
+        if self.phase is Phase.END or self.transport.is_closing():
+            if response.undo:
+                response.undo()
+            return
+        is_last = self._is_last(request)
+        data = encode(response, request.method, request.is_http_1_1, is_last, self._connections.date)
+        body = response.body if len(response.body) > MOST_JOINED_BYTES and request.method != "HEAD" else b""
+        self._size = len(data) + len(body)
+        if response.undo:
+            self._undos.add(self.transport, response.undo, self._written, self._size)
+        self._written += self._size
+        self.transport.write(data)
+        if body:
+            self.transport.write(body)
+        if is_last:
+            self._end()
+
+    def _send(self, data: bytes) -> None:
+        self._written += len(data)
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def _is_last(self, request: Request) -> bool:
+        """Whether the connection ends after the response to this request."""
+        return (
+            not request.keep_alive
+            # Nobody knows where the next one would begin.
+            or not request.is_complete
+            or (self._is_ended and not (self.queue or self._reader.ahead or self._refusal))
+            or self._connections.is_draining
+        )
+
+    async def _stream(self, request: Request, response: Response) -> None:
+        assert response.events
+        is_last = not request.is_http_1_1 or self._is_last(request)
+        self._is_streaming = True
+        self.deadline = _NEVER
+        self._send(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        if request.method != "HEAD":
+            async with aclosing(response.events) as events:
+                async for event in events:
+                    self._send(encode_chunk(event, request.is_http_1_1))
+                    if self._paused:
+                        await self._paused
+            if request.is_http_1_1:
+                self._send(LAST_CHUNK)
+        if is_last:
+            self._end()
+
+    # Ending.
+
+    def _end(self) -> None:
+        """Write what there is to write, and close the connection once the client has read it."""
+        if self._undos.pending and self._is_ended:
+            self.phase = Phase.END
+            self.deadline = _NEVER
+            self._undos.settle(self.transport)
+            return
+        is_closed = self.phase is Phase.END
+        self.phase = Phase.END
+        self.deadline = self.loop.time() + (phase.LINGER_S if self.transport.can_write_eof() else phase.TLS_LINGER_S)
+        if self.transport.get_write_buffer_size():
+            self._await_reading()
+        if self._is_ended or is_closed or self.transport.is_closing():
+            self.transport.close()
+        elif self.transport.can_write_eof():
+            self.slow_down(stop=False)
+            self.transport.write_eof()
+        elif self._reader.reading is None:
+            self.transport.close()
+
+    def close_idle(self) -> None:
+        """Close it, if it waits for a request."""
+        if self.phase is Phase.REQUEST:
+            self.phase = Phase.END
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close it at once, whatever is under way."""
+        self._set_unread(0)
+        self.deadline = self.unread_until = _NEVER
+        if self._accepted is None:
+            abort(self.transport)
+            return
+        with suppress(OSError):  # the client was faster
+            self._accepted.shutdown(socket.SHUT_RDWR)
+
+    def check_time(self, now: float) -> None:
+        """Do what there is to do when its time is over."""
+        if now > self.deadline:
+            self._expire(now)
+        if self.unread_until is not _NEVER:
+            self._check_unread(now)
+
+    def _expire(self, now: float) -> None:
+        if self.phase is Phase.REQUEST:
+            if self._paused is None:
+                self.close_idle()
+        elif self.phase is Phase.HEAD:
+            self._reader.is_refused = True
+            self.refuse(problems.to_response(TooSlow("the headers were not there in time; send them at once")))
+        elif self.phase is Phase.BODY and self._serving:
+            self._serving.fail(TooSlow())
+        elif self.phase is Phase.RESPONSE and self._task and self._serving:
+            self._serving.late_cancels += 1
+            self._task.cancel()
+            self.deadline = now + phase.CANCEL_AGAIN_S
+        elif self.phase is Phase.HANDSHAKE or not self.transport.get_write_buffer_size():
+            self.abort()
+
+    def _await_reading(self) -> None:
+        # All of a response is held until the last of it was taken over.
+        self._set_unread(max(self._size, self.transport.get_write_buffer_size()))
+        self._got = progress(self.transport)
+        self.unread_until = self.loop.time() + phase.UNREAD_TIMEOUT_S
+
+    def _check_unread(self, now: float) -> None:
+        if (got := progress(self.transport)) > self._got:
+            self._got = got
+            self.unread_until = now + phase.UNREAD_TIMEOUT_S
+            self._connections.slow(self)
+        elif now > self.unread_until:
+            self.abort()
+
+    def _set_unread(self, unread: int) -> None:
+        self.budget.used += unread - self._unread
+        self._unread = unread

@@ -1,0 +1,94 @@
+"""What jobs look like in responses."""
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from boss.http.response import JSON, NDJSON, NO_STORE, Header, Response
+from boss.job import Job, JobRecord, State, Taken
+
+LINES = (b"content-type", NDJSON.encode())
+_ACTIVE = (b"boss-state", b"active")
+_SUBMITTED = ((b"boss-state", b"available"), (b"etag", b'"0"'))
+
+
+def submitted(id: str, source: str, document: str) -> Response:
+    """The response to a submit of one job."""
+    location = (b"location", f"/job/available/{source}/{id}".encode())
+    # Put together as text: the names need no escaping, and the document must not be parsed again.
+    body = f'{{"id":"{id}","source":"{source}","job":{document}}}'.encode()
+    return Response(201, [JSON, NO_STORE, location, *_SUBMITTED], body)
+
+
+def handed_out(taken: Taken, granted: Sequence[Header], undo: Callable[[], None]) -> Response:
+    """The response to a take of one job, with headers that say what was granted besides.
+
+    `undo` undoes the take.
+    """
+    shown, lease = taken.job, lease_header(taken.lease)
+    location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
+    headers = [JSON, NO_STORE, location, lease, _ACTIVE, (b"etag", b'"%d"' % shown.attempt), *granted]
+    if shown.traceparent:
+        headers.append((b"traceparent", shown.traceparent.encode()))
+    return Response(200, headers, job_json(shown), None, undo)
+
+
+def handed_out_many(
+    taken: Sequence[Taken], accept: str, granted: Sequence[Header], undo: Callable[[], None]
+) -> Response:
+    """The response to a take of many jobs, which have no one ETag.
+
+    As NDJSON, each line has its attempt, as the lines of many finishes do.
+    """
+    headers = [NO_STORE, _ACTIVE, lease_header(taken[0].lease), *granted]
+    if NDJSON in accept:
+        return Response(200, [LINES, *headers], b"".join(_line(each.job) for each in taken), None, undo)
+    body = b"[" + b",".join(job_json(each.job) for each in taken) + b"]"
+    return Response(200, [JSON, *headers], body, None, undo)
+
+
+def lease_header(seconds: int) -> Header:
+    """For how many seconds a job is its taker's."""
+    return b"boss-lease", b"%d" % seconds
+
+
+def state_headers(state: State, attempt: int) -> tuple[Header, Header]:
+    """The state of a job, and its attempt as an ETag."""
+    return (b"boss-state", state.encode()), (b"etag", b'"%d"' % attempt)
+
+
+def job_json(shown: Job) -> bytes:
+    """A job."""
+    # Put together as text: the names need no escaping, and the document must not be parsed again.
+    return f'{{"id":"{shown.id}","source":"{shown.source}","job":{shown.document}}}'.encode()
+
+
+def _line(shown: Job) -> bytes:
+    trace = f',"traceparent":"{shown.traceparent}"' if shown.traceparent else ""
+    names = f'"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt}{trace}'
+    return f'{{{names},"job":{shown.document}}}\n'.encode()
+
+
+def record_json(record: JobRecord) -> dict[str, object]:
+    """A job with all its properties."""
+    return {
+        "id": record.id,
+        "source": record.source,
+        "state": record.state,
+        "priority": record.priority,
+        "attempt": record.attempt,
+        "attempts": record.attempts,
+        "submitted": record.submitted_at,
+        "due": record.due_at,
+        "taken": record.taken_at,
+        "seen": record.seen_at,
+        "until": record.lease_until,
+        "finished": record.finished_at,
+        "outcome": record.outcome,
+        "result": record.result and orjson.Fragment(record.result),
+        "submitted_by": record.submitted_by,
+        "taken_by": record.taken_by,
+        "finished_by": record.finished_by,
+        "history": orjson.Fragment(record.history or "[]"),
+        "job": orjson.Fragment(record.document),
+    }

@@ -1,0 +1,79 @@
+"""A response, and the bytes of one (RFC 9112)."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+
+Header = tuple[bytes, bytes]
+
+JSON = (b"content-type", b"application/json")
+NDJSON = "application/x-ndjson"
+# An answer is true for the moment only, and its bytes and its ETag are to stay what they are: a proxy that compresses
+# makes another tag of it.
+NO_STORE = (b"cache-control", b"no-store, no-transform")
+
+# The whole of an interim response (RFC 9110, 15.2.1).
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+# A body up to this size is sent in one piece with its head; a larger one is not copied.
+MOST_JOINED_BYTES = 64 * 1024
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+# Responses to any request that have no body, and so no length (RFC 9112, 6.3).
+_BODILESS = frozenset([204, 304])
+_CLOSE = b"connection: close\r\n\r\n"
+_KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
+
+
+class Response(NamedTuple):
+    """A response.
+
+    Attributes:
+        status: its code.
+        headers: all but Date, Connection and what says where the body ends.
+        body: the whole body.
+        events: the body's parts when it is a stream, of which nobody knows the length.
+        undo: called when the client was gone before the response was written, so that it never got it.
+    """
+
+    status: int
+    headers: Sequence[Header]
+    body: bytes = b""
+    events: AsyncGenerator[bytes, None] | None = None
+    undo: Callable[[], None] | None = None
+
+
+def encode(response: Response, method: str, minor: int, close: bool, date: bytes) -> bytes:
+    """A response as it is sent, or the head of one that is a stream or has a large body.
+
+    Args:
+        response: the response.
+        method: the request's.
+        minor: the request's version: 1 for HTTP/1.1, 0 for 1.0.
+        close: whether the connection ends after it.
+        date: the line of the Date header.
+    """
+    parts = [_STATUS_LINES[response.status], date]
+    for name, value in response.headers:
+        parts += (name, b": ", value, b"\r\n")
+    body = response.body
+    if response.events:
+        if minor:
+            parts.append(b"transfer-encoding: chunked\r\n")
+    # A HEAD that has a handler of its own does not know how long GET's body would be.
+    elif response.status not in _BODILESS and (body or method != "HEAD"):
+        parts.append(b"content-length: %d\r\n" % len(body))
+    if close:
+        parts.append(_CLOSE)
+    elif minor:
+        parts.append(b"\r\n")
+    else:
+        parts.append(_KEEP_ALIVE)
+    if method != "HEAD" and len(body) <= MOST_JOINED_BYTES:
+        parts.append(body)
+    return b"".join(parts)
+
+
+def encode_chunk(chunk: bytes, minor: int) -> bytes:
+    """A part of a stream, as it is sent. HTTP/1.0 has no chunks: its stream ends with the connection."""
+    return b"%x\r\n%b\r\n" % (len(chunk), chunk) if minor else chunk

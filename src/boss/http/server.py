@@ -1,0 +1,233 @@
+"""The sockets that Boss listens on, and TLS, with a certificate that is renewed while it runs."""
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from boss.background import in_background
+from boss.errors import StartError, WrongSetting
+from boss.http import problems
+from boss.http.connection import Connection
+from boss.http.connections import Connections
+from boss.http.response import encode
+from boss.settings import Settings
+
+log = logging.getLogger("boss")
+
+_BACKLOG = 4096
+# How long clients may take to read the last responses, in seconds.
+_CLOSE_S = 5.0
+_HANDSHAKE_TIMEOUT_S = 10.0
+# So many connections are accepted before requests have their turn again.
+_MOST_ACCEPTED = 100
+# How long nothing is accepted when there is no room for another open file.
+_ACCEPT_AGAIN_S = 1.0
+# How often it is looked whether there is a new certificate, in seconds.
+_CERTIFICATE_INTERVAL_S = 1.0
+
+
+@asynccontextmanager
+async def listening(connections: Connections, settings: Settings) -> AsyncIterator["Listener"]:
+    """Accept connections until the block is left, or the listener that it gives is closed.
+
+    Raises:
+        StartError: the address cannot be listened on, or the certificate cannot be used.
+    """
+    certificate = _Certificate(settings)
+    if settings.tls_cert:
+        certificate.load()
+    listener = Listener(connections, certificate if settings.tls_cert else None)
+    await listener.open(settings)
+    async with in_background(certificate.renew_forever()):
+        try:
+            yield listener
+        finally:
+            listener.close()
+            if not await connections.close(_CLOSE_S):
+                log.warning("some responses were not read in %s seconds; they are broken off", _CLOSE_S)
+
+
+async def listening_sockets(settings: Settings) -> list[socket.socket]:
+    """Sockets bound to every address of the host; several workers may share them.
+
+    Raises:
+        StartError: the address cannot be listened on.
+    """
+    loop, sockets = asyncio.get_running_loop(), []
+    try:
+        found = await loop.getaddrinfo(
+            settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            sockets.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if settings.workers > 1:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                # The addresses of IPv4 have sockets of their own.
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.setblocking(False)
+            listening.bind(address)
+    except OSError as error:
+        for listening in sockets:
+            listening.close()
+        # A negative number is one of getaddrinfo's, which says it in words by itself.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        # An address that no machine, or not this one, has.
+        kind_of = (
+            WrongSetting if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else StartError
+        )
+        raise kind_of(
+            f"cannot listen on {settings.host} port {settings.port}: {why}; choose another with --host or --port"
+        ) from error
+    return sockets
+
+
+class Listener:
+    """Accepts connections.
+
+    Args:
+        connections: has them from then on.
+        certificate: what they get; None without TLS.
+    """
+
+    def __init__(self, connections: Connections, certificate: "_Certificate | None") -> None:
+        self._connections = connections
+        self._certificate = certificate
+        self._loop = asyncio.get_running_loop()
+        self._servers: list[asyncio.Server] = []
+        # Without TLS the event loop accepts by itself.
+        self._sockets: list[socket.socket] = []
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    async def open(self, settings: Settings) -> None:
+        """Accept connections from now on."""
+        for listening in await listening_sockets(settings):
+            if self._certificate is None:
+                server = await self._loop.create_server(
+                    lambda: Connection(self._connections), sock=listening, backlog=_BACKLOG
+                )
+                self._servers.append(server)
+            else:
+                listening.listen(_BACKLOG)
+                self._sockets.append(listening)
+                self._loop.add_reader(listening, self._accept, listening)
+
+    def close(self) -> None:
+        """Accept no more of them."""
+        for server in self._servers:
+            server.close()
+        for listening in self._sockets:
+            self._loop.remove_reader(listening)
+            listening.close()
+        self._sockets.clear()
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Begin a handshake with everybody who has connected. A connection counts from here on."""
+        for _ in range(_MOST_ACCEPTED):
+            try:
+                accepted, address = listening.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._pause(listening, error)
+                return
+            accepted.setblocking(False)
+            connection = Connection(self._connections)
+            connection.accept(accepted, address[0])
+            task = self._loop.create_task(self._handshake(connection, accepted))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    def _pause(self, listening: socket.socket, error: OSError) -> None:
+        log.warning("connections wait to be accepted: %s", os.strerror(error.errno or 0))
+        self._loop.remove_reader(listening)
+        self._loop.call_later(_ACCEPT_AGAIN_S, self._go_on, listening)
+
+    def _go_on(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    async def _handshake(self, connection: Connection, accepted: socket.socket) -> None:
+        assert self._certificate
+        # The event loop closes its socket when the handshake fails.
+        copy = accepted.dup()
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._certificate.context,
+                ssl_handshake_timeout=min(_HANDSHAKE_TIMEOUT_S, self._connections.settings.header_timeout),
+            )
+        except OSError as error:  # SSLError is one, and so is the end of the connection or of its time
+            self._connections.remove(connection)
+            if getattr(error, "reason", "") == "HTTP_REQUEST":
+                with suppress(OSError):
+                    copy.send(encode(problems.https_needed(), "", True, True, self._connections.date))
+        finally:
+            copy.close()
+
+
+class _Certificate:
+    """The certificate that new connections get."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.context: ssl.SSLContext | None = None
+
+    def load(self) -> None:
+        """Read it from its files.
+
+        Raises:
+            WrongSetting: they are no certificate with its key.
+        """
+        cert, key = self._settings.tls_cert, self._settings.tls_key
+        assert cert
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise WrongSetting(f"{cert} and {key} are no certificate with its key: {error}") from error
+        self.context = context
+
+    async def renew_forever(self) -> None:
+        """Until cancelled: when the certificate's files have changed, or on SIGHUP, use the new one from then on.
+
+        Whoever is connected goes on with the old one.
+        """
+        if not self._settings.tls_cert:
+            return
+        asked = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+        seen = self._changed_at()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), _CERTIFICATE_INTERVAL_S)
+            now = self._changed_at()
+            if now == seen and not asked.is_set():
+                continue
+            asked.clear()
+            try:
+                self.load()
+            except StartError as error:
+                # Half of it may have been written; the next look sees the rest.
+                log.warning("the old certificate goes on: %s", error)
+                continue
+            seen = now
+            log.info("new connections get the new certificate")
+
+    def _changed_at(self) -> list[int]:
+        """What changes when the files do; Kubernetes changes a link in their path."""
+        files: list[Path] = [file for file in (self._settings.tls_cert, self._settings.tls_key) if file]
+        try:
+            return [number for file in files for number in (file.stat().st_mtime_ns, file.stat().st_ino)]
+        except OSError:
+            return []

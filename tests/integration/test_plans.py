@@ -1,0 +1,125 @@
+"""Statements that find jobs by their ids look at those jobs and no other, whatever PostgreSQL knows of the table.
+
+A plan is made when a session first runs a statement, and kept. What it is made from may be wrong: of a table that was
+emptied, or was empty, or that nobody has ever counted. What counts is what is really read.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from boss import store
+from boss.database import Connection, Pool
+from boss.job import Check, Finish, GiveBack, Job, State, Submission, Take, Taken
+from boss.marks import Mark
+
+SOME = 20
+MANY = 6000
+
+_At = datetime(2020, 1, 1, tzinfo=UTC)
+_ACTIVE = [f"active-{number}" for number in range(SOME)]
+_READY = [f"ready-{number}" for number in range(SOME)]
+_KEYS = [f"key-{number}" for number in range(SOME)]
+
+# A third of the jobs is in each state; those active have a key and a lease.
+_FILL = f"""
+INSERT INTO job (id, source, document, status, attempt, taken_at, seen_at, lease, lease_until, take_key, finished_at)
+SELECT lower(kind) || '-' || n, 'freg', '{{}}', CASE kind WHEN 'ready' THEN 'AVAILABLE' ELSE upper(kind) END, 1,
+       '{_At}', '{_At}', 60, CASE kind WHEN 'active' THEN now() + interval '1 hour' END,
+       CASE kind WHEN 'active' THEN 'key-' || n END, CASE kind WHEN 'done' THEN now() END
+FROM generate_series(0, {MANY // 3 - 1}) AS n, unnest('{{ready,active,done}}'::text[]) AS kind
+"""
+# Entries of indexes, and rows of the table that were read without one; it grows within a transaction.
+_READ_SO_FAR = """
+SELECT sum(pg_stat_get_xact_tuples_returned(read))::bigint
+FROM (SELECT indexrelid AS read FROM pg_index WHERE indrelid = 'job'::regclass
+      UNION ALL SELECT 'job'::regclass) AS of_job
+"""
+
+
+def _taken(id: str) -> Taken:
+    return Taken(Job(id, "freg", State.ACTIVE, "{}", 1), 60, _At, 0, 1)
+
+
+STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
+    "submit": lambda pool: store.submit(pool, [Submission(f"new-{id}", "freg", "{}") for id in _READY]),
+    "submit again": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _READY]),
+    "finish": lambda pool: store.finish(pool, [Finish(id, "freg") for id in _ACTIVE]),
+    "give back": lambda pool: store.give_back(pool, [GiveBack(id, "freg") for id in _ACTIVE]),
+    "check": lambda pool: store.check(pool, [Check(id, "freg") for id in _ACTIVE]),
+    "read": lambda pool: store.read(pool, _ACTIVE),
+    "locate": lambda pool: store.locate(pool, _ACTIVE),
+    "find": lambda pool: store.find(pool, "active-7"),
+    "place in queue": lambda pool: store.place_in_queue(pool, "ready-1", SOME),
+    "take": lambda pool: store.take(pool, [Take(None)] * SOME),
+    "take one": lambda pool: store.take(pool, [Take(None)]),
+    "take of sources": lambda pool: store.take_of_sources(pool, [Take("freg")] * SOME),
+    "take of a source without jobs": lambda pool: store.take_of_sources(pool, [Take("a")] * SOME),
+    "take past marks": lambda pool: store.take(pool, [Take(None)] * SOME, [Mark(None, 0, 1)]),
+    "take of sources past marks": lambda pool: store.take_of_sources(
+        pool, [Take("freg"), Take("a")] * SOME, [Mark("freg", 0, 1), Mark("a", 0, 1)]
+    ),
+    "any ready": lambda pool: store.any_ready(pool, None),
+    "any ready of a source": lambda pool: store.any_ready(pool, "a"),
+    "any allowed": lambda pool: store.any_allowed(pool, ["a"]),
+    "look": lambda pool: store.look(pool, {"a": SOME, "freg": SOME, None: SOME}),
+    "newest": lambda pool: store.newest(pool, SOME),
+    "failed": lambda pool: store.failed(pool, SOME),
+    "take many": lambda pool: store.take(pool, [Take(None, 100)]),
+    "take by address": lambda pool: store.take_by_address(pool, False, [(id, Take("freg")) for id in _READY]),
+    "take by address and rules": lambda pool: store.take_by_address(pool, True, [(id, Take("freg")) for id in _READY]),
+    "take by key": lambda pool: store.take_by_key(pool, [Take(None, key="k")]),
+    "take of source by key": lambda pool: store.take_of_sources_by_key(pool, [Take("freg", key="k")]),
+    "take by rules": lambda pool: store.take_by_rules(pool, [Take("freg")] * SOME, []),
+    "take of several": lambda pool: store.take_of_several(pool, [Take(None, sources=("a", "freg"))] * SOME, []),
+    "take again": lambda pool: store.take_again(pool, _KEYS),
+    "untake": lambda pool: store.untake(pool, [_taken(id) for id in _ACTIVE]),
+    "set aside": lambda pool: store.set_aside(pool, _READY),
+    "list": lambda pool: store.list_jobs(pool, None, None, "ready-5", SOME),
+    "list active": lambda pool: store.list_jobs(pool, State.ACTIVE, None, "active-5", SOME),
+    "make due": lambda pool: store.make_due(pool, SOME),
+    "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
+    "prune": lambda pool: store.prune(pool, -60, SOME),
+}
+# A few entries for each job: those of what is rolled back here are still there.
+MOST = 500
+
+
+async def read_by(connection: Connection, run: Callable[[Pool], Awaitable[object]]) -> int:
+    """How many entries and rows it reads, of the table as it is."""
+    transaction = connection.transaction()
+    await transaction.start()
+    before = await connection.fetchval(_READ_SO_FAR)
+    await run(cast(Pool, connection))
+    read: int = await connection.fetchval(_READ_SO_FAR) - before
+    await transaction.rollback()
+    return read
+
+
+async def plan_all(connection: Connection) -> None:
+    for run in STATEMENTS.values():
+        await read_by(connection, run)
+
+
+@pytest.mark.parametrize("planned", ["empty", "full"])
+@pytest.mark.parametrize("analyzed", ["never", "empty", "full", "full, and emptied"])
+async def test_what_is_read_does_not_depend_on_statistics(pool: Pool, analyzed: str, planned: str) -> None:
+    if (analyzed, planned) == ("full", "empty"):
+        pytest.skip("it cannot be")
+    await pool.execute("ALTER TABLE job SET (autovacuum_enabled = off)")
+    if analyzed == "empty":
+        await pool.execute("VACUUM ANALYZE job")
+    if analyzed == "full, and emptied":
+        await pool.execute(_FILL)
+        await pool.execute("VACUUM ANALYZE job")
+        await pool.execute("TRUNCATE job")
+    async with pool.acquire() as connection:
+        if planned == "empty":
+            await plan_all(connection)
+        await pool.execute(_FILL)
+        if analyzed == "full":
+            await pool.execute("VACUUM ANALYZE job")
+        read = {name: await read_by(connection, run) for name, run in STATEMENTS.items()}
+    assert {name: count for name, count in read.items() if count > MOST} == {}
