@@ -128,6 +128,10 @@ class Converter:
         # Jobs that were taken in advance, and when the last ones ended.
         self._reserve = deque[AsyncJob]()
         self._ended = deque[float]()
+        # A task that has not begun to run ends without a word when all this is cancelled. These are the jobs that such
+        # tasks are to work on or give back, and those that have ended, with how.
+        self._unbegun: dict[str, AsyncJob] = {}
+        self._untold: dict[str, tuple[AsyncJob, Exception | None]] = {}
         # What tells Boss how a job ended.
         self._reports = set[asyncio.Task[None]]()
         self.ends = dict.fromkeys(End, 0)
@@ -188,9 +192,11 @@ class Converter:
                 raise errors.exceptions[0] from None
             finally:
                 # There are none, unless an error or being cancelled has ended all this.
-                if self._reserve:
+                left = [self._give_back_unbegun(job) for job in [*self._reserve, *self._unbegun.values()]]
+                left += [self._tell_untold(job, error) for job, error in self._untold.values()]
+                if left:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(asyncio.gather(*map(self._give_back_unbegun, self._reserve)), _MOMENT)
+                        await asyncio.wait_for(asyncio.gather(*left), _MOMENT)
 
     async def _take_and_convert(self, client: AsyncClient, group: asyncio.TaskGroup) -> None:
         """Keep the slots filled, for as long as jobs are to be taken."""
@@ -232,9 +238,18 @@ class Converter:
 
     def _give_back_reserve(self, group: asyncio.TaskGroup) -> None:
         while self._reserve:
-            self._report(group, self._give_back_unbegun(self._reserve.pop()))
+            job = self._reserve.pop()
+            self._unbegun[job.id] = job
+            self._report(group, self._give_back_unbegun(job))
+
+    async def _tell_untold(self, job: AsyncJob, error: Exception | None) -> None:
+        try:
+            await job.leave(error)
+        except BossError as refused:
+            log.warning("%s/%s has ended, and Boss could not be told: %s", job.source, job.id, refused)
 
     async def _give_back_unbegun(self, job: AsyncJob) -> None:
+        self._unbegun.pop(job.id, None)
         try:
             await job.give_back(0, uncounted=True)
         except BossError as error:
@@ -263,9 +278,12 @@ class Converter:
     def _fill(self, group: asyncio.TaskGroup) -> None:
         """Start as many jobs as there are slots for."""
         while self._reserve and self._free and not self._stopping.is_set():
-            group.create_task(self._convert_in(self._free.popleft(), self._reserve.popleft(), group))
+            job = self._reserve.popleft()
+            self._unbegun[job.id] = job
+            group.create_task(self._convert_in(self._free.popleft(), job, group))
 
     async def _convert_in(self, slot: Slot, job: AsyncJob, group: asyncio.TaskGroup) -> None:
+        self._unbegun.pop(job.id, None)
         slot.job, slot.since = job, time.monotonic()
         try:
             error = await self._attempts.run(job)
@@ -275,6 +293,7 @@ class Converter:
                 await asyncio.wait_for(job.leave(cancelled), _MOMENT)
             raise
         # The slot need not wait until Boss has heard.
+        self._untold[job.id] = job, error
         self._report(group, self._leave(job, error, Slot(slot.number, job, slot.since)))
         slot.job, slot.since = None, time.monotonic()
         self._ended.append(slot.since)
@@ -294,6 +313,7 @@ class Converter:
         task.add_done_callback(forget)
 
     async def _leave(self, job: AsyncJob, error: Exception | None, slot: Slot) -> None:
+        self._untold.pop(job.id, None)
         if isinstance(error, Interrupted) and not job.overdue:
             # What ended the command may be on its way to us: service managers send it to all processes of a service.
             with contextlib.suppress(TimeoutError):
