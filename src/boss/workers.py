@@ -107,22 +107,17 @@ class _Worker:
             if not stop.is_set():
                 log.error("worker %s says nothing any more; it is started again", self._number)
                 self.send(signal.SIGKILL)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _STOP_S)
-            self.send(signal.SIGKILL)
+            # Once told to stop, `supervise` sees to it that this comes to an end.
             await self._process.wait()
             multiprocess.mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
-            while not stop.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _AGAIN_S)
-                    return
-                try:
-                    await self.start()
-                    break
-                except StartError as error:
-                    log.error("%s; it is tried again", error)
-            if stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _AGAIN_S)
                 return
+            try:
+                await self.start()
+            except StartError as error:
+                # It is heard no more, and so begins anew.
+                log.error("%s; it is tried again", error)
 
     async def _heard(self, seconds: float) -> bool:
         """Whether it says something within so many seconds."""

@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         return self._accepted is None and not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
 
     def is_valid(self, access: Access) -> bool:
-        """Whether what somebody was let in with is still valid."""
+        """Whether the token that this access came with is still valid."""
         return self._connections.is_valid(access)
 
     def accept(self, accepted: socket.socket, peer: str) -> None:
@@ -195,7 +195,8 @@ class Connection(asyncio.Protocol):
 
     def extend(self, seconds: float) -> None:
         """The request being served has so many seconds more than it needs, from now on."""
-        self.phase = Phase.RESPONSE if self.phase is not Phase.END else Phase.END
+        if self.phase is not Phase.END:
+            self.phase = Phase.RESPONSE
         self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S + seconds
 
     def read_body(self, request: Request, expects: bool) -> None:

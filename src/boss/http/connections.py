@@ -28,7 +28,7 @@ class Connections:
 
     Args:
         respond: answers a request; it never raises.
-        is_valid: whether what somebody was let in with is still valid.
+        is_valid: whether the token that an access came with is still valid.
         settings: the limits.
 
     Attributes:
@@ -51,7 +51,7 @@ class Connections:
         self._all: set[Connection] = set()
         self.idle: dict[Connection, None] = {}
         self.busy = 0
-        # Those whose client reads more slowly than we write, the longest one first.
+        # Connections whose client reads slowly. The one that has read nothing for longest comes first.
         self._slow: dict[Connection, None] = {}
         self._settled = asyncio.Event()
         self._checked = asyncio.Event()

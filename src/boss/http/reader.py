@@ -257,7 +257,7 @@ class RequestReader:
         if request := self.reading:
             request.is_complete = True
             if request.waiter:
-                request.complete()
+                request.wake()
             self.reading = None
 
     def _refuse(self, response: Response) -> None:

@@ -164,17 +164,15 @@ class Request(msgspec.Struct, eq=False):
             self._data += chunk
         return len(self._data) - held
 
-    def complete(self) -> None:
-        """All of the body has arrived."""
-        self.is_complete = True
+    def wake(self) -> None:
+        """The rest of the body has arrived, or will not: whoever waits for it goes on."""
         if self.waiter and not self.waiter.done():
             self.waiter.set_result(None)
 
     def fail(self, error: BossError) -> None:
         """The body will not arrive, or is not wanted any more; who waits for it gets this error."""
         self._error = error
-        if self.waiter and not self.waiter.done():
-            self.waiter.set_result(None)
+        self.wake()
 
     def broke_off(self) -> None:
         """The client has ended its sending before the body's end."""
