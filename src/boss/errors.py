@@ -37,6 +37,8 @@ from typing import ClassVar
 PROBLEM_TYPE = "urn:boss:problem:"
 # The problem of a request without TLS where TLS is needed.
 HTTPS_NEEDED = "https-needed"
+# What is said of whatever needs TLS and was asked without.
+SPEAKS_HTTPS = "speaks https, not http: say https://"
 # The sentence of a 503 whose cause is the database.
 DATABASE_AWAY = "the database is away; send the request again in a moment"
 

@@ -9,6 +9,7 @@ from boss.client.json_text import read
 from boss.errors import (
     HTTPS_NEEDED,
     PROBLEM_TYPE,
+    SPEAKS_HTTPS,
     BadInput,
     BossError,
     ElseThan,
@@ -77,7 +78,7 @@ def check(answer: Answer) -> None:
     sentence = problem["detail"]
     if problem["type"] == f"{PROBLEM_TYPE}{HTTPS_NEEDED}":
         here = urlsplit(answer.url)
-        raise NotABoss(f"what listens at {here.scheme}://{here.netloc} speaks https, not http: say https://")
+        raise NotABoss(f"what listens at {here.scheme}://{here.netloc} {SPEAKS_HTTPS}")
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
     raise kind(sentence, state) if issubclass(kind, ElseThan) else kind(sentence)
 

@@ -4,7 +4,7 @@ import os
 import re
 from urllib.parse import urlsplit
 
-from boss.errors import NotABoss, NotAUrl, NotSignedIn, Unreachable
+from boss.errors import SPEAKS_HTTPS, NotABoss, NotAUrl, NotSignedIn, Unreachable
 from boss.settings import DEFAULT_URL
 
 
@@ -61,7 +61,7 @@ def _wrong_scheme(url: str, error: Exception) -> str:
         return "speaks http, not https: say http://"
     # A TLS server says what it thinks of a request without TLS in an alert of TLS, or nothing at all.
     if not secure and (re.search(r"\x15\x03|\\x15\\+x03", str(error)) or _answers_tls(url, error)):
-        return "speaks https, not http: say https://"
+        return SPEAKS_HTTPS
     return ""
 
 

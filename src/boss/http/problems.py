@@ -11,6 +11,7 @@ import orjson
 from boss.errors import (
     HTTPS_NEEDED,
     PROBLEM_TYPE,
+    SPEAKS_HTTPS,
     BadInput,
     BossError,
     DatabaseAway,
@@ -129,7 +130,7 @@ def wrong_version(version: str) -> Response:
 
 def https_needed() -> Response:
     """400 for a request without TLS where TLS is needed."""
-    return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, "what listens here speaks https, not http: say https://")
+    return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, f"what listens here {SPEAKS_HTTPS}")
 
 
 def no_tunnel() -> Response:
