@@ -18,7 +18,7 @@ import pytest
 from boss.data_folder import SYSTEM_USER
 from tests.acceptance.test_starting import end_of
 from tests.postgres import PROGRAMS
-from tests.servers import PATIENCE, BossProcess, alive, boss_running, postmaster, until
+from tests.servers import PATIENCE, BossProcess, alive, boss_running, cmdline, postmaster, until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 PLANTED = "planted by somebody else"
@@ -168,7 +168,7 @@ def kill_while_busy(client: httpx.Client, data: Path) -> None:
 
         def busy() -> bool:
             sessions = psutil.Process(postmaster(data)).children()
-            found[:] = [each for each in sessions if "SELECT" in " ".join(each.cmdline())]
+            found[:] = [each for each in sessions if "SELECT" in " ".join(cmdline(each))]
             return bool(found)
 
         until(busy)
@@ -285,8 +285,8 @@ class TestSigterm:
                 # Before Python has come to Boss the signal ends it as it does every program.
                 assert boss.process.wait(PATIENCE) in (0, -signal.SIGTERM), boss.log
                 assert "Traceback" not in boss.log
-                assert [each for each in psutil.process_iter(["cmdline"]) if str(plain) in cmdline(each)] == []
+                assert [each for each in psutil.process_iter() if is_of(plain, each)] == []
 
 
-def cmdline(process: psutil.Process) -> str:
-    return "" if process.pid == os.getpid() else " ".join(process.info["cmdline"] or ())
+def is_of(data: Path, process: psutil.Process) -> bool:
+    return process.pid != os.getpid() and str(data) in " ".join(cmdline(process))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.test_contract import submit
 from tests.acceptance.workers import BOSS, Worker, gone, only_job, working, written
-from tests.servers import BossProcess, until
+from tests.servers import BossProcess, alive, until
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_command_that_ended_is_not_killed_with_the_worker(
         assert worker.ended() == -signal.SIGKILL
         assert only_job(client, source)["id"] == id
         process = psutil.Process(free)
-        assert process.is_running()
+        assert alive(process.pid)
         process.kill()
 
 
@@ -81,7 +81,7 @@ def test_the_first_process_of_a_container_waits_for_what_commands_left_behind(
         until(lambda: client.get("/job").json()["done"].get(source) == 20)
         until(lambda: len(written(pids)) == 20)
         # Neither running nor waiting for somebody to ask how they ended.
-        until(lambda: not any(map(psutil.pid_exists, written(pids))))
+        until(lambda: not any(map(alive, written(pids))))
         outcomes = {job["outcome"] for job in client.get(f"/jobs?source={source}").json()["jobs"]}
         assert outcomes == {"completed"}
         worker.signal(signal.SIGTERM)

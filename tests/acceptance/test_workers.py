@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, boss_running, until
+from tests.servers import BossProcess, alive, boss_running, cmdline, until
 
 WORKERS = ("--workers", "2")
 
@@ -25,7 +25,7 @@ def two(database: str) -> Iterator[BossProcess]:
 
 def workers(boss: BossProcess) -> list[psutil.Process]:
     """Its worker processes."""
-    return [child for child in psutil.Process(boss.process.pid).children() if "boss.worker" in child.cmdline()]
+    return [child for child in psutil.Process(boss.process.pid).children() if "boss.worker" in cmdline(child)]
 
 
 def metric(boss: BossProcess, name: str) -> float:
@@ -67,7 +67,7 @@ def test_one_that_dies_is_started_again(two: BossProcess) -> None:
     until(lambda: len(workers(two)) == 2 and before[0].pid not in [each.pid for each in workers(two)])
     until(lambda: "is started again" in two.log)
     until(lambda: two.log.count("of this Boss serves as process") == 3)
-    assert before[1].is_running()
+    assert alive(before[1].pid)
     for number in range(20):
         assert submit_one(two, number) == 201
 
@@ -90,13 +90,13 @@ def test_told_to_stop_they_answer_what_is_under_way(two: BossProcess, number: si
         two.process.send_signal(number)
         assert {each.result().status_code for each in waiting} == {503}
     assert two.process.wait(30) == 0
-    assert not [each for each in processes if each.is_running()]
+    assert not [each for each in processes if alive(each.pid)]
 
 
 def test_they_end_with_their_parent(two: BossProcess) -> None:
     processes = workers(two)
     two.process.kill()
-    until(lambda: not [each for each in processes if each.is_running()])
+    until(lambda: not [each for each in processes if alive(each.pid)])
     assert "the parent of this worker has ended" in two.log
 
 
@@ -119,5 +119,5 @@ def test_without_tls_the_end_of_a_terminal_stops_them_in_order(two: BossProcess)
     processes = workers(two)
     two.process.send_signal(signal.SIGHUP)
     assert two.process.wait(30) == 0
-    assert not [each for each in processes if each.is_running()]
+    assert not [each for each in processes if alive(each.pid)]
     assert "says nothing any more" not in two.log
