@@ -28,7 +28,7 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)")
 _UNUSUAL_NUMBER = re.compile(rb"(?<=[,:\[])-?(?:[0-9.]++[eE][+-]?[0-9]++|[0-9.]{%d,}+(?![eE]))" % len(_LONG_NUMBER))
-_MINUS_ZERO = re.compile(rb"(?<=[,:\[])-0(?:\.0+)?(?=[,\]}])")
+_MINUS_ZERO = re.compile(rb"(?<=[,:\[])-(0(?:\.0+)?)(?=[,\]}])")
 _NUMBER_OR_STRING = re.compile(rb"(%s)|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?" % _STRING, re.DOTALL)
 _WHITE_SPACE = b" \t\r\n"
 
@@ -125,9 +125,9 @@ def _has_unusual_number(body: bytes) -> bool:
 def _exact_size(body: bytes, what: str) -> int:
     """The length of `body::jsonb::text`; where a name comes twice in an object, both are counted."""
     strings = _STRINGS.findall(body)
-    rest = _STRINGS.sub(b"", body).translate(None, _WHITE_SPACE)
+    # Minus zero is written without its sign.
+    rest = _MINUS_ZERO.sub(rb"\1", _STRINGS.sub(b"", body).translate(None, _WHITE_SPACE))
     size = len(rest) + rest.count(b",") + rest.count(b":") + sum(map(len, strings))
-    size -= len(_MINUS_ZERO.findall(rest))  # it is written without its sign
     escapes = Counter(escape for string in strings if b"\\" in string for escape in _ESCAPE.findall(string))
     size -= sum(times * (len(escape) - _escape_as_read(escape)) for escape, times in escapes.items())
     for number, times in Counter(_UNUSUAL_NUMBER.findall(rest)).items():

@@ -2,7 +2,7 @@
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from boss import store
@@ -51,6 +51,7 @@ _VALUES = st.recursive(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=_VALUES)
+@example("-0." + "0" * 16_383)
 async def test_the_size_is_never_less_than_that_of_the_text_that_is_read_back(pool: Pool, value: str) -> None:
     document = f'{{"v": {value}}}'
     try:
