@@ -24,8 +24,8 @@ from bench.__main__ import STOCK
 from bench.machine import write_section
 from bench.postgres import Postgres, postgres_running
 from bench.wrk import wrk
-from boss.job import Take
-from boss.store.takes import TAKE, slots
+from boss.model.job import Take
+from boss.postgres.takes import TAKE, slots
 
 SECONDS = 3.0
 CONNECTIONS = 64

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from boss.embedded import MAJOR, embedded_postgres
+from boss.postgres.embedded import MAJOR, embedded_postgres
 
 _DOCUMENT = '{"payload": "' + "x" * 186 + '"}'
 _STOCK = """

@@ -19,7 +19,7 @@ import asyncpg
 from tests.servers import boss_running
 
 from bench.machine import write_section
-from boss.embedded import embedded_postgres
+from boss.postgres.embedded import embedded_postgres
 
 
 async def main(rounds: int) -> None:

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from tests.servers import boss_running
 
 import boss.cli
-import boss.command
+import boss.client.command
 from bench.machine import ratio, write_section
 from boss import Client, Line
-from boss.command import Command
-from boss.orphans import Orphans
+from boss.client.command import Command
+from boss.client.orphans import Orphans
 
 SLOTS = 8
 
@@ -45,7 +45,7 @@ class TimedCommand(Command):
 
 def work(url: str, source: str) -> None:
     """`boss work`, in this process, which then prints the share of its slots' time that commands had."""
-    boss.command.Command = TimedCommand  # type: ignore[misc]
+    boss.client.command.Command = TimedCommand  # type: ignore[misc]
     sys.argv = ["boss", "work", source, "--url", url, "-j", str(SLOTS), "--until-empty", "--", "true"]
     try:
         boss.cli.main()

@@ -21,7 +21,7 @@ from tests.browser import LAUNCH
 from tests.servers import boss_running
 
 from boss import AsyncClient, AsyncJob, Converter, Failure
-from boss.embedded import embedded_postgres
+from boss.postgres.embedded import embedded_postgres
 
 HERE = Path(__file__).parent
 SOURCES = ("altinn3", "brreg", "freg", "hendelser", "kartverket", "sirius", "skatt-inntekt", "tinglysing")

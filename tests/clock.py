@@ -10,9 +10,9 @@ from types import TracebackType
 
 import asyncpg
 
-from boss.database import Pool, connected
-from boss.line import Line
-from boss.sweeper import Hearing, sweep
+from boss.dispatch.maintenance import Hearing, sweep
+from boss.dispatch.wait_queue import Line
+from boss.postgres.connection import Pool, connected
 from tests.rules import no_rules
 from tests.servers import BossProcess
 

@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from boss.database import Connection, Pool, connected
-from boss.embedded import embedded_postgres
-from boss.migrate import migrate
+from boss.postgres.connection import Connection, Pool, connected
+from boss.postgres.embedded import embedded_postgres
+from boss.postgres.migrate import migrate
 from tests.clock import Clock
 from tests.postgres import PostgresServer
 from tests.servers import BossProcess, boss_running

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Coroutine
 
-from boss.database import Pool
-from boss.dispatcher import Dispatcher
-from boss.handouts import Handouts
-from boss.line import Line
-from boss.marks import Marks
-from boss.rules import Rules
-from boss.taking import Taking
+from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.handouts import Handouts
+from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.source_limits import Rules
+from boss.dispatch.taker import Taking
+from boss.dispatch.wait_queue import Line
+from boss.postgres.connection import Pool
 
 
 def no_rules(pool: Pool) -> Rules:
@@ -17,10 +17,10 @@ def no_rules(pool: Pool) -> Rules:
 
 
 def dispatcher_over(
-    pool: Pool, line: Line, marks: Marks, announce: Callable[[], Coroutine[None, None, bool]]
+    pool: Pool, line: Line, cursors: ScanCursors, announce: Callable[[], Coroutine[None, None, bool]]
 ) -> Dispatcher:
     """A dispatcher over these, without rules."""
     rules = no_rules(pool)
     return Dispatcher(
-        pool, line, rules, Taking(pool, line, Handouts(pool, marks, rules), rules, announce, most_waiting=1000)
+        pool, line, rules, Taking(pool, line, Handouts(pool, cursors, rules), rules, announce, most_waiting=1000)
     )

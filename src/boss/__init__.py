@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from boss.client.asynchronous import AsyncClient
-    from boss.client.blocking import Client, Job
-    from boss.client.taken import AsyncJob, Failure
-    from boss.converter import Converter
+    from boss.client.async_client import AsyncClient
+    from boss.client.converter import Converter
+    from boss.client.job import AsyncJob, Failure
+    from boss.client.sync_client import Client, Job
     from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotABoss, NotThere, Unreachable, WrongAttempt
-    from boss.job import Line
+    from boss.model.job import Line
 
 __all__ = [
     "AsyncClient",
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 _HOME = {
-    "AsyncClient": "client.asynchronous",
-    "AsyncJob": "client.taken",
-    "Client": "client.blocking",
-    "Converter": "converter",
-    "Failure": "client.taken",
-    "Job": "client.blocking",
-    "Line": "job",
+    "AsyncClient": "client.async_client",
+    "AsyncJob": "client.job",
+    "Client": "client.sync_client",
+    "Converter": "client.converter",
+    "Failure": "client.job",
+    "Job": "client.sync_client",
+    "Line": "model.job",
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from boss.job import DEFAULT_LEASE
+from boss.model.job import DEFAULT_LEASE
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from boss.job import State
+from boss.model.job import State
 from tests.conftest import run_in, value_in
 from tests.servers import BossProcess, boss_running, until
 

@@ -21,7 +21,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from boss.embedded import embedded_postgres
+from boss.postgres.embedded import embedded_postgres
 from tests.servers import BossProcess, boss_running, free_port, postmaster
 
 JOBS = int(os.environ.get("CHAOS_JOBS", "5000"))

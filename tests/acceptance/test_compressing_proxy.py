@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 
-from boss.client.blocking import Client
+from boss.client.sync_client import Client
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.acceptance.test_cross_site import serving
 from tests.acceptance.test_ndjson import LINES

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from boss import AsyncJob, Client, Converter, Failure, Job, Line
-from boss.client.taken import End
+from boss.client.job import End
 from tests.acceptance.test_contract import submit
 from tests.acceptance.test_lease import record
 from tests.servers import PATIENCE, BossProcess, until

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from boss.data_folder import SYSTEM_USER
+from boss.postgres.data_folder import SYSTEM_USER
 from tests.acceptance.test_starting import end_of
 from tests.postgres import PROGRAMS
 from tests.servers import PATIENCE, BossProcess, alive, boss_running, cmdline, postmaster, until

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from boss.store.rules import _LOCK
+from boss.postgres.source_limits import _LOCK
 from tests.postgres import PostgresServer
 from tests.servers import boss_running, until
 
@@ -18,7 +18,7 @@ MOST = 10.0
 # What every replica does, whatever its statements are: Boss's own sessions and transactions.
 IN_A_TRANSACTION = f"""
 import asyncio, os, signal, sys
-from boss.database import connected, transaction
+from boss.postgres.connection import connected, transaction
 
 async def main():
     async with connected(sys.argv[1]) as pool, transaction(pool) as connection:
@@ -31,7 +31,7 @@ asyncio.run(main())
 # A statement with so much to say that it waits until somebody reads it.
 READING = f"""
 import asyncio, os, signal, sys
-from boss.database import connected, fetch
+from boss.postgres.connection import connected, fetch
 
 async def main():
     async with connected(sys.argv[1]) as pool:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from boss.backoff import backoff
+from boss.model.backoff import backoff
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.clock import Clock
 from tests.servers import BossProcess

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from boss.client.blocking import Client
+from boss.client.sync_client import Client
 from boss.errors import TooMany
 from tests.acceptance.test_access import create
 from tests.acceptance.test_contract import assert_problem, submit

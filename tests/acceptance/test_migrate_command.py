@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from boss.migrate import migrations
+from boss.postgres.migrate import migrations
 from tests.acceptance.test_starting import end_of, holding, migrate_by_command
 from tests.conftest import run_in
 from tests.servers import PATIENCE, BossProcess, boss_running, until

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from boss.backoff import backoff
+from boss.model.backoff import backoff
 from tests.acceptance.lines import read_lines
 from tests.clock import Clock
 from tests.servers import BossProcess, boss_running

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from boss import AsyncJob, Converter, Job
-from boss.client.taken import End
+from boss.client.job import End
 from tests.acceptance.test_contract import submit
 from tests.acceptance.test_lease import record
 from tests.acceptance.workers import converting

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from boss.migrate import migrations
+from boss.postgres.migrate import migrations
 from tests.conftest import new_database, run_in
 from tests.load import Load, every_job, open_jobs
 from tests.postgres import PROGRAMS
@@ -38,7 +38,7 @@ def migration(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def previous(tmp_path: Path, migration: str) -> Path:
     """The code of the commit before the one that added the migration."""
-    file = f"src/boss/sql/migrations/{migration}"
+    file = f"src/boss/postgres/migrations/{migration}"
     try:
         added = git("log", "--diff-filter=A", "--format=%H", "--", file).decode().split()
         archive = git("archive", f"{added[-1]}^", "src/boss") if added else git("archive", "HEAD", "src/boss")

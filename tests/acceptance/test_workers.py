@@ -25,7 +25,7 @@ def two(database: str) -> Iterator[BossProcess]:
 
 def workers(boss: BossProcess) -> list[psutil.Process]:
     """Its worker processes."""
-    return [child for child in psutil.Process(boss.process.pid).children() if "boss.worker" in cmdline(child)]
+    return [child for child in psutil.Process(boss.process.pid).children() if "boss.cli.worker" in cmdline(child)]
 
 
 def metric(boss: BossProcess, name: str) -> float:

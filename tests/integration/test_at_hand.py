@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from boss.database import Pool, fetch
 from boss.errors import BadInput, DatabaseAway
+from boss.postgres.connection import Pool, fetch
 
 PID = """
 -- pid

@@ -3,9 +3,9 @@
 import asyncpg
 import pytest
 
-from boss import store
-from boss.database import Pool
-from boss.job import Submission, Take
+from boss.model.job import Submission, Take
+from boss.postgres import store
+from boss.postgres.connection import Pool
 
 
 async def test_a_healthy_one(pool: Pool) -> None:

@@ -7,9 +7,9 @@ import asyncpg
 import httpx
 import pytest
 
-from boss.database import Pool, connected
 from boss.errors import DatabaseAway, StartError
-from boss.migrate import migrate, migrations
+from boss.postgres.connection import Pool, connected
+from boss.postgres.migrate import migrate, migrations
 from tests.servers import BossProcess
 
 
@@ -49,7 +49,7 @@ async def test_a_database_that_is_ahead_is_left_as_it_is(pool: Pool) -> None:
 
 async def test_a_migration_that_fails_leaves_nothing_behind(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [*migrations(), (9998, "good.sql", "CREATE TABLE half (a int)"), (9999, "bad.sql", "NONSENSE")]
-    monkeypatch.setattr("boss.migrate.migrations", lambda: broken)
+    monkeypatch.setattr("boss.postgres.migrate.migrations", lambda: broken)
     with pytest.raises(StartError, match="syntax error"):
         await migrate(pool)
     assert await pool.fetchval("SELECT to_regclass('half')") is None

@@ -3,9 +3,9 @@
 import asyncio
 from datetime import timedelta
 
-from boss import store
-from boss.database import Pool
-from boss.job import Finish, Submission, Take
+from boss.model.job import Finish, Submission, Take
+from boss.postgres import store
+from boss.postgres.connection import Pool
 
 
 async def test_a_minute_is_counted_once(pool: Pool) -> None:

@@ -10,15 +10,15 @@ from typing import NamedTuple
 import pytest
 
 import boss
-from boss.database import Pool
-from boss.http.app import App
+from boss.dispatch.dashboard import Watcher
+from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.tokens import Tokens
+from boss.dispatch.wait_queue import Line
 from boss.http.connections import Connections
+from boss.http.router import App
 from boss.http.server import listening
-from boss.line import Line
-from boss.marks import Marks
+from boss.postgres.connection import Pool
 from boss.settings import Settings
-from boss.tokens import Tokens
-from boss.watcher import Watcher
 from tests.rules import dispatcher_over
 from tests.servers import free_port
 
@@ -53,7 +53,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
 
     settings = Settings(data=Path(), port=free_port())
     tokens = Tokens(pool, lambda _: None)
-    app = App(dispatcher_over(pool, Line(), Marks(), announce), Watcher(pool), tokens, settings)
+    app = App(dispatcher_over(pool, Line(), ScanCursors(), announce), Watcher(pool), tokens, settings)
     async with listening(Connections(app.respond, tokens.count, settings), settings):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)

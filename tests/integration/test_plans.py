@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from boss import store
-from boss.database import Connection, Pool
-from boss.job import Check, Finish, GiveBack, Job, State, Submission, Take, Taken
-from boss.marks import Mark
+from boss.model.job import Check, Finish, GiveBack, Job, State, Submission, Take, Taken
+from boss.model.scan_cursor import ScanCursor
+from boss.postgres import store
+from boss.postgres.connection import Connection, Pool
 
 SOME = 20
 MANY = 6000
@@ -57,9 +57,9 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "take one": lambda pool: store.take(pool, [Take(None)]),
     "take of sources": lambda pool: store.take_of_sources(pool, [Take("freg")] * SOME),
     "take of a source without jobs": lambda pool: store.take_of_sources(pool, [Take("a")] * SOME),
-    "take past marks": lambda pool: store.take(pool, [Take(None)] * SOME, [Mark(None, 0, 1)]),
+    "take past marks": lambda pool: store.take(pool, [Take(None)] * SOME, [ScanCursor(None, 0, 1)]),
     "take of sources past marks": lambda pool: store.take_of_sources(
-        pool, [Take("freg"), Take("a")] * SOME, [Mark("freg", 0, 1), Mark("a", 0, 1)]
+        pool, [Take("freg"), Take("a")] * SOME, [ScanCursor("freg", 0, 1), ScanCursor("a", 0, 1)]
     ),
     "any ready": lambda pool: store.any_ready(pool, None),
     "any ready of a source": lambda pool: store.any_ready(pool, "a"),

@@ -11,25 +11,25 @@ from typing import Any
 import asyncpg
 import pytest
 
-from boss import store
-from boss.database import Pool, connected
-from boss.handouts import Got, Handouts
-from boss.job import DEFAULT_ATTEMPTS, Check, Finish, State, Submission, Take, Taken
-from boss.journal import Move
-from boss.marks import Marks
-from boss.store import (
-    checks,
+from boss.dispatch.handouts import Got, Handouts
+from boss.dispatch.scan_cursors import ScanCursors
+from boss.model.job import DEFAULT_ATTEMPTS, Check, Finish, State, Submission, Take, Taken
+from boss.postgres import (
     finishes,
+    leases,
     lists,
-    queue,
+    maintenance,
     reads,
+    scan_cursors,
+    store,
     submits,
-    sweeps,
     takes,
     takes_by_address,
     takes_by_key,
-    takes_by_rules,
+    takes_within_limits,
 )
+from boss.postgres.connection import Pool, connected
+from boss.telemetry.job_log import Move
 from tests.rules import no_rules
 
 TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
@@ -92,8 +92,8 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
         (takes.TAKE_OF_SOURCES, "job_ready_of_source"),
         (takes.TAKE_WHAT_FITS, "job_ready"),
         (takes.TAKE_OF_SOURCES_WHAT_FITS, "job_ready_of_source"),
-        (takes.TAKE_PAST_MARKS, "job_ready"),
-        (takes.TAKE_OF_SOURCES_PAST_MARKS, "job_ready_of_source"),
+        (takes.TAKE_PAST_CURSORS, "job_ready"),
+        (takes.TAKE_OF_SOURCES_PAST_CURSORS, "job_ready_of_source"),
         (reads.ANY_READY, "job_ready"),
         (reads.ANY_READY_OF_SOURCE, "job_ready_of_source"),
     ):
@@ -121,16 +121,27 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
     if analyzed == "after":
         await large.execute("ANALYZE job")
     for statement in (
-        *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, checks.CHECK, reads.READ, reads.LOCATE),
+        *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, leases.CHECK, reads.READ, reads.LOCATE),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
-        *(takes.TAKE_PAST_MARKS, takes.TAKE_OF_SOURCES_PAST_MARKS),
+        *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
         *(takes.UNTAKE, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
         *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_AND_RULES, takes_by_key.TAKE_AGAIN),
-        *(takes_by_rules.TAKE_BY_RULES, takes_by_rules.TAKE_BY_RULES_AND_KEY, takes_by_rules.ANY_ALLOWED),
-        *(takes_by_rules.TAKE_OF_SEVERAL, takes_by_rules.TAKE_OF_SEVERAL_BY_KEY),
-        *(queue.HEADS, sweeps.RESUME_LEASES),
+        *(
+            takes_within_limits.TAKE_BY_RULES,
+            takes_within_limits.TAKE_BY_RULES_AND_KEY,
+            takes_within_limits.ANY_ALLOWED,
+        ),
+        *(takes_within_limits.TAKE_OF_SEVERAL, takes_within_limits.TAKE_OF_SEVERAL_BY_KEY),
+        *(scan_cursors.HEADS, maintenance.RESUME_LEASES),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
-        *(sweeps.LOOK, sweeps.MAKE_DUE, sweeps.END_LEASES, sweeps.PRUNE, sweeps.PRUNE_BY, sweeps.PRUNABLE),
+        *(
+            maintenance.LOOK,
+            maintenance.MAKE_DUE,
+            maintenance.END_LEASES,
+            maintenance.PRUNE,
+            maintenance.PRUNE_BY,
+            maintenance.PRUNABLE,
+        ),
     ):
         nodes = await plan(large, statement)
         scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
@@ -308,7 +319,7 @@ async def test_an_undone_take_leaves_as_many_attempts_and_its_number_is_not_used
 
 async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
-    handouts = Handouts(pool, Marks(), no_rules(pool))
+    handouts = Handouts(pool, ScanCursors(), no_rules(pool))
     [[taken]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     [[again]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     assert again == taken
@@ -318,7 +329,7 @@ async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> Non
 async def test_one_key_sent_to_many_at_once_takes_once(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(50)])
     keys = [f"k{number}" for number in range(10)]
-    handouts = Handouts(pool, Marks(), no_rules(pool))
+    handouts = Handouts(pool, ScanCursors(), no_rules(pool))
     takes = [Take("freg" if key < "k5" else None, key=key) for key in keys]
     got = [jobs_of(each) for each in await asyncio.gather(*(handouts.by_key(takes) for _ in range(20)))]
     assert all(each == got[0] for each in got)

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from boss import store
-from boss.database import Pool, connected
-from boss.dispatcher import Dispatcher
+from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.notifications import Listener
+from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.wait_queue import Line
 from boss.errors import Draining, NoJob
-from boss.job import DEFAULT_ATTEMPTS, Finish, GiveBack, State, Submission, Take, Taken
-from boss.line import Line
-from boss.listener import Listener
-from boss.marks import Marks
+from boss.model.job import DEFAULT_ATTEMPTS, Finish, GiveBack, State, Submission, Take, Taken
+from boss.postgres import store
+from boss.postgres.connection import Pool, connected
 from tests.rules import dispatcher_over
 from tests.servers import PATIENCE
 
@@ -41,7 +41,7 @@ async def replica(database: str) -> AsyncIterator[Replica]:
         listener = Listener(database, line, lambda: looked.append(True))
         listening = asyncio.create_task(listener.run())
         await until(lambda: bool(looked))
-        yield Replica(pool, line, dispatcher_over(pool, line, Marks(), listener.start), looked)
+        yield Replica(pool, line, dispatcher_over(pool, line, ScanCursors(), listener.start), looked)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from boss.background import in_background
+from boss.http.background import in_background
 
 
 async def test_a_cancellation_that_gets_lost_comes_again() -> None:

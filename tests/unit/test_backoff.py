@@ -1,6 +1,6 @@
 """How long a job rests after each attempt."""
 
-from boss.backoff import LONGEST, LONGEST_FROM, backoff
+from boss.model.backoff import LONGEST, LONGEST_FROM, backoff
 
 
 def test_it_doubles_up_to_an_hour() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from boss.document import check_object
 from boss.errors import BadInput, TooLarge
+from boss.model.document import check_object
 
 _MOST = 2**20
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from boss.health import Ages, Facts, Verdict, duration, examine, worst
+from boss.model.diagnosis import Ages, Facts, Verdict, duration, examine, worst
 
 HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0, [])
 

@@ -3,7 +3,7 @@
 import pytest
 
 from boss.errors import StartError
-from boss.hosts import Hosts, in_a_line
+from boss.postgres.hosts import Hosts, in_a_line
 
 
 def read(url: str) -> tuple[str | None, list[str]]:

@@ -6,8 +6,8 @@ import pytest
 from ulid import ULID
 
 from boss.errors import BadInput
-from boss.ids import new_id
-from boss.job import check_id, check_source
+from boss.model.ids import new_id
+from boss.model.job import check_id, check_source
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c-9", "x" * 100])

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import pytest
 
+from boss.dispatch.wait_queue import Line
 from boss.errors import Draining
-from boss.line import Line
 
 
 class Taker:

@@ -9,15 +9,15 @@ import sys
 import asyncpg
 import pytest
 
-from boss.tracebacks import as_text, tell
+from boss.telemetry.tracebacks import as_text, tell
 
 SECRET = "planted-4711"
 # One way after the other in which an error comes to be logged, all of it about a secret.
 PROGRAM = """
 import asyncio, gc, logging, sys, threading, warnings
-from boss import logs
+from boss.telemetry import logging
 
-logs.configure(quiet=True)
+logging.configure(quiet=True)
 log = logging.getLogger("boss")
 secret = "-".join(["planted", "4711"])
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from boss.access import Role
 from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_json, print_table
 from boss.cli.exit_codes import NOT_THERE, USAGE
 from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
 from boss.cli.times import second
+from boss.model.permissions import Role
 from boss.settings import DEFAULT_URL
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}

@@ -13,7 +13,7 @@ from boss.client.json_text import exact
 from boss.errors import BossError, Unreachable
 
 if TYPE_CHECKING:
-    from boss.client.blocking import Client
+    from boss.client.sync_client import Client
     from boss.client.verbs import Verbs
 
 _T = TypeVar("_T")
@@ -115,7 +115,7 @@ def asking(url: str, token: str | None) -> Iterator["Verbs"]:
 @contextlib.contextmanager
 def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
     """A client that waits so many seconds for a Boss that is away; an error ends the command with one line."""
-    from boss.client.blocking import Client
+    from boss.client.sync_client import Client
 
     with _errors_told(), Client(url, token=token, patience=patience) as client:
         yield client

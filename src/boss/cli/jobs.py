@@ -13,7 +13,7 @@ from boss.cli.lines import How, submit_lines
 from boss.cli.output import CannotWrite
 from boss.cli.standing import explaining, give_up_on_unknown, known_sources, unknown
 from boss.errors import NoJob, NotThere
-from boss.job import REPORTED_OUTCOMES, Outcome, State
+from boss.model.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
 
 Source = Annotated[str, typer.Argument(help="The job's source.")]

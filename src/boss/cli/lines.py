@@ -14,7 +14,7 @@ from boss.cli.application import client, give_up
 from boss.cli.documents import object_line
 from boss.cli.exit_codes import USAGE
 from boss.errors import BadInput
-from boss.job import Line, check_new_id
+from boss.model.job import Line, check_new_id
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,7 +35,7 @@ class How(TypedDict):
 def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:
     """Submit each line of a file as a job, with a progress bar on a terminal, and say how many are there now."""
     # Here, for other commands need none of it, and it is slow to import.
-    from boss.ids import new_id
+    from boss.model.ids import new_id
 
     batch = batch or new_id()
     name = "standard input" if file == "-" else file

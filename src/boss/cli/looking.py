@@ -15,8 +15,8 @@ from boss.cli.listing import print_jobs
 from boss.cli.standing import give_up_on_unknown
 from boss.cli.times import ago, second
 from boss.client.json_text import exact
-from boss.health import Verdict
-from boss.job import State
+from boss.model.diagnosis import Verdict
+from boss.model.job import State
 from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:

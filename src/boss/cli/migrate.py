@@ -24,15 +24,15 @@ def migrate(database: Database = None, database_file: DatabaseFile = None) -> No
     import asyncio
 
     try:
-        from boss import logs
-        from boss.server import migrate_only
+        from boss.main import migrate_only
+        from boss.telemetry import logging
     except ModuleNotFoundError as error:
         give_up(f"the package {error.name} is not installed; boss migrate needs pip install 'boss[server]'")
 
     url = database_url(database, database_file)
     if url is None:
         give_up("say which database: BOSS_DATABASE, --database-file or --database", USAGE)
-    logs.configure(quiet=True)
+    logging.configure(quiet=True)
     try:
         applied = asyncio.run(migrate_only(url))
     except StartError as error:

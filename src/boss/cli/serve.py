@@ -10,7 +10,7 @@ from boss.cli.application import give_up
 from boss.cli.database import Database, DatabaseFile, database_url
 from boss.cli.exit_codes import USAGE, code_of
 from boss.errors import StartError
-from boss.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
+from boss.model.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
 from boss.settings import (
     DEFAULT_BODY_TIMEOUT,
     DEFAULT_HEADER_TIMEOUT,
@@ -151,11 +151,12 @@ def serve(
     """
     # Here, for the other commands have no need of a server's packages.
     try:
-        from boss import logs, server
+        from boss import main
+        from boss.telemetry import logging
     except ModuleNotFoundError as error:
         give_up(f"the package {error.name} is not installed; boss serve needs pip install 'boss[server,embedded]'")
 
-    logs.configure(quiet)
+    logging.configure(quiet)
     if (tls_cert is None) != (tls_key is None):
         give_up("--tls-cert and --tls-key are needed both, or neither", USAGE)
     settings = Settings(
@@ -180,6 +181,6 @@ def serve(
         workers=workers,
     )
     try:
-        server.run(settings, quiet)
+        main.run(settings, quiet)
     except StartError as error:
         give_up(str(error), code_of(error))

@@ -21,8 +21,8 @@ from boss.settings import DEFAULT_URL
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from boss.client.taken import AsyncJob, End
-    from boss.converter import Converter, Slot
+    from boss.client.converter import Converter, Slot
+    from boss.client.job import AsyncJob, End
 
 
 class _Work(TyperCommand):
@@ -84,9 +84,9 @@ def work(
     # Here, for other commands need none of it, and it is slow to import.
     import logging
 
-    from boss.client.taken import End
-    from boss.command import CommandConverter
-    from boss.converter import Converter, log_end
+    from boss.client.command import CommandConverter
+    from boss.client.converter import Converter, log_end
+    from boss.client.job import End
 
     shown = sys.stderr.isatty()
     converter = Converter(

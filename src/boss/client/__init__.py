@@ -1,1 +1,1 @@
-"""The client: over HTTP only, for asyncio (asynchronous.py), in a thread without (blocking.py), and once (once.py)."""
+"""The client, over HTTP only: for asyncio (async_client.py), for code without it (sync_client.py), and converters."""

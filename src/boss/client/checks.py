@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from boss.errors import BossError, NotThere, WrongAttempt
 
 if TYPE_CHECKING:
-    from boss.client.asynchronous import AsyncClient
+    from boss.client.async_client import AsyncClient
 
 log = logging.getLogger("boss")
 

@@ -12,9 +12,9 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
+from boss.client.address import away, find_boss
 from boss.client.answers import AWAY, TIMEOUT, Answer
 from boss.client.json_text import read_exactly
-from boss.client.where import away, find_boss
 from boss.errors import Unreachable
 
 _T = TypeVar("_T")

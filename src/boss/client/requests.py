@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from boss.client.answers import TIMEOUT, Answer
 from boss.errors import BadInput
-from boss.job import REPORTED_OUTCOMES, Finish, Outcome, State
+from boss.model.job import REPORTED_OUTCOMES, Finish, Outcome, State
 
 JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}

@@ -1,6 +1,6 @@
 """What a client can ask of a Boss: the verbs about jobs, whatever the way to it is.
 
-Nothing here waits by itself: asynchronous.py sends over a connection that an event loop serves, and the command line,
+Nothing here waits by itself: async_client.py sends over a connection that an event loop serves, and the command line,
 which must not take long to start, over one that blocks (once.py).
 """
 
@@ -25,7 +25,7 @@ from boss.client.requests import (
     take_address,
 )
 from boss.errors import IdTaken, NoJob, NotThere, WrongAttempt
-from boss.job import Finish, Line, Outcome, State
+from boss.model.job import Finish, Line, Outcome, State
 
 # How long one request waits for a job, in seconds; the server grants no more.
 _POLL = 50
@@ -237,7 +237,7 @@ def _text(result: Json | None) -> str | None:
 
 def _new_id() -> str:
     # Here, for most commands make none, and what makes them is slow to import.
-    from boss.ids import new_id
+    from boss.model.ids import new_id
 
     return new_id()
 

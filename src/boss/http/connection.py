@@ -10,7 +10,6 @@ from collections import deque
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
 
-from boss.access import Access
 from boss.errors import Overloaded, TooSlow
 from boss.http import phase, problems
 from boss.http.delivery import Undos, abort, is_there, progress
@@ -18,6 +17,7 @@ from boss.http.phase import Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
 from boss.http.response import CONTINUE, LAST_CHUNK, MOST_JOINED_BYTES, Response, encode, encode_chunk
+from boss.model.permissions import Access
 
 if TYPE_CHECKING:
     from boss.http.connections import Connections

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
 
-from boss.access import Access
 from boss.errors import Overloaded
 from boss.http import problems
 from boss.http.budget import Budget
@@ -14,6 +13,7 @@ from boss.http.connection import Connection
 from boss.http.phase import Phase
 from boss.http.request import Request
 from boss.http.response import Response
+from boss.model.permissions import Access
 from boss.settings import Settings
 
 # How often times are checked. One timer for all of them: a timer for each would cost a request more than its parsing.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from boss.http.response import JSON, NDJSON, NO_STORE, Header, Response
-from boss.job import Job, JobRecord, State, Taken
+from boss.model.job import Job, JobRecord, State, Taken
 
 LINES = (b"content-type", NDJSON.encode())
 _ACTIVE = (b"boss-state", b"active")

@@ -6,10 +6,10 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from boss.document import JsonText, check_object, parse_object, size_as_read
 from boss.errors import BadInput, TooLarge
 from boss.http.request import Request
-from boss.job import Finish, Outcome, check_id, check_new_id
+from boss.model.document import JsonText, check_object, parse_object, size_as_read
+from boss.model.job import Finish, Outcome, check_id, check_new_id
 
 # So that one request cannot keep others waiting for long.
 _MOST_LINES = 10_000

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from boss.errors import BadInput
-from boss.job import (
+from boss.model.job import (
     DEFAULT_ATTEMPTS,
     HIGHEST_PRIORITY,
     LONGEST_LEASE,

@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from boss.access import NOBODY, Access
 from boss.errors import BadInput, BossError, NotSignedIn, TooLarge, TooSlow
 from boss.http.parameters import parse_query
+from boss.model.permissions import NOBODY, Access
 
 if TYPE_CHECKING:
     from boss.http.connection import Connection

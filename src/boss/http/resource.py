@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from prometheus_client import Histogram
 
-from boss import metrics
-from boss.access import Right
-from boss.http import guard
+from boss.http import auth
 from boss.http.request import Request
 from boss.http.response import Response
+from boss.model.permissions import Right
+from boss.telemetry import metrics
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -48,7 +48,7 @@ class Resource:
         self.path = path
         handlers = {"HEAD": handlers["GET"], **handlers} if "GET" in handlers else handlers
         self.methods = {
-            method: Method(handler, guard.right_of(handler), method == taking) for method, handler in handlers.items()
+            method: Method(handler, auth.right_of(handler), method == taking) for method, handler in handlers.items()
         }
         self.allow = ", ".join(sorted(self.methods))
         self.times: dict[tuple[str, int], Histogram] = {}

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from boss.background import in_background
 from boss.errors import StartError, WrongSetting
 from boss.http import problems
+from boss.http.background import in_background
 from boss.http.connection import Connection
 from boss.http.connections import Connections
 from boss.http.response import encode

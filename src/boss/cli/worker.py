@@ -1,0 +1,57 @@
+"""One of several worker processes, as `python -m boss.cli.worker`; its parent (workers.py) tells it what to do."""
+
+import asyncio
+import logging
+import os
+import pickle
+import signal
+import sys
+from typing import NoReturn
+
+from boss.errors import StartError
+from boss.main import run_process
+from boss.settings import Settings
+from boss.telemetry.logging import configure
+
+log = logging.getLogger("boss")
+
+# A worker writes a line when it serves, and then one in so many seconds.
+_BEAT_S = 2.0
+
+
+def main() -> None:
+    """Read from standard input what this worker is told, and serve until a signal comes or the parent has ended."""
+    settings, quiet = read_orders()
+    configure(quiet)
+    try:
+        run_process(settings, beat_forever(), end_with_parent())
+    except StartError as error:
+        log.error("%s", error)
+        sys.exit(1)
+
+
+def read_orders() -> tuple[Settings, bool]:
+    """What the parent says: the settings, and whether to log no line for each move of a job."""
+    length = int.from_bytes(sys.stdin.buffer.read(8), "big")
+    settings, quiet = pickle.loads(sys.stdin.buffer.read(length))  # noqa: S301  it comes from our parent
+    return settings, quiet
+
+
+async def beat_forever() -> NoReturn:
+    """Tell the parent that this worker serves, until cancelled."""
+    while True:
+        os.write(sys.stdout.fileno(), b"serving\n")
+        await asyncio.sleep(_BEAT_S)
+
+
+async def end_with_parent() -> None:
+    """Stop as by SIGTERM when the parent has ended, however it did: its end of our standard input is closed then."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+    await ended.wait()
+    log.error("the parent of this worker has ended; it stops, too")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""A client of Boss for asyncio, over HTTP only; sync_client.py is the same for code without async.
+
+It retries what is safe to send again, for as long as its patience lasts, and raises what went wrong as an error of
+errors.py.
+"""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
+
+from boss.client.answers import check
+from boss.client.checks import Checks
+from boss.client.job import AsyncJob
+from boss.client.requests import NDJSON, address, finish_line
+from boss.client.transport import Connection
+from boss.client.verbs import MOST_BYTES, MOST_LINES, Verbs
+from boss.coalescer import Coalescer
+from boss.errors import BossError
+from boss.model.job import Finish, State
+
+# How long a take that is cancelled may go on, to give back what it got, in seconds: where Boss answers, it is over at
+# once.
+_MOMENT = 5.0
+
+
+class AsyncClient(Verbs):
+    """A client of the Boss at a URL. Every method raises `Unreachable` when its patience has run out.
+
+    Args:
+        url: where Boss is; BOSS_URL in the environment, or this machine, when None.
+        token: what is sent as `Authorization: Bearer`; BOSS_TOKEN in the environment when None.
+        patience: for how many seconds a request is tried again while Boss or its database is away.
+
+    Attributes:
+        checks: check on the jobs that are held.
+    """
+
+    def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
+        super().__init__(Connection(url, token, patience))
+        self.checks = Checks(lambda: AsyncClient(url, token=token, patience=0))
+        self._finishes: dict[str, Coalescer[Finish, None]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; jobs that are still held are checked no more."""
+        self.checks.close()
+        await self._connection.close()
+
+    @contextlib.asynccontextmanager
+    async def take(
+        self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
+    ) -> AsyncIterator[AsyncJob]:
+        """Take a job, and hold it while the body of `async with` works on it.
+
+        When the body ends the job is done, with `job.result`; when it raises, the job is given back with a rest. A
+        `Lost` that `job.check()` raised ends the body and nothing else.
+
+        Args:
+            source: whose, or any of several; any at all when None.
+            wait: for how many seconds to wait for a job; for ever when None.
+            lease: how many seconds the server waits for a check; the server's default when None.
+
+        Raises:
+            NoJob: none came in time.
+        """
+        async with await self.take_now(source, wait=wait, lease=lease) as job:
+            yield job
+
+    async def take_now(
+        self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
+    ) -> AsyncJob:
+        """As `take`, but it is for the caller to let go of the job, by `job.done()` or `job.give_back()`."""
+        [job] = await self.take_many(1, source, wait=wait, lease=lease)
+        return job
+
+    async def take_many(
+        self,
+        limit: int,
+        source: str | Sequence[str] | None = None,
+        *,
+        wait: float | None = None,
+        lease: int | None = None,
+    ) -> list[AsyncJob]:
+        """As `take_now`, for at least one and at most `limit` jobs."""
+        key = str(uuid.uuid4())
+        try:
+            handed = await self.hand_out(limit, source, wait, lease, key)
+        except asyncio.CancelledError:
+            with contextlib.suppress(BossError, TimeoutError):
+                await asyncio.wait_for(self._give_back_unheard(limit, source, lease, key), _MOMENT)
+            raise
+        return [AsyncJob(self, *each) for each in handed]
+
+    async def _give_back_unheard(
+        self, limit: int, source: str | Sequence[str] | None, lease: int | None, key: str
+    ) -> None:
+        """Give back what a take got whose answer was on its way when the taker stopped waiting for it."""
+        taken = await self.hand_out(limit, source, 0, lease, key)
+        await asyncio.gather(
+            *(
+                self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True)
+                for job, _, _ in taken
+            )
+        )
+
+    async def _report(self, finish: Finish) -> None:
+        source = finish.source
+        if source not in self._finishes:
+            # Those that are told while a request is under way share the next one, as inside Boss.
+            self._finishes[source] = Coalescer(
+                self._finish_all,
+                most=MOST_BYTES,
+                weigh=lambda finish: len(finish.result or "") + MOST_BYTES // MOST_LINES,
+                key=lambda finish: finish.id,
+            )
+        await self._finishes[source](finish)
+
+    async def _finish_all(self, finishes: Sequence[Finish]) -> list[Exception | None]:
+        if len(finishes) == 1:
+            await self._finish(finishes[0])
+            return [None]
+        lines = "".join(map(finish_line, finishes))
+        path, headers = address(State.DONE, finishes[0].source), NDJSON
+        answer, repeated = await self._connection.send("POST", path, data=lines, headers=headers)
+        check(answer)
+        done: list[Exception | None] = []
+        for finish, line in zip(finishes, answer.text.split("\n")[:-1], strict=True):
+            try:
+                # What went otherwise is asked again, alone, for the answer says more than a status then.
+                if json.loads(line)["status"] != 200:
+                    await self._finish(finish, repeated)
+                done.append(None)
+            except BossError as error:
+                done.append(error)
+        return done

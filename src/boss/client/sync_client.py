@@ -1,0 +1,240 @@
+"""A client of Boss for code without async: async_client.py, run in a thread of its own.
+
+So there is one design, and jobs are checked in that thread while the caller works.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, ParamSpec, Self, TypeVar, cast
+
+from anyio.from_thread import start_blocking_portal
+
+from boss.client.async_client import AsyncClient
+from boss.client.job import AsyncJob
+from boss.client.json_text import Document, Json
+from boss.model.job import Line, Outcome
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Job:
+    """A job that this client has taken, checked in the background; see `AsyncJob`.
+
+    Args:
+        run: runs a method of the asynchronous job where that lives, and returns what it returns.
+        job: that job.
+    """
+
+    def __init__(self, run: Callable[..., Any], job: AsyncJob) -> None:
+        self._run = run
+        self._job = job
+        self.id, self.source, self.text = job.id, job.source, job.text
+        self.attempt, self.lease, self.traceparent = job.attempt, job.lease, job.traceparent
+
+    @property
+    def document(self) -> Document:
+        """What was submitted."""
+        return self._job.document
+
+    @property
+    def result(self) -> Json | None:
+        """What is kept with the job when it is done; set it before leaving."""
+        return self._job.result
+
+    @result.setter
+    def result(self, result: Json | None) -> None:
+        self._job.result = result
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the work on it shall end: the job was stopped or lost, or its converter shuts down."""
+        return self._job.stopped.is_set()
+
+    def check(self) -> None:
+        """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
+        self._job.check()
+
+    def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
+        """See `AsyncJob.done`."""
+        self._run(self._job.done, result, outcome)
+
+    def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
+        """See `AsyncJob.give_back`."""
+        self._run(self._job.give_back, delay, result, uncounted)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        dealt_with: bool = self._run(self._job.leave, error)
+        return dealt_with
+
+
+class Client:
+    """See `AsyncClient`. It is to be closed, by `with` or by `close()`."""
+
+    def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
+        self._client = AsyncClient(url, token=token, patience=patience)
+        self._open = contextlib.ExitStack()
+        self._portal = self._open.enter_context(start_blocking_portal())
+        self._open.callback(self._run, self._client.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        self._open.close()
+
+    def _run(self, method: Callable[_P, Awaitable[_T]], *given: _P.args, **named: _P.kwargs) -> _T:
+        return self._portal.call(partial(method, *given, **named))
+
+    def submit(
+        self,
+        source: str,
+        document: Json,
+        *,
+        id: str | None = None,
+        priority: int = 0,
+        delay: float | None = None,
+        at: datetime | None = None,
+        attempts: int | None = None,
+        traceparent: str | None = None,
+    ) -> str:
+        """See `AsyncClient.submit`."""
+        return self._run(
+            self._client.submit,
+            source,
+            document,
+            id=id,
+            priority=priority,
+            delay=delay,
+            at=at,
+            attempts=attempts,
+            traceparent=traceparent,
+        )
+
+    def submit_lines(
+        self,
+        source: str,
+        lines: Iterable[Line],
+        *,
+        priority: int = 0,
+        delay: float | None = None,
+        at: datetime | None = None,
+        attempts: int | None = None,
+    ) -> Iterator[tuple[int, int]]:
+        """See `AsyncClient.submit_lines`."""
+        return self._each(
+            self._client.submit_lines(source, lines, priority=priority, delay=delay, at=at, attempts=attempts)
+        )
+
+    @contextlib.contextmanager
+    def take(
+        self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
+    ) -> Iterator[Job]:
+        """See `AsyncClient.take`."""
+        with self.take_now(source, wait=wait, lease=lease) as job:
+            yield job
+
+    def take_now(
+        self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
+    ) -> Job:
+        """See `AsyncClient.take_now`."""
+        return Job(self._run, self._run(self._client.take_now, source, wait=wait, lease=lease))
+
+    def check(self, source: str, id: str, attempt: int | None = None) -> None:
+        """See `AsyncClient.check`."""
+        self._run(self._client.check, source, id, attempt)
+
+    def done(
+        self,
+        source: str,
+        id: str,
+        result: Json | None = None,
+        outcome: str = Outcome.COMPLETED,
+        attempt: int | None = None,
+    ) -> None:
+        """See `AsyncClient.done`."""
+        self._run(self._client.done, source, id, result, outcome, attempt)
+
+    def give_back(
+        self,
+        source: str,
+        id: str,
+        delay: float | None = None,
+        result: Json | None = None,
+        attempt: int | None = None,
+        uncounted: bool = False,
+    ) -> None:
+        """See `AsyncClient.give_back`."""
+        self._run(self._client.give_back, source, id, delay, result, attempt, uncounted)
+
+    def tree(self) -> dict[str, dict[str, int]]:
+        """See `AsyncClient.tree`."""
+        return self._run(self._client.tree)
+
+    def drawn_tree(self) -> str:
+        """See `AsyncClient.drawn_tree`."""
+        return self._run(self._client.drawn_tree)
+
+    def health(self) -> Document:
+        """See `AsyncClient.health`."""
+        return self._run(self._client.health)
+
+    def stop_all(self, source: str, reason: str | None = None) -> int:
+        """See `AsyncClient.stop_all`."""
+        return self._run(self._client.stop_all, source, reason)
+
+    def sources(self) -> list[Document]:
+        """See `AsyncClient.sources`."""
+        return self._run(self._client.sources)
+
+    def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
+        """See `AsyncClient.set_rule`."""
+        self._run(self._client.set_rule, source, paused=paused, limit=limit)
+
+    def create_token(
+        self, name: str, role: str, *, sources: Sequence[str] | None = None, expires: float | None = None
+    ) -> str:
+        """See `AsyncClient.create_token`."""
+        return self._run(self._client.create_token, name, role, sources=sources, expires=expires)
+
+    def list_tokens(self) -> list[Document]:
+        """See `AsyncClient.list_tokens`."""
+        return self._run(self._client.list_tokens)
+
+    def revoke_token(self, name: str) -> None:
+        """See `AsyncClient.revoke_token`."""
+        self._run(self._client.revoke_token, name)
+
+    def acts(self) -> Iterator[Document]:
+        """See `AsyncClient.acts`."""
+        return self._each(self._client.acts())
+
+    def prune(self, older: float) -> tuple[int, bool]:
+        """See `AsyncClient.prune`."""
+        return self._run(self._client.prune, older)
+
+    def prunable(self, older: float) -> tuple[int, bool]:
+        """See `AsyncClient.prunable`."""
+        return self._run(self._client.prunable, older)
+
+    def jobs(self, *, state: str | None = None, source: str | None = None) -> Iterator[Document]:
+        """See `AsyncClient.jobs`."""
+        return self._each(self._client.jobs(state=state, source=source))
+
+    def find(self, id: str) -> Document:
+        """See `AsyncClient.find`."""
+        return self._run(self._client.find, id)
+
+    def _each(self, many: AsyncIterator[_T]) -> Iterator[_T]:
+        over = object()
+        while (one := self._run(anext, many, over)) is not over:
+            yield cast(_T, one)

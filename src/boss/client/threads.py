@@ -1,0 +1,81 @@
+"""A function that is not `async`, run in a thread for each job."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from inspect import iscoroutinefunction
+from typing import Any, cast
+
+from boss.client.job import AsyncJob, End, Failure
+from boss.client.json_text import Json, described
+from boss.client.sync_client import Job
+
+log = logging.getLogger("boss")
+
+Convert = Callable[[AsyncJob], Awaitable[Json | None]]
+_Ended = asyncio.Future[tuple[Json | None, BaseException | None]]
+
+
+def as_coroutine(convert: Callable[[Job], Json | None] | Convert, patience: Callable[[], float]) -> Convert:
+    """The function itself when it is `async`, and what runs it in a thread otherwise.
+
+    A thread cannot be ended from outside. Once its work shall end it has `patience()` seconds to end by itself; then it
+    is left alone, and keeps nothing from ending. One whose job was lost is waited for, for the slots limit the threads.
+    """
+    if iscoroutinefunction(convert) or iscoroutinefunction(type(convert).__call__):
+        return cast(Convert, convert)
+    function = cast(Callable[[Job], Json | None], convert)
+
+    async def in_thread(job: AsyncJob) -> Json | None:
+        ended = _start(function, job)
+        try:
+            await asyncio.wait({ended})
+        except asyncio.CancelledError:
+            if job.end is End.LOST:
+                await asyncio.wait({ended})
+            elif job.stopped.is_set():
+                await asyncio.wait({ended}, timeout=patience())
+            if not ended.done():
+                log.warning("%s/%s is let go of, but its function has not ended", job.source, job.id)
+                raise
+        result, error = ended.result()
+        if error is None:
+            return result
+        if isinstance(error, Exception):
+            raise error
+        # It was raised in another thread, and ends nothing but the function.
+        raise Failure(described(error)) from error
+
+    return in_thread
+
+
+def _start(function: Callable[[Job], Json | None], job: AsyncJob) -> _Ended:
+    """Run the function in a thread that no process waits for."""
+    loop, context = asyncio.get_running_loop(), copy_context()
+    ended: _Ended = loop.create_future()
+
+    def run(method: Callable[..., Any], *given: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(method(*given), loop).result()
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = context.run(function, Job(run, job))
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_settle, ended, result, error)
+
+    try:
+        threading.Thread(target=work, name=f"boss-{job.id}", daemon=True).start()
+    except RuntimeError as error:
+        raise Failure(f"no thread could be started: {error}", uncounted=True) from error
+    return ended
+
+
+def _settle(ended: _Ended, result: Json | None, error: BaseException | None) -> None:
+    if not ended.done():
+        ended.set_result((result, error))

@@ -1,0 +1,127 @@
+"""The way to a Boss: requests that are sent again as long as that is safe, and errors as errors.py has them."""
+
+import asyncio
+import io
+import logging
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.request import getproxies
+
+import aiohttp
+from yarl import URL
+
+from boss.client.address import away, find_boss, reason
+from boss.client.answers import AWAY, TIMEOUT, TOO_MANY, Answer
+from boss.errors import NotABoss, Unreachable
+
+log = logging.getLogger("boss")
+
+# From how many characters a body is sent in pieces.
+_LARGE = 200_000
+# The rests between tries grow from the one to the other, in seconds.
+_SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
+
+
+class _AnswerLost(aiohttp.ClientError):
+    """The connection ended before the answer came."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request once: aiohttp would send some of them again by itself, and whether one was is ours to know."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _AnswerLost(str(error)) from error
+
+
+class Connection:
+    """Sends requests to the Boss at a URL.
+
+    Args:
+        url: where Boss is; BOSS_URL in the environment, or this machine, when None.
+        token: what is sent as `Authorization: Bearer`; BOSS_TOKEN in the environment when None.
+        patience: for how many seconds a request is tried again while Boss or its database is away.
+
+    Raises:
+        Unreachable: that is no URL.
+    """
+
+    def __init__(self, url: str | None, token: str | None, patience: float) -> None:
+        self.url, self._headers = find_boss(url, token)
+        self._base = self.url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+        self._patience = patience
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def send(self, method: str, path: str, *, seconds: float = TIMEOUT, **options: Any) -> tuple[Answer, bool]:
+        """Send a request that may be sent again, until it is answered.
+
+        Args:
+            method, path: the request; the path is percent-encoded and may have a query.
+            seconds: for how long each try waits for its answer.
+            options: what else aiohttp takes: `params`, `headers`, `data`.
+
+        Returns the answer, and whether an earlier try may have been carried out: its answer was lost.
+        """
+        until, rest, repeated = time.monotonic() + self._patience, _SHORTEST_REST, False
+        while True:
+            try:
+                answer = await self._try(method, path, seconds, options)
+            except aiohttp.ClientConnectorCertificateError as error:
+                raise away(self.url, error.certificate_error) from error
+            except aiohttp.ClientConnectorError as error:
+                if isinstance(wrong := away(self.url, error.os_error), NotABoss):
+                    raise wrong from error
+                lost = reason(error.os_error)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(wrong := away(self.url, error), NotABoss):
+                    raise wrong from error
+                lost, repeated = str(error) or type(error).__name__, True
+            else:
+                if answer.status == TOO_MANY and time.monotonic() + rest <= until:
+                    # It was not carried out. Who is asked to wait for longer than the patience lasts hears of it.
+                    await asyncio.sleep(max(rest, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
+                    rest = min(2 * rest, _LONGEST_REST)
+                    continue
+                if answer.status not in AWAY:
+                    return answer, repeated
+                lost, repeated = f"it answers {answer.status}", True
+            if rest == _SHORTEST_REST and self._patience:
+                log.warning("no Boss answers at %s: %s; trying again", self.url, lost)
+            if time.monotonic() + rest > until:
+                raise Unreachable(f"no Boss answers at {self.url}: {lost}. Is it running there?")
+            # Not all at the same moment, after a restart of Boss.
+            await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
+            rest = min(2 * rest, _LONGEST_REST)
+
+    async def _try(self, method: str, path: str, seconds: float, options: Mapping[str, Any]) -> Answer:
+        if self._session is None:  # made here, for it belongs to an event loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                middlewares=[_send_once],
+                # A look for a proxy costs a thread for every request.
+                trust_env=bool(getproxies()),
+            )
+        address = f"{self._base}{path}"
+        how = {"timeout": aiohttp.ClientTimeout(total=seconds), "allow_redirects": False, **options}
+        if (data := options.get("data")) and len(data) > _LARGE:
+            # In one piece aiohttp sends it too, but not without a warning.
+            how["data"] = io.BytesIO(data.encode())
+        async with self._session.request(method, URL(address, encoded=True), **how) as response:
+            return Answer(method, address, response.status, response.headers, await response.text())
+
+
+def _retry_after(answer: Answer) -> float:
+    """How many seconds the answer asks to wait; a date there is none of ours."""
+    text = answer.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_REST) if text.isdigit() else 0

@@ -1,0 +1,173 @@
+"""The whole of what Boss answers: who may come in, which resource it is, and what is answered where there is none."""
+
+import asyncio
+from collections.abc import Iterable
+from time import perf_counter
+
+from boss.dispatch.dashboard import Watcher
+from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.tokens import Tokens
+from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, ElseThan
+from boss.http import auth, dashboard, problems
+from boss.http.refusals import REFUSALS, Refusals
+from boss.http.request import Request
+from boss.http.resource import Method, Resource
+from boss.http.response import Response
+from boss.http.routes import api_docs, events, health, jobs, session, sources
+from boss.http.routes import metrics as metrics_page
+from boss.http.routes import tokens as token_routes
+from boss.model.job import State
+from boss.model.permissions import OPEN, Access
+from boss.settings import Settings
+from boss.telemetry import metrics, tracing
+
+
+class App:
+    """Answers requests over a dispatcher, a watcher for the page, and the tokens."""
+
+    def __init__(self, dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> None:
+        self._guard = auth.Guard(tokens, settings)
+        self._refusals = Refusals()
+        self._is_draining = False
+        self._exact: dict[str, Resource] = {}
+        # By what stands before the parts that vary, and how many of them there are: the names of these.
+        self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
+        self._add(
+            [
+                *jobs.resources(jobs.Jobs(dispatcher, settings)),
+                *health.resources(dispatcher),
+                *metrics_page.resources(dispatcher),
+                *events.resources(watcher, tokens),
+                *sources.resources(dispatcher),
+                *token_routes.resources(dispatcher, tokens),
+                *session.resources(tokens, settings),
+                *dashboard.resources(),
+                *api_docs.resources(),
+            ]
+        )
+
+    def _add(self, resources: Iterable[Resource]) -> None:
+        for resource in resources:
+            fixed, *names = resource.path.split("/{")
+            if names:
+                self._varying[fixed, len(names)] = resource, [name.rstrip("}") for name in names]
+            else:
+                self._exact[fixed] = resource
+
+    def drain(self) -> None:
+        """From now on answer every new request with 503."""
+        self._is_draining = True
+
+    async def respond(self, request: Request) -> Response:
+        """Answer one request; this raises nothing but CancelledError, when a taker has hung up."""
+        if self._is_draining and request.path != health.LIVE:
+            return problems.to_response(Draining("the server is shutting down; send the request to another replica"))
+        try:
+            # Also for a path at which there is nothing, so that nobody learns which there are.
+            self._guard.authenticate(request)
+        except BossError as error:
+            metrics.REFUSED.labels(error.name).inc()
+            return self._refused(request, problems.to_response(error))
+        resource = self._find(request)
+        if resource is None:
+            return _nothing_at(request)
+        if tracing.tracer is None:
+            response = await self._respond(request, resource)
+        else:
+            response = await self._respond_in_span(request, resource)
+        return self._refused(request, response) if response.status in REFUSALS else response
+
+    def _refused(self, request: Request, response: Response) -> Response:
+        self._refusals.note(response.status, request.access.name, request.peer)
+        return response
+
+    def _find(self, request: Request) -> Resource | None:
+        """The resource at the request's path, whose varying parts the request then has.
+
+        Paths are matched as they were sent, and each part is decoded by itself: an encoded slash must not move a name
+        into the next part.
+        """
+        if resource := self._exact.get(request.path):
+            return resource
+        before, _, last = request.path.rpartition("/")
+        if not last:
+            return None
+        if varying := self._varying.get((before, 1)):
+            request.params = {varying[1][0]: last}
+            return varying[0]
+        before, _, first = before.rpartition("/")
+        if first and (varying := self._varying.get((before, 2))):
+            request.params = {varying[1][0]: first, varying[1][1]: last}
+            return varying[0]
+        return None
+
+    async def _respond_in_span(self, request: Request, resource: Resource) -> Response:
+        method = request.method if request.method in resource.methods else "other"
+        came_with = request.header(b"traceparent")
+        with tracing.request_span(f"{method} {resource.path}", method, resource.path, came_with) as span:
+            response = await self._respond(request, resource)
+            span.set_attribute("http.response.status_code", response.status)
+            return response
+
+    async def _respond(self, request: Request, resource: Resource) -> Response:
+        started = perf_counter()
+        method = resource.methods.get(request.method)
+        if method is None:
+            response = problems.wrong_method(request.method, resource.allow)
+        else:
+            response = await self._handle(request, resource, method)
+        times = resource.times.get((request.method, response.status))
+        if times is None:
+            times = resource.new_times(request.method, response.status)
+        times.observe(perf_counter() - started)
+        return response
+
+    async def _handle(self, request: Request, resource: Resource, method: Method) -> Response:
+        """Have the handler answer; whatever it raises becomes a problem."""
+        request.ends_with_client = method.takes
+        try:
+            if request.access is not OPEN:
+                auth.authorize(request, method.right)
+            return await method.handler(request)
+        except BossError as error:
+            return problems.to_response(_seen(error, request.access))
+        except asyncio.CancelledError:
+            if not request.late_cancels:
+                raise  # the client has gone
+            _uncancel(request.late_cancels)
+            return problems.to_response(DatabaseAway(DATABASE_AWAY))
+        except Exception:
+            return problems.unforeseen(request.method, resource.path)
+
+
+def _uncancel(times: int) -> None:
+    task = asyncio.current_task()
+    assert task
+    for _again in range(times):
+        task.uncancel()
+
+
+def _seen(error: BossError, access: Access) -> BossError:
+    """The same error, without a word about a job of a source that is not theirs to see."""
+    if not isinstance(error, ElseThan) or error.source is None or access.reaches(error.source):
+        return error
+    return type(error)(error.unseen, None)
+
+
+def _nothing_at(request: Request) -> Response:
+    if request.path == "*" and request.method == "OPTIONS":
+        return Response(204, [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST, PUT")])
+    return problems.no_resource(_way(request.path))
+
+
+def _way(path: str) -> str:
+    """What somebody who asked for this path may have meant."""
+    parts = path.split("/")[1:] or [""]
+    states = ", ".join(State)
+    if parts[0] == "job" and len(parts) > 1 and parts[1] not in list(State):
+        return f"there is no state {parts[1]!a}; the states are {states}"
+    if parts[0] == "job" and "" in parts:
+        return "a part of the path is empty; jobs are at /job/{state}/{source}/{id}"
+    if parts[0] == "job" and len(parts) < 4:
+        return f"to list jobs, GET /jobs?state={parts[1]}"
+    return "jobs are at /job/{state}/{source}/{id}, lists of them at /jobs, the documentation is at /docs"

@@ -1,0 +1,125 @@
+"""`/openapi.json`, the API as a document, and `/docs`, the same to read in a browser.
+
+The page is made here from the document, so it works without internet and cannot say anything else than it does.
+"""
+
+import json
+from collections.abc import Iterator
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from boss.http.auth import needs
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, Response
+from boss.model.permissions import Right
+
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
+article { border-top: 1px solid #8885; padding: .5rem 0 1rem }
+h3 { font: 600 1rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; margin: .5rem 0 }
+b { display: inline-block; min-width: 3.5rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0 }
+dt { font-family: ui-monospace, monospace } dd { margin: 0 }
+"""
+
+# How a parameter is written, by where it stands.
+_NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
+
+
+def resources() -> list[Resource]:
+    """The resources of the documentation."""
+    text = (files("boss") / "http" / "openapi.json").read_bytes()
+    page = _page(json.loads(text)).encode()
+
+    @needs(Right.PUBLIC)
+    async def openapi(request: Request) -> Response:
+        """GET /openapi.json: the API as an OpenAPI 3.1 document."""
+        return Response(200, [JSON], text)
+
+    @needs(Right.PUBLIC)
+    async def docs(request: Request) -> Response:
+        """GET /docs: the same as a page."""
+        policy = b"default-src 'none'; style-src 'unsafe-inline'"
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy)]
+        return Response(200, headers, page)
+
+    return [
+        Resource("/openapi.json", {"GET": openapi}),
+        Resource("/docs", {"GET": docs}),
+    ]
+
+
+def _page(api: dict[str, Any]) -> str:
+    title, about = escape(api["info"]["title"]), _prose(api["info"]["description"])
+    body = "\n".join(_section(api, tag) for tag in api["tags"])
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
+        f'<body><main><h1>{title}</h1><p>{about}</p><p><a href="/openapi.json">As OpenAPI</a></p>\n'
+        f"{body}</main></html>\n"
+    )
+
+
+def _section(api: dict[str, Any], tag: dict[str, str]) -> str:
+    operations = "\n".join(
+        _operation(api, method, path, operation, resource.get("parameters", []))
+        for path, resource in api["paths"].items()
+        for method, operation in resource.items()
+        if method != "parameters" and tag["name"] in operation["tags"]
+    )
+    return f"<section><h2>{escape(tag['name'])}</h2><p>{_prose(tag['description'])}</p>\n{operations}</section>"
+
+
+def _operation(
+    api: dict[str, Any], method: str, path: str, operation: dict[str, Any], shared: list[dict[str, Any]]
+) -> str:
+    return (
+        f"<article><h3><b>{method.upper()}</b> {escape(path)}</h3><p>{_prose(operation['summary'])}. "
+        f"{_prose(operation.get('description', ''))}</p><dl>{''.join(_terms(api, operation, shared))}</dl></article>"
+    )
+
+
+def _terms(api: dict[str, Any], operation: dict[str, Any], shared: list[dict[str, Any]]) -> Iterator[str]:
+    for reference in [*shared, *operation.get("parameters", [])]:
+        parameter = _resolved(api, reference)
+        schema = _resolved(api, parameter["schema"])
+        yield _term(
+            _NAME[parameter["in"]].format(parameter["name"]), f"{parameter.get('description', '')} {_range(schema)}"
+        )
+    if "requestBody" in operation:
+        yield _term("body", operation["requestBody"]["description"])
+    for status, reference in operation["responses"].items():
+        yield _term(status, _resolved(api, reference)["description"])
+
+
+def _range(schema: dict[str, Any]) -> str:
+    if "pattern" in schema:
+        return f"`{schema['pattern'].strip('^$')}`"
+    if "enum" in schema:
+        return "One of " + ", ".join(f"`{word}`" for word in schema["enum"])
+    if "minimum" in schema:
+        return f"From {schema['minimum']:,} to {schema['maximum']:,}."
+    return ""
+
+
+def _resolved(api: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in value:
+        return value
+    found: Any = api
+    for key in value["$ref"].removeprefix("#/").split("/"):
+        found = found[key]
+    resolved: dict[str, Any] = found
+    return resolved
+
+
+def _term(name: str, meaning: str) -> str:
+    return f"<dt>{escape(name)}</dt><dd>{_prose(meaning)}</dd>"
+
+
+def _prose(text: str) -> str:
+    """Text as HTML, with what stands between backticks as code."""
+    parts = escape(text.strip(), quote=False).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))

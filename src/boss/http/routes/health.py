@@ -1,0 +1,55 @@
+"""Whether this Boss lives, whether it can serve, and how well the database does its work."""
+
+import asyncio
+from collections.abc import Sequence
+
+import orjson
+
+from boss.dispatch.dispatcher import Dispatcher
+from boss.errors import DatabaseAway
+from boss.http.auth import needs
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, NO_STORE, Response
+from boss.model.diagnosis import worst
+from boss.model.permissions import Right
+
+# The path at which even a server that is shutting down says that it lives.
+LIVE = "/health/live"
+# A database that takes longer to say anything is away, in seconds.
+_PATIENCE = 2
+
+
+def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
+    """The resources."""
+
+    @needs(Right.PUBLIC)
+    async def live(request: Request) -> Response:
+        """GET /health/live: 200 for as long as this process answers at all."""
+        request.query()
+        return Response(200, [JSON, NO_STORE], b'{"live":true}')
+
+    @needs(Right.PUBLIC)
+    async def ready(request: Request) -> Response:
+        """GET /health/ready: 200 when requests can be served; 503 while the database is away or the server drains."""
+        request.query()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await dispatcher.reach_database()
+        except TimeoutError as error:
+            raise DatabaseAway(f"the database has not answered for {_PATIENCE} s") from error
+        return Response(200, [JSON, NO_STORE], b'{"ready":true}')
+
+    @needs(Right.OVERSEE)
+    async def health(request: Request) -> Response:
+        """GET /health: what an examination of the database finds, each with a verdict and what to do."""
+        request.query()
+        findings = await dispatcher.examine()
+        body = {"verdict": worst(findings), "findings": [finding._asdict() for finding in findings]}
+        return Response(200, [JSON, NO_STORE], orjson.dumps(body))
+
+    return [
+        Resource("/health", {"GET": health}),
+        Resource(LIVE, {"GET": live}),
+        Resource("/health/ready", {"GET": ready}),
+    ]

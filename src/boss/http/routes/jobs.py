@@ -1,0 +1,367 @@
+"""The resource tree, `/job/{state}/{source}/{id}`: thin handlers over the dispatcher."""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from urllib.parse import unquote
+
+import orjson
+
+from boss.dispatch.dispatcher import Dispatcher
+from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
+from boss.http import auth, ndjson, parameters, problems
+from boss.http.auth import needs
+from boss.http.job_json import (
+    LINES,
+    handed_out,
+    handed_out_many,
+    job_json,
+    lease_header,
+    record_json,
+    state_headers,
+    submitted,
+)
+from boss.http.ndjson import Refused
+from boss.http.parameters import TakeParameters
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, NDJSON, NO_STORE, Response
+from boss.http.routes.tree_text import DRAWN_IDS, draw, tree
+from boss.model import job
+from boss.model.document import check_object
+from boss.model.ids import new_id
+from boss.model.job import Finish, GiveBack, Outcome, State, Submission, Take
+from boss.model.permissions import Access, Right
+from boss.settings import Settings
+from boss.telemetry import tracing
+
+_PAGE = 100
+
+
+def resources(jobs: "Jobs") -> list[Resource]:
+    """The resources, with those about jobs that are not below /job."""
+    return [
+        Resource("/job", {"GET": jobs.tree}),
+        Resource("/jobs", {"GET": jobs.list_jobs}),
+        Resource("/jobs/{id}", {"GET": jobs.find}),
+        Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.look}, taking="GET"),
+        Resource("/job/available/{source}", {"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
+        Resource("/job/available/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
+        Resource("/job/active", {"POST": jobs.take}, taking="POST"),
+        Resource("/job/active/{source}", {"POST": jobs.take}, taking="POST"),
+        Resource(
+            "/job/active/{source}/{id}",
+            {"GET": jobs.read_active, "HEAD": jobs.check_active, "POST": jobs.take_one, "DELETE": jobs.give_back},
+            taking="POST",
+        ),
+        Resource("/job/done", {"DELETE": jobs.prune}),
+        Resource("/job/done/{source}", {"POST": jobs.finish_many}),
+        Resource("/job/done/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
+    ]
+
+
+class Jobs:
+    """The handlers. Each docstring starts with the request that it answers."""
+
+    def __init__(self, dispatcher: Dispatcher, settings: Settings) -> None:
+        self._dispatcher = dispatcher
+        self._max_document = settings.max_document
+        self._lease = settings.lease
+
+    @needs(Right.CONVERT)
+    async def take(self, request: Request) -> Response:
+        """GET /job/available[/{sources}], POST /job/active[/{sources}]: the oldest available job, now active."""
+        text = request.params.get("source")
+        sources = None if text is None else _sources(text)
+        asked = parameters.of_take(request.query_text)
+        take = self._take(request, asked, sources)
+        if asked.fair and sources is not None and len(sources) == 1:
+            raise BadInput("fair is among sources; leave it out, name several sources, or name none")
+        wait = asked.wait
+        if wait is None and b"prefer" in request.headers:
+            wait = parameters.preferred_wait(request.headers[b"prefer"].decode("latin-1"))
+        granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
+        if wait:
+            request.wait(wait)
+        try:
+            taken = await self._dispatcher.take(take, wait or 0)
+        except NoJob as error:
+            answer = problems.to_response(error)
+            return answer._replace(headers=[*answer.headers, *granted])
+        tracing.of_takes(each.job.traceparent for each in taken)
+        is_single = asked.limit is None
+        undo = partial(self._dispatcher.undo_takes, taken)
+        if is_single:
+            return handed_out(taken[0], granted, undo)
+        return handed_out_many(taken, request.header(b"accept") or "", granted, undo)
+
+    @needs(Right.LOOK)
+    async def look(self, request: Request) -> Response:
+        """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
+        sources = _sources(request.params["source"]) if "source" in request.params else None
+        asked = parameters.of_take(request.query_text)
+        found = await self._dispatcher.any_available(self._take(request, asked, sources))
+        return Response(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
+
+    @needs(Right.CONVERT)
+    async def take_one(self, request: Request) -> Response:
+        """POST /job/active/{source}/{id}: that one job, now active."""
+        source, id = _address(request)
+        request.query(("lease",))
+        take = self._take(request, parameters.of_take(request.query_text), (source,), id)
+        taken = await self._dispatcher.take_by_address(source, id, take)
+        tracing.of_takes([taken.job.traceparent])
+        return handed_out(taken, (), partial(self._dispatcher.undo_takes, [taken]))
+
+    def _take(
+        self, request: Request, asked: TakeParameters, sources: tuple[str, ...] | None, id: str | None = None
+    ) -> Take:
+        access, key = request.access, None
+        if b"idempotency-key" in request.headers:
+            address = ",".join(sources or ()) + (f"/{id}" if id else "")
+            key = _key(request.headers[b"idempotency-key"], address, access)
+        if sources is None and access.sources is not None:
+            sources = tuple(sorted(access.sources))
+        source = None
+        if sources is not None and len(sources) == 1:
+            source, sources = sources[0], None
+        lease = self._lease if asked.lease is None else asked.lease
+        return Take(source, asked.limit or 1, lease, key, access.name, sources, asked.fair)
+
+    @needs(Right.CONVERT)
+    async def give_back(self, request: Request) -> Response:
+        """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
+        source, id = _address(request)
+        query = request.query(("delay", "uncounted"))
+        delay, uncounted = parameters.delay(query), parameters.uncounted(query)
+        attempt, (result, size) = _attempt(request), await self._result(request)
+        state = await self._dispatcher.give_back(
+            GiveBack(id, source, delay, attempt, result, request.access.name, size, uncounted)
+        )
+        return Response(204, [NO_STORE, (b"boss-state", state.encode())])
+
+    @needs(Right.READ)
+    async def read(self, request: Request) -> Response:
+        """GET /job/{available,done}/{source}/{id}: that job, if that is its state now."""
+        return await self._read(request)
+
+    @needs(Right.LOOK)
+    async def read_active(self, request: Request) -> Response:
+        """GET /job/active/{source}/{id}: that job, if it is active; its lease is not renewed."""
+        return await self._read(request)
+
+    async def _read(self, request: Request) -> Response:
+        request.query()
+        found = await self._dispatcher.read(_state(request), *_address(request), _attempt(request))
+        return Response(200, [JSON, NO_STORE, *state_headers(found.state, found.attempt)], job_json(found))
+
+    @needs(Right.LOOK)
+    async def check(self, request: Request) -> Response:
+        """HEAD /job/{available,done}/{source}/{id}: whether that job is in that state."""
+        return await self._check(request)
+
+    @needs(Right.CONVERT)
+    async def check_active(self, request: Request) -> Response:
+        """HEAD /job/active/{source}/{id}: whether that job is active; its lease is renewed."""
+        return await self._check(request)
+
+    async def _check(self, request: Request) -> Response:
+        request.query()
+        place = await self._dispatcher.check(_state(request), *_address(request), _attempt(request))
+        lease = [lease_header(place.lease)] if place.state is State.ACTIVE else []
+        return Response(200, [JSON, NO_STORE, *lease, *state_headers(place.state, place.attempt)])
+
+    @needs(Right.SUBMIT)
+    async def submit(self, request: Request) -> Response:
+        """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
+        source = _new_source(request.params["source"])
+        id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
+        asked = parameters.of_submit(request.query_text)
+        how = asked.priority, asked.delay, asked.at, asked.attempts
+        of = tracing.of_submit(request.header(b"traceparent")), request.access.name
+        if _is_ndjson(request):
+            if "id" in request.params:
+                raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
+            if asked.ids_given:
+                named = await ndjson.named_documents(request, self._max_document)
+                return await self._submit_named(
+                    [Submission(id, source, each.text, *how, *of, each.size) for id, each in named]
+                )
+            documents = await ndjson.documents(request, self._max_document)
+            return await self._submit_many(
+                [Submission(new_id(), source, each.text, *how, *of, each.size) for each in documents]
+            )
+        if asked.ids_given:
+            raise BadInput(
+                f"the parameter ids is for many jobs, sent with Content-Type: {NDJSON}; one job's id is in its path"
+            )
+        body = await request.body(self._max_document, "the document")
+        document = check_object(body, "the document", self._max_document)
+        await self._dispatcher.submit(Submission(id, source, document.text, *how, *of, document.size))
+        return submitted(id, source, document.text)
+
+    async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
+        await self._dispatcher.submit_many(submissions)
+        return Response(201, [LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
+
+    async def _submit_named(self, submissions: Sequence[Submission]) -> Response:
+        new = await self._dispatcher.submit_many(submissions)
+        statuses = (
+            b'{"id":"%s","status":%d}\n' % (each.id.encode(), 201 if is_new else _ID_TAKEN)
+            for each, is_new in zip(submissions, new, strict=True)
+        )
+        return Response(200, [LINES, NO_STORE], b"".join(statuses))
+
+    @needs(Right.CONVERT)
+    async def finish(self, request: Request) -> Response:
+        """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
+        source, id = _address(request)
+        outcome = parameters.outcome(request.query(("outcome",)))
+        _check_may_stop(request, outcome)
+        attempt = _attempt(request)
+        result, size = await self._result(request)
+        finish = Finish(id, source, outcome, result, attempt, request.access.name, size)
+        await self._dispatcher.finish(finish)
+        return Response(
+            200, [JSON, NO_STORE, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode()
+        )
+
+    async def _result(self, request: Request) -> tuple[str | None, int | None]:
+        """The result in the body, and its size."""
+        body = await request.body(self._max_document, "the result")
+        return check_object(body, "the result", self._max_document) if body else (None, None)
+
+    @needs(Right.CONVERT)
+    async def finish_many(self, request: Request) -> Response:
+        """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""
+        source = job.check_source(request.path_param("source"))
+        request.query()
+        if not _is_ndjson(request):
+            raise BadInput(
+                f"one job is done at /job/done/{source}/{{id}}; many are done here with Content-Type: {NDJSON}"
+            )
+        asked = await ndjson.finishes(request, source, self._max_document)
+        for each in asked:
+            _check_may_stop(request, each.outcome)
+        finishes = [each._replace(by=request.access.name) for each in asked if isinstance(each, Finish)]
+        finished = iter(await self._dispatcher.finish_many(finishes))
+        errors = (each.error if isinstance(each, Refused) else next(finished) for each in asked)
+        lines = (
+            b'{"id":"%s","status":%d}\n' % (each.id.encode(), problems.status(type(error)) if error else 200)
+            for each, error in zip(asked, errors, strict=True)
+        )
+        return Response(200, [LINES, NO_STORE], b"".join(lines))
+
+    @needs(Right.ADMINISTER)
+    async def prune(self, request: Request) -> Response:
+        """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once.
+
+        With ?dry_run=1 nothing is deleted: they are counted.
+        """
+        query = request.query(("older", "dry_run"))
+        older = parameters.older(query)
+        if parameters.dry_run(query):
+            jobs, more = await self._dispatcher.prunable(older)
+            counted = {"deleted": 0, "would_delete": jobs, "more": more}
+            return Response(200, [JSON, NO_STORE], orjson.dumps(counted))
+        deleted, more = await self._dispatcher.prune(older, request.access.name)
+        return Response(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
+
+    @needs(Right.READ)
+    async def tree(self, request: Request) -> Response:
+        """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
+        request.query()
+        counts = {
+            shelf: jobs for shelf, jobs in (await self._dispatcher.count()).items() if request.access.reaches(shelf[0])
+        }
+        if "text/plain" in (request.header(b"accept") or ""):
+            drawn = draw(counts, await self._dispatcher.newest(DRAWN_IDS + 1))
+            return Response(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
+        return Response(200, [JSON, NO_STORE], orjson.dumps(tree(counts)))
+
+    @needs(Right.READ)
+    async def list_jobs(self, request: Request) -> Response:
+        """GET /jobs: a page of jobs with all their properties, greatest id first, and the next page's address."""
+        query = request.query(("state", "source", "after", "limit"))
+        state, limit = parameters.state(query), parameters.limit(query, default=_PAGE)
+        sources = None if request.access.sources is None else sorted(request.access.sources)
+        if "source" in query:
+            sources = [job.check_source(query["source"])]
+            auth.check_source_reached(request.access, sources[0])
+        after = job.check_id(query["after"]) if "after" in query else None
+        page = await self._dispatcher.list_jobs(state, sources, after, limit)
+        headers = [JSON, NO_STORE]
+        following = None
+        if page.more:
+            kept = {**query, "after": page.jobs[-1].id}
+            following = "/jobs?" + "&".join(f"{name}={value}" for name, value in kept.items())
+            headers.append((b"link", f'<{following}>; rel="next"'.encode()))
+        return Response(
+            200,
+            headers,
+            orjson.dumps({"jobs": [record_json(each) for each in page.jobs], "next": following}, option=_UTC),
+        )
+
+    @needs(Right.READ)
+    async def find(self, request: Request) -> Response:
+        """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state.
+
+        An available one also says why nobody has it yet.
+        """
+        request.query()
+        found = await self._dispatcher.find(job.check_id(request.path_param("id")))
+        if not request.access.reaches(found.source):
+            raise NotThere(f"no job has the id {found.id}", None)
+        record = record_json(found)
+        if found.state is State.AVAILABLE:
+            record["why"] = await self._dispatcher.why_available(found)
+        headers = [JSON, NO_STORE, *state_headers(found.state, found.attempt)]
+        return Response(200, headers, orjson.dumps(record, option=_UTC))
+
+
+_ID_TAKEN = problems.status(IdTaken)
+_UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+
+
+def _attempt(request: Request) -> int | None:
+    return parameters.attempt(request.header(b"if-match"))
+
+
+def _is_ndjson(request: Request) -> bool:
+    return (request.header(b"content-type") or "").partition(";")[0].strip().lower() == NDJSON
+
+
+def _check_may_stop(request: Request, outcome: Outcome) -> None:
+    if outcome is Outcome.STOPPED and not request.access.may(Right.ADMINISTER):
+        raise Forbidden(
+            f"the token {request.access.name} is one of a {request.access.role}; to stop jobs is for admins"
+        )
+
+
+@lru_cache(maxsize=256)
+def _new_source(text: str) -> str:
+    """The source in the path of a submit."""
+    return job.check_new_source(unquote(text))
+
+
+@lru_cache(maxsize=256)
+def _sources(text: str) -> tuple[str, ...]:
+    """The sources in a path. Converters send the same ones with every take."""
+    return job.check_sources(unquote(text))
+
+
+def _key(header: bytes, address: str, access: Access) -> str:
+    """The key of a take.
+
+    It counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever sent it:
+    another's key gives nobody their jobs.
+    """
+    key = f"{address} {parameters.take_key(header.decode('latin-1'))}"
+    return key if access.name is None else f"{access.name}: {key}"
+
+
+def _address(request: Request) -> tuple[str, str]:
+    return job.check_source(request.path_param("source")), job.check_id(request.path_param("id"))
+
+
+def _state(request: Request) -> State:
+    return State(request.path.split("/", 3)[2])

@@ -1,0 +1,67 @@
+"""`/session`: how the page signs in, with a token that it then has in a cookie.
+
+The cookie is out of reach for scripts (HttpOnly) and stays away from requests that other sites have a browser send
+(SameSite=Strict); what comes from other sites is refused besides (auth.py), so there is no other token against that.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import orjson
+
+from boss.dispatch.tokens import Tokens
+from boss.errors import NotSignedIn
+from boss.http import json_body
+from boss.http.auth import needs
+from boss.http.browser import COOKIE
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, NO_STORE, Header, Response
+from boss.model.permissions import Access, Right
+from boss.settings import Settings
+
+
+class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
+    token: str
+
+
+def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
+    """The resource."""
+
+    def cookie(request: Request, value: str, more: str = "") -> Header:
+        # Behind a proxy with TLS it is the page's own address that says so.
+        by_tls = settings.tls_cert or (request.header(b"origin") or "").startswith("https://")
+        secure = "; Secure" if by_tls else ""
+        text = f"{COOKIE.decode()}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
+        return b"set-cookie", text.encode()
+
+    @needs(Right.PUBLIC)
+    async def who(request: Request) -> Response:
+        """GET /session: who asks, by their token; 401 when they need one."""
+        request.query()
+        if request.access.role is None:
+            raise NotSignedIn("sign in with a token")
+        return Response(200, [JSON, NO_STORE], orjson.dumps(_shown(request.access)))
+
+    @needs(Right.PUBLIC)
+    async def sign_in(request: Request) -> Response:
+        """POST /session: a cookie with this token, `{"token": "boss_…"}`, if it counts."""
+        request.query()
+        asked = await json_body.read(request, _SignIn, '{"token": "boss_…"}')
+        access = tokens.access(asked.token)
+        if access is None:
+            raise NotSignedIn("this token is unknown, expired or revoked")
+        return Response(200, [JSON, NO_STORE, cookie(request, asked.token)], orjson.dumps(_shown(access)))
+
+    @needs(Right.PUBLIC)
+    async def sign_out(request: Request) -> Response:
+        """DELETE /session: the cookie is gone; the token counts as before."""
+        request.query()
+        return Response(204, [cookie(request, "", "; Max-Age=0")])
+
+    return [Resource("/session", {"GET": who, "POST": sign_in, "DELETE": sign_out})]
+
+
+def _shown(access: Access) -> dict[str, object]:
+    sources = None if access.sources is None else sorted(access.sources)
+    return {"name": access.name, "role": access.role, "sources": sources}

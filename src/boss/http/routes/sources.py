@@ -1,0 +1,59 @@
+"""`/source`: what sources there are, and what each is held to."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import orjson
+
+from boss.dispatch.dispatcher import Dispatcher
+from boss.errors import BadInput
+from boss.http import json_body
+from boss.http.auth import needs
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, NO_STORE, Response
+from boss.model import job
+from boss.model.job import SourceRule, State
+from boss.model.permissions import Right
+
+_MOST_ACTIVE = 1_000_000
+_EXAMPLE = '{"paused": true} or {"limit": 4}'
+
+
+class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+    """What is left out is not so: the rule that is put is the whole rule."""
+
+    paused: bool = False
+    limit: int | None = None
+
+
+def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
+    """The resources."""
+
+    @needs(Right.READ)
+    async def sources(request: Request) -> Response:
+        """GET /source: every source with its rule and how many jobs it has in each state."""
+        request.query()
+        found = [
+            _shown(rule, counts) for rule, counts in await dispatcher.sources() if request.access.reaches(rule.source)
+        ]
+        return Response(200, [JSON, NO_STORE], orjson.dumps({"sources": found}))
+
+    @needs(Right.ADMINISTER)
+    async def put(request: Request) -> Response:
+        """PUT /source/{source}: hold it to a rule from now on, `{"paused": true}` or `{"limit": 4}`; `{}` to none."""
+        request.query()
+        source = job.check_source(request.path_param("source"))
+        asked = await json_body.read(request, _Rule, _EXAMPLE)
+        if asked.limit is not None and not 0 < asked.limit <= _MOST_ACTIVE:
+            raise BadInput(
+                f'the limit is {asked.limit}; it takes a whole number from 1 to {_MOST_ACTIVE}, or {{"paused": true}}'
+            )
+        rule = await dispatcher.set_rule(source, asked.paused, asked.limit, request.access.name)
+        return Response(200, [JSON, NO_STORE], orjson.dumps(rule._asdict()))
+
+    return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put})]
+
+
+def _shown(rule: SourceRule, counts: Mapping[State, int]) -> dict[str, object]:
+    return {**rule._asdict(), **{state.value: counts[state] for state in State}}

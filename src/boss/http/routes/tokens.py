@@ -1,0 +1,92 @@
+"""`/token` and `/audit`: who may come in, and what administrators did."""
+
+from collections.abc import Sequence
+
+import msgspec
+import orjson
+
+from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.tokens import Tokens
+from boss.errors import BadInput
+from boss.http import json_body, parameters
+from boss.http.auth import needs
+from boss.http.request import Request
+from boss.http.resource import Resource
+from boss.http.response import JSON, NO_STORE, Response
+from boss.model.permissions import Right, Role, Token
+
+_PAGE = 100
+_UTC = orjson.OPT_UTC_Z
+_EXAMPLE = '{"role": "converter", "sources": ["freg"], "expires": 7776000}'
+
+
+class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
+    """A token to be made: for all sources without any, for ever without an `expires` in seconds."""
+
+    role: Role
+    sources: list[str] | None = None
+    expires: float | None = None
+
+
+def resources(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[Resource]:
+    """The resources."""
+
+    @needs(Right.ADMINISTER)
+    async def list_tokens(request: Request) -> Response:
+        """GET /token: every token there is or was: its name and all that is known of it, which is not the token."""
+        request.query()
+        found = [_shown(token) for token in await tokens.list_tokens()]
+        return Response(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
+
+    @needs(Right.ADMINISTER)
+    async def create(request: Request) -> Response:
+        """POST /token/{name}: a new token; the answer is the only place where it ever stands."""
+        request.query()
+        asked = await json_body.read(request, _NewToken, _EXAMPLE)
+        by, name = request.access.name, request.path_param("name")
+        secret, token = await tokens.create(name, asked.role, asked.sources, asked.expires, by)
+        return Response(201, [JSON, NO_STORE], orjson.dumps({"token": secret, **_shown(token)}, option=_UTC))
+
+    @needs(Right.ADMINISTER)
+    async def revoke(request: Request) -> Response:
+        """DELETE /token/{name}: it counts no more, here at once and on other replicas within a second."""
+        request.query()
+        await tokens.revoke(request.path_param("name"), request.access.name)
+        return Response(204, [])
+
+    @needs(Right.ADMINISTER)
+    async def audit(request: Request) -> Response:
+        """GET /audit: what administrators did that is not kept with a job, newest first, and the next address."""
+        query = request.query(("before", "limit"))
+        limit = parameters.limit(query, default=_PAGE)
+        acts = await dispatcher.acts(_before(query.get("before")), limit)
+        following = f"/audit?limit={limit}&before={acts[-1].number}" if len(acts) == limit else None
+        found = [{**act._asdict(), "what": orjson.Fragment(act.what)} for act in acts]
+        return Response(200, [JSON, NO_STORE], orjson.dumps({"acts": found, "next": following}, option=_UTC))
+
+    return [
+        Resource("/token", {"GET": list_tokens}),
+        Resource("/token/{name}", {"POST": create, "DELETE": revoke}),
+        Resource("/audit", {"GET": audit}),
+    ]
+
+
+def _before(number: str | None) -> int | None:
+    if number is None:
+        return None
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise BadInput(f"before is {number[:120]!a}; it takes the number of an act")
+    return int(number)
+
+
+def _shown(token: Token) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "role": token.role,
+        "sources": token.sources,
+        "created": token.created_at,
+        "created_by": token.created_by,
+        "expires": token.expires_at,
+        "revoked": token.revoked_at,
+        "used": token.used_at,
+    }

@@ -1,0 +1,48 @@
+"""The tree of states, sources and jobs: as counts for a program, and drawn for a person as the design draws it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from boss.model.job import State
+
+# How many ids are drawn under a source.
+DRAWN_IDS = 3
+
+Counts = Mapping[tuple[str, State], int]
+Newest = Mapping[tuple[str, State], Sequence[str]]
+
+
+def tree(counts: Counts) -> dict[str, dict[str, int]]:
+    """For every state, every source ever seen with its count."""
+    sources = sorted({source for source, _ in counts})
+    return {state.value: {source: counts.get((source, state), 0) for source in sources} for state in State}
+
+
+def draw(counts: Counts, newest: Newest) -> str:
+    """The tree as text, one line a node, with the newest ids under each source.
+
+    Args:
+        counts: how many jobs there are of each source and state.
+        newest: one id more than DRAWN_IDS, where there are that many, so that the rest can be hinted at.
+    """
+    lines = ["job"]
+    sources = sorted({source for source, _ in counts})
+    for state, indent in _branches(list(State), "", lines):
+        for source, inner in _branches(sources, indent, lines):
+            shelf = (source, State(state))
+            _draw_ids(newest.get(shelf, ()), counts.get(shelf, 0), inner, lines)
+    return "\n".join(lines) + "\n"
+
+
+def _branches(names: Sequence[str], indent: str, lines: list[str]) -> Iterator[tuple[str, str]]:
+    for place, name in enumerate(names, start=1):
+        last = place == len(names)
+        lines.append(f"{indent}{'└' if last else '├'}── {name}")
+        yield name, indent + ("    " if last else "│   ")
+
+
+def _draw_ids(ids: Sequence[str], count: int, indent: str, lines: list[str]) -> None:
+    shown = list(ids[:DRAWN_IDS])
+    if len(ids) > DRAWN_IDS:
+        shown.append(f"… {count - DRAWN_IDS:,} more")
+    for _ in _branches(shown, indent, lines):
+        pass

@@ -1,0 +1,139 @@
+"""Several processes that serve one port, under one parent: `boss serve --workers N`.
+
+The parent runs the embedded PostgreSQL, starts each worker, starts it again when it dies or says nothing any more, and
+passes signals on. It serves no requests. The kernel shares the port's connections out among the workers (SO_REUSEPORT).
+"""
+
+import asyncio
+import logging
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from prometheus_client import multiprocess
+
+from boss.errors import StartError
+from boss.settings import Settings
+
+log = logging.getLogger("boss")
+
+# How long a worker may say nothing before it counts as frozen, and how long it may take to start: a slow machine, and a
+# lock on the tables that it waits for.
+_SILENCE_S = 15.0
+_START_S = 60.0
+# How long a worker may take to drain, with the time its clients have to read.
+_STOP_S = 16.0
+# How long to wait before a worker is started again.
+_AGAIN_S = 1.0
+
+
+async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: Callable[[], None]) -> None:
+    """Run the workers until `stop` is set, then let them drain.
+
+    Args:
+        settings: what each is told; it names the database.
+        quiet: whether they log no line for each move of a job.
+        stop: set by a signal.
+        tell: called once all of them serve.
+
+    Raises:
+        StartError: a worker cannot start.
+    """
+    with _counted_together():
+        workers = [_Worker(number, settings, quiet) for number in range(1, settings.workers + 1)]
+        try:
+            for worker in workers:
+                await worker.start()
+            tell()
+            if settings.tls_cert:
+                # They take up a renewed certificate; without TLS it would be their end.
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _send_all, workers, signal.SIGHUP)
+            async with asyncio.TaskGroup() as group:
+                watching = [group.create_task(worker.keep_running(stop)) for worker in workers]
+                await stop.wait()
+                _send_all(workers, signal.SIGTERM)
+                await asyncio.wait(watching, timeout=_STOP_S)
+                _send_all(workers, signal.SIGKILL)
+        finally:
+            _send_all(workers, signal.SIGKILL)
+
+
+@contextmanager
+def _counted_together() -> Iterator[None]:
+    """A folder in which the workers keep their metrics, so that each can tell those of all."""
+    folder = tempfile.mkdtemp(prefix="boss-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Worker:
+    """One worker process, and those that come after it in its place."""
+
+    def __init__(self, number: int, settings: Settings, quiet: bool) -> None:
+        self._number = number
+        self._told = pickle.dumps((settings, quiet))
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it; return once it serves.
+
+        Raises:
+            StartError: it does not.
+        """
+        process = self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "boss.cli.worker"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdin
+        # It stays open: its end tells the worker that there is no parent any more.
+        process.stdin.write(len(self._told).to_bytes(8, "big") + self._told)
+        if not await self._heard(_START_S):
+            raise StartError(f"worker {self._number} did not start; the log says why")
+        log.info("worker %s of this Boss serves as process %s", self._number, process.pid)
+
+    async def keep_running(self, stop: asyncio.Event) -> None:
+        """Start it again whenever it ends, until `stop` is set; then return when it has ended."""
+        while True:
+            while await self._heard(_SILENCE_S):
+                pass
+            assert self._process
+            if not stop.is_set():
+                log.error("worker %s says nothing any more; it is started again", self._number)
+                self.send(signal.SIGKILL)
+            # Once told to stop, `supervise` sees to it that this comes to an end.
+            await self._process.wait()
+            multiprocess.mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _AGAIN_S)
+                return
+            try:
+                await self.start()
+            except StartError as error:
+                # It is heard no more, and so begins anew.
+                log.error("%s; it is tried again", error)
+
+    async def _heard(self, seconds: float) -> bool:
+        """Whether it says something within so many seconds."""
+        assert self._process
+        assert self._process.stdout
+        with suppress(TimeoutError):
+            return bool(await asyncio.wait_for(self._process.stdout.readline(), seconds))
+        return False
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+def _send_all(workers: Iterable[_Worker], number: signal.Signals) -> None:
+    for worker in workers:
+        worker.send(number)

@@ -1,0 +1,297 @@
+"""One Boss process, from the first connection to the last answer: the only place that joins all the parts."""
+
+import asyncio
+import ctypes
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import uvloop
+
+from boss.dispatch.dashboard import Watcher
+from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.handouts import Handouts
+from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, prune_forever, sweep_forever
+from boss.dispatch.notifications import Listener
+from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.source_limits import Rules
+from boss.dispatch.taker import Taking
+from boss.dispatch.tokens import Tokens
+from boss.dispatch.wait_queue import Line
+from boss.errors import DATABASE_AWAY, DatabaseAway, NoDatabase, StartError, WrongSetting
+from boss.http.background import in_background
+from boss.http.connections import Connections
+from boss.http.router import App
+from boss.http.server import listening, listening_sockets
+from boss.postgres.connection import connected
+from boss.postgres.hosts import in_a_line
+from boss.postgres.migrate import migrate
+from boss.settings import Settings
+from boss.telemetry import tracing
+
+log = logging.getLogger("boss")
+
+# How long requests under way may take to finish once we were told to stop, in seconds.
+_DRAIN = 10
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_GARBAGE_INTERVAL = 60.0  # seconds
+
+
+def run(settings: Settings, quiet: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and stop.
+
+    Args:
+        settings: what this Boss was told.
+        quiet: whether worker processes log no line for each move of a job.
+
+    Raises:
+        StartError: Boss cannot start here.
+    """
+    if settings.workers > 1:
+        uvloop.run(_supervise(settings, quiet))
+    else:
+        run_process(settings)
+
+
+def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> None:
+    """Serve from this process, with these duties in the background once it serves.
+
+    Raises:
+        StartError: Boss cannot start here.
+    """
+    _allow_many_connections()
+    try:
+        tracing.start()
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; pip install 'boss[tracing]'"
+        ) from error
+    uvloop.run(_serve(settings, duties))
+    tracing.stop()
+
+
+async def _supervise(settings: Settings, quiet: bool) -> None:
+    """The parent of worker processes: it has the embedded PostgreSQL, and sees to it that all can start."""
+    # Here, for one process needs none of it.
+    from boss.http.workers import supervise
+
+    stop = _stopped_by_signals(settings)
+    async with AsyncExitStack() as parts:
+        url = settings.database
+        if url is None:
+            url = await parts.enter_async_context(_embedded(settings.data))
+        await migrate_only(url)
+        for each in await listening_sockets(replace(settings, workers=1)):
+            each.close()
+        await supervise(replace(settings, database=url), quiet, stop, lambda: _tell_where(settings))
+    log.info("Boss has stopped")
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files, often 1,024, to the hard one: each waiting taker is a connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Started(NamedTuple):
+    """What has to be told when requests may come, and when they may no more."""
+
+    app: App
+    dispatcher: Dispatcher
+    watcher: Watcher
+    tokens: Tokens
+
+
+def _stopped_by_signals(settings: Settings) -> asyncio.Event:
+    stop = asyncio.Event()
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    # With TLS it has a renewed certificate taken up. Without, it is the end of a terminal, but for nohup.
+    if not settings.tls_cert and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _serve(settings: Settings, duties: Iterable[Coroutine[None, None, None]]) -> None:
+    stop = _stopped_by_signals(settings)
+    async with AsyncExitStack() as parts:
+        if started := await _unless(stop, _start(settings, parts)):
+            await _serve_until(stop, started, settings, duties)
+    if settings.workers == 1:
+        log.info("Boss has stopped")
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, _Started]) -> _Started | None:
+    """What the work comes to; None when it was broken off, because we are to stop."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        log.info("told to stop while starting")
+        working.cancel()
+    try:
+        return await working
+    except asyncio.CancelledError:
+        return None
+
+
+async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
+    """Put everything together that lasts until the parts are left."""
+    url = settings.database
+    if url is None:
+        url = await parts.enter_async_context(_embedded(settings.data))
+    sweep_now, line, cursors = asyncio.Event(), Line(), ScanCursors()
+    try:
+        pool = await parts.enter_async_context(connected(url))
+        await migrate(pool)
+        tokens, rules = Tokens(pool, line.dismiss), Rules(pool, settings.max_queue, sweep_now.set)
+        await tokens.load()
+        await rules.load()
+    except DatabaseAway as error:
+        raise _no_start(error) from error
+    listener = Listener(url, line, sweep_now.set)
+    taking = Taking(pool, line, Handouts(pool, cursors, rules), rules, listener.start, settings.max_waiting)
+    duties = [
+        tokens.load_forever(),
+        rules.load_forever(),
+        sweep_forever(pool, line, rules, sweep_now),
+        keep_cursors(pool, cursors),
+        count_minutes_forever(pool),
+        listener.run(),
+        _collect_garbage_forever(),
+    ]
+    if settings.keep_done is not None:
+        duties.append(prune_forever(pool, settings.keep_done))
+    for duty in duties:
+        await parts.enter_async_context(in_background(duty))
+    dispatcher, watcher = Dispatcher(pool, line, rules, taking), Watcher(pool)
+    if settings.workers > 1:
+        await parts.enter_async_context(in_background(dispatcher.measure_forever()))
+    return _Started(App(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
+
+
+def _no_start(error: DatabaseAway) -> StartError:
+    cause = error.__cause__
+    if isinstance(cause, asyncpg.LockNotAvailableError):
+        return NoDatabase(
+            f"somebody holds a lock on Boss's tables: {in_a_line(cause)}. Find out who, and start Boss again"
+        )
+    if str(error) != DATABASE_AWAY:
+        return _not_reached(cause)(f"{error}. Is the URL right, and is PostgreSQL running?")
+    said = in_a_line(cause or error) or "it does not answer any more"
+    return NoDatabase(f"the database went away while Boss was starting: {said}. Is PostgreSQL restarting?")
+
+
+def _not_reached(cause: BaseException | None) -> type[StartError]:
+    """What it is that PostgreSQL was not reached: by what it, or asyncpg, says of the URL, waiting mends nothing."""
+    while cause:
+        if isinstance(cause, asyncpg.ClientConfigurationError | ValueError):
+            return WrongSetting
+        if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
+            return StartError
+        cause = cause.__cause__
+    return NoDatabase
+
+
+async def migrate_only(url: str) -> list[str]:
+    """Bring the database to the schema this Boss needs; return the names of what was applied.
+
+    Raises:
+        StartError: it cannot be done.
+    """
+    try:
+        async with connected(url) as pool:
+            return await migrate(pool)
+    except DatabaseAway as error:
+        raise _no_start(error) from error
+
+
+async def _serve_until(
+    stop: asyncio.Event, started: _Started, settings: Settings, duties: Iterable[Coroutine[None, None, None]]
+) -> None:
+    _give_large_blocks_back()
+    _tune_garbage_collection()
+    connections = Connections(started.app.respond, started.tokens.count, settings)
+    async with listening(connections, settings), AsyncExitStack() as parts:
+        if settings.workers == 1:
+            _tell_where(settings)
+        if not started.tokens.needed:
+            _tell_who_is_served(settings)
+        for duty in duties:
+            await parts.enter_async_context(in_background(duty))
+        await stop.wait()
+        log.info("draining: requests under way are answered, new ones get 503")
+        await _drain(started, connections)
+
+
+def _tell_where(settings: Settings) -> None:
+    log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
+    if settings.database is None:
+        log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
+
+
+def _tell_who_is_served(settings: Settings) -> None:
+    first = "boss token create NAME --role admin makes the first one"
+    if settings.open:
+        log.warning("there are no tokens yet, so EVERYBODY who reaches this address is served everything; %s", first)
+    else:
+        log.info("there are no tokens yet, so this machine, and no other, is served everything; %s", first)
+
+
+def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
+    # Here, for who has a database of their own need not install another.
+    try:
+        from boss.postgres.embedded import embedded_postgres
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"the package {error.name} is not installed; "
+            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+        ) from error
+    return embedded_postgres(data)
+
+
+def _give_large_blocks_back() -> None:
+    """Keep blocks from 128 KiB up off the heap, so that the system gets them back as soon as they are free.
+
+    glibc raises that limit by itself to the largest block ever freed, up to 32 MiB, and a heap shrinks at its end only:
+    after 40 readers of 7 MB each were cut off, 123 MB stayed, and 1 MB with this.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+
+
+def _tune_garbage_collection() -> None:
+    """Collect rarely: requests leave no cycles behind, and looking for some took a tenth of our time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def _collect_garbage_forever() -> None:
+    """Once a minute, for what leaves cycles behind; and give back what many small blocks have left free."""
+    while True:
+        await asyncio.sleep(_GARBAGE_INTERVAL)
+        gc.collect()
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+async def _drain(started: _Started, connections: Connections) -> None:
+    started.app.drain()
+    connections.drain()
+    started.watcher.close()
+    started.dispatcher.send_away()
+    try:
+        async with asyncio.timeout(_DRAIN):
+            await connections.settle()
+            await started.dispatcher.settle()
+    except TimeoutError:
+        log.warning("some requests did not finish in %s seconds; they are broken off", _DRAIN)

@@ -1,0 +1,28 @@
+"""What administrators did that is not kept with a job: tokens, pruning, the rules of sources."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from boss.postgres.connection import Pool, fetch
+
+
+class Act(NamedTuple):
+    """What somebody did; `by` is the name of their token, `what` is JSON text."""
+
+    number: int
+    at: datetime
+    by: str | None
+    did: str
+    what: str
+
+
+ACTS = """
+-- acts
+SELECT number, at, by, did, what::text FROM act WHERE number < $1 ORDER BY number DESC LIMIT $2
+"""
+_AFTER_ALL = 2**63 - 1
+
+
+async def acts(pool: Pool, before: int | None, limit: int) -> list[Act]:
+    """The last acts, newest first; only those with a lesser number than `before`, when given."""
+    return [Act(*row) for row in await fetch(pool, ACTS, _AFTER_ALL if before is None else before, limit)]

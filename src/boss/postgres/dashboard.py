@@ -1,0 +1,151 @@
+"""What the page shows: at a cost that grows with what is active and what was done in a minute, never with history."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import text_of
+
+ACTIVE = """
+-- active
+SELECT id, source, attempt, attempts, taken_at, seen_at, lease_until
+FROM job
+WHERE status = 'ACTIVE'
+ORDER BY taken_at
+LIMIT $1
+"""
+
+
+class Active(NamedTuple):
+    """An active job; `until` is None when its lease never ends."""
+
+    id: str
+    source: str
+    attempt: int
+    attempts: int
+    taken: datetime | None
+    seen: datetime | None
+    until: datetime | None
+
+
+async def active(pool: Pool, limit: int) -> list[Active]:
+    """The jobs that have been active for longest, the oldest take first."""
+    return [Active(*row) for row in await fetch(pool, ACTIVE, limit)]
+
+
+# A converter says why it failed under "error" by custom, or in words of its own.
+FAILED = f"""
+-- failed
+SELECT id, source, outcome, attempt, finished_at,
+       left(CASE WHEN jsonb_typeof(result -> 'error') = 'string' THEN result ->> 'error'
+                 ELSE {text_of("result")} END, $2)
+FROM job
+WHERE status = 'DONE' AND outcome IN ('failed', 'abandoned')
+ORDER BY finished_at DESC
+LIMIT $1
+"""
+_LONGEST_REASON = 500
+
+
+class Failed(NamedTuple):
+    """A job that failed or was abandoned, with the beginning of the reason if there is one."""
+
+    id: str
+    source: str
+    outcome: str
+    attempt: int
+    finished: datetime
+    reason: str | None
+
+
+async def failed(pool: Pool, limit: int) -> list[Failed]:
+    """The jobs that failed or were abandoned last, the newest first."""
+    return [Failed(*row) for row in await fetch(pool, FAILED, limit, _LONGEST_REASON)]
+
+
+# A minute is counted two seconds after its end, so that what was about to commit then has done so. Of two replicas that
+# count it at once, one does so for nothing.
+COUNT_MINUTE = """
+-- count_minute
+WITH old AS (
+    DELETE FROM throughput WHERE minute < now() - interval '65 minutes'
+), over AS (
+    SELECT date_trunc('minute', now() - interval '2 seconds') - interval '1 minute' AS minute
+)
+INSERT INTO throughput (minute, source, finished, waited)
+SELECT over.minute, coalesce(done.source, ''), count(done.source),
+       avg(extract(epoch FROM done.taken_at - done.submitted_at)) FILTER (WHERE done.attempt = 1)
+FROM over
+LEFT JOIN job AS done ON done.status = 'DONE'
+    AND done.finished_at >= over.minute AND done.finished_at < over.minute + interval '1 minute'
+WHERE NOT EXISTS (SELECT FROM throughput WHERE throughput.minute = over.minute)
+GROUP BY GROUPING SETS ((over.minute, done.source), (over.minute))
+ON CONFLICT DO NOTHING
+"""
+
+
+async def count_minute(pool: Pool) -> None:
+    """Write down what was done in the minute that is over, unless that has happened."""
+    await fetch(pool, COUNT_MINUTE)
+
+
+# The busiest sources, each with one entry for each minute in which it did something.
+HOUR = """
+-- hour
+SELECT source, array_agg(minute ORDER BY minute), array_agg(finished ORDER BY minute), array_agg(waited ORDER BY minute)
+FROM throughput
+WHERE minute >= date_trunc('minute', now()) - interval '60 minutes'
+GROUP BY source
+ORDER BY sum(finished) DESC
+LIMIT $1
+"""
+
+
+class Hour(NamedTuple):
+    """What a source, or '' for all together, did in the last hour: for some minutes, how many jobs and their wait."""
+
+    source: str
+    minutes: list[datetime]
+    finished: list[int]
+    waited: list[float | None]
+
+
+async def hour(pool: Pool, limit: int) -> list[Hour]:
+    """The last hour of the sources that did most in it, all together first."""
+    return [Hour(*row) for row in await fetch(pool, HOUR, limit)]
+
+
+# Two ranges of the index; as one condition it would go through all the jobs behind as well.
+_AHEAD = """
+SELECT count(*) AS jobs
+FROM (
+    (SELECT
+     FROM job AS other
+     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = ANY(ARRAY[asked.source])
+       AND other.priority > asked.priority
+     ORDER BY other.source, other.priority DESC, other.position
+     LIMIT $2)
+    UNION ALL
+    (SELECT
+     FROM job AS other
+     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = ANY(ARRAY[asked.source])
+       AND other.priority = asked.priority AND other.position < asked.position
+     ORDER BY other.source, other.position
+     LIMIT $2)) AS before
+"""
+PLACE = f"""
+-- place
+SELECT ahead.jobs AS ahead, coalesce(active.jobs, 0)::bigint AS active
+FROM job AS asked
+CROSS JOIN LATERAL ({_AHEAD}) AS ahead
+LEFT JOIN (
+    SELECT source, sum(jobs) AS jobs FROM tally WHERE status = 'ACTIVE' GROUP BY source
+) AS active ON active.source = asked.source
+WHERE asked.id = $1
+"""
+
+
+async def place_in_queue(pool: Pool, id: str, limit: int) -> tuple[int, int]:
+    """How many ready jobs of its source come before this one, counted up to `limit`, and how many are active."""
+    rows = await fetch(pool, PLACE, id, limit)
+    return (min(rows[0]["ahead"], limit), rows[0]["active"]) if rows else (0, 0)

@@ -1,0 +1,127 @@
+"""What tells how well the database does its work, at a cost that grows with what is active, never with history."""
+
+from boss.model.diagnosis import Ages, Facts
+from boss.model.document import MOST_TEXT
+from boss.postgres.connection import Database, Pool, fetch
+from boss.postgres.sizes import size_of
+
+# The first ready job of a source is the one that a take of the source would get. All active jobs are read: there are as
+# many as there are converters at work.
+AGES = """
+-- ages
+SELECT shelf.source,
+       extract(epoch FROM now() - head.submitted_at)::float8 AS available,
+       extract(epoch FROM now() - held.taken_at)::float8 AS active
+FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available FROM tally GROUP BY source) AS shelf
+LEFT JOIN LATERAL (
+    SELECT submitted_at
+    FROM job
+    WHERE shelf.available > 0 AND status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+    ORDER BY source, priority DESC, position
+    LIMIT 1
+) AS head ON true
+LEFT JOIN (
+    SELECT source, min(taken_at) AS taken_at FROM job WHERE status = 'ACTIVE' GROUP BY source
+) AS held ON held.source = shelf.source
+"""
+
+
+async def ages(pool: Pool) -> list[Ages]:
+    """How long the first ready job and the oldest active one of each source have been there."""
+    return [Ages(*row) for row in await fetch(pool, AGES)]
+
+
+# What we may not see of other users' transactions is NULL, and left out.
+EXAMINE = """
+-- examine
+SELECT (SELECT array_agg(name || ' is ' || setting)
+        FROM pg_settings
+        WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes', 'autovacuum')
+          AND setting = 'off') AS settings,
+       oldest.seconds AS transaction,
+       oldest.owner AS transaction_of,
+       table_stats.n_dead_tup AS dead,
+       (SELECT coalesce(sum(jobs), 0)::bigint FROM tally) AS live,
+       pg_total_relation_size('job') AS bytes,
+       extract(epoch FROM now() - longest.taken_at)::float8 AS active,
+       longest.address AS active_at,
+       (SELECT extract(epoch FROM now() - min(lease_until))::float8
+        FROM job
+        WHERE status = 'ACTIVE' AND lease_until <= now()) AS expired,
+       (SELECT extract(epoch FROM now() - min(due_at))::float8
+        FROM job
+        WHERE status = 'AVAILABLE' AND due_at <= now()) AS late,
+       (SELECT count(*) FROM waiting) AS replicas
+FROM pg_stat_user_tables AS table_stats
+LEFT JOIN (
+    SELECT extract(epoch FROM now() - since)::float8 AS seconds, owner
+    FROM (SELECT xact_start AS since,
+                 'process ' || pid || ' (' || concat_ws(', ', usename, nullif(application_name, ''), state) || ')'
+                     AS owner
+          FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+            AND backend_type = 'client backend'
+          UNION ALL
+          SELECT prepared, 'prepared transaction ' || gid
+          FROM pg_prepared_xacts
+          WHERE database = current_database()) AS open
+    ORDER BY since
+    LIMIT 1
+) AS oldest ON true
+LEFT JOIN (
+    SELECT taken_at, '/job/active/' || source || '/' || id AS address
+    FROM job
+    WHERE status = 'ACTIVE'
+    ORDER BY taken_at
+    LIMIT 1
+) AS longest ON true
+WHERE table_stats.relid = 'job'::regclass
+"""
+
+
+# Where what cannot be read does harm: at the head of the queue, with a converter, or among what is shown last. Where a
+# size is known, as it mostly is, it costs nothing to look at.
+UNREADABLE = f"""
+-- unreadable
+SELECT '/job/' || lower(status) || '/' || source || '/' || id AS address
+FROM (
+    (SELECT * FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority DESC, position LIMIT $1)
+    UNION ALL
+    (SELECT * FROM job WHERE status = 'ACTIVE' ORDER BY source, id LIMIT $1)
+    UNION ALL
+    (SELECT * FROM job WHERE status = 'DONE' ORDER BY finished_at DESC LIMIT $1)) AS shown
+WHERE {size_of("document")} > {MOST_TEXT} OR {size_of("result")} > {MOST_TEXT}
+LIMIT 10
+"""
+_SOME = 50
+
+
+async def examine(pool: Pool) -> Facts:
+    """What an examination goes by."""
+    [row] = await fetch(pool, EXAMINE)
+    return Facts(
+        settings=row["settings"] or [],
+        transaction=row["transaction"],
+        transaction_of=row["transaction_of"] or "",
+        dead=row["dead"],
+        live=row["live"],
+        bytes=row["bytes"],
+        ages=await ages(pool),
+        active=row["active"],
+        active_at=row["active_at"] or "",
+        expired=row["expired"],
+        late=row["late"],
+        replicas=row["replicas"],
+        unreadable=[each["address"] for each in await fetch(pool, UNREADABLE, _SOME)],
+    )
+
+
+REACH = """
+-- reach
+SELECT 1
+"""
+
+
+async def reach(database: Database) -> None:
+    """Return when PostgreSQL answers."""
+    await fetch(database, REACH)

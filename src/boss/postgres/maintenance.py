@@ -1,0 +1,279 @@
+"""What has to be done without anybody asking, in statements that are right if several replicas run them at once."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.finishes import END_ATTEMPT
+from boss.telemetry.job_log import Move
+
+# When no replica has written down that it is there for so many seconds, none was, or none could reach the database.
+OUTAGE = 5.0
+
+LOOK = f"""
+-- look
+WITH beat AS (
+    INSERT INTO heartbeat (at)
+    SELECT now()
+    WHERE NOT EXISTS (SELECT FROM heartbeat
+                      WHERE at > now() - interval '2 seconds' OR at < now() - {OUTAGE} * interval '1 second')
+    ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
+)
+SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
+        FROM job
+        WHERE status = 'AVAILABLE' AND due_at IS NOT NULL) AS next_due,
+       (SELECT extract(epoch FROM min(lease_until) - now())::float8
+        FROM job
+        WHERE status = 'ACTIVE' AND lease_until IS NOT NULL) AS next_lease,
+       (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
+       EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS unfolded,
+       EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
+       (SELECT jsonb_object_agg(source, jobs)::text
+        FROM (SELECT source, max(jobs) AS jobs
+              FROM (SELECT asked.source, ready.jobs
+                    FROM unnest($2::text[], $3::int[]) AS asked(source, takers)
+                    CROSS JOIN LATERAL (
+                        SELECT count(*) AS jobs
+                        FROM (SELECT FROM job
+                              WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[asked.source])
+                              ORDER BY source, priority DESC, position
+                              LIMIT asked.takers) AS head) AS ready
+                    WHERE jobs > 0
+                    UNION ALL
+                    SELECT source, count(*)
+                    FROM (SELECT source FROM job
+                          WHERE status = 'AVAILABLE' AND due_at IS NULL
+                          ORDER BY priority DESC, position
+                          LIMIT $1) AS head
+                    GROUP BY source) AS found
+              GROUP BY source) AS of_source) AS ready
+"""
+
+
+class Look(NamedTuple):
+    """What the sweeper has to do.
+
+    Attributes:
+        next_due: seconds until the next delayed job is due, negative when it is late; None when there is none.
+        next_lease: the same for the next lease that runs out.
+        silence: seconds since a replica was there, as far as is written down; None when none ever was.
+        unfolded: whether the ledger of counts can be folded.
+        stale: whether a replica that is no more is still down as waiting.
+        ready: how many jobs of a source are ready for takers that wait, as JSON text; None when there are none.
+    """
+
+    next_due: float | None
+    next_lease: float | None
+    silence: float | None
+    unfolded: bool
+    stale: bool
+    ready: str | None
+
+
+async def look(pool: Pool, takers: Mapping[str | None, int]) -> Look:
+    """See what is to be done, by the database's clock, and write down that a replica is there.
+
+    After an outage that is left to `resume_leases`.
+
+    Args:
+        pool: the database.
+        takers: how many takers wait for each source; for any under None.
+    """
+    sources = [source for source in takers if source is not None]
+    values = takers.get(None, 0), sources, [takers[source] for source in sources]
+    [row] = await fetch(pool, LOOK, *values)
+    return Look(*row)
+
+
+# Here and below the ids go through an array, for the reason that takes.py gives.
+MAKE_DUE = """
+-- make_due
+WITH due AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'AVAILABLE' AND due_at <= now()
+    ORDER BY due_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job SET due_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))
+RETURNING id
+"""
+
+
+async def make_due(pool: Pool, limit: int) -> int:
+    """Make at most `limit` delayed jobs whose time has come ready; return how many."""
+    return len(await fetch(pool, MAKE_DUE, limit))
+
+
+# Its place in the queue is its priority and position, which no statement changes.
+END_LEASES = f"""
+-- end_leases
+WITH silent AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
+    ORDER BY lease_until
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job
+SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
+    outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
+    finished_at = CASE WHEN attempt < attempts THEN NULL ELSE clock_timestamp() END,
+{END_ATTEMPT.format(left="job.attempt < attempts", how="'how', 'lease ran out'")}
+    due_at = NULL, lease_until = NULL, take_key = NULL
+WHERE id = ANY(ARRAY(SELECT id FROM silent))
+RETURNING id, source, attempt, outcome
+"""
+
+
+async def end_leases(pool: Pool, limit: int, heard: float) -> list[Move]:
+    """Take at most `limit` jobs from takers that were silent for longer than their lease; return which.
+
+    They are available again, with their place in the queue, or done with outcome abandoned after their last attempt.
+
+    Args:
+        pool: the database.
+        limit: how many at most.
+        heard: for how many seconds takers could have been heard. Each has a third of its lease for that, or 30 seconds.
+    """
+    return [Move(*row) for row in await fetch(pool, END_LEASES, limit, heard)]
+
+
+# The moment is written after all else: what this statement has changed itself, it cannot lock any more.
+#
+# Nothing that somebody else is at: it is being renewed, or let go of. Two replicas do this one after the other, and the
+# second finds that the first has just done it.
+RESUME_LEASES = f"""
+-- resume_leases
+WITH last AS MATERIALIZED (
+    SELECT at FROM heartbeat WHERE at < now() - {OUTAGE} * interval '1 second' FOR UPDATE
+), silent AS MATERIALIZED (
+    SELECT job.id FROM last, job
+    WHERE job.status = 'ACTIVE' AND job.lease_until IS NOT NULL
+    FOR UPDATE OF job SKIP LOCKED
+), resumed AS (
+    UPDATE job
+    SET lease_until = lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))
+    FROM last
+    WHERE job.id = ANY(ARRAY(SELECT id FROM silent))
+    RETURNING job.id
+)
+INSERT INTO heartbeat (at) SELECT now() WHERE (SELECT count(*) FROM resumed) IS NOT NULL
+ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
+"""
+
+
+async def resume_leases(pool: Pool) -> None:
+    """Have all leases end later by the time since a replica was last there, if that was an outage.
+
+    Nobody could have heard their takers meanwhile, so they have not run.
+    """
+    await fetch(pool, RESUME_LEASES)
+
+
+_GONE = """
+WITH old AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
+    ORDER BY finished_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM old))
+    RETURNING id
+)"""
+PRUNE = f"""
+-- prune
+{_GONE.lstrip()}
+SELECT count(*) FROM gone
+"""
+
+
+async def prune(pool: Pool, older: float, limit: int) -> int:
+    """Delete at most `limit` jobs that were done more than `older` seconds ago, oldest first; return how many."""
+    [row] = await fetch(pool, PRUNE, older, limit)
+    return int(row[0])
+
+
+PRUNABLE = """
+-- prunable
+SELECT count(*)
+FROM (SELECT 1 FROM job
+      WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
+      ORDER BY finished_at
+      LIMIT $2) AS old
+"""
+
+
+async def prunable(pool: Pool, older: float, limit: int) -> int:
+    """How many jobs were done more than `older` seconds ago, counted up to `limit`."""
+    [row] = await fetch(pool, PRUNABLE, older, limit)
+    return int(row[0])
+
+
+# In one statement, so that nothing is ever gone without a trace. The act of a request's first batch counts up with the
+# following ones, each by as much as it deletes.
+PRUNE_BY = f"""
+-- prune_by
+{_GONE.lstrip()}, counted AS (
+    SELECT count(*) AS jobs FROM gone
+), begun AS (
+    INSERT INTO act (by, did, what)
+    SELECT $3, 'pruned', jsonb_build_object('jobs', jobs, 'older', $1::float8) FROM counted
+    WHERE jobs > 0 AND $4::bigint IS NULL
+    RETURNING number
+), continued AS (
+    UPDATE act SET what = what || jsonb_build_object('jobs', (what->>'jobs')::bigint + (SELECT jobs FROM counted))
+    WHERE number = $4
+)
+SELECT jobs, coalesce($4, (SELECT number FROM begun)) FROM counted
+"""
+
+
+async def prune_by(pool: Pool, older: float, limit: int, by: str | None, act: int | None) -> tuple[int, int | None]:
+    """As `prune`, and write down in the record of acts that somebody did it.
+
+    Args:
+        pool: the database.
+        older: that many seconds.
+        limit: how many jobs at most.
+        by: the name of the token of who does it.
+        act: the number of the act that this goes on with; None when it is the first of it.
+
+    Returns how many, and the number of the act; None when there is none, for nothing was deleted.
+    """
+    [row] = await fetch(pool, PRUNE_BY, older, limit, by, act)
+    return row[0], row[1]
+
+
+FORGET_STALE = """
+-- forget_stale
+DELETE FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)
+"""
+
+
+async def forget_stale(pool: Pool) -> None:
+    """Forget that takers wait on replicas that are no more."""
+    await fetch(pool, FORGET_STALE)
+
+
+# Deleted and summed in one statement, so that every reader sees either the rows or their sum. The lock keeps two
+# replicas from deleting the same rows in opposite order.
+FOLD_TALLY = """
+-- fold_tally
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock($1) AS ours
+), folded AS (
+    DELETE FROM tally
+    USING (SELECT source, status FROM tally, turn WHERE ours GROUP BY source, status HAVING count(*) > 1) AS many
+    WHERE tally.source = many.source AND tally.status = many.status
+    RETURNING tally.source, tally.status, tally.jobs
+)
+INSERT INTO tally SELECT source, status, sum(jobs) FROM folded GROUP BY source, status
+"""
+_TALLY_LOCK = 0x626F7374
+
+
+async def fold_tally(pool: Pool) -> None:
+    """Fold the ledger of counts to one row for each source and status."""
+    await fetch(pool, FOLD_TALLY, _TALLY_LOCK)

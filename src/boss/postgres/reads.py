@@ -1,0 +1,54 @@
+"""Reading jobs by their ids, and whether there is one to take."""
+
+from collections.abc import Sequence
+
+from boss.model.job import Job, Place, State
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import text_of
+
+READ = f"""
+-- read
+SELECT id, source, status, {text_of("document")} AS document, attempt FROM job WHERE id = ANY($1::text[])
+"""
+
+
+async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
+    """The jobs with these ids, in whatever state they are."""
+    return {
+        row["id"]: Job(row["id"], row["source"], State[row["status"]], row["document"], row["attempt"])
+        for row in await fetch(pool, READ, ids)
+    }
+
+
+LOCATE = """
+-- locate
+SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
+"""
+
+
+async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Place]:
+    """Where the jobs with these ids are; as `read`, without their documents."""
+    return {
+        row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"])
+        for row in await fetch(pool, LOCATE, ids)
+    }
+
+
+# In the order of a take, so that it goes by the index of a take.
+ANY_READY = """
+-- any_ready
+SELECT FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority DESC, position LIMIT 1
+"""
+ANY_READY_OF_SOURCE = """
+-- any_ready_of_source
+SELECT FROM job
+WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[$1])
+ORDER BY source, priority DESC, position
+LIMIT 1
+"""
+
+
+async def any_ready(pool: Pool, source: str | None) -> bool:
+    """Whether a take from this source, from any when None, would find a job."""
+    rows = await fetch(pool, ANY_READY) if source is None else await fetch(pool, ANY_READY_OF_SOURCE, source)
+    return bool(rows)

@@ -1,0 +1,70 @@
+"""Where the ready jobs of each source and priority begin, and how many dead rows stand before them."""
+
+from boss.model.scan_cursor import ScanCursor
+from boss.postgres.connection import Pool, fetch, transaction
+
+# From one priority to the next lower one, each by the ready index: what a plain GROUP BY would read all ready jobs for.
+HEADS = """
+-- heads
+WITH RECURSIVE of_any AS (
+    (SELECT priority, position
+     FROM job
+     WHERE status = 'AVAILABLE' AND due_at IS NULL
+     ORDER BY priority DESC, position
+     LIMIT 1)
+    UNION ALL
+    SELECT lower.priority, lower.position
+    FROM of_any
+    CROSS JOIN LATERAL (
+        SELECT priority, position
+        FROM job
+        WHERE status = 'AVAILABLE' AND due_at IS NULL AND priority < of_any.priority
+        ORDER BY priority DESC, position
+        LIMIT 1
+    ) AS lower
+)
+SELECT NULL AS source, priority, position - 1 AS position FROM of_any
+UNION ALL
+SELECT shelf.source, head.priority, head.position - 1
+FROM (SELECT source FROM tally WHERE status = 'AVAILABLE' GROUP BY source HAVING sum(jobs) > 0) AS shelf
+CROSS JOIN LATERAL (
+    WITH RECURSIVE of_source AS (
+        (SELECT priority, position
+         FROM job
+         WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+         ORDER BY source, priority DESC, position
+         LIMIT 1)
+        UNION ALL
+        SELECT lower.priority, lower.position
+        FROM of_source
+        CROSS JOIN LATERAL (
+            SELECT priority, position
+            FROM job
+            WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+              AND priority < of_source.priority
+            ORDER BY source, priority DESC, position
+            LIMIT 1
+        ) AS lower
+    )
+    SELECT priority, position FROM of_source
+) AS head
+"""
+
+# What an index gives out but no job is behind was dead. Inside a transaction these counters only grow.
+READ_SO_FAR = """
+-- read_so_far
+SELECT pg_stat_get_xact_tuples_returned('job_ready'::regclass)
+     + pg_stat_get_xact_tuples_returned('job_ready_of_source'::regclass) AS entries
+"""
+
+
+async def heads(pool: Pool) -> tuple[list[ScanCursor], int]:
+    """A cursor right before the first ready job of each source and priority, and of each priority of any source.
+
+    Returns them, and how many dead rows had to be walked over.
+    """
+    async with transaction(pool) as connection:
+        [before] = await fetch(connection, READ_SO_FAR)
+        cursors = [ScanCursor(*row) for row in await fetch(connection, HEADS)]
+        [after] = await fetch(connection, READ_SO_FAR)
+    return cursors, after["entries"] - before["entries"] - len(cursors)

@@ -1,0 +1,97 @@
+"""What Boss asks of PostgreSQL: one function a statement, each statement beside its function.
+
+Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
+"""
+
+from boss.postgres.audit import Act, acts
+from boss.postgres.dashboard import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
+from boss.postgres.diagnosis import ages, examine, reach
+from boss.postgres.finishes import finish, give_back
+from boss.postgres.leases import check
+from boss.postgres.lists import JobPage, count, find, list_jobs, newest
+from boss.postgres.maintenance import (
+    OUTAGE,
+    Look,
+    end_leases,
+    fold_tally,
+    forget_stale,
+    look,
+    make_due,
+    prunable,
+    prune,
+    prune_by,
+    resume_leases,
+)
+from boss.postgres.reads import any_ready, locate, read
+from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
+from boss.postgres.scan_cursors import heads
+from boss.postgres.source_limits import rules, set_rule
+from boss.postgres.submits import first_refused, submit
+from boss.postgres.takes import Handout, set_aside, take, take_of_sources, untake
+from boss.postgres.takes_by_address import take_by_address
+from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
+from boss.postgres.takes_within_limits import any_allowed, take_by_rules, take_of_several
+from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
+
+__all__ = [
+    "CHANNEL",
+    "OUTAGE",
+    "Act",
+    "Active",
+    "Failed",
+    "Handout",
+    "Hour",
+    "JobPage",
+    "Look",
+    "active",
+    "acts",
+    "ages",
+    "any_allowed",
+    "any_ready",
+    "check",
+    "count",
+    "count_minute",
+    "create_token",
+    "end_leases",
+    "examine",
+    "failed",
+    "find",
+    "finish",
+    "first_refused",
+    "fold_tally",
+    "forget_stale",
+    "give_back",
+    "heads",
+    "hour",
+    "list_jobs",
+    "list_tokens",
+    "locate",
+    "look",
+    "make_due",
+    "newest",
+    "place_in_queue",
+    "prunable",
+    "prune",
+    "prune_by",
+    "reach",
+    "read",
+    "resume_leases",
+    "revoke_token",
+    "rules",
+    "set_aside",
+    "set_rule",
+    "start_waiting",
+    "stop_waiting",
+    "submit",
+    "take",
+    "take_again",
+    "take_by_address",
+    "take_by_key",
+    "take_by_rules",
+    "take_of_several",
+    "take_of_sources",
+    "take_of_sources_by_key",
+    "untake",
+    "used_tokens",
+    "valid_tokens",
+]

@@ -1,0 +1,71 @@
+"""Taking the one job at an address, due or not."""
+
+from collections.abc import Sequence
+
+from boss.model.document import MOST_TEXT
+from boss.model.job import Take
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import size_of
+from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
+
+_ANY_NUMBER = 2**31
+
+
+def _statement(name: str, asked: str, before: str = "") -> str:
+    """The SQL of takes of the jobs in `asked`, each with its slot, of which documents come to MOST_TEXT bytes.
+
+    Whoever has one of the jobs just now is waited for.
+    """
+    return f"""
+-- {name}
+WITH {before}asked AS MATERIALIZED ({asked}
+), head AS MATERIALIZED (
+    SELECT job.id, asked.slot, {size_of("document")} AS bytes
+    FROM asked
+    JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
+    WHERE job.status || '' = 'AVAILABLE'
+    ORDER BY asked.id
+    FOR UPDATE OF job
+), fitting AS MATERIALIZED (
+    SELECT id, slot, bytes, sum(bytes) OVER (ORDER BY slot) AS total FROM head
+), given AS (
+    SELECT id, slot
+    FROM unnest(ARRAY(SELECT id FROM fitting WHERE total <= {MOST_TEXT} ORDER BY slot),
+                ARRAY(SELECT slot FROM fitting WHERE total <= {MOST_TEXT} ORDER BY slot)) AS given(id, slot)
+), unfit AS (
+    SELECT id, bytes FROM fitting WHERE total > {MOST_TEXT}
+){TAKE_GIVEN}"""
+
+
+_ASKED = """
+    SELECT id, source, slot FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS asked(id, source, slot)"""
+
+TAKE_BY_ADDRESS = _statement("take_by_address", _ASKED)
+# Of each source no more than it has room for. The attempt, which no index has, is asked for so that none could be read
+# from end to end instead of the jobs.
+TAKE_BY_ADDRESS_AND_RULES = _statement(
+    "take_by_address_and_rules",
+    f"""
+    SELECT id, source, slot
+    FROM (SELECT asked.*, row_number() OVER (PARTITION BY asked.source ORDER BY asked.slot) AS turn,
+                 (SELECT coalesce(room, {_ANY_NUMBER}) FROM room WHERE room.source = asked.source) AS room
+          FROM ({_ASKED}) AS asked
+          JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
+                  AND job.status || '' = 'AVAILABLE' AND job.attempt >= 0) AS available
+    WHERE turn <= room""",
+    "room AS MATERIALIZED (SELECT source, room FROM room_by_rules($5::text[])), ",
+)
+
+
+async def take_by_address(pool: Pool, by_rules: bool, asked: Sequence[tuple[str, Take]]) -> Handout:
+    """Make these jobs active if they are available, due or not; return a job or none for each.
+
+    Args:
+        pool: the database.
+        by_rules: only of sources that are not paused and have fewer active jobs than they may.
+        asked: the ids, each another, with takes that name their sources.
+    """
+    takes = [take for _, take in asked]
+    statement = TAKE_BY_ADDRESS_AND_RULES if by_rules else TAKE_BY_ADDRESS
+    rows = await fetch(pool, statement, *slots(takes), [id for id, _ in asked], [take.source for take in takes])
+    return handout(rows, takes, range(len(takes)))

@@ -1,0 +1,105 @@
+"""Takes that have a key (Idempotency-Key): sent again, they get the same jobs again."""
+
+from collections.abc import Sequence
+
+from boss.model.document import MOST_TEXT
+from boss.model.job import Take, Taken
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import size_of, text_of
+from boss.postgres.takes import (
+    LIMITS_OF_SOURCES,
+    ORDER_OF_SOURCES,
+    TURN_OF_SOURCES,
+    Handout,
+    by_source,
+    handout,
+    of_any,
+    of_sources,
+    slots,
+    take_statement,
+    taken,
+)
+
+# The keys are locked before it is looked which of them hold jobs, all in this one statement (held_keys,
+# 0006_promises.sql): the same take sent to two replicas at once takes once, and no replica that freezes keeps the keys
+# from others. Only slots whose key holds none are free.
+FREE = """free AS MATERIALIZED (
+    SELECT coalesce(array_agg(slot ORDER BY slot), '{}') AS slots
+    FROM unnest($2::text[]) WITH ORDINALITY AS asked(key, slot)
+    WHERE key NOT IN (SELECT held_keys($2::text[]))
+), """
+FREE_SLOTS = "(SELECT cardinality(slots) FROM free)"
+SLOT_OF_TURN = "(SELECT slots FROM free)[turn]"
+# $4 has the source of each slot; those of a source are together.
+_ASKED = """asked AS MATERIALIZED (
+    SELECT source, count(*) AS jobs, min(turn) - 1 AS slots_before
+    FROM (SELECT ($4::text[])[slot] AS source, turn
+          FROM free, unnest(slots) WITH ORDINALITY AS of_turn(slot, turn)) AS each
+    GROUP BY source
+), """
+
+TAKE_BY_KEY = take_statement("take_by_key", of_any, asked=FREE, wanted=FREE_SLOTS, slot=SLOT_OF_TURN)
+TAKE_OF_SOURCES_BY_KEY = take_statement(
+    "take_of_sources_by_key",
+    of_sources,
+    limits=LIMITS_OF_SOURCES,
+    turn=TURN_OF_SOURCES,
+    order=ORDER_OF_SOURCES,
+    asked=FREE + _ASKED,
+    wanted=FREE_SLOTS,
+    slot=SLOT_OF_TURN,
+)
+
+
+async def take_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
+    """As `take`, for takes with keys, each another; one whose key holds jobs gets none."""
+    return handout(await fetch(pool, TAKE_BY_KEY, *slots(takes)), takes, range(len(takes)))
+
+
+async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
+    """As `take_of_sources`, for takes with keys, each another; one whose key holds jobs gets none."""
+    order = by_source(takes)
+    slotted = [takes[place] for place in order]
+    sources = [take.source for take in slotted for _ in range(take.limit)]
+    rows = await fetch(pool, TAKE_OF_SOURCES_BY_KEY, *slots(slotted), sources)
+    return handout(rows, takes, order)
+
+
+# Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
+# handed out a second time. The documents come to MOST_TEXT bytes, or are those of one take. Each key is looked up by
+# itself, as in held_keys (0008_plans.sql).
+TAKE_AGAIN = f"""
+-- take_again
+WITH held AS MATERIALIZED (
+    SELECT of_key.*
+    FROM unnest($1::text[]) AS asked(key)
+    CROSS JOIN LATERAL (
+        SELECT id, take_key, {size_of("document")} AS bytes
+        FROM job
+        WHERE status = 'ACTIVE' AND take_key = ANY(ARRAY[asked.key])
+        ORDER BY take_key
+    ) AS of_key
+), running AS MATERIALIZED (
+    SELECT take_key, row_number() OVER by_key AS turn, sum(sum(bytes)) OVER by_key AS total
+    FROM held
+    GROUP BY take_key
+    WINDOW by_key AS (ORDER BY take_key)
+)
+UPDATE job
+SET seen_at = clock_timestamp(),
+    lease_until = CASE WHEN lease > 0 THEN clock_timestamp() + lease * interval '1 second' END
+WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(
+          ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))))
+  AND status || '' = 'ACTIVE' AND take_key = ANY($1::text[])
+RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_at, priority, position, traceparent,
+          take_key
+"""
+
+
+async def take_again(pool: Pool, keys: Sequence[str]) -> dict[str, list[Taken]]:
+    """The jobs that are still held by takes with these keys, in order of the queue, by key; of some keys, if many."""
+    got: dict[str, list[Taken]] = {}
+    rows = await fetch(pool, TAKE_AGAIN, keys)
+    for row in sorted(rows, key=lambda row: (-row["priority"], row["position"])):
+        got.setdefault(row["take_key"], []).append(taken(row))
+    return got

@@ -1,0 +1,108 @@
+"""Takes that choose before they lock: by the rules of sources, fair ones, and of several sources."""
+
+from collections.abc import Sequence
+
+from boss.model.document import MOST_TEXT
+from boss.model.job import Take
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import about, size_of
+from boss.postgres.takes import READY, TAKE_GIVEN, Handout, handout, slots
+from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
+
+# The first jobs of each source that has room, as many as it has room for; of these the first by the queue, or first
+# those with the fewest jobs of their source active before them.
+_ALLOWED = f"""
+    SELECT id, priority, position, bytes, row_number() OVER (
+               ORDER BY CASE WHEN %(fair)s THEN turn END, priority DESC, position
+           ) AS turn
+    FROM (SELECT ready.*, room.active + row_number() OVER (
+                     PARTITION BY room.source ORDER BY ready.priority DESC, ready.position
+                 ) AS turn
+          FROM room
+          CROSS JOIN LATERAL (
+              SELECT id, priority, position, {about("document")} AS bytes
+              FROM job
+              WHERE {READY} AND source = ANY(ARRAY[room.source]) AND id <> ALL ($6::text[])
+              ORDER BY source, priority DESC, position
+              LIMIT least(coalesce(room.room, %(most)s), %(most)s)
+          ) AS ready) AS head
+    ORDER BY turn
+    LIMIT %(most)s"""
+
+
+# One take by rules at a time is under way in all of the database (room_by_rules, 0006_promises.sql).
+_BY_RULES = "SELECT source, active, room FROM room_by_rules($4::text[])"
+_UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($4::text[]) AS source"
+
+
+def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> str:
+    """The SQL of a take of the sources in `room`: how many of their jobs are active, and how many more may be.
+
+    Nothing is locked that is then not taken. What somebody else has got hold of meanwhile is passed over, and is among
+    what did not fit, without its size.
+    """
+    allowed = _ALLOWED % {"fair": "$5::bool", "most": wanted}
+    return f"""
+-- {name}
+WITH {asked}room AS MATERIALIZED (
+    {room}
+), first AS MATERIALIZED (
+    SELECT *, sum(bytes) OVER (ORDER BY turn) AS total FROM ({allowed}) AS allowed
+), head AS MATERIALIZED (
+    SELECT job.id, first.turn, {size_of("document")} AS bytes
+    FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
+    JOIN job ON job.id = ANY(ARRAY[first.id])
+    WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
+    FOR UPDATE OF job SKIP LOCKED
+), numbered AS MATERIALIZED (
+    SELECT id, bytes, turn, sum(bytes) OVER (ORDER BY turn) AS total FROM head
+), given AS (
+    SELECT id, {slot} AS slot
+    FROM unnest(ARRAY(SELECT id FROM numbered WHERE total <= {MOST_TEXT} ORDER BY turn))
+         WITH ORDINALITY AS fitting(id, turn)
+), unfit AS (
+    SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
+    UNION ALL
+    SELECT id, NULL AS bytes FROM first WHERE total <= {MOST_TEXT} AND id <> ALL (ARRAY(SELECT id FROM head))
+    UNION ALL
+    (SELECT id, bytes FROM first WHERE total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+){TAKE_GIVEN}"""
+
+
+_PLAIN = "", "cardinality($1::int[])", "turn"
+_WITH_KEY = FREE, FREE_SLOTS, SLOT_OF_TURN
+TAKE_BY_RULES = _statement("take_by_rules", _BY_RULES, *_PLAIN)
+TAKE_BY_RULES_AND_KEY = _statement("take_by_rules_and_key", _BY_RULES, *_WITH_KEY)
+TAKE_OF_SEVERAL = _statement("take_of_several", _UNLIMITED, *_PLAIN)
+TAKE_OF_SEVERAL_BY_KEY = _statement("take_of_several_by_key", _UNLIMITED, *_WITH_KEY)
+
+
+async def take_by_rules(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+    """As `take`, for takes that differ in nothing but whose they are, by the rules of sources.
+
+    They may have keys, all or none of them; one whose key holds jobs gets none. The jobs with the ids `passed` are not
+    looked at.
+    """
+    return await _take(pool, TAKE_BY_RULES_AND_KEY if takes[0].key else TAKE_BY_RULES, takes, passed)
+
+
+async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+    """As `take_by_rules`, for takes of the same sources, which no rule limits."""
+    return await _take(pool, TAKE_OF_SEVERAL_BY_KEY if takes[0].key else TAKE_OF_SEVERAL, takes, passed)
+
+
+async def _take(pool: Pool, statement: str, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+    rows = await fetch(pool, statement, *slots(takes), takes[0].of(), takes[0].fair, passed)
+    return handout(rows, takes, range(len(takes)))
+
+
+ANY_ALLOWED = f"""
+-- any_allowed
+WITH room AS MATERIALIZED (SELECT source, active, room FROM room_now($1::text[]))
+{(_ALLOWED % {"fair": "false", "most": "1"}).replace("$6::text[]", "'{}'")}
+"""
+
+
+async def any_allowed(pool: Pool, sources: Sequence[str] | None) -> bool:
+    """Whether the rules let a ready job of these sources, of any when None, be taken."""
+    return bool(await fetch(pool, ANY_ALLOWED, sources))

@@ -1,0 +1,1 @@
+"""What Boss tells of itself: metrics, log lines, traces."""

@@ -1,0 +1,88 @@
+"""What Boss counts and times, for Prometheus: each metric once. What is asked of the database is in
+http/routes/metrics.py.
+
+Names and units go by https://prometheus.io/docs/practices/naming/. Every label has a bounded set of values. Of several
+workers each tells what all have counted: they keep it in files that they share, in $PROMETHEUS_MULTIPROC_DIR.
+https://prometheus.github.io/client_python/multiprocess/
+"""
+
+import os
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.process_collector import ProcessCollector
+
+# A series for each series, of when it began: Prometheus itself makes no use of them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY = CollectorRegistry()
+_PROCESS = ProcessCollector(registry=REGISTRY)
+
+_LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+SUBMITTED = Counter("boss_jobs_submitted", "Jobs stored.", registry=REGISTRY)
+TAKEN = Counter("boss_jobs_taken", "Jobs handed out, each attempt counted.", registry=REGISTRY)
+FINISHED = Counter("boss_jobs_finished", "Jobs done, by outcome.", ["outcome"], registry=REGISTRY)
+GIVEN_BACK = Counter("boss_jobs_given_back", "Jobs given back by their takers.", registry=REGISTRY)
+EXPIRED = Counter("boss_leases_expired", "Leases that ran out.", registry=REGISTRY)
+PRUNED = Counter("boss_jobs_pruned", "Done jobs deleted.", registry=REGISTRY)
+REQUESTS = Histogram(
+    "boss_request_duration_seconds",
+    "Time from a request's arrival to its answer; a take that waits, waits in it.",
+    ["method", "route", "status"],
+    buckets=_LATENCIES,
+    registry=REGISTRY,
+)
+STATEMENTS = Histogram(
+    "boss_statement_duration_seconds",
+    "Time of a statement, waiting for a connection included.",
+    ["statement"],
+    buckets=_LATENCIES,
+    registry=REGISTRY,
+)
+BATCHES = Histogram("boss_batch_size", "Requests that shared a statement.", ["kind"], buckets=_SIZES, registry=REGISTRY)
+REFUSED = Counter(
+    "boss_requests_refused",
+    "Requests refused before they came to a resource, by problem: from a web page elsewhere, or too many.",
+    ["problem"],
+    registry=REGISTRY,
+)
+WAITING = Gauge(
+    "boss_waiting_takers", "Takers that wait on this replica.", registry=REGISTRY, multiprocess_mode="livesum"
+)
+CONNECTIONS = Gauge(
+    "boss_database_connections",
+    "Connections of this replica.",
+    ["use"],
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+
+
+# What the collector above tells of a process is not kept in the workers' files, but these are.
+_OF_WORKERS = {
+    name: Gauge(name, f"{about} of all workers.", registry=None, multiprocess_mode="livesum")
+    for name, about in (
+        ("process_cpu_seconds", "Processor time"),
+        ("process_resident_memory_bytes", "Resident memory"),
+        ("process_virtual_memory_bytes", "Virtual memory"),
+        ("process_open_fds", "Open files"),
+    )
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ
+}
+
+
+def measure_worker() -> None:
+    """Set what all workers tell of this one's process."""
+    for family in _PROCESS.collect():
+        if family.name in _OF_WORKERS:
+            _OF_WORKERS[family.name].set(family.samples[0].value)
+
+
+def collected() -> Iterable[Metric]:
+    """All of these, of all workers."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return REGISTRY.collect()
+    return MultiProcessCollector(CollectorRegistry(), folder).collect()  # type: ignore[no-untyped-call, no-any-return]
