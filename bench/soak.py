@@ -265,7 +265,7 @@ async def inject(
 
 
 async def observe(replicas: Replicas, postgres: Postgres, ledger: Ledger, samples: list[Sample], load: Load) -> None:
-    """Look at everything every few seconds."""
+    """PendingWork at everything every few seconds."""
     started = last = time.monotonic()
     steady = psutil.Process(replicas.running[0].process.pid)
     requests = ledger.requests

@@ -19,7 +19,7 @@ from tests.servers import boss_running
 import boss.cli
 import boss.client.command
 from bench.machine import ratio, write_section
-from boss import Client, Line
+from boss import Client, JobLine
 from boss.client.command import Command
 from boss.client.orphans import Orphans
 
@@ -68,7 +68,7 @@ def main() -> None:
         for number in range(asked.rounds):
             source = f"round-{number}"
             with Client(server.url) as client:
-                for _ in client.submit_lines(source, (Line(f"{source}-{n}", "{}") for n in range(asked.jobs))):
+                for _ in client.submit_lines(source, (JobLine(f"{source}-{n}", "{}") for n in range(asked.jobs))):
                     pass
                 started = time.perf_counter()
                 command = [sys.executable, "-m", "bench.work", "--work", server.url, source]

@@ -26,7 +26,7 @@ from boss.postgres.embedded import embedded_postgres
 HERE = Path(__file__).parent
 SOURCES = ("altinn3", "brreg", "freg", "hendelser", "kartverket", "sirius", "skatt-inntekt", "tinglysing")
 
-# An hour's history, as the sweeper would have counted it.
+# An hour's history, as maintenance would have counted it.
 HISTORY = """
 INSERT INTO throughput
 SELECT minute, source, round(weight * (900 + 500 * sin(extract(epoch FROM minute) / 500 + weight * 7)

@@ -10,8 +10,8 @@ from types import TracebackType
 
 import asyncpg
 
-from boss.dispatch.maintenance import Hearing, sweep
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.maintenance import Hearing, maintain
+from boss.dispatch.wait_queue import WaitQueue
 from boss.postgres.connection import Pool, connected
 from tests.rules import no_rules
 from tests.servers import BossProcess
@@ -85,4 +85,4 @@ class Clock:
         await self._pool.execute("SELECT clock.move($1)", seconds)
         # The server may be at it as well, and hold what it is moving; so look whether all is done.
         while await self._pool.fetchval(_LATE):
-            await sweep(self._pool, Line(), no_rules(self._pool), Hearing(-math.inf))
+            await maintain(self._pool, WaitQueue(), no_rules(self._pool), Hearing(-math.inf))

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from boss.client.job import AsyncJob, Failure
     from boss.client.sync_client import Client, Job
     from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotABoss, NotThere, Unreachable, WrongAttempt
-    from boss.model.job import Line
+    from boss.model.job import JobLine
+
+    Line = JobLine
 
 __all__ = [
     "AsyncClient",
@@ -24,6 +26,7 @@ __all__ = [
     "Failure",
     "IdTaken",
     "Job",
+    "JobLine",
     "Line",
     "Lost",
     "NoJob",
@@ -40,12 +43,15 @@ _HOME = {
     "Converter": "client.converter",
     "Failure": "client.job",
     "Job": "client.sync_client",
-    "Line": "model.job",
+    "JobLine": "model.job",
 }
+# Earlier names, kept for one version.
+_RENAMED = {"Line": "JobLine"}
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is asked for (PEP 562), for a server has no use for an HTTP client."""
     if name not in __all__:
         raise AttributeError(f"module 'boss' has no attribute {name!r}")
+    name = _RENAMED.get(name, name)
     return getattr(import_module(f"boss.{_HOME.get(name, 'errors')}"), name)

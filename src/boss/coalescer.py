@@ -93,7 +93,7 @@ class Coalescer(Generic[Request, Answer]):
         weigh: the weight of a request; 1 when absent. A request heavier than `most` goes alone.
         key: when given, a batch holds no two requests with the same key: the later one waits for the next
             statement and so sees what the earlier one did.
-        unclaimed: when given, it gets the answers for which nobody waits any more.
+        on_abandoned: when given, it gets the answers for which nobody waits any more.
         turns: shared with other coalescers, one statement of all of them is under way at a time.
     """
 
@@ -104,14 +104,14 @@ class Coalescer(Generic[Request, Answer]):
         most: int,
         weigh: Callable[[Request], int] | None = None,
         key: Callable[[Request], object] | None = None,
-        unclaimed: Callable[[Answer], None] | None = None,
+        on_abandoned: Callable[[Answer], None] | None = None,
         turns: Turns | None = None,
     ) -> None:
         self._statement = statement
         self._most = most
         self._weigh = weigh
         self._key = key
-        self._unclaimed = unclaimed
+        self._unclaimed = on_abandoned
         self._turns = turns or Turns()
         self._loop = self._turns.loop
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
@@ -122,7 +122,7 @@ class Coalescer(Generic[Request, Answer]):
         """Wait for the statement that serves this request and return its answer.
 
         When the caller is cancelled before the statement starts, the request is dropped from it; when it is cancelled
-        later, the answer is unclaimed.
+        later, the answer is on_abandoned.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting.append((request, future))
@@ -134,10 +134,10 @@ class Coalescer(Generic[Request, Answer]):
         except asyncio.CancelledError:
             # Cancelled after the answer was set, but before its turn to run came: the answer would be lost.
             if future.done() and not future.cancelled() and not future.exception():
-                self._not_claimed(future.result())
+                self._abandon(future.result())
             raise
 
-    def _not_claimed(self, answer: Answer) -> None:
+    def _abandon(self, answer: Answer) -> None:
         if self._unclaimed:
             self._unclaimed(answer)
 
@@ -202,6 +202,6 @@ class Coalescer(Generic[Request, Answer]):
 
     def _settle(self, future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
         if not isinstance(answer, Exception):
-            self._not_claimed(answer)
+            self._abandon(answer)
         elif not future.done():
             future.set_exception(answer)

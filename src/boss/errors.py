@@ -3,13 +3,13 @@
 BossError
 ├── BadInput              the request itself is wrong; sending it again will not help
 │   └── TooLarge          its document or result is larger than Boss takes
-├── TooSlow               the request's body did not come in time
-├── ElseThan              a job is not as the request has it; `state` says where it is
+├── BodyTimeout               the request's body did not come in time
+├── StateMismatch              a job is not as the request has it; `state` says where it is
 │   ├── NotThere          no such job in that state at that address
 │   ├── WrongAttempt      the job is there, but in another attempt than the request is about
 │   └── IdTaken           a job with that id exists already
 ├── NoJob                 nothing to take just now
-├── NotSignedIn           a token is needed, and there is none, or it counts no more
+├── Unauthenticated           a token is needed, and there is none, or it counts no more
 ├── Forbidden             whoever asks may not do that
 ├── NoToken               there is no token of that name
 ├── NameTaken             there is or was a token of that name
@@ -64,13 +64,13 @@ class TooLarge(BadInput):
     name = "too-large"
 
 
-class TooSlow(BossError):
+class BodyTimeout(BossError):
     """The request's body did not come in time."""
 
     name = "too-slow"
 
 
-class ElseThan(BossError):
+class StateMismatch(BossError):
     """A job is not as the request has it.
 
     `state` is where it is instead (a word of `job.State`), None when no job has that id; `source` is whose it is, and
@@ -84,13 +84,13 @@ class ElseThan(BossError):
         self.unseen = unseen
 
 
-class NotThere(ElseThan):
+class NotThere(StateMismatch):
     """The job is not at the address that was asked for."""
 
     name = "not-there"
 
 
-class WrongAttempt(ElseThan):
+class WrongAttempt(StateMismatch):
     """The job is in another attempt than the one in the request: somebody else has taken it since."""
 
     name = "wrong-attempt"
@@ -102,13 +102,13 @@ class NoJob(BossError):
     name = "no-job"
 
 
-class IdTaken(ElseThan):
+class IdTaken(StateMismatch):
     """A submit named an id that a job has already, in any state or source."""
 
     name = "id-taken"
 
 
-class NotSignedIn(BossError):
+class Unauthenticated(BossError):
     """The request needs a token and has none, or one that is unknown, expired or revoked."""
 
     name = "not-signed-in"

@@ -15,16 +15,16 @@ from typing import NamedTuple
 import asyncpg
 import uvloop
 
-from boss.dispatch.dashboard import Watcher
+from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
-from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, prune_forever, sweep_forever
-from boss.dispatch.notifications import Listener
+from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever, prune_forever
+from boss.dispatch.notifications import NotificationListener
 from boss.dispatch.scan_cursors import ScanCursors
-from boss.dispatch.source_limits import Rules
-from boss.dispatch.taker import Taking
+from boss.dispatch.source_limits import SourceLimits
+from boss.dispatch.taker import Taker
 from boss.dispatch.tokens import Tokens
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import DATABASE_AWAY, DatabaseAway, NoDatabase, StartError, WrongSetting
 from boss.http.background import in_background
 from boss.http.connections import Connections
@@ -105,7 +105,7 @@ class _Started(NamedTuple):
 
     app: App
     dispatcher: Dispatcher
-    watcher: Watcher
+    watcher: DashboardFeed
     tokens: Tokens
 
 
@@ -148,21 +148,21 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     url = settings.database
     if url is None:
         url = await parts.enter_async_context(_embedded(settings.data))
-    sweep_now, line, cursors = asyncio.Event(), Line(), ScanCursors()
+    maintain_now, wait_queue, cursors = asyncio.Event(), WaitQueue(), ScanCursors()
     try:
         pool = await parts.enter_async_context(connected(url))
         await migrate(pool)
-        tokens, rules = Tokens(pool, line.dismiss), Rules(pool, settings.max_queue, sweep_now.set)
+        tokens, rules = Tokens(pool, wait_queue.evict), SourceLimits(pool, settings.max_queue, maintain_now.set)
         await tokens.load()
         await rules.load()
     except DatabaseAway as error:
         raise _no_start(error) from error
-    listener = Listener(url, line, sweep_now.set)
-    taking = Taking(pool, line, Handouts(pool, cursors, rules), rules, listener.start, settings.max_waiting)
+    listener = NotificationListener(url, wait_queue, maintain_now.set)
+    taker = Taker(pool, wait_queue, Handouts(pool, cursors, rules), rules, listener.start, settings.max_waiting)
     duties = [
         tokens.load_forever(),
         rules.load_forever(),
-        sweep_forever(pool, line, rules, sweep_now),
+        maintain_forever(pool, wait_queue, rules, maintain_now),
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
         listener.run(),
@@ -172,7 +172,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
-    dispatcher, watcher = Dispatcher(pool, line, rules, taking), Watcher(pool)
+    dispatcher, watcher = Dispatcher(pool, wait_queue, rules, taker), DashboardFeed(pool)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(dispatcher.measure_forever()))
     return _Started(App(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)

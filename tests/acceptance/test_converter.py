@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from boss import AsyncJob, Client, Converter, Failure, Job, Line
-from boss.client.job import End
+from boss.client.job import JobEnd
 from tests.acceptance.test_contract import submit
 from tests.acceptance.test_lease import record
 from tests.servers import PATIENCE, BossProcess, until
@@ -107,7 +107,7 @@ def test_a_stop_is_heard_of(boss: Client, client: httpx.Client, url: str, source
     boss.done(source, id, outcome="stopped")
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert converter.ends[End.LOST] == 1
+    assert converter.ends[JobEnd.LOST] == 1
     assert results(client, source) == [("done", "stopped", None)]
 
 

@@ -103,7 +103,12 @@ def test_when_tables_are_gone_from_under_it(planted: tuple[BossProcess, httpx.Cl
         for table in ("job", "tally", "token", "source_rule", "act", "waiting"):
             run_in(url, f"ALTER TABLE {table} RENAME TO gone_{table}")
         assert everything(client).count(500) >= 10
-        for duty in ("a sweep failed", "asking for the tokens failed", "asking for the rules", "looking for the page"):
+        for duty in (
+            "maintenance failed",
+            "asking for the tokens failed",
+            "asking for the rules",
+            "looking for the page",
+        ):
             until(lambda duty=duty: duty in boss.log)  # type: ignore[misc]
     assert_clean(boss.log, token_of(client))
     assert '"sqlstate":"42P01"' in boss.log

@@ -211,7 +211,7 @@ class Machine(RuleBasedStateMachine):
         for line, document in zip(read_lines(answer.text), documents, strict=True):
             self.model.submit(line["id"], source, document, query)
 
-    # Taking
+    # Taker
 
     @rule(
         source=ANY_SOURCE,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from boss import AsyncJob, Converter, Job
-from boss.client.job import End
+from boss.client.job import JobEnd
 from tests.acceptance.test_contract import submit
 from tests.acceptance.test_lease import record
 from tests.acceptance.workers import converting
@@ -38,7 +38,7 @@ async def test_an_async_function_is_cancelled_when_its_job_is_stopped(
 
     converter = Converter(convert, [source], url=url, lease=1, once=True)
     await asyncio.wait_for(converter.work(), PATIENCE)
-    assert (ends, converter.ends[End.LOST]) == (["cancelled"], 1)
+    assert (ends, converter.ends[JobEnd.LOST]) == (["cancelled"], 1)
     assert record(client, id)["outcome"] == "stopped"
 
 

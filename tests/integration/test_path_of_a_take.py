@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 import boss
-from boss.dispatch.dashboard import Watcher
+from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.tokens import Tokens
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.wait_queue import WaitQueue
 from boss.http.connections import Connections
 from boss.http.router import App
 from boss.http.server import listening
@@ -53,7 +53,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
 
     settings = Settings(data=Path(), port=free_port())
     tokens = Tokens(pool, lambda _: None)
-    app = App(dispatcher_over(pool, Line(), ScanCursors(), announce), Watcher(pool), tokens, settings)
+    app = App(dispatcher_over(pool, WaitQueue(), ScanCursors(), announce), DashboardFeed(pool), tokens, settings)
     async with listening(Connections(app.respond, tokens.count, settings), settings):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)

@@ -14,7 +14,7 @@ import pytest
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.maintenance import reset_cursors
 from boss.dispatch.scan_cursors import ScanCursors
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NoJob
 from boss.model.job import GiveBack, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
@@ -27,7 +27,7 @@ INDEXES = ("job_ready", "job_ready_of_source")
 
 
 class Replica(NamedTuple):
-    """A Boss without a sweeper: the test generation the cursors."""
+    """A Boss without maintenance: the test resets the cursors."""
 
     pool: Pool
     cursors: ScanCursors
@@ -39,7 +39,7 @@ class Replica(NamedTuple):
             return False
 
         cursors = ScanCursors()
-        return cls(pool, cursors, dispatcher_over(pool, Line(), cursors, announce))
+        return cls(pool, cursors, dispatcher_over(pool, WaitQueue(), cursors, announce))
 
     async def take(self, jobs: int = 1, source: str | None = None) -> list[Taken]:
         try:

@@ -29,7 +29,7 @@ from boss.postgres import (
     takes_within_limits,
 )
 from boss.postgres.connection import Pool, connected
-from boss.telemetry.job_log import Move
+from boss.telemetry.job_log import JobEvent
 from tests.rules import no_rules
 
 TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
@@ -124,7 +124,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, leases.CHECK, reads.READ, reads.LOCATE),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
         *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
-        *(takes.UNTAKE, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
+        *(takes.UNDO_TAKES, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
         *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_AND_RULES, takes_by_key.TAKE_AGAIN),
         *(
             takes_within_limits.TAKE_BY_RULES,
@@ -135,7 +135,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(scan_cursors.HEADS, maintenance.RESUME_LEASES),
         *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
         *(
-            maintenance.LOOK,
+            maintenance.PENDING_WORK,
             maintenance.MAKE_DUE,
             maintenance.END_LEASES,
             maintenance.PRUNE,
@@ -186,7 +186,7 @@ async def test_what_is_typed_by_hand_is_counted(pool: Pool) -> None:
     await pool.execute("DELETE FROM job WHERE id IN ('1', '9')")
     wanted = {("freg", State.AVAILABLE): 5, ("freg", State.DONE): 2}
     assert await store.count(pool) == wanted
-    await store.fold_tally(pool)
+    await store.compact_counts(pool)
     assert await store.count(pool) == wanted
     assert await pool.fetchval("SELECT count(*) FROM tally") == 2
 
@@ -197,7 +197,7 @@ async def test_counts_are_right_while_replicas_fold_them(database: str, pool: Po
 
         async def fold(pool: Pool) -> None:
             while not stop.is_set():
-                await store.fold_tally(pool)
+                await store.compact_counts(pool)
 
         async def work(pool: Pool, name: str) -> None:
             for number in range(100):
@@ -209,7 +209,7 @@ async def test_counts_are_right_while_replicas_fold_them(database: str, pool: Po
         await asyncio.gather(*(work(pool if number % 2 else other, f"source-{number}") for number in range(4)))
         stop.set()
         await asyncio.gather(*folding)
-        await store.fold_tally(pool)
+        await store.compact_counts(pool)
         assert set((await store.count(pool)).values()) == {100}
         assert await pool.fetchval("SELECT count(*) FROM tally") == 4
 
@@ -262,7 +262,7 @@ async def test_delayed_jobs_are_made_due_once_by_many_sweepers(pool: Pool) -> No
         made += more
     assert made == 500
     assert len(await take(pool, 1000)) == 500
-    seen = await store.look(pool, {})
+    seen = await store.pending_work(pool, {})
     assert seen.next_due is not None
     assert 3500 < seen.next_due <= 3600
 
@@ -307,13 +307,13 @@ async def test_takers_in_one_statement_each_get_their_own_lease_and_number(pool:
 async def test_an_undone_take_leaves_as_many_attempts_and_its_number_is_not_used_again(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}"), Submission("b", "freg", "{}")])
     [[taken]], *_ = await store.take(pool, [Take(None)])
-    assert await store.untake(pool, [taken]) == {"a"}
-    assert await store.untake(pool, [taken]) == set()
+    assert await store.undo_takes(pool, [taken]) == {"a"}
+    assert await store.undo_takes(pool, [taken]) == set()
     [[again]], *_ = await store.take(pool, [Take(None)])
     assert (again.job.id, again.job.attempt) == ("a", 2)
     assert await pool.fetchval("SELECT attempts FROM job WHERE id = 'a'") == DEFAULT_ATTEMPTS + 1
     # The first undo, should it come once more, does not touch the take of another.
-    assert await store.untake(pool, [taken]) == set()
+    assert await store.undo_takes(pool, [taken]) == set()
     assert (await store.read(pool, ["a"]))["a"].state is State.ACTIVE
 
 
@@ -323,7 +323,7 @@ async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> Non
     [[taken]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     [[again]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     assert again == taken
-    assert await store.untake(pool, [taken]) == set()
+    assert await store.undo_takes(pool, [taken]) == set()
 
 
 async def test_one_key_sent_to_many_at_once_takes_once(pool: Pool) -> None:
@@ -380,7 +380,9 @@ async def test_leases_are_ended_once_by_many_sweepers(pool: Pool) -> None:
     ]
     while more := await store.end_leases(pool, 50, math.inf):
         ended += more
-    assert sorted(ended) == sorted(Move(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs)
+    assert sorted(ended) == sorted(
+        JobEvent(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs
+    )
     rows = await pool.fetch("SELECT status, outcome, count(*) FROM job GROUP BY 1, 2 ORDER BY 1")
     assert [tuple(row) for row in rows] == [("AVAILABLE", None, 200), ("DONE", "abandoned", 200)]
     assert await take(pool, 1000) == [job.id for job in jobs if job.attempts == 2]
@@ -390,11 +392,11 @@ async def test_what_the_version_before_takes_never_ends(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
     await take(pool, 1)
     await pool.execute("UPDATE job SET lease_until = now()")
-    assert await store.end_leases(pool, 10, math.inf) == [Move("a", "freg", 1)]
+    assert await store.end_leases(pool, 10, math.inf) == [JobEvent("a", "freg", 1)]
     await pool.execute("UPDATE job SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now() WHERE id = 'a'")
     assert (await store.check(pool, [Check("a", "freg")]))["a"].attempt == 2
     assert await store.end_leases(pool, 10, math.inf) == []
-    assert (await store.look(pool, {})).next_lease is None
+    assert (await store.pending_work(pool, {})).next_lease is None
 
 
 async def test_a_job_taken_by_hand_has_no_lease(pool: Pool) -> None:

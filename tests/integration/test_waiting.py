@@ -1,4 +1,4 @@
-"""Takers that wait, and the announcements that wake them, on a real PostgreSQL. No sweeper runs: nothing helps out."""
+"""Takers that wait, and the announcements that wake them, on a real PostgreSQL. No maintenance runs to help out."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from boss.dispatch.dispatcher import Dispatcher
-from boss.dispatch.notifications import Listener
+from boss.dispatch.notifications import NotificationListener
 from boss.dispatch.scan_cursors import ScanCursors
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import Draining, NoJob
 from boss.model.job import DEFAULT_ATTEMPTS, Finish, GiveBack, State, Submission, Take, Taken
 from boss.postgres import store
@@ -25,7 +25,7 @@ class Replica(NamedTuple):
     """The parts of one Boss that have to do with waiting."""
 
     pool: Pool
-    line: Line
+    wait_queue: WaitQueue
     dispatcher: Dispatcher
     looked: list[bool]
 
@@ -36,9 +36,9 @@ class Replica(NamedTuple):
 @contextlib.asynccontextmanager
 async def replica(database: str) -> AsyncIterator[Replica]:
     looked: list[bool] = []
-    line = Line()
+    line = WaitQueue()
     async with connected(database) as pool:
-        listener = Listener(database, line, lambda: looked.append(True))
+        listener = NotificationListener(database, line, lambda: looked.append(True))
         listening = asyncio.create_task(listener.run())
         await until(lambda: bool(looked))
         yield Replica(pool, line, dispatcher_over(pool, line, ScanCursors(), listener.start), looked)
@@ -59,7 +59,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def asleep(replica: Replica, jobs: int) -> None:
-    await until(lambda: replica.line.takers().total() == jobs)
+    await until(lambda: replica.wait_queue.demand().total() == jobs)
 
 
 async def test_a_job_wakes_a_taker_on_the_other_replica(replicas: tuple[Replica, Replica]) -> None:
@@ -131,10 +131,10 @@ async def test_more_sources_than_a_notification_can_carry(replicas: tuple[Replic
     looked = len(other.looked)
     await one.dispatcher.submit_many([Submission(f"{n}", f"source-{n}" + "x" * 80, "{}") for n in range(300)])
     await until(lambda: len(other.looked) > looked)
-    # It is the sweeper who then looks.
-    ready = (await store.look(other.pool, other.line.takers())).ready
+    # Then maintenance finds the jobs.
+    ready = (await store.pending_work(other.pool, other.wait_queue.demand())).ready
     assert ready is not None
-    other.line.announce({"source-7" + "x" * 80: 1})
+    other.wait_queue.announce({"source-7" + "x" * 80: 1})
     assert [each.job.id for each in await taker] == ["7"]
 
 
@@ -178,12 +178,12 @@ async def test_a_replica_that_has_died_is_forgotten(database: str, pool: Pool) -
     async with replica(database) as one:
         taker = one.wait()
         await asleep(one, 1)
-        assert not (await store.look(pool, {})).stale
+        assert not (await store.pending_work(pool, {})).stale
         taker.cancel()
     async with asyncio.timeout(PATIENCE):
-        while not (await store.look(pool, {})).stale:  # noqa: ASYNC110
+        while not (await store.pending_work(pool, {})).stale:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    await store.forget_stale(pool)
+    await store.forget_gone_replicas(pool)
     assert await pool.fetchval("SELECT count(*) FROM waiting") == 0
 
 

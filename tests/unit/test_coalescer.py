@@ -161,8 +161,8 @@ async def test_a_later_request_with_the_same_key_waits_for_the_next_statement(st
 
 
 async def test_an_answer_whose_requester_was_cancelled_is_unclaimed(statement: Statement) -> None:
-    unclaimed: list[int] = []
-    coalescer: Coalescer[int, int] = Coalescer(statement, most=1, unclaimed=unclaimed.append)
+    on_abandoned: list[int] = []
+    coalescer: Coalescer[int, int] = Coalescer(statement, most=1, on_abandoned=on_abandoned.append)
     first, second, third = ask(coalescer, 1, 2, 7)
     await settle()
     first.cancel()  # under way
@@ -171,18 +171,18 @@ async def test_an_answer_whose_requester_was_cancelled_is_unclaimed(statement: S
     with pytest.raises(ValueError, match="seven"):
         await third
     assert statement.batches == [[1], [7]]
-    assert unclaimed == [2]
+    assert on_abandoned == [2]
 
 
 async def test_nor_is_it_lost_when_the_requester_is_cancelled_just_as_it_comes() -> None:
-    unclaimed: list[int] = []
+    on_abandoned: list[int] = []
 
     async def statement(requests: Sequence[int]) -> list[int | Exception]:
         # This runs after the answer was set, and before the task that waits for it goes on.
         asyncio.get_running_loop().call_soon(task.cancel)
         return list(requests)
 
-    task = asyncio.create_task(Coalescer(statement, most=1, unclaimed=unclaimed.append)(5))
+    task = asyncio.create_task(Coalescer(statement, most=1, on_abandoned=on_abandoned.append)(5))
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert unclaimed == [5]
+    assert on_abandoned == [5]

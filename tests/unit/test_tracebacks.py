@@ -15,9 +15,9 @@ SECRET = "planted-4711"
 # One way after the other in which an error comes to be logged, all of it about a secret.
 PROGRAM = """
 import asyncio, gc, logging, sys, threading, warnings
-from boss.telemetry import logging
+from boss.telemetry.logging import configure
 
-logging.configure(quiet=True)
+configure(quiet=True)
 log = logging.getLogger("boss")
 secret = "-".join(["planted", "4711"])
 

@@ -12,10 +12,10 @@ from boss.errors import (
     NotABoss,
     NotAUrl,
     NoToken,
-    NotSignedIn,
     NotThere,
     StartError,
     TooMany,
+    Unauthenticated,
     Unavailable,
     Unreachable,
     WrongAttempt,
@@ -56,7 +56,7 @@ _CODES: tuple[tuple[type[BossError | StartError], int], ...] = (
     (Unreachable, TRY_AGAIN),
     (Unavailable, TRY_AGAIN),
     (TooMany, TRY_AGAIN),
-    (NotSignedIn, REFUSED),
+    (Unauthenticated, REFUSED),
     (Forbidden, REFUSED),
 )
 

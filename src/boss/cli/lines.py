@@ -14,7 +14,7 @@ from boss.cli.application import client, give_up
 from boss.cli.documents import object_line
 from boss.cli.exit_codes import USAGE
 from boss.errors import BadInput
-from boss.model.job import Line, check_new_id
+from boss.model.job import JobLine, check_new_id
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -67,12 +67,12 @@ def _id(batch: str, number: int) -> str:
     return f"{batch}-{number:09}"
 
 
-def _lines(stream: BinaryIO, name: str, batch: str) -> Iterator[Line]:
+def _lines(stream: BinaryIO, name: str, batch: str) -> Iterator[JobLine]:
     number = 0
     # Not by iterating, which does not let us tell how far we are.
     while line := stream.readline():
         number += 1
-        yield Line(_id(batch, number), object_line(line, f"line {number:,} of {name}"))
+        yield JobLine(_id(batch, number), object_line(line, f"line {number:,} of {name}"))
 
 
 @contextmanager

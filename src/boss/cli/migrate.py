@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def migrate(database: Database = None, database_file: DatabaseFile = None) -> None:
-    """Bring a database to the schema this Boss needs, as a user who owns it.
+    """Bring a database to the schema this Boss requires, as a user who owns it.
 
     The user of boss serve then needs no such right.
 

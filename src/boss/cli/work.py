@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from boss.client.converter import Converter, Slot
-    from boss.client.job import AsyncJob, End
+    from boss.client.job import AsyncJob, JobEnd
 
 
 class _Work(TyperCommand):
@@ -59,9 +59,9 @@ def work(
         float, typer.Option(min=0, metavar="SECONDS", help="How long a command has to end when it is told to.")
     ] = 10,
     once: Annotated[
-        bool, typer.Option("--once", help="End after one job (each of -j), with exit code 1 if one was not done.")
+        bool, typer.Option("--once", help="JobEnd after one job (each of -j), with exit code 1 if one was not done.")
     ] = False,
-    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when there is no job.")] = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="JobEnd when there is no job.")] = False,
 ) -> None:
     """Run a command for each job, the document on its standard input, and say how it went.
 
@@ -86,7 +86,7 @@ def work(
 
     from boss.client.command import CommandConverter
     from boss.client.converter import Converter, log_end
-    from boss.client.job import End
+    from boss.client.job import JobEnd
 
     shown = sys.stderr.isatty()
     converter = Converter(
@@ -110,7 +110,7 @@ def work(
     logging.getLogger("boss").info("%s", _counted(converter.ends) or "there was nothing to do")
     if until_empty and sources and not sum(converter.ends.values()):
         _tell_unknown(url, token, sources)
-    if once and converter.ends[End.DONE] < sum(converter.ends.values()):
+    if once and converter.ends[JobEnd.DONE] < sum(converter.ends.values()):
         raise typer.Exit(1)
 
 
@@ -166,7 +166,7 @@ def _slots(converter: "Converter") -> "Table":
     return table
 
 
-def _counted(ends: "dict[End, int]") -> str:
+def _counted(ends: "dict[JobEnd, int]") -> str:
     return ", ".join(f"{count:,} {end}" for end, count in ends.items() if count)
 
 

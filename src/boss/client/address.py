@@ -4,7 +4,7 @@ import os
 import re
 from urllib.parse import urlsplit
 
-from boss.errors import SPEAKS_HTTPS, NotABoss, NotAUrl, NotSignedIn, Unreachable
+from boss.errors import SPEAKS_HTTPS, NotABoss, NotAUrl, Unauthenticated, Unreachable
 from boss.settings import DEFAULT_URL
 
 
@@ -13,14 +13,14 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
 
     Raises:
         NotAUrl: that is no URL.
-        NotSignedIn: that is no token.
+        Unauthenticated: that is no token.
     """
     url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
     if not _is_url(url):
         raise NotAUrl(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
     token = token or os.environ.get("BOSS_TOKEN")
     if token and not (token.isascii() and token.isprintable()):
-        raise NotSignedIn("the token has a character that no token has: a line ending, for instance")
+        raise Unauthenticated("the token has a character that no token has: a line ending, for instance")
     return url, {"authorization": f"Bearer {token}"} if token else {}
 
 

@@ -12,11 +12,11 @@ from boss.errors import (
     SPEAKS_HTTPS,
     BadInput,
     BossError,
-    ElseThan,
     Forbidden,
     NotABoss,
-    NotSignedIn,
     NotThere,
+    StateMismatch,
+    Unauthenticated,
     WrongAttempt,
 )
 
@@ -32,7 +32,7 @@ _ERRORS: dict[str, type[BossError]] = {
     kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
 }
 # An answer to a HEAD has no body to say what went wrong.
-_REFUSED: Mapping[int, type[BossError]] = {401: NotSignedIn, 403: Forbidden}
+_REFUSED: Mapping[int, type[BossError]] = {401: Unauthenticated, 403: Forbidden}
 
 
 class Answer(NamedTuple):
@@ -80,7 +80,7 @@ def check(answer: Answer) -> None:
         here = urlsplit(answer.url)
         raise NotABoss(f"what listens at {here.scheme}://{here.netloc} {SPEAKS_HTTPS}")
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
-    raise kind(sentence, state) if issubclass(kind, ElseThan) else kind(sentence)
+    raise kind(sentence, state) if issubclass(kind, StateMismatch) else kind(sentence)
 
 
 def _path(answer: Answer) -> str:

@@ -61,7 +61,7 @@ class Checks:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def hold(self, job: Held) -> None:
+    def applies_to(self, job: Held) -> None:
         """Check on this job from now on."""
         with self._lock:
             self._due[job] = time.monotonic() + interval(job.lease)
@@ -75,7 +75,7 @@ class Checks:
             self._due.pop(job, None)
 
     def close(self) -> None:
-        """End the thread; jobs that are still held are checked no more."""
+        """JobEnd the thread; jobs that are still held are checked no more."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join(_STAY)

@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 
-from boss.client.job import AsyncJob, Failure, Interrupted, keepable
+from boss.client.job import AsyncJob, Failure, Interrupted, sanitize
 from boss.client.orphans import Orphans
 
 # A command that ends so says that no attempt will do better.
@@ -105,7 +105,7 @@ def _result(command: "Command") -> str | None:
         return json.dumps({"note": f"the result could not be kept: it is longer than {_LONGEST_LINE:,} bytes"})
     if command.code == 0:
         return _object(command.last_line)
-    reason = {"exit": command.code, "error": keepable(command.complaint.decode(errors="replace"))}
+    reason = {"exit": command.code, "error": sanitize(command.complaint.decode(errors="replace"))}
     if command.code == GIVES_UP:
         raise Failure(reason, for_good=True)
     raise Interrupted(reason)

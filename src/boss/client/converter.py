@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from boss.client.async_client import AsyncClient
 from boss.client.attempts import Attempts
-from boss.client.job import AsyncJob, End, Failure, Interrupted
+from boss.client.job import AsyncJob, Failure, Interrupted, JobEnd
 from boss.client.json_text import Json
 from boss.client.signals import end_by_force, exit_code, heard
 from boss.client.sync_client import Job
@@ -134,7 +134,7 @@ class Converter:
         self._untold: dict[str, tuple[AsyncJob, Exception | None]] = {}
         # What tells Boss how a job ended.
         self._reports = set[asyncio.Task[None]]()
-        self.ends = dict.fromkeys(End, 0)
+        self.ends = dict.fromkeys(JobEnd, 0)
 
     def run(self) -> None:
         """Convert until SIGTERM, Ctrl-C or the end of the terminal (SIGHUP).
@@ -244,7 +244,7 @@ class Converter:
 
     async def _tell_untold(self, job: AsyncJob, error: Exception | None) -> None:
         try:
-            await job.leave(error)
+            await job.finish_or_give_back(error)
         except BossError as refused:
             log.warning("%s/%s has ended, and Boss could not be told: %s", job.source, job.id, refused)
 
@@ -290,7 +290,7 @@ class Converter:
         except BaseException as cancelled:
             # A Boss that is away is not waited for: it comes back by its lease.
             with contextlib.suppress(BossError, TimeoutError):
-                await asyncio.wait_for(job.leave(cancelled), _MOMENT)
+                await asyncio.wait_for(job.finish_or_give_back(cancelled), _MOMENT)
             raise
         # The slot need not wait until Boss has heard.
         self._untold[job.id] = job, error
@@ -320,7 +320,7 @@ class Converter:
                 await asyncio.wait_for(self._stopping.wait(), _MOMENT)
         if error is not None and self._stopping.is_set() and not job.overdue:
             job.stop()
-        telling = asyncio.ensure_future(job.leave(error))
+        telling = asyncio.ensure_future(job.finish_or_give_back(error))
         try:
             await asyncio.shield(telling)
         except BossError as refused:

@@ -26,7 +26,7 @@ _BY_SIGNAL = 128
 _REST_OF_UNCOUNTED = 10.0
 
 
-class End(StrEnum):
+class JobEnd(StrEnum):
     """How a taken job ended for who took it."""
 
     DONE = "done"
@@ -46,7 +46,7 @@ class Failure(Exception):
 
     def __init__(self, reason: Document | str, for_good: bool = False, uncounted: bool = False) -> None:
         super().__init__(str(reason))
-        self.reason = {"error": keepable(reason)} if isinstance(reason, str) else reason
+        self.reason = {"error": sanitize(reason)} if isinstance(reason, str) else reason
         self.for_good = for_good
         self.uncounted = uncounted
 
@@ -81,13 +81,13 @@ class AsyncJob:
         self.lease = lease
         self.result: Json | None = None
         self.stopped = asyncio.Event()
-        self.end: End | None = None
+        self.end: JobEnd | None = None
         self.overdue = False
         self.work: asyncio.Future[Any] | None = None
         self._client = client
         self._held = True
         self._loop = asyncio.get_running_loop()
-        client.checks.hold(self)
+        client.checks.applies_to(self)
 
     @cached_property
     def document(self) -> Document:
@@ -97,7 +97,7 @@ class AsyncJob:
 
     def check(self) -> None:
         """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
-        if self.end is End.LOST:
+        if self.end is JobEnd.LOST:
             raise Lost(f"{self.id} was stopped, or its lease ran out and it is somebody else's by now")
         if self.overdue:
             raise Lost(f"{self.id} is given back, for it ran for longer than it may")
@@ -128,7 +128,7 @@ class AsyncJob:
             BadInput: the result cannot be kept. The job is still held.
         """
         result = self.result if result is None else result
-        end = End.DONE if outcome == Outcome.COMPLETED else End.GIVEN_UP
+        end = JobEnd.DONE if outcome == Outcome.COMPLETED else JobEnd.GIVEN_UP
         await self._let_go(end, self._client.done(self.source, self.id, result, outcome, self.attempt))
 
     async def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
@@ -145,9 +145,9 @@ class AsyncJob:
             BadInput: the result cannot be kept. The job is still held.
         """
         request = self._client.give_back(self.source, self.id, delay, result, self.attempt, uncounted)
-        await self._let_go(End.GIVEN_BACK, request)
+        await self._let_go(JobEnd.GIVEN_BACK, request)
 
-    async def _let_go(self, end: End, request: Coroutine[Any, Any, None]) -> None:
+    async def _let_go(self, end: JobEnd, request: Coroutine[Any, Any, None]) -> None:
         self._held = False
         try:
             await request
@@ -164,9 +164,9 @@ class AsyncJob:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        return await self.leave(error)
+        return await self.finish_or_give_back(error)
 
-    async def leave(self, error: BaseException | None) -> bool:
+    async def finish_or_give_back(self, error: BaseException | None) -> bool:
         """Let go of it, unless that has happened, as its work ended; return whether the error is dealt with.
 
         Without an error it is done, with one it is given back with a rest, and the error as the reason. What had to end
@@ -217,13 +217,13 @@ class AsyncJob:
             log.warning("%s/%s: the result could not be kept: %s", self.source, self.id, refused)
             self.result = None
             try:
-                await let_go({"note": keepable(f"the result could not be kept: {refused}")})
+                await let_go({"note": sanitize(f"the result could not be kept: {refused}")})
             except BadInput:  # not even that, where documents can only be tiny
                 await let_go(None)
 
     def _lose(self) -> None:
         self._client.checks.let_go(self)
-        self.end = End.LOST
+        self.end = JobEnd.LOST
         self.stop()
 
     def _lose_if_held(self) -> None:
@@ -243,6 +243,6 @@ def _failure(error: BaseException) -> Failure:
     return Failure(described(error), uncounted=isinstance(error, Unreachable))
 
 
-def keepable(text: str) -> str:
+def sanitize(text: str) -> str:
     """The end of a text, with a mark for each character that no result can have: NUL, and half of a pair."""
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")[-_LONGEST_REASON:]

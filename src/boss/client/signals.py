@@ -55,7 +55,7 @@ def _hear(ours: socket.socket, first: Callable[[], None], second: Callable[[int]
 
 
 def end_by_force(code: int) -> None:
-    """End the process with this exit code if it is still there in two seconds, whatever keeps it."""
+    """JobEnd the process with this exit code if it is still there in two seconds, whatever keeps it."""
     timer = threading.Timer(_LAST, os._exit, [code])
     timer.daemon = True
     timer.start()

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from boss.client.async_client import AsyncClient
 from boss.client.job import AsyncJob
 from boss.client.json_text import Document, Json
-from boss.model.job import Line, Outcome
+from boss.model.job import JobLine, Outcome
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -69,7 +69,7 @@ class Job:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        dealt_with: bool = self._run(self._job.leave, error)
+        dealt_with: bool = self._run(self._job.finish_or_give_back, error)
         return dealt_with
 
 
@@ -123,7 +123,7 @@ class Client:
     def submit_lines(
         self,
         source: str,
-        lines: Iterable[Line],
+        lines: Iterable[JobLine],
         *,
         priority: int = 0,
         delay: float | None = None,

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
-from boss.client.job import AsyncJob, End, Failure
+from boss.client.job import AsyncJob, Failure, JobEnd
 from boss.client.json_text import Json, described
 from boss.client.sync_client import Job
 
@@ -34,7 +34,7 @@ def as_coroutine(convert: Callable[[Job], Json | None] | Convert, patience: Call
         try:
             await asyncio.wait({ended})
         except asyncio.CancelledError:
-            if job.end is End.LOST:
+            if job.end is JobEnd.LOST:
                 await asyncio.wait({ended})
             elif job.stopped.is_set():
                 await asyncio.wait({ended}, timeout=patience())

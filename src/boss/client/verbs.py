@@ -25,7 +25,7 @@ from boss.client.requests import (
     take_address,
 )
 from boss.errors import IdTaken, NoJob, NotThere, WrongAttempt
-from boss.model.job import Finish, Line, Outcome, State
+from boss.model.job import Finish, JobLine, Outcome, State
 
 # How long one request waits for a job, in seconds; the server grants no more.
 _POLL = 50
@@ -94,7 +94,7 @@ class Verbs(Administering):
     async def submit_lines(
         self,
         source: str,
-        lines: Iterable[Line],
+        lines: Iterable[JobLine],
         *,
         priority: int = 0,
         delay: float | None = None,
@@ -167,7 +167,7 @@ class Verbs(Administering):
         outcome: str = Outcome.COMPLETED,
         attempt: int | None = None,
     ) -> None:
-        """Move an available or active job to done, as `completed`, `failed` or `stopped`.
+        """JobEvent an available or active job to done, as `completed`, `failed` or `stopped`.
 
         Raises:
             NotThere: it is neither.
@@ -221,7 +221,7 @@ class Verbs(Administering):
     async def _move(
         self, method: str, path: str, state: State, attempt: int | None, repeated: bool = False, **options: Any
     ) -> None:
-        """Move a job to a state; one that is there already was moved by an earlier try whose answer was lost."""
+        """JobEvent a job to a state; one that is there already was moved by an earlier try whose answer was lost."""
         answer, again = await self._connection.send(method, path, headers={**JSON, **if_match(attempt)}, **options)
         repeated = repeated or again
         try:
@@ -242,8 +242,8 @@ def _new_id() -> str:
     return new_id()
 
 
-def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    batch: list[Line] = []
+def _batches(lines: Iterable[JobLine]) -> Iterator[list[JobLine]]:
+    batch: list[JobLine] = []
     size = 0
     for line in lines:
         if batch and (len(batch) == MOST_LINES or size + len(line.document) > MOST_BYTES):

@@ -40,7 +40,7 @@ class View(NamedTuple):
 _NOTHING = View({}, [], [], [])
 
 
-class Watcher:
+class DashboardFeed:
     """Shows what is going on to any number of watchers.
 
     Args:
@@ -55,7 +55,7 @@ class Watcher:
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
 
-    def __enter__(self) -> "Watcher":
+    def __enter__(self) -> "DashboardFeed":
         self._watchers += 1
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_forever())

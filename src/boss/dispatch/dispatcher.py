@@ -8,10 +8,10 @@ from operator import attrgetter
 from typing import NoReturn, TypeVar
 
 from boss.coalescer import Coalescer
-from boss.dispatch.source_limits import Rules
-from boss.dispatch.taker import Taking
-from boss.dispatch.wait_queue import Line
-from boss.errors import BadInput, BossError, ElseThan, IdTaken, NotThere, TooMany, WrongAttempt
+from boss.dispatch.source_limits import SourceLimits
+from boss.dispatch.taker import Taker
+from boss.dispatch.wait_queue import WaitQueue
+from boss.errors import BadInput, BossError, IdTaken, NotThere, StateMismatch, TooMany, WrongAttempt
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.job import (
     Check,
@@ -19,9 +19,9 @@ from boss.model.job import (
     GiveBack,
     Job,
     JobRecord,
+    Location,
     Outcome,
-    Place,
-    SourceRule,
+    SourceLimit,
     State,
     Submission,
     Take,
@@ -29,9 +29,9 @@ from boss.model.job import (
 )
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.postgres.store import Act, JobPage
+from boss.postgres.store import AuditEvent, JobPage
 from boss.telemetry import job_log, metrics
-from boss.telemetry.job_log import Move
+from boss.telemetry.job_log import JobEvent
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
@@ -60,19 +60,19 @@ class Dispatcher:
 
     Args:
         pool: the database.
-        line: where takers wait.
-        rules: what sources are held to.
-        taking: hands out jobs, over the same pool, line and rules.
+        wait_queue: where takers wait.
+        rules: the limits of the sources.
+        taker: hands out jobs, over the same pool, queue and limits.
     """
 
-    def __init__(self, pool: Pool, line: Line, rules: Rules, taking: Taking) -> None:
+    def __init__(self, pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, taker: Taker) -> None:
         self._pool = pool
-        self._line = line
+        self._wait_queue = wait_queue
         self._rules = rules
-        self._taking = taking
+        self._taker = taker
         # Not by methods of ours: every take would pass them.
-        self.take, self.undo_takes = taking.take, taking.undo
-        turns = taking.turns
+        self.take, self.undo_takes = taker.take, taker.undo
+        turns = taker.turns
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,
@@ -109,9 +109,9 @@ class Dispatcher:
         """
         self._check_room(submission.source)
         if not await self._submits(submission):
-            place = await self._locates(submission.id)
-            taken = f"the id is taken: {_where(submission.id, place)}"
-            raise _else_than(IdTaken, taken, place, f"the id {submission.id} is taken; choose another one")
+            location = await self._locates(submission.id)
+            taken = f"the id is taken: {_where(submission.id, location)}"
+            raise _mismatch(IdTaken, taken, location, f"the id {submission.id} is taken; choose another one")
 
     async def submit_many(self, submissions: Sequence[Submission]) -> list[bool]:
         """Store new jobs in one transaction; return for each whether it is new.
@@ -142,22 +142,22 @@ class Dispatcher:
             NotThere: it is not available.
             NoJob: it is, but the rule of its source does not let it be taken now.
         """
-        taken = await self._taking.by_address(id, take)
+        taken = await self._taker.by_address(id, take)
         if taken is None:
-            place = await self._locates(id)
-            if place and place[:2] == (source, State.AVAILABLE) and self._rules.hold(take):
-                raise self._taking.no_job(take)
-            raise _not_there(State.AVAILABLE, source, id, place)
+            location = await self._locates(id)
+            if location and location.is_at(source, State.AVAILABLE) and self._rules.applies_to(take):
+                raise self._taker.no_job(take)
+            raise _not_there(State.AVAILABLE, source, id, location)
         return taken
 
     async def any_available(self, take: Take) -> bool:
         """Whether this take would find a job now."""
-        if self._rules.hold(take) or take.sources is not None:
+        if self._rules.applies_to(take) or take.sources is not None:
             return await store.any_allowed(self._pool, take.of())
         return await store.any_ready(self._pool, take.source)
 
     async def finish(self, finish: Finish) -> None:
-        """Move an available or active job to done.
+        """JobEvent an available or active job to done.
 
         Raises:
             NotThere: it is neither.
@@ -196,10 +196,11 @@ class Dispatcher:
         """
         state = await self._give_backs(given)
         if state is None:
-            place = await self._locates(given.id)
-            if place and place[:2] == (given.source, State.ACTIVE) and given.attempt not in (None, place.attempt):
-                raise _wrong_attempt(given.id, given.attempt, place.state, place.attempt)
-            raise _not_there(State.ACTIVE, given.source, given.id, place)
+            location = await self._locates(given.id)
+            is_there = location and location.is_at(given.source, State.ACTIVE)
+            if location and is_there and given.attempt not in (None, location.attempt):
+                raise _wrong_attempt(given.id, given.attempt, location.state, location.attempt)
+            raise _not_there(State.ACTIVE, given.source, given.id, location)
         return state
 
     async def read(self, state: State, source: str, id: str, attempt: int | None = None) -> Job:
@@ -211,19 +212,19 @@ class Dispatcher:
         """
         job = await self._reads(id)
         if job is None or job.state != state or job.source != source:
-            raise _not_there(state, source, id, job and Place(job.source, job.state, job.attempt, 0))
+            raise _not_there(state, source, id, job and Location(job.source, job.state, job.attempt, 0))
         if attempt not in (None, job.attempt):
             raise _wrong_attempt(id, attempt, job.state, job.attempt)
         return job
 
-    async def check(self, state: State, source: str, id: str, attempt: int | None = None) -> Place:
+    async def check(self, state: State, source: str, id: str, attempt: int | None = None) -> Location:
         """As `read`, without the document; an active job's lease is renewed by it."""
-        place = await (self._checks(Check(id, source, attempt)) if state is State.ACTIVE else self._locates(id))
-        if place is None or place.state != state or place.source != source:
-            raise _not_there(state, source, id, place)
-        if attempt not in (None, place.attempt):
-            raise _wrong_attempt(id, attempt, place.state, place.attempt)
-        return place
+        location = await (self._checks(Check(id, source, attempt)) if state is State.ACTIVE else self._locates(id))
+        if location is None or location.state != state or location.source != source:
+            raise _not_there(state, source, id, location)
+        if attempt not in (None, location.attempt):
+            raise _wrong_attempt(id, attempt, location.state, location.attempt)
+        return location
 
     async def count(self) -> dict[tuple[str, State], int]:
         """How many jobs there are of each source and state, of every source ever seen."""
@@ -260,7 +261,7 @@ class Dispatcher:
         ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
         if rule.limit is not None and active >= rule.limit:
             return f"{_many(active)} jobs of {record.source} are active, and no more than {rule.limit} may be"
-        if active == 0 and not self._line.waiting:
+        if active == 0 and not self._wait_queue.waiting:
             asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
             return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
         if ahead:
@@ -270,7 +271,7 @@ class Dispatcher:
     async def examine(self) -> list[Finding]:
         """How well the database does its work, what to think of it and what to do."""
         facts = await store.examine(self._pool)
-        return examine(facts, self._line.waiting)
+        return examine(facts, self._wait_queue.waiting)
 
     async def ages(self) -> list[Ages]:
         """How long the first ready job and the oldest active one of each source have been there."""
@@ -279,7 +280,7 @@ class Dispatcher:
     def measure(self) -> None:
         """Set the metrics of what there is now: takers that wait, and connections to the database."""
         busy, idle = self._pool.use()
-        metrics.WAITING.set(self._line.waiting)
+        metrics.WAITING.set(self._wait_queue.waiting)
         metrics.CONNECTIONS.labels("busy").set(busy)
         metrics.CONNECTIONS.labels("idle").set(idle)
 
@@ -317,16 +318,16 @@ class Dispatcher:
         jobs = await store.prunable(self._pool, older, _MOST_PRUNABLE + 1)
         return min(jobs, _MOST_PRUNABLE), jobs > _MOST_PRUNABLE
 
-    async def sources(self) -> list[tuple[SourceRule, dict[State, int]]]:
+    async def sources(self) -> list[tuple[SourceLimit, dict[State, int]]]:
         """Every source that has a rule or was ever seen, with its rule and how many jobs it has, by name."""
         rules, counts = await store.rules(self._pool), await self.count()
         names = sorted(rules.keys() | {source for source, _ in counts})
         return [
-            (rules.get(name, SourceRule(name)), {state: counts.get((name, state), 0) for state in State})
+            (rules.get(name, SourceLimit(name)), {state: counts.get((name, state), 0) for state in State})
             for name in names
         ]
 
-    async def set_rule(self, source: str, paused: bool, limit: int | None, by: str | None) -> SourceRule:
+    async def set_rule(self, source: str, paused: bool, limit: int | None, by: str | None) -> SourceLimit:
         """Hold a source to a rule: here at once, on other replicas within a second.
 
         Args:
@@ -335,22 +336,22 @@ class Dispatcher:
             limit: how many of its jobs may be active at once; None for any number.
             by: the name of the token of who does it.
         """
-        rule = SourceRule(source, paused, limit)
+        rule = SourceLimit(source, paused, limit)
         await store.set_rule(self._pool, rule, by)
         await self._rules.load()
         return rule
 
-    async def acts(self, before: int | None, limit: int) -> list[Act]:
+    async def acts(self, before: int | None, limit: int) -> list[AuditEvent]:
         """What administrators did that is not kept with a job; see `store.acts`."""
         return await store.acts(self._pool, before, limit)
 
     def send_away(self) -> None:
         """End every wait with `Draining`, now and from now on."""
-        self._line.close()
+        self._wait_queue.close()
 
     async def settle(self) -> None:
         """Return once everything that goes on in the background is done."""
-        await self._taking.settle()
+        await self._taker.settle()
 
     def _check_room(self, source: str) -> None:
         if self._rules.is_full(source):
@@ -360,7 +361,7 @@ class Dispatcher:
         """Wake who waits for a source that may have so many active jobs: there is room for others now."""
         limited = Counter(each.source for each in moved if self._rules.is_limited(each.source))
         if limited:
-            self._line.announce(limited)
+            self._wait_queue.announce(limited)
 
     async def _submit_all(self, submissions: Sequence[Submission]) -> list[bool]:
         new = await self._store(submissions)
@@ -370,7 +371,9 @@ class Dispatcher:
         _SUBMITS.observe(len(submissions))
         new = await store.submit(self._pool, submissions)
         metrics.SUBMITTED.inc(len(new))
-        job_log.record("submitted", (Move(each.id, each.source, by=each.by) for each in submissions if each.id in new))
+        job_log.record(
+            "submitted", (JobEvent(each.id, each.source, by=each.by) for each in submissions if each.id in new)
+        )
         return new
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[bool]:
@@ -384,7 +387,9 @@ class Dispatcher:
         for outcome, jobs in Counter(finish.outcome for finish in done).items():
             _FINISHED[outcome].inc(jobs)
         self._make_room(done)
-        job_log.record("finished", (Move(each.id, each.source, each.attempt, each.outcome, each.by) for each in done))
+        job_log.record(
+            "finished", (JobEvent(each.id, each.source, each.attempt, each.outcome, each.by) for each in done)
+        )
         return finished
 
     async def _give_back_all(self, given: Sequence[GiveBack]) -> list[State | None]:
@@ -397,13 +402,15 @@ class Dispatcher:
         job_log.record(
             "given back",
             (
-                Move(each.id, each.source, each.attempt, _FAILED if states[each.id] is State.DONE else None, each.by)
+                JobEvent(
+                    each.id, each.source, each.attempt, _FAILED if states[each.id] is State.DONE else None, each.by
+                )
                 for each in back
             ),
         )
         return [states.get(each.id) for each in given]
 
-    async def _check_all(self, checks: Sequence[Check]) -> list[Place | None]:
+    async def _check_all(self, checks: Sequence[Check]) -> list[Location | None]:
         _CHECKS.observe(len(checks))
         places = await store.check(self._pool, checks)
         return [places.get(check.id) for check in checks]
@@ -416,7 +423,7 @@ class Dispatcher:
         await store.reach(self._pool)
         return asked
 
-    async def _locate_all(self, ids: Sequence[str]) -> list[Place | None]:
+    async def _locate_all(self, ids: Sequence[str]) -> list[Location | None]:
         places = await store.locate(self._pool, ids)
         return [places.get(id) for id in ids]
 
@@ -443,21 +450,21 @@ def _many(jobs: int) -> str:
     return f"more than {_MOST_AHEAD:,}" if jobs > _MOST_AHEAD else f"{jobs:,}"
 
 
-def _where(id: str, place: Place | None) -> str:
-    return f"it is at /job/{place.state}/{place.source}/{id}" if place else f"no job has the id {id}"
+def _where(id: str, location: Location | None) -> str:
+    return f"it is at /job/{location.state}/{location.source}/{id}" if location else f"no job has the id {id}"
 
 
-_Else = TypeVar("_Else", bound=ElseThan)
+_Mismatch = TypeVar("_Mismatch", bound=StateMismatch)
 
 
-def _else_than(kind: type[_Else], sentence: str, place: Place | None, unseen: str) -> _Else:
-    """An error about a job that is at this place instead."""
-    return kind(sentence, place and place.state, place and place.source, unseen)
+def _mismatch(kind: type[_Mismatch], sentence: str, location: Location | None, unseen: str) -> _Mismatch:
+    """An error about a job that is somewhere else."""
+    return kind(sentence, location and location.state, location and location.source, unseen)
 
 
-def _not_there(state: State, source: str, id: str, place: Place | None) -> NotThere:
+def _not_there(state: State, source: str, id: str, location: Location | None) -> NotThere:
     missed = f"no job at /job/{state}/{source}/{id}"
-    return _else_than(NotThere, f"{missed}: {_where(id, place)}", place, f"{missed}: {_where(id, None)}")
+    return _mismatch(NotThere, f"{missed}: {_where(id, location)}", location, f"{missed}: {_where(id, None)}")
 
 
 def _wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
@@ -465,10 +472,10 @@ def _wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> Wr
     return WrongAttempt(f"the request is about {about} of {id}, which is {state} in attempt {attempt}", state)
 
 
-def _not_finished(finish: Finish, place: Place | None) -> BossError:
+def _not_finished(finish: Finish, location: Location | None) -> BossError:
     """Why a finish did nothing, going by where the job is now."""
-    there = place is not None and place.source == finish.source and place.state is not State.DONE
-    if there and place and finish.attempt not in (None, place.attempt):
-        return _wrong_attempt(finish.id, finish.attempt, place.state, place.attempt)
+    there = location is not None and location.source == finish.source and location.state is not State.DONE
+    if there and location and finish.attempt not in (None, location.attempt):
+        return _wrong_attempt(finish.id, finish.attempt, location.state, location.attempt)
     missed, id = "only an available or active job can be done", finish.id
-    return _else_than(NotThere, f"{missed}: {_where(id, place)}", place, f"{missed}: {_where(id, None)}")
+    return _mismatch(NotThere, f"{missed}: {_where(id, location)}", location, f"{missed}: {_where(id, None)}")

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from boss.dispatch.scan_cursors import ScanCursors
-from boss.dispatch.source_limits import Rules
+from boss.dispatch.source_limits import SourceLimits
 from boss.errors import DatabaseAway
 from boss.model.job import Outcome, Take, Taken
 from boss.model.scan_cursor import ScanCursor
@@ -13,7 +13,7 @@ from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.store import Handout
 from boss.telemetry import job_log, metrics
-from boss.telemetry.job_log import Move
+from boss.telemetry.job_log import JobEvent
 
 # What each take got, in their order: jobs, none, or why it is not known.
 Got = list[list[Taken] | Exception]
@@ -33,7 +33,7 @@ class Handouts:
         rules: what takes are held to.
     """
 
-    def __init__(self, pool: Pool, cursors: ScanCursors, rules: Rules) -> None:
+    def __init__(self, pool: Pool, cursors: ScanCursors, rules: SourceLimits) -> None:
         self._pool = pool
         self._cursors = cursors
         self._rules = rules
@@ -57,19 +57,19 @@ class Handouts:
             for take, jobs in zip(takes, got, strict=True):
                 if not isinstance(jobs, Exception):
                     self._cursors.advance(take.source, jobs, generation)
-        return _noted(takes, got)
+        return _record(takes, got)
 
     async def by_rules(self, takes: Sequence[Take]) -> Got:
         """For takes that the rules of sources may hold back, and fair ones."""
         got = _nothing(takes)
         await self._fill_alike(got, takes, store.take_by_rules, range(len(takes)))
-        return _noted(takes, got)
+        return _record(takes, got)
 
     async def of_several(self, takes: Sequence[Take]) -> Got:
         """For takes that each name several sources, which no rule holds back."""
         got = _nothing(takes)
         await self._fill_alike(got, takes, store.take_of_several, range(len(takes)))
-        return _noted(takes, got)
+        return _record(takes, got)
 
     async def _fill_alike(self, got: Got, takes: Sequence[Take], choose: _Choose, places: Iterable[int]) -> None:
         """Fill those at these places, the takes of the same sources together."""
@@ -87,7 +87,7 @@ class Handouts:
     async def by_key(self, takes: Sequence[Take]) -> Got:
         """For takes with keys, each another. One whose key still holds jobs gets those again, and nothing else."""
         got = _nothing(takes)
-        ruled = [place for place, take in enumerate(takes) if self._rules.hold(take)]
+        ruled = [place for place, take in enumerate(takes) if self._rules.applies_to(take)]
         await self._fill_alike(got, takes, store.take_by_rules, ruled)
         several = [place for place, take in enumerate(takes) if take.sources is not None and place not in ruled]
         await self._fill_alike(got, takes, store.take_of_several, several)
@@ -96,7 +96,7 @@ class Handouts:
             statement = store.take_by_key if takes[places[0]].source is None else store.take_of_sources_by_key
             await self._fill(got, takes, partial(statement, self._pool), places)
         await self._fill(got, takes, self._again, range(len(takes)))
-        return _noted(takes, got)
+        return _record(takes, got)
 
     async def _again(self, takes: Sequence[Take]) -> Handout:
         held = await store.take_again(self._pool, [take.key for take in takes if take.key])
@@ -105,10 +105,10 @@ class Handouts:
     async def by_address(self, asked: Sequence[tuple[str, Take]]) -> Got:
         """For takes of one job each: its id, and a take that names its source."""
         got = _nothing(asked)
-        for places in _alike(asked, lambda each: self._rules.hold(each[1])):
-            by_rules = self._rules.hold(asked[places[0]][1])
+        for places in _alike(asked, lambda each: self._rules.applies_to(each[1])):
+            by_rules = self._rules.applies_to(asked[places[0]][1])
             await self._fill(got, asked, partial(store.take_by_address, self._pool, by_rules), places)
-        return _noted([take for _, take in asked], got)
+        return _record([take for _, take in asked], got)
 
     async def _fill(
         self,
@@ -144,7 +144,7 @@ class Handouts:
         except DatabaseAway:
             return
         metrics.FINISHED.labels(Outcome.FAILED).inc(len(sources))
-        moves = [Move(id, source, outcome=Outcome.FAILED) for id, source in sources.items()]
+        moves = [JobEvent(id, source, outcome=Outcome.FAILED) for id, source in sources.items()]
         job_log.record("set aside as too large to be read", moves)
 
 
@@ -166,7 +166,7 @@ def _alike(
     return kinds.values()
 
 
-def _noted(takes: Sequence[Take], got: Got) -> Got:
+def _record(takes: Sequence[Take], got: Got) -> Got:
     """The same, once what was handed out is counted and in the job log."""
     _TAKES.observe(len(takes))
     taken = [
@@ -176,5 +176,5 @@ def _noted(takes: Sequence[Take], got: Got) -> Got:
         for each in jobs
     ]
     metrics.TAKEN.inc(len(taken))
-    job_log.record("taken", (Move(job.id, job.source, job.attempt, by=by) for job, by in taken))
+    job_log.record("taken", (JobEvent(job.id, job.source, job.attempt, by=by) for job, by in taken))
     return got

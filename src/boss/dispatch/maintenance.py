@@ -1,4 +1,4 @@
-"""What has to be done without anybody asking: one duty, one function, each right if several replicas do it at once."""
+"""Work that no request asks for. Each duty is one function, and correct when several replicas run it at once."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import NoReturn
 
 from boss.dispatch.scan_cursors import ScanCursors
-from boss.dispatch.source_limits import Rules
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.source_limits import SourceLimits
+from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import DatabaseAway
 from boss.model.job import Outcome
 from boss.postgres import store
@@ -19,23 +19,23 @@ from boss.telemetry import job_log, metrics
 
 log = logging.getLogger("boss")
 
-# The longest time between two sweeps, in seconds, and so how late another replica's job may be.
-_INTERVAL = 1.0
+# The longest time between two rounds, in seconds, and so how late another replica's job may be.
+_INTERVAL_S = 1.0
 # The shortest, should something stay undone because somebody else holds it.
-_SOON = 0.02
+_SHORTEST_PAUSE_S = 0.02
 # Rows a statement, so that none holds its locks for long.
-_BATCH = 1000
+_BATCH_ROWS = 1000
 # Whoever holds a job has so long to be heard once a replica is there, and less where its lease is short.
-_LONGEST_GRACE = 30.0
-# How often cursors are put anew, in seconds, and so how long a job before them may be overlooked.
-_MARK_INTERVAL = 1.0
+_LONGEST_GRACE_S = 30.0
+# How often cursors are reset, in seconds, and so how long a job before them may be overlooked.
+_CURSOR_INTERVAL_S = 1.0
 # To walk over so many dead rows costs a take about as much as it costs anyway. A few are always there.
 _MANY_DEAD = 3000
 # How often old jobs are looked for, in seconds.
-_PRUNE_INTERVAL = 10.0
+_PRUNE_INTERVAL_S = 10.0
 # How often it is looked whether a minute is over, in seconds.
-_COUNT_INTERVAL = 20.0
-_DAY = 24 * 3600.0
+_COUNT_INTERVAL_S = 20.0
+_DAY_S = 24 * 3600.0
 
 
 class Hearing:
@@ -59,29 +59,29 @@ class Hearing:
         return time.monotonic() - self._since
 
 
-async def sweep_forever(pool: Pool, line: Line, rules: Rules, now: asyncio.Event) -> NoReturn:
-    """Sweep until cancelled: every second, as soon as a job is due or a lease runs out, and when `now` is set."""
+async def maintain_forever(pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, now: asyncio.Event) -> NoReturn:
+    """Maintain until cancelled: every second, as soon as a job is due or a lease expires, and when `now` is set."""
     hearing = Hearing()
     while True:
-        pause = _INTERVAL
+        pause = _INTERVAL_S
         now.clear()
         try:
-            pause = min(_INTERVAL, await sweep(pool, line, rules, hearing))
+            pause = min(_INTERVAL_S, await maintain(pool, wait_queue, rules, hearing))
         except DatabaseAway:
             hearing.lost()
-            log.warning("the sweep is put off: the database is away")
+            log.warning("maintenance is put off: the database is away")
         except Exception:
-            log.exception("a sweep failed; the next one tries again")
+            log.exception("maintenance failed; the next round tries again")
         with suppress(TimeoutError):
             await asyncio.wait_for(now.wait(), pause)
 
 
-async def sweep(pool: Pool, line: Line, rules: Rules, hearing: Hearing) -> float:
-    """Do whatever there is to do; return in how many seconds there will be more, at the soonest.
+async def maintain(pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, hearing: Hearing) -> float:
+    """Do the pending work once; return in how many seconds there will be more, at the soonest.
 
     It costs one statement when there is nothing, however many takers wait.
     """
-    seen = await store.look(pool, line.takers())
+    seen = await store.pending_work(pool, wait_queue.demand())
     if seen.silence is None or seen.silence > store.OUTAGE:
         await store.resume_leases(pool)
         hearing.lost()
@@ -90,20 +90,22 @@ async def sweep(pool: Pool, line: Line, rules: Rules, hearing: Hearing) -> float
     if seen.next_lease is not None and seen.next_lease <= 0:
         await end_leases(pool, hearing.seconds())
     if seen.unfolded:
-        await store.fold_tally(pool)
+        await store.compact_counts(pool)
     if seen.stale:
-        await store.forget_stale(pool)
+        await store.forget_gone_replicas(pool)
     if seen.ready:
         # They should have been announced; whatever went wrong, nobody waits longer than this.
-        line.announce(rules.ready(json.loads(seen.ready)))
+        wait_queue.announce(rules.ready(json.loads(seen.ready)))
     # What was late has just been done; what comes after it is not known yet. A lease may have to wait for its holder.
-    next_lease = seen.next_lease if hearing.seconds() > _LONGEST_GRACE else None
-    return min((max(each, _SOON) for each in (seen.next_due, next_lease) if each is not None), default=_INTERVAL)
+    next_lease = seen.next_lease if hearing.seconds() > _LONGEST_GRACE_S else None
+    return min(
+        (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease) if each is not None), default=_INTERVAL_S
+    )
 
 
 async def make_due(pool: Pool) -> None:
     """Make every delayed job whose time has come ready to be taken."""
-    await _in_batches(lambda: store.make_due(pool, _BATCH))
+    await _in_batches(lambda: store.make_due(pool, _BATCH_ROWS))
 
 
 async def end_leases(pool: Pool, heard: float) -> None:
@@ -112,7 +114,7 @@ async def end_leases(pool: Pool, heard: float) -> None:
 
 
 async def _end_some_leases(pool: Pool, heard: float) -> int:
-    ended = await store.end_leases(pool, _BATCH, heard)
+    ended = await store.end_leases(pool, _BATCH_ROWS, heard)
     metrics.EXPIRED.inc(len(ended))
     metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(move.outcome is not None for move in ended))
     job_log.record("lease ran out", ended)
@@ -128,7 +130,7 @@ async def keep_cursors(pool: Pool, cursors: ScanCursors) -> NoReturn:
             pass  # nothing is taken either
         except Exception:
             log.exception("looking for dead rows failed; it is tried again")
-        await asyncio.sleep(_MARK_INTERVAL)
+        await asyncio.sleep(_CURSOR_INTERVAL_S)
 
 
 async def reset_cursors(pool: Pool, cursors: ScanCursors) -> None:
@@ -152,14 +154,14 @@ async def count_minutes_forever(pool: Pool) -> NoReturn:
             pass  # a minute without a count is a gap in a line
         except Exception:
             log.exception("counting a minute failed; it is tried again")
-        await asyncio.sleep(_COUNT_INTERVAL)
+        await asyncio.sleep(_COUNT_INTERVAL_S)
 
 
 async def prune_forever(pool: Pool, days: float) -> NoReturn:
     """Delete, until cancelled, whatever has been done for so many days."""
     while True:
         try:
-            deleted = await _in_batches(lambda: store.prune(pool, days * _DAY, _BATCH))
+            deleted = await _in_batches(lambda: store.prune(pool, days * _DAY_S, _BATCH_ROWS))
             metrics.PRUNED.inc(deleted)
             if deleted:
                 log.info("deleted %s jobs that were done more than %s days ago", deleted, days)
@@ -167,7 +169,7 @@ async def prune_forever(pool: Pool, days: float) -> NoReturn:
             log.warning("old jobs are deleted later: the database is away")
         except Exception:
             log.exception("deleting old jobs failed; it is tried again")
-        await asyncio.sleep(_PRUNE_INTERVAL)
+        await asyncio.sleep(_PRUNE_INTERVAL_S)
 
 
 async def _in_batches(statement: Callable[[], Awaitable[int]]) -> int:
@@ -175,5 +177,5 @@ async def _in_batches(statement: Callable[[], Awaitable[int]]) -> int:
     while True:
         rows = await statement()
         total += rows
-        if rows < _BATCH:
+        if rows < _BATCH_ROWS:
             return total

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from boss.dispatch.wait_queue import Line
+from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import DatabaseAway
 from boss.postgres import store
 from boss.postgres.connection import Connection, listen
@@ -18,7 +18,7 @@ _LINGER = 10.0
 _RETRY = 0.5
 
 
-class Listener:
+class NotificationListener:
     """One connection that listens, and is made anew when it is lost.
 
     Args:
@@ -27,9 +27,9 @@ class Listener:
         look: called when something may have been missed, for somebody to look what is ready.
     """
 
-    def __init__(self, url: str, line: Line, look: Callable[[], None]) -> None:
+    def __init__(self, url: str, wait_queue: WaitQueue, look: Callable[[], None]) -> None:
         self._url = url
-        self._line = line
+        self._wait_queue = wait_queue
         self._look = look
         self._connection: Connection | None = None
         self._announced = False
@@ -42,7 +42,7 @@ class Listener:
             lost = asyncio.Event()
             try:
                 self._connection = await listen(self._url, store.CHANNEL, self._hear, lost.set)
-                if self._line.waiting:
+                if self._wait_queue.waiting:
                     await self.start()
                 self._look()
                 await self._listen_until(lost)
@@ -60,7 +60,8 @@ class Listener:
     async def start(self) -> bool:
         """Have arriving jobs announced to this replica, if they are not yet; return whether they were not.
 
-        After True whoever looked before has to look again. Without a connection it is False: then the sweeper looks.
+        After True a taker that found nothing has to search again. Without a connection it is False, and maintenance finds
+        the jobs.
         """
         async with self._turn:
             if self._announced or self._connection is None:
@@ -79,9 +80,9 @@ class Listener:
                 await asyncio.wait_for(lost.wait(), _LINGER)
             except TimeoutError:
                 await self._check()
-                if self._announced and not waited and not self._line.waiting:
+                if self._announced and not waited and not self._wait_queue.waiting:
                     await self._stop()
-                waited = self._line.waiting > 0
+                waited = self._wait_queue.waiting > 0
         log.warning("the connection that listens for jobs was lost; it is made anew")
 
     async def _check(self) -> None:
@@ -94,12 +95,12 @@ class Listener:
 
     async def _stop(self) -> None:
         async with self._turn:
-            if self._connection and not self._line.waiting:
+            if self._connection and not self._wait_queue.waiting:
                 await store.stop_waiting(self._connection)
                 self._announced = False
 
     def _hear(self, payload: str) -> None:
         if payload:
-            self._line.announce(json.loads(payload))
+            self._wait_queue.announce(json.loads(payload))
         else:
             self._look()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from boss.errors import DatabaseAway
-from boss.model.job import SourceRule, State, Take
+from boss.model.job import SourceLimit, State, Take
 from boss.postgres import store
 from boss.postgres.connection import Pool
 
@@ -19,7 +19,7 @@ _INTERVAL = 0.5
 _COUNT_INTERVAL = 2.0
 
 
-class Rules:
+class SourceLimits:
     """Which takes have to look at the rules, and what is ready by them.
 
     Args:
@@ -35,7 +35,7 @@ class Rules:
         self._pool = pool
         self._max_queue = max_queue
         self._changed = changed
-        self._rules: dict[str, SourceRule] = {}
+        self._rules: dict[str, SourceLimit] = {}
         self.none = True
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
@@ -53,7 +53,7 @@ class Rules:
         if changed:
             self._changed()
 
-    async def _count(self, rules: Mapping[str, SourceRule]) -> None:
+    async def _count(self, rules: Mapping[str, SourceLimit]) -> None:
         counts = await store.count(self._pool)
         self._counted = time.monotonic()
         self._room = {
@@ -76,16 +76,16 @@ class Rules:
             except Exception:
                 log.exception("asking for the rules of sources failed; it is tried again")
 
-    def hold(self, take: Take) -> bool:
+    def applies_to(self, take: Take) -> bool:
         """Whether this take has to go by the rules, for they may change what it gets."""
         if take.fair:
             return True
         sources = take.of()
         return bool(self._rules) if sources is None else any(source in self._rules for source in sources)
 
-    def rule(self, source: str) -> SourceRule:
+    def rule(self, source: str) -> SourceLimit:
         """What this source is held to."""
-        return self._rules.get(source) or SourceRule(source)
+        return self._rules.get(source) or SourceLimit(source)
 
     def is_limited(self, source: str) -> bool:
         """Whether a job of this source that is finished makes room for another one."""

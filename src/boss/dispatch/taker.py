@@ -6,14 +6,14 @@ from operator import attrgetter
 
 from boss.coalescer import Coalescer, Turns
 from boss.dispatch.handouts import Got, Handouts
-from boss.dispatch.source_limits import Rules
-from boss.dispatch.wait_queue import Line, Place
+from boss.dispatch.source_limits import SourceLimits
+from boss.dispatch.wait_queue import Waiter, WaitQueue
 from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
-from boss.model.job import SourceRule, Take, Taken
+from boss.model.job import SourceLimit, Take, Taken
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.telemetry import job_log
-from boss.telemetry.job_log import Move
+from boss.telemetry.job_log import JobEvent
 
 # A statement this large is well past the point where a larger one is faster.
 _MOST_JOBS = 1000
@@ -30,7 +30,7 @@ _RETRY = 0.5
 _limit, _key = attrgetter("limit"), attrgetter("key")
 
 
-class Taking:
+class Taker:
     """Hands out jobs.
 
     Args:
@@ -44,14 +44,14 @@ class Taking:
     def __init__(
         self,
         pool: Pool,
-        line: Line,
+        wait_queue: WaitQueue,
         handouts: Handouts,
-        rules: Rules,
+        rules: SourceLimits,
         announce: Callable[[], Coroutine[None, None, bool]],
         most_waiting: int,
     ) -> None:
         self._pool = pool
-        self._line = line
+        self._wait_queue = wait_queue
         self._most_waiting = most_waiting
         self._rules = rules
         self._announce = announce
@@ -63,17 +63,17 @@ class Taking:
             turns: Turns | None,
             key: Callable[[Take], object] | None = None,
         ) -> Coalescer[Take, list[Taken]]:
-            return Coalescer(statement, most=_MOST_JOBS, weigh=_limit, key=key, unclaimed=self.undo, turns=turns)
+            return Coalescer(statement, most=_MOST_JOBS, weigh=_limit, key=key, on_abandoned=self.undo, turns=turns)
 
         self._of_any, self._of_source = of(handouts.of_any, turns), of(handouts.of_sources, turns)
         self._with_key = of(handouts.by_key, turns, _key)
         self._by_address = Coalescer(
-            handouts.by_address, most=_MOST_ADDRESSES, key=lambda asked: asked[0], unclaimed=self.undo, turns=turns
+            handouts.by_address, most=_MOST_ADDRESSES, key=lambda asked: asked[0], on_abandoned=self.undo, turns=turns
         )
         # Those that are chosen before they are locked take longer, and wait for other replicas: outside the turns.
         self._of_several, self._by_rules = of(handouts.of_several, None), of(handouts.by_rules, None)
         self._chosen_with_key = of(handouts.by_key, None, _key)
-        self._untakes = Coalescer(self._untake_all, most=_MOST_JOBS)
+        self._undos = Coalescer(self._undo_all, most=_MOST_JOBS)
 
     async def take(self, take: Take, wait: float = 0) -> list[Taken]:
         """Make the oldest available jobs active, at least one; wait for one to arrive for at most `wait` seconds.
@@ -94,7 +94,7 @@ class Taking:
         return await self._coalescer(take)(take)
 
     def _coalescer(self, take: Take) -> Coalescer[Take, list[Taken]]:
-        by_rules = (take.fair or not self._rules.none) and self._rules.hold(take)
+        by_rules = (take.fair or not self._rules.none) and self._rules.applies_to(take)
         chosen = by_rules or take.sources is not None
         if take.key is not None:
             return self._chosen_with_key if chosen else self._with_key
@@ -108,17 +108,17 @@ class Taking:
         Raises:
             NoJob: none did.
             Draining: this replica is shutting down.
-            NotSignedIn: the taker's token does not count any more.
+            Unauthenticated: the taker's token does not count any more.
             Overloaded: as many wait here as may.
             TooMany: as many wait here with the taker's token as may.
         """
         self._check_place(take.by)
         until = asyncio.get_running_loop().time() + seconds
-        with self._line.joined(take.of(), take.limit, take.by) as place:
+        with self._wait_queue.joined(take.of(), take.limit, take.by) as waiter:
             # Somebody who waits for the same must not be overtaken: what arrives wakes them first, then us.
-            slept = self._line.is_waited_for(take.of()) and take.key is None
+            slept = self._wait_queue.is_waited_for(take.of()) and take.key is None
             if slept:
-                await self._sleep(place, until, take)
+                await self._sleep(waiter, until, take)
             while True:
                 try:
                     if taken := await self._look(take):
@@ -126,17 +126,17 @@ class Taking:
                 except DatabaseAway:
                     if not slept:
                         raise
-                await self._sleep(place, until, take)
+                await self._sleep(waiter, until, take)
                 slept = True
 
     def _check_place(self, by: str | None) -> None:
-        if self._line.waiting >= self._most_waiting:
+        if self._wait_queue.waiting >= self._most_waiting:
             raise Overloaded(
                 f"{self._most_waiting:,} takers wait here, which is the most; ask another replica, or without a wait"
             )
         # So that one cannot have all places. Without tokens everybody is one.
         share = max(1, self._most_waiting // _SHARES)
-        if by is not None and self._line.waiting_with(by) >= share:
+        if by is not None and self._wait_queue.waiting_with(by) >= share:
             raise TooMany(
                 f"{share:,} takers wait here with the token {by}, which is the most for one; "
                 "ask without a wait, or give each of them a token of its own"
@@ -165,16 +165,16 @@ class Taking:
             await asyncio.wait(self._undoing)
 
     async def _look(self, take: Take) -> list[Taken]:
-        """Take, as often as something may have become ready unheard meanwhile."""
+        """Take, as often as something may have become ready missed meanwhile."""
         while True:
-            unheard = self._line.unheard
+            missed = self._wait_queue.missed
             if taken := await self.now(take):
                 return taken
-            if not await self._announce() and unheard == self._line.unheard:
+            if not await self._announce() and missed == self._wait_queue.missed:
                 return []
 
-    async def _sleep(self, place: Place, until: float, take: Take) -> None:
-        if not await self._line.sleep(place, until):
+    async def _sleep(self, waiter: Waiter, until: float, take: Take) -> None:
+        if not await self._wait_queue.sleep(waiter, until):
             raise self.no_job(take)
 
     def no_job(self, take: Take) -> NoJob:
@@ -192,15 +192,17 @@ class Taking:
         # A take without end would never come back by itself, so this does not give up.
         while True:
             try:
-                await self._untakes(taken)
+                await self._undos(taken)
             except DatabaseAway:
                 await asyncio.sleep(_RETRY)
             else:
                 return
 
-    async def _untake_all(self, taken: Sequence[Taken]) -> list[None]:
-        undone = await store.untake(self._pool, taken)
-        job_log.record("take undone", (Move(each.job.id, each.job.source) for each in taken if each.job.id in undone))
+    async def _undo_all(self, taken: Sequence[Taken]) -> list[None]:
+        undone = await store.undo_takes(self._pool, taken)
+        job_log.record(
+            "take undone", (JobEvent(each.job.id, each.job.source) for each in taken if each.job.id in undone)
+        )
         return [None] * len(taken)
 
 
@@ -209,5 +211,5 @@ def _listed(sources: Sequence[str]) -> str:
     return ", ".join(sources[:_MOST_LISTED]) + more
 
 
-def _within(rule: SourceRule) -> str:
+def _within(rule: SourceLimit) -> str:
     return "" if rule.limit is None else f", of which {rule.limit} at most are active at once"

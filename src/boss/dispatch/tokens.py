@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from boss.errors import BadInput, DatabaseAway
 from boss.model.job import check_new_source
-from boss.model.permissions import Access, Role, Token, hashed, new_secret
+from boss.model.permissions import Principal, Role, Token, hashed, new_secret
 from boss.postgres import store
 from boss.postgres.connection import Pool
 
@@ -24,7 +24,7 @@ LONGEST_EXPIRY = 100 * 366 * 24 * 3600
 
 
 class Tokens:
-    """What a token gives access to.
+    """What a token gives principal to.
 
     Args:
         pool: the database.
@@ -39,7 +39,7 @@ class Tokens:
         self._ended = ended
         # By name, until when each counts; None for ever.
         self._until: dict[str | None, float | None] = {}
-        self._valid: dict[bytes, tuple[Access, float | None]] = {}
+        self._valid: dict[bytes, tuple[Principal, float | None]] = {}
         self._used: set[str] = set()
         self.needed = False
 
@@ -53,9 +53,10 @@ class Tokens:
         valid, needed = await store.valid_tokens(self._pool)
         # The database says for how long, so that its clock and ours need not agree.
         self._valid = {
-            key: (access, None if seconds is None else asked + seconds) for key, (access, seconds) in valid.items()
+            key: (principal, None if seconds is None else asked + seconds)
+            for key, (principal, seconds) in valid.items()
         }
-        until = {access.name: until for access, until in self._valid.values()}
+        until = {principal.name: until for principal, until in self._valid.values()}
         ended = self._until.keys() - until.keys()
         if needed and not self.needed:
             ended.add(None)
@@ -79,20 +80,20 @@ class Tokens:
             except Exception:
                 log.exception("asking for the tokens failed; it is tried again")
 
-    def access(self, secret: str) -> Access | None:
-        """What this token gives access to; None when it does not count."""
-        access, until = self._valid.get(hashed(secret), (None, None))
-        if access is None or (until is not None and until <= time.monotonic()):
+    def principal(self, secret: str) -> Principal | None:
+        """What this token gives principal to; None when it does not count."""
+        principal, until = self._valid.get(hashed(secret), (None, None))
+        if principal is None or (until is not None and until <= time.monotonic()):
             return None
-        if access.name:
-            self._used.add(access.name)
-        return access
+        if principal.name:
+            self._used.add(principal.name)
+        return principal
 
-    def count(self, access: Access) -> bool:
-        """Whether the token that this access came with is still valid. Access that came without one stays as it is."""
-        if access.name is None:
-            return access.role is None or not self.needed
-        until = self._until.get(access.name, 0.0)
+    def count(self, principal: Principal) -> bool:
+        """Whether this principal's token is still valid. Who came without one is valid while no token is needed."""
+        if principal.name is None:
+            return principal.role is None or not self.needed
+        until = self._until.get(principal.name, 0.0)
         return until is None or until > time.monotonic()
 
     async def create(
@@ -122,7 +123,7 @@ class Tokens:
         if good_for is not None and not good_for:
             raise BadInput("a token for no source is good for nothing; leave the sources out for all of them")
         secret = new_secret()
-        token = await store.create_token(self._pool, Access(name, role, good_for), hashed(secret), expires, by)
+        token = await store.create_token(self._pool, Principal(name, role, good_for), hashed(secret), expires, by)
         await self.load()
         return secret, token
 

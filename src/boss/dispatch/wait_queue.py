@@ -1,7 +1,7 @@
 """The line of takers that wait on this replica for a job to arrive: the oldest is served first. No HTTP, no SQL.
 
 A job that arrives wakes one taker, which then looks for itself: on another replica somebody may have been faster, and
-then it goes back to its place.
+then it goes back to its waiter.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 
-from boss.errors import Draining, NotSignedIn
+from boss.errors import Draining, Unauthenticated
 
 
-class Place:
-    """One taker's place in the line, for jobs of some sources, of any when None."""
+class Waiter:
+    """One taker's waiter in the line, for jobs of some sources, of any when None."""
 
     def __init__(self, number: int, sources: tuple[str, ...] | None, limit: int, by: str | None) -> None:
         self.number = number
@@ -22,32 +22,32 @@ class Place:
         self.sources: tuple[str | None, ...] = (None,) if sources is None else sources
         self.limit = limit
         # Its result is the source of the job it is woken for; None before the first sleep.
-        self.alarm: asyncio.Future[str] | None = None
+        self.wakeup: asyncio.Future[str] | None = None
 
 
 class _Sleep:
     """A taker asleep, in the heap of each of its sources; once it is woken, in any of them, it is over in all."""
 
-    __slots__ = ("alarm", "place")
+    __slots__ = ("waiter", "wakeup")
 
-    def __init__(self, place: Place, alarm: "asyncio.Future[str]") -> None:
-        self.place = place
-        self.alarm = alarm
+    def __init__(self, waiter: Waiter, wakeup: "asyncio.Future[str]") -> None:
+        self.waiter = waiter
+        self.wakeup = wakeup
 
     def __lt__(self, other: "_Sleep") -> bool:
-        return self.place.number < other.place.number
+        return self.waiter.number < other.waiter.number
 
     @property
     def over(self) -> bool:
         """Whether it has been woken, or has gone."""
-        return self.alarm.done()
+        return self.wakeup.done()
 
 
-class Line:
+class WaitQueue:
     """Who waits for jobs of which source, of any under None.
 
     Attributes:
-        unheard: counts announcements of jobs for which nobody was asleep. Who was looking meanwhile looks again.
+        missed: counts announcements of jobs for which nobody was asleep. Who was looking meanwhile looks again.
     """
 
     def __init__(self) -> None:
@@ -55,16 +55,16 @@ class Line:
         self._asleep: dict[str | None, list[_Sleep]] = {}
         self._joined = 0
         self._closed = False
-        self._dismissed: set[str | None] = set()
+        self._evicted: set[str | None] = set()
         # Who joined up to then without a token is not let sleep again.
         self._last_nameless = 0
         self.waiting = 0
         # How many of them came with which token.
         self._with: Counter[str | None] = Counter()
-        self.unheard = 0
+        self.missed = 0
 
     @contextmanager
-    def joined(self, sources: tuple[str, ...] | None, limit: int, by: str | None = None) -> Iterator[Place]:
+    def joined(self, sources: tuple[str, ...] | None, limit: int, by: str | None = None) -> Iterator[Waiter]:
         """A place at the end of the line, for a taker of at most `limit` jobs of some sources, of any when None.
 
         `by` is the name of its token.
@@ -74,21 +74,21 @@ class Line:
         self._joined += 1
         self.waiting += 1
         self._with[by] += 1
-        place = Place(self._joined, sources, limit, by)
+        waiter = Waiter(self._joined, sources, limit, by)
         try:
-            yield place
+            yield waiter
         except BaseException:
-            if place.alarm is not None and place.alarm.done() and not place.alarm.cancelled():
-                with suppress(Draining, NotSignedIn):
-                    self._wake_next(place.alarm.result())
+            if waiter.wakeup is not None and waiter.wakeup.done() and not waiter.wakeup.cancelled():
+                with suppress(Draining, Unauthenticated):
+                    self._wake_next(waiter.wakeup.result())
             raise
         finally:
             self.waiting -= 1
             self._with[by] -= 1
             if not self._with[by]:
                 del self._with[by]
-            if place.alarm is not None:
-                place.alarm.cancel()
+            if waiter.wakeup is not None:
+                waiter.wakeup.cancel()
 
     def waiting_with(self, name: str | None) -> int:
         """How many wait with the token of this name."""
@@ -101,25 +101,25 @@ class Line:
         """
         return all(self._oldest(source) for source in (sources or (None,)))
 
-    async def sleep(self, place: Place, until: float) -> bool:
+    async def sleep(self, waiter: Waiter, until: float) -> bool:
         """Wait to be woken; False when nobody did by `until`, a time of the event loop's clock.
 
         Raises:
             Draining: this replica is shutting down.
-            NotSignedIn: the taker's token does not count any more.
+            Unauthenticated: the taker's token does not count any more.
         """
         if self._closed:
             raise _draining()
-        if self._is_dismissed(place):
-            raise _dismissed()
-        place.alarm = asyncio.get_running_loop().create_future()
-        for source in place.sources:
-            heapq.heappush(self._asleep.setdefault(source, []), _Sleep(place, place.alarm))
-        await asyncio.wait([place.alarm], timeout=until - asyncio.get_running_loop().time())
-        if not place.alarm.done():
-            place.alarm.cancel()
+        if self._is_evicted(waiter):
+            raise _evicted()
+        waiter.wakeup = asyncio.get_running_loop().create_future()
+        for source in waiter.sources:
+            heapq.heappush(self._asleep.setdefault(source, []), _Sleep(waiter, waiter.wakeup))
+        await asyncio.wait([waiter.wakeup], timeout=until - asyncio.get_running_loop().time())
+        if not waiter.wakeup.done():
+            waiter.wakeup.cancel()
             return False
-        place.alarm.result()
+        waiter.wakeup.result()
         return True
 
     def announce(self, ready: Mapping[str, int]) -> None:
@@ -128,13 +128,13 @@ class Line:
             while jobs > 0 and (woken := self._wake_next(source)):
                 jobs -= woken.limit
             if jobs > 0:
-                self.unheard += 1
+                self.missed += 1
 
-    def takers(self) -> Counter[str | None]:
+    def demand(self) -> Counter[str | None]:
         """How many jobs those asleep would take, by source."""
         return Counter(
             {
-                source: sum(sleep.place.limit for sleep in self._asleep[source] if not sleep.over)
+                source: sum(sleep.waiter.limit for sleep in self._asleep[source] if not sleep.over)
                 for source in list(self._asleep)
                 if self._oldest(source)
             }
@@ -146,30 +146,30 @@ class Line:
         for heap in self._asleep.values():
             for sleep in heap:
                 if not sleep.over:
-                    sleep.alarm.set_exception(_draining())
+                    sleep.wakeup.set_exception(_draining())
 
-    def dismiss(self, names: Set[str | None]) -> None:
+    def evict(self, names: Set[str | None]) -> None:
         """Send away those who came with one of these tokens, which do not count any more, and with none for None.
 
         A token's name is not used twice, so with these nobody will be let sleep again.
         """
-        self._dismissed |= names - {None}
+        self._evicted |= names - {None}
         if None in names:
             self._last_nameless = self._joined
         for sleep in [sleep for heap in self._asleep.values() for sleep in heap]:
-            if self._is_dismissed(sleep.place) and not sleep.over:
-                sleep.alarm.set_exception(_dismissed())
+            if self._is_evicted(sleep.waiter) and not sleep.over:
+                sleep.wakeup.set_exception(_evicted())
 
-    def _is_dismissed(self, place: Place) -> bool:
-        return place.by in self._dismissed or (place.by is None and place.number <= self._last_nameless)
+    def _is_evicted(self, waiter: Waiter) -> bool:
+        return waiter.by in self._evicted or (waiter.by is None and waiter.number <= self._last_nameless)
 
-    def _wake_next(self, source: str) -> Place | None:
+    def _wake_next(self, source: str) -> Waiter | None:
         """Wake the oldest of those who would take a job of this source."""
         oldest = min(filter(None, (self._oldest(source), self._oldest(None))), default=None)
         if oldest is None:
             return None
-        oldest.alarm.set_result(source)
-        return oldest.place
+        oldest.wakeup.set_result(source)
+        return oldest.waiter
 
     def _oldest(self, source: str | None) -> _Sleep | None:
         heap = self._asleep.get(source)
@@ -181,8 +181,8 @@ class Line:
         return None
 
 
-def _dismissed() -> NotSignedIn:
-    return NotSignedIn("the token counts no more: it has expired or was revoked, or one is needed by now")
+def _evicted() -> Unauthenticated:
+    return Unauthenticated("the token counts no more: it has expired or was revoked, or one is needed by now")
 
 
 def _draining() -> Draining:

@@ -1,8 +1,8 @@
-"""Who is asking, and whether they may: before anything else is looked at.
+"""Authentication and authorization, before anything else is done with a request.
 
-A request's access is found once (`Guard.authenticate`); each resource then says which right it needs (`authorize`).
-What is refused here is refused before the database is asked, so a refusal is the same whether what it names exists or
-not.
+A request's principal is found once (`Authenticator.authenticate`). Each handler names the permission that it requires,
+and `authorize` checks it. Both happen before the database is asked, so a refusal is the same whether what the request
+names exists or not.
 """
 
 import re
@@ -14,10 +14,10 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from boss.dispatch.tokens import Tokens
-from boss.errors import Forbidden, NotSignedIn, TooMany
+from boss.errors import Forbidden, TooMany, Unauthenticated
 from boss.http import browser
 from boss.http.request import Request
-from boss.model.permissions import NOBODY, OPEN, Access, Right
+from boss.model.permissions import NOBODY, OPEN, Permission, Principal
 from boss.settings import Settings
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
@@ -27,27 +27,27 @@ _BURST = 1.0
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
 
 
-def needs(right: Right) -> Callable[[_Handler], _Handler]:
-    """Marks a handler with the right that its requests need."""
+def requires(permission: Permission) -> Callable[[_Handler], _Handler]:
+    """Mark a handler with the permission that its requests require."""
 
     def mark(handler: _Handler) -> _Handler:
-        handler.right = right  # type: ignore[attr-defined]
+        handler.permission = permission  # type: ignore[attr-defined]
         return handler
 
     return mark
 
 
-def right_of(handler: Callable[..., object]) -> Right:
-    """What `needs` marked a handler with. One that was forgotten is a mistake that shows when Boss starts."""
-    right: Right = handler.right  # type: ignore[attr-defined]
-    return right
+def permission_of(handler: Callable[..., object]) -> Permission:
+    """The permission that `requires` marked a handler with. A handler without one is an error when Boss starts."""
+    permission: Permission = handler.permission  # type: ignore[attr-defined]
+    return permission
 
 
-class Guard:
-    """Finds out what whoever sent a request may do.
+class Authenticator:
+    """Finds the principal of a request.
 
     Args:
-        tokens: the tokens that count.
+        tokens: the valid tokens.
         settings: whether other machines are served without one, and how many requests a second a token has.
     """
 
@@ -71,22 +71,22 @@ class Guard:
             browser.check_site(request)
         if self._tokens.needed:
             # Here, so that whoever is refused for too many requests can be named.
-            access = request.access = self._access(request) or NOBODY
-            if self._rate and access.name:
-                self._check_rate(access.name)
+            principal = request.principal = self._access(request) or NOBODY
+            if self._rate and principal.name:
+                self._check_rate(principal.name)
             return
-        request.access = OPEN
+        request.principal = OPEN
         if not self._open and not (_is_loopback(request.peer) and _names_loopback(request.headers.get(b"host"))):
             _refuse_far(request)
 
-    def _access(self, request: Request) -> Access | None:
+    def _access(self, request: Request) -> Principal | None:
         headers = request.headers
         if (authorization := headers.get(b"authorization")) is not None:
             found = _BEARER.fullmatch(authorization.decode("latin-1"))
-            return self._tokens.access(found[1]) if found else None
+            return self._tokens.principal(found[1]) if found else None
         if b"cookie" not in headers or not browser.is_by_page(request):
             return None
-        counting = {self._tokens.access(secret) for secret in browser.tokens_of_page(headers[b"cookie"])} - {None}
+        counting = {self._tokens.principal(secret) for secret in browser.tokens_of_page(headers[b"cookie"])} - {None}
         # Of two that count somebody has planted one, and nobody can tell which.
         return counting.pop() if len(counting) == 1 else None
 
@@ -99,32 +99,32 @@ class Guard:
         self._busy_until[name] = until + 1 / self._rate
 
 
-def authorize(request: Request, right: Right) -> None:
-    """Let this request pass when its sender has the right, in every source that its path names.
+def authorize(request: Request, permission: Permission) -> None:
+    """Let this request pass when its sender has the permission, in every source that its path names.
 
     Raises:
-        NotSignedIn: they have no token that counts.
+        Unauthenticated: they have no token that counts.
         Forbidden: theirs does not give that right.
     """
-    access = request.access
-    if access is OPEN or right is Right.PUBLIC:
+    principal = request.principal
+    if principal is OPEN or permission is Permission.PUBLIC:
         return
-    if access.role is None:
-        raise NotSignedIn(
+    if principal.role is None:
+        raise Unauthenticated(
             "this needs a token that counts, as Authorization: Bearer …; "
             "there is none with the request, or it is unknown, expired or revoked"
         )
-    if not access.may(right):
-        raise Forbidden(f"the token {access.name} is one of a {access.role}, which may not do that")
+    if not principal.may(permission):
+        raise Forbidden(f"the token {principal.name} is one of a {principal.role}, which may not do that")
     if "source" in request.params:
         for each in request.path_param("source").split(","):
-            check_source_reached(access, each)
+            check_source_reached(principal, each)
 
 
-def check_source_reached(access: Access, source: str) -> None:
+def check_source_reached(principal: Principal, source: str) -> None:
     """Raise Forbidden when somebody's rights are not good for this source."""
-    if not access.reaches(source):
-        raise Forbidden(f"the token {access.name} is not for the source {source[:120]!a}")
+    if not principal.reaches(source):
+        raise Forbidden(f"the token {principal.name} is not for the source {source[:120]!a}")
 
 
 def _refuse_far(request: Request) -> NoReturn:
@@ -132,7 +132,7 @@ def _refuse_far(request: Request) -> NoReturn:
 
     A page elsewhere can have its own name mean this machine (DNS rebinding); to a browser it is Boss's own page then.
     """
-    request.access = NOBODY
+    request.principal = NOBODY
     if not _is_loopback(request.peer):
         raise Forbidden(
             "this Boss has no tokens yet, so it serves its own machine only; there, "

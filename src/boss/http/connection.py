@@ -10,14 +10,14 @@ from collections import deque
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
 
-from boss.errors import Overloaded, TooSlow
+from boss.errors import BodyTimeout, Overloaded
 from boss.http import phase, problems
 from boss.http.delivery import Undos, abort, is_there, progress
 from boss.http.phase import Phase
 from boss.http.reader import RequestReader
 from boss.http.request import Request
 from boss.http.response import CONTINUE, LAST_CHUNK, MOST_JOINED_BYTES, Response, encode, encode_chunk
-from boss.model.permissions import Access
+from boss.model.permissions import Principal
 
 if TYPE_CHECKING:
     from boss.http.connections import Connections
@@ -78,9 +78,9 @@ class Connection(asyncio.Protocol):
         """Whether something is still to be read by the client."""
         return self._accepted is None and not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
 
-    def is_valid(self, access: Access) -> bool:
-        """Whether the token that this access came with is still valid."""
-        return self._connections.is_valid(access)
+    def is_valid(self, principal: Principal) -> bool:
+        """Whether the token that this principal came with is still valid."""
+        return self._connections.is_valid(principal)
 
     def accept(self, accepted: socket.socket, peer: str) -> None:
         """Somebody has connected, and a handshake begins."""
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
     # What a request says.
 
     def extend(self, seconds: float) -> None:
-        """The request being served has so many seconds more than it needs, from now on."""
+        """The request being served has so many seconds more than it requires, from now on."""
         if self.phase is not Phase.END:
             self.phase = Phase.RESPONSE
         self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S + seconds
@@ -371,9 +371,9 @@ class Connection(asyncio.Protocol):
                 self.close_idle()
         elif self.phase is Phase.HEAD:
             self._reader.is_refused = True
-            self.refuse(problems.to_response(TooSlow("the headers were not there in time; send them at once")))
+            self.refuse(problems.to_response(BodyTimeout("the headers were not there in time; send them at once")))
         elif self.phase is Phase.BODY and self._serving:
-            self._serving.fail(TooSlow())
+            self._serving.fail(BodyTimeout())
         elif self.phase is Phase.RESPONSE and self._task and self._serving:
             self._serving.late_cancels += 1
             self._task.cancel()

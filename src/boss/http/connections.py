@@ -13,7 +13,7 @@ from boss.http.connection import Connection
 from boss.http.phase import Phase
 from boss.http.request import Request
 from boss.http.response import Response
-from boss.model.permissions import Access
+from boss.model.permissions import Principal
 from boss.settings import Settings
 
 # How often times are checked. One timer for all of them: a timer for each would cost a request more than its parsing.
@@ -28,7 +28,7 @@ class Connections:
 
     Args:
         respond: answers a request; it never raises.
-        is_valid: whether the token that an access came with is still valid.
+        is_valid: whether the token that an principal came with is still valid.
         settings: the limits.
 
     Attributes:
@@ -39,7 +39,10 @@ class Connections:
     """
 
     def __init__(
-        self, respond: Callable[[Request], Awaitable[Response]], is_valid: Callable[[Access], bool], settings: Settings
+        self,
+        respond: Callable[[Request], Awaitable[Response]],
+        is_valid: Callable[[Principal], bool],
+        settings: Settings,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.respond = respond

@@ -13,22 +13,22 @@ from boss.errors import (
     PROBLEM_TYPE,
     SPEAKS_HTTPS,
     BadInput,
+    BodyTimeout,
     BossError,
     DatabaseAway,
     Draining,
-    ElseThan,
     Forbidden,
     IdTaken,
     NameTaken,
     NeedsAdmin,
     NoJob,
     NoToken,
-    NotSignedIn,
     NotThere,
     Overloaded,
+    StateMismatch,
     TooLarge,
     TooMany,
-    TooSlow,
+    Unauthenticated,
     WrongAttempt,
 )
 from boss.http.response import NO_STORE, Header, Response
@@ -51,8 +51,8 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
     WrongAttempt: _Problem(412, "The job has gone to another attempt"),
     NoJob: _Problem(404, "No job is available"),
     IdTaken: _Problem(409, "A job with this id exists already"),
-    TooSlow: _Problem(408, "The request came too slowly"),
-    NotSignedIn: _Problem(401, "A token is needed"),
+    BodyTimeout: _Problem(408, "The request came too slowly"),
+    Unauthenticated: _Problem(401, "A token is needed"),
     Forbidden: _Problem(403, "That is not allowed"),
     NoToken: _Problem(404, "There is no such token"),
     NameTaken: _Problem(409, "A token of this name exists already"),
@@ -87,9 +87,9 @@ def to_response(error: BossError) -> Response:
         headers.append(_RETRY_AFTER)
     if isinstance(error, TooMany):
         headers.append((b"retry-after", b"%d" % error.seconds))
-    if isinstance(error, NotSignedIn):
+    if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, ElseThan):
+    if isinstance(error, StateMismatch):
         headers.append((b"boss-state", (error.state or "none").encode()))
     if isinstance(error, NoJob):
         headers.append((b"boss-state", b"none"))

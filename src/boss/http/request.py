@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from boss.errors import BadInput, BossError, NotSignedIn, TooLarge, TooSlow
+from boss.errors import BadInput, BodyTimeout, BossError, TooLarge, Unauthenticated
 from boss.http.parameters import parse_query
-from boss.model.permissions import NOBODY, Access
+from boss.model.permissions import NOBODY, Principal
 
 if TYPE_CHECKING:
     from boss.http.connection import Connection
@@ -32,7 +32,7 @@ class Request(msgspec.Struct, eq=False):
         is_http_1_1: whether it is HTTP/1.1, and not 1.0.
         keep_alive: whether the client wants to send another request on its connection.
         params: the parts of the path that vary, percent-encoded.
-        access: what whoever sent it may do.
+        principal: what whoever sent it may do.
         is_complete: whether all of it has arrived.
         ends_with_client: whether it is cancelled when its client hangs up.
         late_cancels: how often it was cancelled because its time was over.
@@ -50,7 +50,7 @@ class Request(msgspec.Struct, eq=False):
     keep_alive: bool
     peer: str
     params: Mapping[str, str] = {}
-    access: Access = NOBODY
+    principal: Principal = NOBODY
     is_complete: bool = False
     ends_with_client: bool = False
     wait_s: float = 0.0
@@ -92,9 +92,9 @@ class Request(msgspec.Struct, eq=False):
         Raises:
             TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
             BadInput: it broke off, or is compressed.
-            TooSlow: it did not come in time.
+            BodyTimeout: it did not come in time.
             Overloaded: other requests' bodies need the memory.
-            NotSignedIn: the token that it came with has ended meanwhile.
+            Unauthenticated: the token that it came with has ended meanwhile.
         """
         if self.is_complete and not self._size:
             return b""
@@ -122,14 +122,16 @@ class Request(msgspec.Struct, eq=False):
         finally:
             self.connection.extend(0)
         # Who sends slowly was let in a while ago.
-        if self._error is None and not self.connection.is_valid(self.access):
-            raise NotSignedIn(f"the token counts no more: it ended before all of {what} was there")
+        if self._error is None and not self.connection.is_valid(self.principal):
+            raise Unauthenticated(f"the token counts no more: it ended before all of {what} was there")
 
     def _error_about(self, what: str, most: int) -> BossError:
         if isinstance(self._error, TooLarge):
             return _too_large(what, most)
-        if isinstance(self._error, TooSlow):
-            return TooSlow(f"{what} was not there after {self.connection.settings.body_timeout:g} s; send it at once")
+        if isinstance(self._error, BodyTimeout):
+            return BodyTimeout(
+                f"{what} was not there after {self.connection.settings.body_timeout:g} s; send it at once"
+            )
         if isinstance(self._error, BadInput):
             return BadInput(f"{what} {self._error}")
         assert self._error

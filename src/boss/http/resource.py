@@ -8,7 +8,7 @@ from prometheus_client import Histogram
 from boss.http import auth
 from boss.http.request import Request
 from boss.http.response import Response
-from boss.model.permissions import Right
+from boss.model.permissions import Permission
 from boss.telemetry import metrics
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -19,12 +19,12 @@ class Method(NamedTuple):
 
     Attributes:
         handler: answers it.
-        right: what its requests need.
+        permission: what its requests need.
         takes: whether it takes jobs: then it is cancelled when the client hangs up, so that none is taken for nobody.
     """
 
     handler: Handler
-    right: Right
+    permission: Permission
     takes: bool
 
 
@@ -48,7 +48,8 @@ class Resource:
         self.path = path
         handlers = {"HEAD": handlers["GET"], **handlers} if "GET" in handlers else handlers
         self.methods = {
-            method: Method(handler, auth.right_of(handler), method == taking) for method, handler in handlers.items()
+            method: Method(handler, auth.permission_of(handler), method == taking)
+            for method, handler in handlers.items()
         }
         self.allow = ", ".join(sorted(self.methods))
         self.times: dict[tuple[str, int], Histogram] = {}

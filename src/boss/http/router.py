@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterable
 from time import perf_counter
 
-from boss.dispatch.dashboard import Watcher
+from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.tokens import Tokens
-from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, ElseThan
+from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, StateMismatch
 from boss.http import auth, dashboard, problems
 from boss.http.refusals import REFUSALS, Refusals
 from boss.http.request import Request
@@ -17,7 +17,7 @@ from boss.http.routes import api_docs, events, health, jobs, session, sources
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import tokens as token_routes
 from boss.model.job import State
-from boss.model.permissions import OPEN, Access
+from boss.model.permissions import OPEN, Principal
 from boss.settings import Settings
 from boss.telemetry import metrics, tracing
 
@@ -25,8 +25,8 @@ from boss.telemetry import metrics, tracing
 class App:
     """Answers requests over a dispatcher, a watcher for the page, and the tokens."""
 
-    def __init__(self, dispatcher: Dispatcher, watcher: Watcher, tokens: Tokens, settings: Settings) -> None:
-        self._guard = auth.Guard(tokens, settings)
+    def __init__(self, dispatcher: Dispatcher, watcher: DashboardFeed, tokens: Tokens, settings: Settings) -> None:
+        self._guard = auth.Authenticator(tokens, settings)
         self._refusals = Refusals()
         self._is_draining = False
         self._exact: dict[str, Resource] = {}
@@ -78,7 +78,7 @@ class App:
         return self._refused(request, response) if response.status in REFUSALS else response
 
     def _refused(self, request: Request, response: Response) -> Response:
-        self._refusals.note(response.status, request.access.name, request.peer)
+        self._refusals.note(response.status, request.principal.name, request.peer)
         return response
 
     def _find(self, request: Request) -> Resource | None:
@@ -126,11 +126,11 @@ class App:
         """Have the handler answer; whatever it raises becomes a problem."""
         request.ends_with_client = method.takes
         try:
-            if request.access is not OPEN:
-                auth.authorize(request, method.right)
+            if request.principal is not OPEN:
+                auth.authorize(request, method.permission)
             return await method.handler(request)
         except BossError as error:
-            return problems.to_response(_seen(error, request.access))
+            return problems.to_response(_seen(error, request.principal))
         except asyncio.CancelledError:
             if not request.late_cancels:
                 raise  # the client has gone
@@ -147,9 +147,9 @@ def _uncancel(times: int) -> None:
         task.uncancel()
 
 
-def _seen(error: BossError, access: Access) -> BossError:
+def _seen(error: BossError, principal: Principal) -> BossError:
     """The same error, without a word about a job of a source that is not theirs to see."""
-    if not isinstance(error, ElseThan) or error.source is None or access.reaches(error.source):
+    if not isinstance(error, StateMismatch) or error.source is None or principal.reaches(error.source):
         return error
     return type(error)(error.unseen, None)
 

@@ -34,7 +34,7 @@ _CERTIFICATE_INTERVAL_S = 1.0
 
 
 @asynccontextmanager
-async def listening(connections: Connections, settings: Settings) -> AsyncIterator["Listener"]:
+async def listening(connections: Connections, settings: Settings) -> AsyncIterator["NotificationListener"]:
     """Accept connections until the block is left, or the listener that it gives is closed.
 
     Raises:
@@ -43,7 +43,7 @@ async def listening(connections: Connections, settings: Settings) -> AsyncIterat
     certificate = _Certificate(settings)
     if settings.tls_cert:
         certificate.load()
-    listener = Listener(connections, certificate if settings.tls_cert else None)
+    listener = NotificationListener(connections, certificate if settings.tls_cert else None)
     await listener.open(settings)
     async with in_background(certificate.renew_forever()):
         try:
@@ -91,7 +91,7 @@ async def listening_sockets(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
-class Listener:
+class NotificationListener:
     """Accepts connections.
 
     Args:

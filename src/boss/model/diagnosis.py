@@ -7,7 +7,7 @@ from typing import NamedTuple
 _LONG_TRANSACTION, _VERY_LONG_TRANSACTION = 60.0, 3600.0
 _LONG_AVAILABLE = 600.0
 _LONG_ACTIVE = 24 * 3600.0
-# The sweeper looks every second; later than this it does not.
+# Maintenance runs every second. What is later than this was not done.
 _LATE = 10.0
 # A table of fewer dead rows is read as fast as without them.
 _FEW_DEAD = 100_000
@@ -146,7 +146,7 @@ def _active(facts: Facts) -> Finding:
 def _overdue(what: str, late: float | None) -> Finding:
     if late is None or late < _LATE:
         return Finding(what, "none", Verdict.WELL)
-    advice = "every replica sweeps each second; look into their logs for why they do not"
+    advice = "every replica does this each second; their logs say why they do not"
     return Finding(what, f"the first since {duration(late)}", Verdict.ILL, advice)
 
 

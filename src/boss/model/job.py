@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
-    # Its last attempt's lease ran out; the sweeper says so, never a client.
+    # Its last attempt's lease ran out; maintenance says so, never a client.
     ABANDONED = "abandoned"
 
 
@@ -86,7 +86,7 @@ class Taken(NamedTuple):
     position: int
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a job is: the parts of its address, the attempt it is in, and its lease in seconds."""
 
     source: str
@@ -94,9 +94,13 @@ class Place(NamedTuple):
     attempt: int
     lease: int
 
+    def is_at(self, source: str, state: State) -> bool:
+        """Whether the job is there."""
+        return self.source == source and self.state is state
 
-class SourceRule(NamedTuple):
-    """What a source is held to: its jobs are not handed out while it is `paused`, and at most `limit` at once."""
+
+class SourceLimit(NamedTuple):
+    """The limit of a source: no job is handed out while it is `paused`, and at most `limit` are active at once."""
 
     source: str
     paused: bool = False
@@ -151,7 +155,7 @@ class Submission(NamedTuple):
     document_bytes: int | None = None
 
 
-class Line(NamedTuple):
+class JobLine(NamedTuple):
     """One of many jobs that a client submits: its id and, as JSON text, its document."""
 
     id: str

@@ -14,32 +14,32 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Right(Enum):
+class Permission(Enum):
     """What a request needs."""
 
     # What anybody may have: the page itself, the documentation, whether Boss lives.
     PUBLIC = auto()
-    # Taking, checking, finishing and giving back.
+    # Taker, checking, finishing and giving back.
     CONVERT = auto()
     SUBMIT = auto()
     # Seeing jobs that are not one's own to convert.
     READ = auto()
     # Seeing whether a job is active, or whether there is one: both sides need it.
-    LOOK = auto()
+    PEEK = auto()
     # What is about all sources: metrics and health.
-    OVERSEE = auto()
+    MONITOR = auto()
     # All the rest: stopping, pruning, tokens, the rules of sources, the record of acts.
     ADMINISTER = auto()
 
 
 _RIGHTS = {
-    Role.CONVERTER: {Right.PUBLIC, Right.CONVERT, Right.LOOK},
-    Role.SUBMITTER: {Right.PUBLIC, Right.SUBMIT, Right.READ, Right.LOOK, Right.OVERSEE},
-    Role.ADMIN: set(Right),
+    Role.CONVERTER: {Permission.PUBLIC, Permission.CONVERT, Permission.PEEK},
+    Role.SUBMITTER: {Permission.PUBLIC, Permission.SUBMIT, Permission.READ, Permission.PEEK, Permission.MONITOR},
+    Role.ADMIN: set(Permission),
 }
 
 
-class Access(NamedTuple):
+class Principal(NamedTuple):
     """What somebody may do.
 
     Attributes:
@@ -52,11 +52,11 @@ class Access(NamedTuple):
     role: Role | None
     sources: frozenset[str] | None = None
 
-    def may(self, right: Right) -> bool:
-        """Whether they have this right in some source."""
-        if right is Right.OVERSEE and self.sources is not None:
+    def may(self, permission: Permission) -> bool:
+        """Whether they have this permission in some source."""
+        if permission is Permission.MONITOR and self.sources is not None:
             return False
-        return right is Right.PUBLIC if self.role is None else right in _RIGHTS[self.role]
+        return permission is Permission.PUBLIC if self.role is None else permission in _RIGHTS[self.role]
 
     def reaches(self, source: str) -> bool:
         """Whether their rights are good for this source."""
@@ -64,9 +64,9 @@ class Access(NamedTuple):
 
 
 # Everybody's, while there are no tokens.
-OPEN = Access(None, Role.ADMIN)
+OPEN = Principal(None, Role.ADMIN)
 # Somebody's who shows no token where one is needed.
-NOBODY = Access(None, None)
+NOBODY = Principal(None, None)
 
 
 class Token(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from boss.postgres.connection import Pool, fetch
 
 
-class Act(NamedTuple):
+class AuditEvent(NamedTuple):
     """What somebody did; `by` is the name of their token, `what` is JSON text."""
 
     number: int
@@ -23,6 +23,6 @@ SELECT number, at, by, did, what::text FROM act WHERE number < $1 ORDER BY numbe
 _AFTER_ALL = 2**63 - 1
 
 
-async def acts(pool: Pool, before: int | None, limit: int) -> list[Act]:
+async def acts(pool: Pool, before: int | None, limit: int) -> list[AuditEvent]:
     """The last acts, newest first; only those with a lesser number than `before`, when given."""
-    return [Act(*row) for row in await fetch(pool, ACTS, _AFTER_ALL if before is None else before, limit)]
+    return [AuditEvent(*row) for row in await fetch(pool, ACTS, _AFTER_ALL if before is None else before, limit)]

@@ -38,7 +38,7 @@ log = logging.getLogger("boss")
 
 # The format of the user's data: to raise it is a migration of every folder.
 MAJOR = 18
-# Recovery after a crash replays up to max_wal_size of log; give it the time it needs, in seconds.
+# Recovery after a crash replays up to max_wal_size of log; give it the time it requires, in seconds.
 _PATIENCE = 600
 # How long an orderly stop may take, in seconds.
 _FAST = 15

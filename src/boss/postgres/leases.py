@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-from boss.model.job import Check, Place, State
+from boss.model.job import Check, Location, State
 from boss.postgres.arrays import columns_of
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.reads import locate
@@ -35,11 +35,11 @@ WHERE id = ANY($1::text[])
 """
 
 
-async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Place]:
+async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
     """Renew the leases of these jobs, of those that are active and in the attempt; return where they are, by id."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     rows = await fetch(pool, CHECK, *columns_of(sorted(checks, key=attrgetter("id"))))
-    places = {row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}
+    locations = {row["id"]: Location(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}
     if unsure := [row["id"] for row in rows if row["unsure"]]:
-        places |= await locate(pool, unsure)
-    return places
+        locations |= await locate(pool, unsure)
+    return locations

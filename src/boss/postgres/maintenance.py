@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.finishes import END_ATTEMPT
-from boss.telemetry.job_log import Move
+from boss.telemetry.job_log import JobEvent
 
 # When no replica has written down that it is there for so many seconds, none was, or none could reach the database.
 OUTAGE = 5.0
 
-LOOK = f"""
+PENDING_WORK = f"""
 -- look
 WITH beat AS (
     INSERT INTO heartbeat (at)
@@ -50,8 +50,8 @@ SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
 """
 
 
-class Look(NamedTuple):
-    """What the sweeper has to do.
+class PendingWork(NamedTuple):
+    """What maintenance has to do.
 
     Attributes:
         next_due: seconds until the next delayed job is due, negative when it is late; None when there is none.
@@ -70,7 +70,7 @@ class Look(NamedTuple):
     ready: str | None
 
 
-async def look(pool: Pool, takers: Mapping[str | None, int]) -> Look:
+async def pending_work(pool: Pool, takers: Mapping[str | None, int]) -> PendingWork:
     """See what is to be done, by the database's clock, and write down that a replica is there.
 
     After an outage that is left to `resume_leases`.
@@ -81,8 +81,8 @@ async def look(pool: Pool, takers: Mapping[str | None, int]) -> Look:
     """
     sources = [source for source in takers if source is not None]
     values = takers.get(None, 0), sources, [takers[source] for source in sources]
-    [row] = await fetch(pool, LOOK, *values)
-    return Look(*row)
+    [row] = await fetch(pool, PENDING_WORK, *values)
+    return PendingWork(*row)
 
 
 # Here and below the ids go through an array, for the reason that takes.py gives.
@@ -126,7 +126,7 @@ RETURNING id, source, attempt, outcome
 """
 
 
-async def end_leases(pool: Pool, limit: int, heard: float) -> list[Move]:
+async def end_leases(pool: Pool, limit: int, heard: float) -> list[JobEvent]:
     """Take at most `limit` jobs from takers that were silent for longer than their lease; return which.
 
     They are available again, with their place in the queue, or done with outcome abandoned after their last attempt.
@@ -136,7 +136,7 @@ async def end_leases(pool: Pool, limit: int, heard: float) -> list[Move]:
         limit: how many at most.
         heard: for how many seconds takers could have been heard. Each has a third of its lease for that, or 30 seconds.
     """
-    return [Move(*row) for row in await fetch(pool, END_LEASES, limit, heard)]
+    return [JobEvent(*row) for row in await fetch(pool, END_LEASES, limit, heard)]
 
 
 # The moment is written after all else: what this statement has changed itself, it cannot lock any more.
@@ -247,12 +247,12 @@ async def prune_by(pool: Pool, older: float, limit: int, by: str | None, act: in
 
 
 FORGET_STALE = """
--- forget_stale
+-- forget_gone_replicas
 DELETE FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)
 """
 
 
-async def forget_stale(pool: Pool) -> None:
+async def forget_gone_replicas(pool: Pool) -> None:
     """Forget that takers wait on replicas that are no more."""
     await fetch(pool, FORGET_STALE)
 
@@ -260,7 +260,7 @@ async def forget_stale(pool: Pool) -> None:
 # Deleted and summed in one statement, so that every reader sees either the rows or their sum. The lock keeps two
 # replicas from deleting the same rows in opposite order.
 FOLD_TALLY = """
--- fold_tally
+-- compact_counts
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock($1) AS ours
 ), folded AS (
@@ -274,6 +274,6 @@ INSERT INTO tally SELECT source, status, sum(jobs) FROM folded GROUP BY source, 
 _TALLY_LOCK = 0x626F7374
 
 
-async def fold_tally(pool: Pool) -> None:
+async def compact_counts(pool: Pool) -> None:
     """Fold the ledger of counts to one row for each source and status."""
     await fetch(pool, FOLD_TALLY, _TALLY_LOCK)

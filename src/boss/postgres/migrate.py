@@ -1,4 +1,4 @@
-"""Brings a database to the schema this Boss needs, by the numbered files in sql/migrations.
+"""Brings a database to the schema this Boss requires, by the numbered files in sql/migrations.
 
 Forward only. A database that is ahead, as in a rolling upgrade, is left as it is: a migration must keep
 the version before it working. One that has all it needs is only looked at, so its user need not be its owner.

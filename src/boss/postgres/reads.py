@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from boss.model.job import Job, Place, State
+from boss.model.job import Job, Location, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
 
@@ -26,10 +26,10 @@ SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
 """
 
 
-async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Place]:
+async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Location]:
     """Where the jobs with these ids are; as `read`, without their documents."""
     return {
-        row["id"]: Place(row["source"], State[row["status"]], row["attempt"], row["lease"])
+        row["id"]: Location(row["source"], State[row["status"]], row["attempt"], row["lease"])
         for row in await fetch(pool, LOCATE, ids)
     }
 

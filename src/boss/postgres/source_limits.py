@@ -2,7 +2,7 @@
 
 import json
 
-from boss.model.job import SourceRule
+from boss.model.job import SourceLimit
 from boss.postgres.connection import Pool, fetch
 
 RULES = """
@@ -11,9 +11,9 @@ SELECT source, paused, most_active FROM source_rule
 """
 
 
-async def rules(pool: Pool) -> dict[str, SourceRule]:
+async def rules(pool: Pool) -> dict[str, SourceLimit]:
     """The rule of each source that has one."""
-    return {row["source"]: SourceRule(*row) for row in await fetch(pool, RULES)}
+    return {row["source"]: SourceLimit(*row) for row in await fetch(pool, RULES)}
 
 
 # No take by the rules is under way meanwhile, whose lock this is (room_by_rules, 0006_promises.sql).
@@ -38,7 +38,7 @@ WITH {_ALONE}, changed AS (
 """
 
 
-async def set_rule(pool: Pool, rule: SourceRule, by: str | None) -> None:
+async def set_rule(pool: Pool, rule: SourceLimit, by: str | None) -> None:
     """Hold a source to this rule from now on, and to nothing else, and write down who did so."""
     what = json.dumps({"source": rule.source, "paused": rule.paused, "limit": rule.limit})
     if rule.paused or rule.limit is not None:

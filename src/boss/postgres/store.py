@@ -3,7 +3,7 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
-from boss.postgres.audit import Act, acts
+from boss.postgres.audit import AuditEvent, acts
 from boss.postgres.dashboard import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.finishes import finish, give_back
@@ -11,12 +11,12 @@ from boss.postgres.leases import check
 from boss.postgres.lists import JobPage, count, find, list_jobs, newest
 from boss.postgres.maintenance import (
     OUTAGE,
-    Look,
+    PendingWork,
+    compact_counts,
     end_leases,
-    fold_tally,
-    forget_stale,
-    look,
+    forget_gone_replicas,
     make_due,
+    pending_work,
     prunable,
     prune,
     prune_by,
@@ -27,7 +27,7 @@ from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import heads
 from boss.postgres.source_limits import rules, set_rule
 from boss.postgres.submits import first_refused, submit
-from boss.postgres.takes import Handout, set_aside, take, take_of_sources, untake
+from boss.postgres.takes import Handout, set_aside, take, take_of_sources, undo_takes
 from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
 from boss.postgres.takes_within_limits import any_allowed, take_by_rules, take_of_several
@@ -36,19 +36,20 @@ from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_t
 __all__ = [
     "CHANNEL",
     "OUTAGE",
-    "Act",
     "Active",
+    "AuditEvent",
     "Failed",
     "Handout",
     "Hour",
     "JobPage",
-    "Look",
+    "PendingWork",
     "active",
     "acts",
     "ages",
     "any_allowed",
     "any_ready",
     "check",
+    "compact_counts",
     "count",
     "count_minute",
     "create_token",
@@ -58,17 +59,16 @@ __all__ = [
     "find",
     "finish",
     "first_refused",
-    "fold_tally",
-    "forget_stale",
+    "forget_gone_replicas",
     "give_back",
     "heads",
     "hour",
     "list_jobs",
     "list_tokens",
     "locate",
-    "look",
     "make_due",
     "newest",
+    "pending_work",
     "place_in_queue",
     "prunable",
     "prune",
@@ -91,7 +91,7 @@ __all__ = [
     "take_of_several",
     "take_of_sources",
     "take_of_sources_by_key",
-    "untake",
+    "undo_takes",
     "used_tokens",
     "valid_tokens",
 ]

@@ -1,4 +1,4 @@
-"""Taking jobs: making available ones active, each for one taker, in one statement.
+"""Taker jobs: making available ones active, each for one taker, in one statement.
 
 A take searches from the start of the queue, or past cursors where dead rows at the start make that slow
 (dispatch/scan_cursors.py).
@@ -346,7 +346,7 @@ async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
 
 # The time of the take names it: whoever took the job later is not touched, however often this is sent. The attempt's
 # number is not used again, for it tells one taker from another; there may be one more instead.
-UNTAKE = """
+UNDO_TAKES = """
 -- untake
 UPDATE job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
@@ -358,8 +358,8 @@ RETURNING job.id
 """
 
 
-async def untake(pool: Pool, takes: Sequence[Taken]) -> set[str]:
+async def undo_takes(pool: Pool, takes: Sequence[Taken]) -> set[str]:
     """Undo takes whose taker never heard of them; as many attempts are left as before. Returns the ids undone."""
     takes = sorted(takes, key=lambda taken: taken.job.id)
     ids, times = [taken.job.id for taken in takes], [taken.at for taken in takes]
-    return {row["id"] for row in await fetch(pool, UNTAKE, ids, times)}
+    return {row["id"] for row in await fetch(pool, UNDO_TAKES, ids, times)}

@@ -1,4 +1,4 @@
-"""Taking the one job at an address, due or not."""
+"""Taker the one job at an address, due or not."""
 
 from collections.abc import Sequence
 

@@ -7,7 +7,7 @@ from typing import Any
 from asyncpg import Record
 
 from boss.errors import NameTaken, NeedsAdmin, NoToken
-from boss.model.permissions import Access, Role, Token
+from boss.model.permissions import Principal, Role, Token
 from boss.postgres.connection import Pool, fetch
 
 VALID = """
@@ -17,7 +17,7 @@ FROM token
 """
 
 
-async def valid_tokens(pool: Pool) -> tuple[dict[bytes, tuple[Access, float | None]], bool]:
+async def valid_tokens(pool: Pool) -> tuple[dict[bytes, tuple[Principal, float | None]], bool]:
     """What each token that counts now gives access to, by hash, with the seconds it is still good for.
 
     And whether there ever was one: from then on everybody needs one.
@@ -27,8 +27,8 @@ async def valid_tokens(pool: Pool) -> tuple[dict[bytes, tuple[Access, float | No
     return {row["hash"]: (_access(row), row["seconds"]) for row in valid}, bool(rows)
 
 
-def _access(row: Record) -> Access:
-    return Access(row["name"], Role(row["role"]), None if row["sources"] is None else frozenset(row["sources"]))
+def _access(row: Record) -> Principal:
+    return Principal(row["name"], Role(row["role"]), None if row["sources"] is None else frozenset(row["sources"]))
 
 
 # One that is good for ever stays as long as there is any other token: when one after the other expired, nobody could
@@ -53,7 +53,7 @@ SELECT it, new.* FROM allowed LEFT JOIN new ON true
 """
 
 
-async def create_token(pool: Pool, access: Access, key: bytes, expires: float | None, by: str | None) -> Token:
+async def create_token(pool: Pool, access: Principal, key: bytes, expires: float | None, by: str | None) -> Token:
     """Store a token.
 
     Args:

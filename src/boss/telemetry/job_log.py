@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 
-class Move(NamedTuple):
+class JobEvent(NamedTuple):
     """A move of a job: its names, and the attempt, the outcome and the token's name where there are such."""
 
     id: str
@@ -21,18 +21,18 @@ class Move(NamedTuple):
 
 
 # Writes moves that have happened at once: what happened, when (RFC 3339), and which.
-Write = Callable[[str, str, Iterable[Move]], None]
+Write = Callable[[str, str, Iterable[JobEvent]], None]
 # None while nobody wants to read them.
 write: Write | None = None
 
 
-def record(event: str, moves: Iterable[Move]) -> None:
+def record(event: str, moves: Iterable[JobEvent]) -> None:
     """Write down moves that have happened: `submitted`, `taken`, `finished`, `given back`, `expired`."""
     if write is not None:
         write(event, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), moves)
 
 
-def as_json(event: str, now: str, moves: Iterable[Move]) -> str:
+def as_json(event: str, now: str, moves: Iterable[JobEvent]) -> str:
     """The moves as JSON, a line each. Names of jobs, sources, outcomes and tokens need no escaping."""
     start = f'{{"timestamp":"{now}","level":"info","event":"{event}","job":"'
     lines: list[str] = []

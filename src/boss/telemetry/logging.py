@@ -17,7 +17,7 @@ import orjson
 import structlog
 
 from boss.telemetry import job_log
-from boss.telemetry.job_log import Move
+from boss.telemetry.job_log import JobEvent
 from boss.telemetry.tracebacks import as_text, tell
 
 log = logging.getLogger("boss")
@@ -92,7 +92,7 @@ def _as_text(event: Mapping[str, object], **_: object) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
-def _write_json(event: str, now: str, moves: Iterable[Move]) -> None:
+def _write_json(event: str, now: str, moves: Iterable[JobEvent]) -> None:
     # What is written down has happened; that nobody reads it any more must not become an error of who asked for it.
     with suppress(OSError, ValueError):
         sys.stderr.buffer.write(job_log.as_json(event, now, moves).encode())
@@ -100,7 +100,7 @@ def _write_json(event: str, now: str, moves: Iterable[Move]) -> None:
 
 
 def _write_to_terminal(console: structlog.dev.ConsoleRenderer) -> job_log.Write:
-    def write(event: str, now: str, moves: Iterable[Move]) -> None:
+    def write(event: str, now: str, moves: Iterable[JobEvent]) -> None:
         with suppress(OSError, ValueError):
             lines = map(orjson.loads, job_log.as_json(event, now, moves).splitlines())
             sys.stderr.write("".join(f"{console(None, '', line)}\n" for line in lines))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from boss.http import parameters
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Handler, Resource
 from boss.http.response import Response
-from boss.model.permissions import Right
+from boss.model.permissions import Permission
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -47,7 +47,7 @@ def _file(name: str, text: bytes) -> Handler:
     etag = f'"{hashlib.sha256(text).hexdigest()[:16]}"'.encode()
     headers = [(b"content-type", _TYPES[name.rpartition(".")[2]]), (b"etag", etag), *_HEADERS]
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def get(request: Request) -> Response:
         """GET / and /page/…: a file of the page; 304 when the client has it."""
         request.query()

@@ -9,11 +9,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, Response
-from boss.model.permissions import Right
+from boss.model.permissions import Permission
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
@@ -34,12 +34,12 @@ def resources() -> list[Resource]:
     text = (files("boss") / "http" / "openapi.json").read_bytes()
     page = _page(json.loads(text)).encode()
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def openapi(request: Request) -> Response:
         """GET /openapi.json: the API as an OpenAPI 3.1 document."""
         return Response(200, [JSON], text)
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def docs(request: Request) -> Response:
         """GET /docs: the same as a page."""
         policy = b"default-src 'none'; style-src 'unsafe-inline'"

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 import orjson
 
-from boss.dispatch.dashboard import View, Watcher
+from boss.dispatch.dashboard import DashboardFeed, View
 from boss.dispatch.tokens import Tokens
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
 from boss.model.job import State
-from boss.model.permissions import Access, Right
+from boss.model.permissions import Permission, Principal
 from boss.postgres.store import Hour
 
 _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
@@ -25,19 +25,19 @@ _BEAT = 15.0
 _MINUTES = 60
 
 
-def resources(watcher: Watcher, tokens: Tokens) -> Sequence[Resource]:
+def resources(watcher: DashboardFeed, tokens: Tokens) -> Sequence[Resource]:
     """The resource."""
 
-    @needs(Right.READ)
+    @requires(Permission.READ)
     async def watch(request: Request) -> Response:
         """GET /watch: an event whenever something has changed, with what has, until either side ends it."""
         request.query()
-        return Response(200, _HEADERS, events=_events(watcher, tokens, request.access))
+        return Response(200, _HEADERS, events=_events(watcher, tokens, request.principal))
 
     return [Resource("/watch", {"GET": watch})]
 
 
-async def _events(watcher: Watcher, tokens: Tokens, access: Access) -> AsyncGenerator[bytes, None]:
+async def _events(watcher: DashboardFeed, tokens: Tokens, principal: Principal) -> AsyncGenerator[bytes, None]:
     news: View | None = None
     seen: View | None = None
     with watcher:
@@ -49,23 +49,23 @@ async def _events(watcher: Watcher, tokens: Tokens, access: Access) -> AsyncGene
             else:
                 if news is None:
                     return
-                view = _of_theirs(news, access)
+                view = _of_theirs(news, principal)
                 event = b"data: " + orjson.dumps(_news(view, seen), option=orjson.OPT_UTC_Z) + b"\n\n"
                 seen = view
-            if not tokens.count(access):
+            if not tokens.count(principal):
                 return
             yield event
 
 
-def _of_theirs(view: View, access: Access) -> View:
+def _of_theirs(view: View, principal: Principal) -> View:
     """What is in a view of the sources that somebody's rights are good for."""
-    if access.sources is None:
+    if principal.sources is None:
         return view
     return view._replace(
-        counts={shelf: jobs for shelf, jobs in view.counts.items() if access.reaches(shelf[0])},
-        active=[job for job in view.active if access.reaches(job.source)],
-        failed=[job for job in view.failed if access.reaches(job.source)],
-        hour=[hour for hour in view.hour if access.reaches(hour.source)],
+        counts={shelf: jobs for shelf, jobs in view.counts.items() if principal.reaches(shelf[0])},
+        active=[job for job in view.active if principal.reaches(job.source)],
+        failed=[job for job in view.failed if principal.reaches(job.source)],
+        hour=[hour for hour in view.hour if principal.reaches(hour.source)],
     )
 
 

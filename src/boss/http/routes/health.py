@@ -7,12 +7,12 @@ import orjson
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.errors import DatabaseAway
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NO_STORE, Response
 from boss.model.diagnosis import worst
-from boss.model.permissions import Right
+from boss.model.permissions import Permission
 
 # The path at which even a server that is shutting down says that it lives.
 LIVE = "/health/live"
@@ -23,13 +23,13 @@ _PATIENCE = 2
 def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
     """The resources."""
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def live(request: Request) -> Response:
         """GET /health/live: 200 for as long as this process answers at all."""
         request.query()
         return Response(200, [JSON, NO_STORE], b'{"live":true}')
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def ready(request: Request) -> Response:
         """GET /health/ready: 200 when requests can be served; 503 while the database is away or the server drains."""
         request.query()
@@ -40,7 +40,7 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
             raise DatabaseAway(f"the database has not answered for {_PATIENCE} s") from error
         return Response(200, [JSON, NO_STORE], b'{"ready":true}')
 
-    @needs(Right.OVERSEE)
+    @requires(Permission.MONITOR)
     async def health(request: Request) -> Response:
         """GET /health: what an examination of the database finds, each with a verdict and what to do."""
         request.query()

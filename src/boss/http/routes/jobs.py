@@ -9,7 +9,7 @@ import orjson
 from boss.dispatch.dispatcher import Dispatcher
 from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
 from boss.http import auth, ndjson, parameters, problems
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.job_json import (
     LINES,
     handed_out,
@@ -30,7 +30,7 @@ from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
 from boss.model.job import Finish, GiveBack, Outcome, State, Submission, Take
-from boss.model.permissions import Access, Right
+from boss.model.permissions import Permission, Principal
 from boss.settings import Settings
 from boss.telemetry import tracing
 
@@ -67,7 +67,7 @@ class Jobs:
         self._max_document = settings.max_document
         self._lease = settings.lease
 
-    @needs(Right.CONVERT)
+    @requires(Permission.CONVERT)
     async def take(self, request: Request) -> Response:
         """GET /job/available[/{sources}], POST /job/active[/{sources}]: the oldest available job, now active."""
         text = request.params.get("source")
@@ -94,7 +94,7 @@ class Jobs:
             return handed_out(taken[0], granted, undo)
         return handed_out_many(taken, request.header(b"accept") or "", granted, undo)
 
-    @needs(Right.LOOK)
+    @requires(Permission.PEEK)
     async def look(self, request: Request) -> Response:
         """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
         sources = _sources(request.params["source"]) if "source" in request.params else None
@@ -102,7 +102,7 @@ class Jobs:
         found = await self._dispatcher.any_available(self._take(request, asked, sources))
         return Response(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
-    @needs(Right.CONVERT)
+    @requires(Permission.CONVERT)
     async def take_one(self, request: Request) -> Response:
         """POST /job/active/{source}/{id}: that one job, now active."""
         source, id = _address(request)
@@ -115,19 +115,19 @@ class Jobs:
     def _take(
         self, request: Request, asked: TakeParameters, sources: tuple[str, ...] | None, id: str | None = None
     ) -> Take:
-        access, key = request.access, None
+        principal, key = request.principal, None
         if b"idempotency-key" in request.headers:
             address = ",".join(sources or ()) + (f"/{id}" if id else "")
-            key = _key(request.headers[b"idempotency-key"], address, access)
-        if sources is None and access.sources is not None:
-            sources = tuple(sorted(access.sources))
+            key = _key(request.headers[b"idempotency-key"], address, principal)
+        if sources is None and principal.sources is not None:
+            sources = tuple(sorted(principal.sources))
         source = None
         if sources is not None and len(sources) == 1:
             source, sources = sources[0], None
         lease = self._lease if asked.lease is None else asked.lease
-        return Take(source, asked.limit or 1, lease, key, access.name, sources, asked.fair)
+        return Take(source, asked.limit or 1, lease, key, principal.name, sources, asked.fair)
 
-    @needs(Right.CONVERT)
+    @requires(Permission.CONVERT)
     async def give_back(self, request: Request) -> Response:
         """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
         source, id = _address(request)
@@ -135,16 +135,16 @@ class Jobs:
         delay, uncounted = parameters.delay(query), parameters.uncounted(query)
         attempt, (result, size) = _attempt(request), await self._result(request)
         state = await self._dispatcher.give_back(
-            GiveBack(id, source, delay, attempt, result, request.access.name, size, uncounted)
+            GiveBack(id, source, delay, attempt, result, request.principal.name, size, uncounted)
         )
         return Response(204, [NO_STORE, (b"boss-state", state.encode())])
 
-    @needs(Right.READ)
+    @requires(Permission.READ)
     async def read(self, request: Request) -> Response:
         """GET /job/{available,done}/{source}/{id}: that job, if that is its state now."""
         return await self._read(request)
 
-    @needs(Right.LOOK)
+    @requires(Permission.PEEK)
     async def read_active(self, request: Request) -> Response:
         """GET /job/active/{source}/{id}: that job, if it is active; its lease is not renewed."""
         return await self._read(request)
@@ -154,30 +154,30 @@ class Jobs:
         found = await self._dispatcher.read(_state(request), *_address(request), _attempt(request))
         return Response(200, [JSON, NO_STORE, *state_headers(found.state, found.attempt)], job_json(found))
 
-    @needs(Right.LOOK)
+    @requires(Permission.PEEK)
     async def check(self, request: Request) -> Response:
         """HEAD /job/{available,done}/{source}/{id}: whether that job is in that state."""
         return await self._check(request)
 
-    @needs(Right.CONVERT)
+    @requires(Permission.CONVERT)
     async def check_active(self, request: Request) -> Response:
         """HEAD /job/active/{source}/{id}: whether that job is active; its lease is renewed."""
         return await self._check(request)
 
     async def _check(self, request: Request) -> Response:
         request.query()
-        place = await self._dispatcher.check(_state(request), *_address(request), _attempt(request))
-        lease = [lease_header(place.lease)] if place.state is State.ACTIVE else []
-        return Response(200, [JSON, NO_STORE, *lease, *state_headers(place.state, place.attempt)])
+        location = await self._dispatcher.check(_state(request), *_address(request), _attempt(request))
+        lease = [lease_header(location.lease)] if location.state is State.ACTIVE else []
+        return Response(200, [JSON, NO_STORE, *lease, *state_headers(location.state, location.attempt)])
 
-    @needs(Right.SUBMIT)
+    @requires(Permission.SUBMIT)
     async def submit(self, request: Request) -> Response:
         """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
         asked = parameters.of_submit(request.query_text)
         how = asked.priority, asked.delay, asked.at, asked.attempts
-        of = tracing.of_submit(request.header(b"traceparent")), request.access.name
+        of = tracing.of_submit(request.header(b"traceparent")), request.principal.name
         if _is_ndjson(request):
             if "id" in request.params:
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
@@ -211,7 +211,7 @@ class Jobs:
         )
         return Response(200, [LINES, NO_STORE], b"".join(statuses))
 
-    @needs(Right.CONVERT)
+    @requires(Permission.CONVERT)
     async def finish(self, request: Request) -> Response:
         """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
         source, id = _address(request)
@@ -219,7 +219,7 @@ class Jobs:
         _check_may_stop(request, outcome)
         attempt = _attempt(request)
         result, size = await self._result(request)
-        finish = Finish(id, source, outcome, result, attempt, request.access.name, size)
+        finish = Finish(id, source, outcome, result, attempt, request.principal.name, size)
         await self._dispatcher.finish(finish)
         return Response(
             200, [JSON, NO_STORE, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode()
@@ -230,7 +230,7 @@ class Jobs:
         body = await request.body(self._max_document, "the result")
         return check_object(body, "the result", self._max_document) if body else (None, None)
 
-    @needs(Right.CONVERT)
+    @requires(Permission.CONVERT)
     async def finish_many(self, request: Request) -> Response:
         """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""
         source = job.check_source(request.path_param("source"))
@@ -242,7 +242,7 @@ class Jobs:
         asked = await ndjson.finishes(request, source, self._max_document)
         for each in asked:
             _check_may_stop(request, each.outcome)
-        finishes = [each._replace(by=request.access.name) for each in asked if isinstance(each, Finish)]
+        finishes = [each._replace(by=request.principal.name) for each in asked if isinstance(each, Finish)]
         finished = iter(await self._dispatcher.finish_many(finishes))
         errors = (each.error if isinstance(each, Refused) else next(finished) for each in asked)
         lines = (
@@ -251,7 +251,7 @@ class Jobs:
         )
         return Response(200, [LINES, NO_STORE], b"".join(lines))
 
-    @needs(Right.ADMINISTER)
+    @requires(Permission.ADMINISTER)
     async def prune(self, request: Request) -> Response:
         """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once.
 
@@ -263,30 +263,32 @@ class Jobs:
             jobs, more = await self._dispatcher.prunable(older)
             counted = {"deleted": 0, "would_delete": jobs, "more": more}
             return Response(200, [JSON, NO_STORE], orjson.dumps(counted))
-        deleted, more = await self._dispatcher.prune(older, request.access.name)
+        deleted, more = await self._dispatcher.prune(older, request.principal.name)
         return Response(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
 
-    @needs(Right.READ)
+    @requires(Permission.READ)
     async def tree(self, request: Request) -> Response:
         """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
         request.query()
         counts = {
-            shelf: jobs for shelf, jobs in (await self._dispatcher.count()).items() if request.access.reaches(shelf[0])
+            shelf: jobs
+            for shelf, jobs in (await self._dispatcher.count()).items()
+            if request.principal.reaches(shelf[0])
         }
         if "text/plain" in (request.header(b"accept") or ""):
             drawn = draw(counts, await self._dispatcher.newest(DRAWN_IDS + 1))
             return Response(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
         return Response(200, [JSON, NO_STORE], orjson.dumps(tree(counts)))
 
-    @needs(Right.READ)
+    @requires(Permission.READ)
     async def list_jobs(self, request: Request) -> Response:
         """GET /jobs: a page of jobs with all their properties, greatest id first, and the next page's address."""
         query = request.query(("state", "source", "after", "limit"))
         state, limit = parameters.state(query), parameters.limit(query, default=_PAGE)
-        sources = None if request.access.sources is None else sorted(request.access.sources)
+        sources = None if request.principal.sources is None else sorted(request.principal.sources)
         if "source" in query:
             sources = [job.check_source(query["source"])]
-            auth.check_source_reached(request.access, sources[0])
+            auth.check_source_reached(request.principal, sources[0])
         after = job.check_id(query["after"]) if "after" in query else None
         page = await self._dispatcher.list_jobs(state, sources, after, limit)
         headers = [JSON, NO_STORE]
@@ -301,7 +303,7 @@ class Jobs:
             orjson.dumps({"jobs": [record_json(each) for each in page.jobs], "next": following}, option=_UTC),
         )
 
-    @needs(Right.READ)
+    @requires(Permission.READ)
     async def find(self, request: Request) -> Response:
         """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state.
 
@@ -309,7 +311,7 @@ class Jobs:
         """
         request.query()
         found = await self._dispatcher.find(job.check_id(request.path_param("id")))
-        if not request.access.reaches(found.source):
+        if not request.principal.reaches(found.source):
             raise NotThere(f"no job has the id {found.id}", None)
         record = record_json(found)
         if found.state is State.AVAILABLE:
@@ -331,9 +333,9 @@ def _is_ndjson(request: Request) -> bool:
 
 
 def _check_may_stop(request: Request, outcome: Outcome) -> None:
-    if outcome is Outcome.STOPPED and not request.access.may(Right.ADMINISTER):
+    if outcome is Outcome.STOPPED and not request.principal.may(Permission.ADMINISTER):
         raise Forbidden(
-            f"the token {request.access.name} is one of a {request.access.role}; to stop jobs is for admins"
+            f"the token {request.principal.name} is one of a {request.principal.role}; to stop jobs is for admins"
         )
 
 
@@ -349,14 +351,14 @@ def _sources(text: str) -> tuple[str, ...]:
     return job.check_sources(unquote(text))
 
 
-def _key(header: bytes, address: str, access: Access) -> str:
+def _key(header: bytes, address: str, principal: Principal) -> str:
     """The key of a take.
 
     It counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever sent it:
     another's key gives nobody their jobs.
     """
     key = f"{address} {parameters.take_key(header.decode('latin-1'))}"
-    return key if access.name is None else f"{access.name}: {key}"
+    return key if principal.name is None else f"{principal.name}: {key}"
 
 
 def _address(request: Request) -> tuple[str, str]:

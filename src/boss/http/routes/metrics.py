@@ -10,13 +10,13 @@ from prometheus_client.registry import Collector
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.errors import DatabaseAway
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
 from boss.model.diagnosis import Ages
 from boss.model.job import State
-from boss.model.permissions import Right
+from boss.model.permissions import Permission
 from boss.telemetry.metrics import collected
 
 # So many sources, those with the most open jobs, have series of their own; the others share this one. No source has
@@ -30,7 +30,7 @@ _Counts = Mapping[tuple[str, State], int]
 def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
     """The resource."""
 
-    @needs(Right.OVERSEE)
+    @requires(Permission.MONITOR)
     async def metrics(request: Request) -> Response:
         """GET /metrics: everything, in the format that Accept asks for; what needs the database is left out without it.
 

@@ -10,14 +10,14 @@ import msgspec
 import orjson
 
 from boss.dispatch.tokens import Tokens
-from boss.errors import NotSignedIn
+from boss.errors import Unauthenticated
 from boss.http import json_body
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.browser import COOKIE
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NO_STORE, Header, Response
-from boss.model.permissions import Access, Right
+from boss.model.permissions import Permission, Principal
 from boss.settings import Settings
 
 
@@ -35,25 +35,25 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
         text = f"{COOKIE.decode()}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
         return b"set-cookie", text.encode()
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def who(request: Request) -> Response:
         """GET /session: who asks, by their token; 401 when they need one."""
         request.query()
-        if request.access.role is None:
-            raise NotSignedIn("sign in with a token")
-        return Response(200, [JSON, NO_STORE], orjson.dumps(_shown(request.access)))
+        if request.principal.role is None:
+            raise Unauthenticated("sign in with a token")
+        return Response(200, [JSON, NO_STORE], orjson.dumps(_shown(request.principal)))
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def sign_in(request: Request) -> Response:
         """POST /session: a cookie with this token, `{"token": "boss_…"}`, if it counts."""
         request.query()
         asked = await json_body.read(request, _SignIn, '{"token": "boss_…"}')
-        access = tokens.access(asked.token)
-        if access is None:
-            raise NotSignedIn("this token is unknown, expired or revoked")
-        return Response(200, [JSON, NO_STORE, cookie(request, asked.token)], orjson.dumps(_shown(access)))
+        principal = tokens.principal(asked.token)
+        if principal is None:
+            raise Unauthenticated("this token is unknown, expired or revoked")
+        return Response(200, [JSON, NO_STORE, cookie(request, asked.token)], orjson.dumps(_shown(principal)))
 
-    @needs(Right.PUBLIC)
+    @requires(Permission.PUBLIC)
     async def sign_out(request: Request) -> Response:
         """DELETE /session: the cookie is gone; the token counts as before."""
         request.query()
@@ -62,6 +62,6 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
     return [Resource("/session", {"GET": who, "POST": sign_in, "DELETE": sign_out})]
 
 
-def _shown(access: Access) -> dict[str, object]:
-    sources = None if access.sources is None else sorted(access.sources)
-    return {"name": access.name, "role": access.role, "sources": sources}
+def _shown(principal: Principal) -> dict[str, object]:
+    sources = None if principal.sources is None else sorted(principal.sources)
+    return {"name": principal.name, "role": principal.role, "sources": sources}

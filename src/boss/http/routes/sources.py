@@ -8,13 +8,13 @@ import orjson
 from boss.dispatch.dispatcher import Dispatcher
 from boss.errors import BadInput
 from boss.http import json_body
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NO_STORE, Response
 from boss.model import job
-from boss.model.job import SourceRule, State
-from boss.model.permissions import Right
+from boss.model.job import SourceLimit, State
+from boss.model.permissions import Permission
 
 _MOST_ACTIVE = 1_000_000
 _EXAMPLE = '{"paused": true} or {"limit": 4}'
@@ -30,16 +30,18 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
 def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
     """The resources."""
 
-    @needs(Right.READ)
+    @requires(Permission.READ)
     async def sources(request: Request) -> Response:
         """GET /source: every source with its rule and how many jobs it has in each state."""
         request.query()
         found = [
-            _shown(rule, counts) for rule, counts in await dispatcher.sources() if request.access.reaches(rule.source)
+            _shown(rule, counts)
+            for rule, counts in await dispatcher.sources()
+            if request.principal.reaches(rule.source)
         ]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"sources": found}))
 
-    @needs(Right.ADMINISTER)
+    @requires(Permission.ADMINISTER)
     async def put(request: Request) -> Response:
         """PUT /source/{source}: hold it to a rule from now on, `{"paused": true}` or `{"limit": 4}`; `{}` to none."""
         request.query()
@@ -49,11 +51,11 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
             raise BadInput(
                 f'the limit is {asked.limit}; it takes a whole number from 1 to {_MOST_ACTIVE}, or {{"paused": true}}'
             )
-        rule = await dispatcher.set_rule(source, asked.paused, asked.limit, request.access.name)
+        rule = await dispatcher.set_rule(source, asked.paused, asked.limit, request.principal.name)
         return Response(200, [JSON, NO_STORE], orjson.dumps(rule._asdict()))
 
     return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put})]
 
 
-def _shown(rule: SourceRule, counts: Mapping[State, int]) -> dict[str, object]:
+def _shown(rule: SourceLimit, counts: Mapping[State, int]) -> dict[str, object]:
     return {**rule._asdict(), **{state.value: counts[state] for state in State}}

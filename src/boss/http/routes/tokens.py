@@ -9,11 +9,11 @@ from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.tokens import Tokens
 from boss.errors import BadInput
 from boss.http import json_body, parameters
-from boss.http.auth import needs
+from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NO_STORE, Response
-from boss.model.permissions import Right, Role, Token
+from boss.model.permissions import Permission, Role, Token
 
 _PAGE = 100
 _UTC = orjson.OPT_UTC_Z
@@ -31,30 +31,30 @@ class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
 def resources(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[Resource]:
     """The resources."""
 
-    @needs(Right.ADMINISTER)
+    @requires(Permission.ADMINISTER)
     async def list_tokens(request: Request) -> Response:
         """GET /token: every token there is or was: its name and all that is known of it, which is not the token."""
         request.query()
         found = [_shown(token) for token in await tokens.list_tokens()]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
 
-    @needs(Right.ADMINISTER)
+    @requires(Permission.ADMINISTER)
     async def create(request: Request) -> Response:
         """POST /token/{name}: a new token; the answer is the only place where it ever stands."""
         request.query()
         asked = await json_body.read(request, _NewToken, _EXAMPLE)
-        by, name = request.access.name, request.path_param("name")
+        by, name = request.principal.name, request.path_param("name")
         secret, token = await tokens.create(name, asked.role, asked.sources, asked.expires, by)
         return Response(201, [JSON, NO_STORE], orjson.dumps({"token": secret, **_shown(token)}, option=_UTC))
 
-    @needs(Right.ADMINISTER)
+    @requires(Permission.ADMINISTER)
     async def revoke(request: Request) -> Response:
         """DELETE /token/{name}: it counts no more, here at once and on other replicas within a second."""
         request.query()
-        await tokens.revoke(request.path_param("name"), request.access.name)
+        await tokens.revoke(request.path_param("name"), request.principal.name)
         return Response(204, [])
 
-    @needs(Right.ADMINISTER)
+    @requires(Permission.ADMINISTER)
     async def audit(request: Request) -> Response:
         """GET /audit: what administrators did that is not kept with a job, newest first, and the next address."""
         query = request.query(("before", "limit"))
