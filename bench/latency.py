@@ -85,7 +85,7 @@ async def measure(postgres: Postgres, url: str, rate: float) -> dict[str, list[f
     database = await asyncpg.connect(postgres.url("coalesced"))
 
     async def bare() -> None:
-        await database.fetch(TAKE, *slots([Take(None)]))
+        await database.fetch(TAKE.sql, *slots([Take(None)]))
 
     takers = [await Taker.connect(url) for _ in range(CONNECTIONS)]
     for name, takes, pace in (

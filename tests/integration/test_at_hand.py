@@ -7,19 +7,11 @@ import pytest
 
 from boss.errors import BadInput, DatabaseAway
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.statement import Statement
 
-PID = """
--- pid
-SELECT pg_backend_pid()
-"""
-SLEEP = """
--- sleep
-SELECT pg_backend_pid() FROM pg_sleep(60)
-"""
-REFUSED = """
--- refused
-SELECT '1e200000'::jsonb
-"""
+PID = Statement("pid", "SELECT pg_backend_pid()")
+SLEEP = Statement("sleep", "SELECT pg_backend_pid() FROM pg_sleep(60)")
+REFUSED = Statement("refused", "SELECT '1e200000'::jsonb")
 ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
 

@@ -231,4 +231,4 @@ async def test_the_heads_are_found_by_the_ready_indexes(pool: Pool) -> None:
     cursors, dead = await store.heads(pool)
     assert len(cursors) == 3 + 10 * 3
     assert dead == 0
-    assert "Seq Scan on job" not in "\n".join(row[0] for row in await pool.fetch("EXPLAIN " + HEADS))
+    assert "Seq Scan on job" not in "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {HEADS.sql}"))

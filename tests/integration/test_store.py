@@ -32,7 +32,7 @@ from boss.postgres.connection import Pool, connected
 from boss.telemetry.job_log import JobEvent
 from tests.rules import no_rules
 
-TAKE_10 = takes.TAKE.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
+TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
 
 DESIGNS_OWN_TAKE = """
 UPDATE job
@@ -97,7 +97,7 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
         (reads.ANY_READY, "job_ready"),
         (reads.ANY_READY_OF_SOURCE, "job_ready_of_source"),
     ):
-        nodes = await plan(large, statement)
+        nodes = await plan(large, statement.sql)
         kinds = {node["Node Type"] for node in nodes}
         assert index in {node.get("Index Name") for node in nodes}, nodes
         assert not {kind for kind in kinds if "Bitmap" in kind or kind == "Seq Scan"}, nodes
@@ -133,7 +133,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         ),
         *(takes_within_limits.TAKE_OF_SEVERAL, takes_within_limits.TAKE_OF_SEVERAL_BY_KEY),
         *(scan_cursors.HEADS, maintenance.RESUME_LEASES),
-        *(lists.NEWEST, lists.LIST, lists.LIST_SHELVES),
+        *(lists.NEWEST, lists.LIST, lists.LIST_OF_SOME),
         *(
             maintenance.PENDING_WORK,
             maintenance.MAKE_DUE,
@@ -143,11 +143,11 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
             maintenance.PRUNABLE,
         ),
     ):
-        nodes = await plan(large, statement)
+        nodes = await plan(large, statement.sql)
         scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
-        assert "job" not in scanned, statement
+        assert "job" not in scanned, statement.name
         joined = {node["Node Type"] for node in nodes} & {"Hash Join", "Merge Join"}
-        assert not joined, statement
+        assert not joined, statement.name
 
 
 async def test_a_take_reads_no_more_than_it_takes_however_many_are_done(large: Pool) -> None:
@@ -227,7 +227,7 @@ async def test_the_order_of_the_queue_is_the_order_of_the_answer(pool: Pool) -> 
 async def test_takers_pass_over_what_another_is_taking(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(10)])
     async with pool.acquire() as connection, connection.transaction():
-        held = await connection.fetch(takes.TAKE, [60] * 4, [], [])
+        held = await connection.fetch(takes.TAKE.sql, [60] * 4, [], [])
         taken = await take(pool, 10)
     assert not {row["id"] for row in held} & set(taken)
     assert len(taken) == 6

@@ -60,8 +60,8 @@ class NotificationListener:
     async def start(self) -> bool:
         """Have arriving jobs announced to this replica, if they are not yet; return whether they were not.
 
-        After True a taker that found nothing has to search again. Without a connection it is False, and maintenance finds
-        the jobs.
+        After True a taker that found nothing has to search again. Without a connection it is False; then maintenance
+        finds the jobs.
         """
         async with self._turn:
             if self._announced or self._connection is None:

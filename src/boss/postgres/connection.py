@@ -13,6 +13,7 @@ from prometheus_client import Histogram
 
 from boss.errors import DATABASE_AWAY, BadInput, BossError, DatabaseAway, StartError
 from boss.postgres.hosts import Hosts, in_a_line
+from boss.postgres.statement import Statement
 from boss.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -123,18 +124,18 @@ class Pool(_Pool):
             record_class=asyncpg.Record,
         )
 
-    async def run(self, statement: str, values: Sequence[object]) -> list[asyncpg.Record]:
-        """Run a statement as a transaction of its own, for as long as our patience lasts, or until we are cancelled."""
+    async def run(self, sql: str, values: Sequence[object]) -> list[asyncpg.Record]:
+        """Run a statement as a transaction of its own, for `_PATIENCE` seconds at most, or until cancelled."""
         if self._in_use:
             async with _borrowed(self) as borrowed:
-                return await borrowed.fetch(statement, *values)
+                return await borrowed.fetch(sql, *values)
         self._in_use, connection, timer = True, self._at_hand, None
         try:
             if connection is None or connection.is_closed():
                 connection = await self._renew()
             # It is cut off, as in _borrowed. A timer costs a third of asyncio.timeout.
             timer = self._running_loop.call_later(_PATIENCE, connection.terminate)
-            return await connection.fetch(statement, *values)
+            return await connection.fetch(sql, *values)
         except BaseException as error:
             await self._after(error, timer)
             raise
@@ -260,7 +261,7 @@ def _said(error: Exception) -> str:
     return f"it did not answer within {_PATIENCE} s" if isinstance(error, TimeoutError) else in_a_line(error)
 
 
-async def fetch(database: Database, statement: str, *values: object) -> list[asyncpg.Record]:
+async def fetch(database: Database, statement: Statement, *values: object) -> list[asyncpg.Record]:
     """Run one statement; over a pool it is a transaction of its own, and has committed when this returns.
 
     Raises:
@@ -271,7 +272,7 @@ async def fetch(database: Database, statement: str, *values: object) -> list[asy
     run = database.run if isinstance(database, Pool) else partial(_run_in_transaction, database)
     while True:
         try:
-            rows = await run(statement, values)
+            rows = await run(statement.sql, values)
         except asyncpg.DeadlockDetectedError:
             # Two replicas locked the same jobs in opposite order; PostgreSQL undid ours, so do it again.
             tries += 1
@@ -282,14 +283,14 @@ async def fetch(database: Database, statement: str, *values: object) -> list[asy
                 raise ours from error
             raise
         else:
-            _timed(statement).observe(time.perf_counter() - started)
+            _times(statement).observe(time.perf_counter() - started)
             return rows
 
 
-async def _run_in_transaction(connection: Connection, statement: str, values: Sequence[object]) -> list[asyncpg.Record]:
+async def _run_in_transaction(connection: Connection, sql: str, values: Sequence[object]) -> list[asyncpg.Record]:
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await connection.fetch(statement, *values)
+            return await connection.fetch(sql, *values)
     except TimeoutError:
         connection.terminate()
         raise
@@ -325,9 +326,9 @@ def _cut_off(connection: Connection) -> None:
 
 
 @cache
-def _timed(statement: str) -> Histogram:
-    """Where a statement's times are kept, by the name in its first line."""
-    return metrics.STATEMENTS.labels(statement.split("\n", 2)[1].removeprefix("-- "))
+def _times(statement: Statement) -> Histogram:
+    """The histogram of a statement's times."""
+    return metrics.STATEMENTS.labels(statement.name)
 
 
 @asynccontextmanager

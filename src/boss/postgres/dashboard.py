@@ -5,15 +5,18 @@ from typing import NamedTuple
 
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
+from boss.postgres.statement import Statement, probe
 
-ACTIVE = """
--- active
+ACTIVE = Statement(
+    "active",
+    """
 SELECT id, source, attempt, attempts, taken_at, seen_at, lease_until
 FROM job
 WHERE status = 'ACTIVE'
 ORDER BY taken_at
 LIMIT $1
-"""
+""",
+)
 
 
 class Active(NamedTuple):
@@ -30,20 +33,33 @@ class Active(NamedTuple):
 
 async def active(pool: Pool, limit: int) -> list[Active]:
     """The jobs that have been active for longest, the oldest take first."""
-    return [Active(*row) for row in await fetch(pool, ACTIVE, limit)]
+    return [
+        Active(
+            id=row["id"],
+            source=row["source"],
+            attempt=row["attempt"],
+            attempts=row["attempts"],
+            taken=row["taken_at"],
+            seen=row["seen_at"],
+            until=row["lease_until"],
+        )
+        for row in await fetch(pool, ACTIVE, limit)
+    ]
 
 
 # A converter says why it failed under "error" by custom, or in words of its own.
-FAILED = f"""
--- failed
-SELECT id, source, outcome, attempt, finished_at,
+FAILED = Statement(
+    "failed",
+    f"""
+SELECT id, source, outcome, attempt, finished_at AS finished,
        left(CASE WHEN jsonb_typeof(result -> 'error') = 'string' THEN result ->> 'error'
-                 ELSE {text_of("result")} END, $2)
+                 ELSE {text_of("result")} END, $2) AS reason
 FROM job
 WHERE status = 'DONE' AND outcome IN ('failed', 'abandoned')
 ORDER BY finished_at DESC
 LIMIT $1
-"""
+""",
+)
 _LONGEST_REASON = 500
 
 
@@ -60,13 +76,14 @@ class Failed(NamedTuple):
 
 async def failed(pool: Pool, limit: int) -> list[Failed]:
     """The jobs that failed or were abandoned last, the newest first."""
-    return [Failed(*row) for row in await fetch(pool, FAILED, limit, _LONGEST_REASON)]
+    return [Failed(**row) for row in await fetch(pool, FAILED, limit, _LONGEST_REASON)]
 
 
 # A minute is counted two seconds after its end, so that what was about to commit then has done so. Of two replicas that
 # count it at once, one does so for nothing.
-COUNT_MINUTE = """
--- count_minute
+COUNT_MINUTE = Statement(
+    "count_minute",
+    """
 WITH old AS (
     DELETE FROM throughput WHERE minute < now() - interval '65 minutes'
 ), over AS (
@@ -81,7 +98,8 @@ LEFT JOIN job AS done ON done.status = 'DONE'
 WHERE NOT EXISTS (SELECT FROM throughput WHERE throughput.minute = over.minute)
 GROUP BY GROUPING SETS ((over.minute, done.source), (over.minute))
 ON CONFLICT DO NOTHING
-"""
+""",
+)
 
 
 async def count_minute(pool: Pool) -> None:
@@ -90,15 +108,18 @@ async def count_minute(pool: Pool) -> None:
 
 
 # The busiest sources, each with one entry for each minute in which it did something.
-HOUR = """
--- hour
-SELECT source, array_agg(minute ORDER BY minute), array_agg(finished ORDER BY minute), array_agg(waited ORDER BY minute)
+HOUR = Statement(
+    "hour",
+    """
+SELECT source, array_agg(minute ORDER BY minute) AS minutes, array_agg(finished ORDER BY minute) AS finished,
+       array_agg(waited ORDER BY minute) AS waited
 FROM throughput
 WHERE minute >= date_trunc('minute', now()) - interval '60 minutes'
 GROUP BY source
-ORDER BY sum(finished) DESC
+ORDER BY sum(throughput.finished) DESC
 LIMIT $1
-"""
+""",
+)
 
 
 class Hour(NamedTuple):
@@ -112,29 +133,30 @@ class Hour(NamedTuple):
 
 async def hour(pool: Pool, limit: int) -> list[Hour]:
     """The last hour of the sources that did most in it, all together first."""
-    return [Hour(*row) for row in await fetch(pool, HOUR, limit)]
+    return [Hour(**row) for row in await fetch(pool, HOUR, limit)]
 
 
 # Two ranges of the index; as one condition it would go through all the jobs behind as well.
-_AHEAD = """
+_AHEAD = f"""
 SELECT count(*) AS jobs
 FROM (
     (SELECT
      FROM job AS other
-     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = ANY(ARRAY[asked.source])
+     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND {probe("other.source", "asked.source")}
        AND other.priority > asked.priority
      ORDER BY other.source, other.priority DESC, other.position
      LIMIT $2)
     UNION ALL
     (SELECT
      FROM job AS other
-     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND other.source = ANY(ARRAY[asked.source])
+     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND {probe("other.source", "asked.source")}
        AND other.priority = asked.priority AND other.position < asked.position
      ORDER BY other.source, other.position
      LIMIT $2)) AS before
 """
-PLACE = f"""
--- place
+PLACE = Statement(
+    "place",
+    f"""
 SELECT ahead.jobs AS ahead, coalesce(active.jobs, 0)::bigint AS active
 FROM job AS asked
 CROSS JOIN LATERAL ({_AHEAD}) AS ahead
@@ -142,7 +164,8 @@ LEFT JOIN (
     SELECT source, sum(jobs) AS jobs FROM tally WHERE status = 'ACTIVE' GROUP BY source
 ) AS active ON active.source = asked.source
 WHERE asked.id = $1
-"""
+""",
+)
 
 
 async def place_in_queue(pool: Pool, id: str, limit: int) -> tuple[int, int]:

@@ -4,11 +4,13 @@ from boss.model.diagnosis import Ages, Facts
 from boss.model.document import MOST_TEXT
 from boss.postgres.connection import Database, Pool, fetch
 from boss.postgres.sizes import size_of
+from boss.postgres.statement import READY, Statement, probe
 
 # The first ready job of a source is the one that a take of the source would get. All active jobs are read: there are as
 # many as there are converters at work.
-AGES = """
--- ages
+AGES = Statement(
+    "ages",
+    f"""
 SELECT shelf.source,
        extract(epoch FROM now() - head.submitted_at)::float8 AS available,
        extract(epoch FROM now() - held.taken_at)::float8 AS active
@@ -16,24 +18,26 @@ FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available 
 LEFT JOIN LATERAL (
     SELECT submitted_at
     FROM job
-    WHERE shelf.available > 0 AND status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+    WHERE shelf.available > 0 AND {READY} AND {probe("source", "shelf.source")}
     ORDER BY source, priority DESC, position
     LIMIT 1
 ) AS head ON true
 LEFT JOIN (
     SELECT source, min(taken_at) AS taken_at FROM job WHERE status = 'ACTIVE' GROUP BY source
 ) AS held ON held.source = shelf.source
-"""
+""",
+)
 
 
 async def ages(pool: Pool) -> list[Ages]:
     """How long the first ready job and the oldest active one of each source have been there."""
-    return [Ages(*row) for row in await fetch(pool, AGES)]
+    return [Ages(**row) for row in await fetch(pool, AGES)]
 
 
 # What we may not see of other users' transactions is NULL, and left out.
-EXAMINE = """
--- examine
+EXAMINE = Statement(
+    "examine",
+    """
 SELECT (SELECT array_agg(name || ' is ' || setting)
         FROM pg_settings
         WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes', 'autovacuum')
@@ -76,23 +80,26 @@ LEFT JOIN (
     LIMIT 1
 ) AS longest ON true
 WHERE table_stats.relid = 'job'::regclass
-"""
+""",
+)
 
 
 # Where what cannot be read does harm: at the head of the queue, with a converter, or among what is shown last. Where a
 # size is known, as it mostly is, it costs nothing to look at.
-UNREADABLE = f"""
--- unreadable
+UNREADABLE = Statement(
+    "unreadable",
+    f"""
 SELECT '/job/' || lower(status) || '/' || source || '/' || id AS address
 FROM (
-    (SELECT * FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority DESC, position LIMIT $1)
+    (SELECT * FROM job WHERE {READY} ORDER BY priority DESC, position LIMIT $1)
     UNION ALL
     (SELECT * FROM job WHERE status = 'ACTIVE' ORDER BY source, id LIMIT $1)
     UNION ALL
     (SELECT * FROM job WHERE status = 'DONE' ORDER BY finished_at DESC LIMIT $1)) AS shown
 WHERE {size_of("document")} > {MOST_TEXT} OR {size_of("result")} > {MOST_TEXT}
 LIMIT 10
-"""
+""",
+)
 _SOME = 50
 
 
@@ -116,10 +123,12 @@ async def examine(pool: Pool) -> Facts:
     )
 
 
-REACH = """
--- reach
+REACH = Statement(
+    "reach",
+    """
 SELECT 1
-"""
+""",
+)
 
 
 async def reach(database: Database) -> None:

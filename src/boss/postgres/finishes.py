@@ -5,8 +5,8 @@ from operator import attrgetter
 
 from boss.model.backoff import LONGEST_FROM, backoff
 from boss.model.job import Finish, GiveBack, State
-from boss.postgres.arrays import columns_of
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.statement import Arrays, Statement, probe
 
 # Times are those of the move itself: now() is from before the statement had to wait for a lock.
 #
@@ -14,25 +14,29 @@ from boss.postgres.connection import Pool, fetch
 # the status a planner that knows of few active jobs, before a rush, would rather read all that are active and join.
 # And an id is not compared with another column, but with an array of it: that can be looked up, one by one, and nothing
 # else. For a plain join, a planner that believes the table to be nearly empty reads all of the primary key for each id.
-FINISH = """
--- finish
+_FINISHES = Arrays(
+    id="text", source="text", outcome="text", result="text", attempt="int", by="text", result_bytes="int"
+)
+FINISH = Statement(
+    "finish",
+    f"""
 UPDATE job
 SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
     finished_at = clock_timestamp(), outcome = asked.outcome, result = asked.result::jsonb, finished_by = asked.by,
     result_bytes = asked.result_bytes
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::int[])
-     AS asked(id, source, outcome, result, attempt, by, result_bytes)
-WHERE job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
+FROM {_FINISHES.unnest} AS asked({_FINISHES.names})
+WHERE {probe("job.id", "asked.id")} AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id
-"""
+""",
+)
 
 
 async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
     """JobEvent available and active jobs to done; return the ids that were moved. No id may come twice."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
-    columns = columns_of(sorted(finishes, key=attrgetter("id")))
-    return {row["id"] for row in await fetch(pool, FINISH, *columns)}
+    in_order = sorted(finishes, key=attrgetter("id"))
+    return {row["id"] for row in await fetch(pool, FINISH, *_FINISHES.of(in_order))}
 
 
 # What becomes of an attempt that did not finish the job: a line of its history, of which the oldest are forgotten.
@@ -56,9 +60,9 @@ _WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
 
 # One that counts, and comes back at once, may do so twice in a row: after that it rests for a second, or a converter
 # that cannot do it would use up all its attempts within a few seconds.
-_LEFT = "job.attempt < attempts + asked.uncounted"
+_LEFT = "job.attempt < attempts + asked.uncounted::int"
 _DELAY = """CASE
-        WHEN asked.uncounted = 1 THEN coalesce(asked.delay, 0)
+        WHEN asked.uncounted THEN coalesce(asked.delay, 0)
         WHEN asked.delay < 1 AND jsonb_typeof(history) = 'array' AND (
             SELECT count(*) FILTER (WHERE counted.delay < 1)
             FROM (SELECT (entry ->> 'delay')::float8 AS delay
@@ -67,30 +71,42 @@ _DELAY = """CASE
                   ORDER BY number DESC
                   LIMIT 2) AS counted) = 2
         THEN 1
-        ELSE coalesce(asked.delay, ($5::float8[])[least(job.attempt, cardinality($5))])
+        ELSE coalesce(asked.delay, ($1::float8[])[least(job.attempt, cardinality($1))])
     END"""
 _HOW = f"""'how', 'given back', 'given_back_by', asked.by, 'why', {_WHY},
-                    'delay', CASE WHEN asked.uncounted = 0 AND asked.delay < 1 THEN asked.delay END,
-                    'uncounted', CASE WHEN asked.uncounted = 1 THEN true END"""
+                    'delay', CASE WHEN NOT asked.uncounted AND asked.delay < 1 THEN asked.delay END,
+                    'uncounted', CASE WHEN asked.uncounted THEN true END"""
 
-# The backoff of every attempt comes with the request, so that its arithmetic is in one place (backoff.py).
-GIVE_BACK = f"""
--- give_back
+# The backoff of every attempt comes with the request as $1, so that its arithmetic is in one place (backoff.py).
+_GIVEN = Arrays(
+    2,
+    id="text",
+    source="text",
+    delay="float8",
+    attempt="int",
+    result="text",
+    by="text",
+    result_bytes="int",
+    uncounted="bool",
+)
+GIVE_BACK = Statement(
+    "give_back",
+    f"""
 UPDATE job
 SET status = CASE WHEN {_LEFT} THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN {_LEFT} THEN NULL ELSE 'failed' END,
     finished_at = CASE WHEN {_LEFT} THEN NULL ELSE clock_timestamp() END,
     due_at = CASE WHEN {_LEFT} THEN clock_timestamp() + make_interval(secs => nullif({_DELAY}, 0)) END,
-    attempts = attempts + asked.uncounted,{END_ATTEMPT.format(left=_LEFT, how=_HOW)}
+    attempts = attempts + asked.uncounted::int,{END_ATTEMPT.format(left=_LEFT, how=_HOW)}
     finished_by = CASE WHEN {_LEFT} THEN NULL ELSE asked.by END,
     lease_until = NULL, take_key = NULL, result = coalesce(asked.result::jsonb, job.result),
     result_bytes = CASE WHEN asked.result IS NULL THEN job.result_bytes ELSE asked.result_bytes END
-FROM unnest($1::text[], $2::text[], $3::float8[], $4::int[], $6::text[], $7::text[], $8::int[], $9::int[])
-     AS asked(id, source, delay, attempt, result, by, result_bytes, uncounted)
-WHERE job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source AND job.status || '' = 'ACTIVE'
+FROM {_GIVEN.unnest} AS asked({_GIVEN.names})
+WHERE {probe("job.id", "asked.id")} AND job.source = asked.source AND job.status || '' = 'ACTIVE'
   AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id, job.status
-"""
+""",
+)
 
 _BACKOFFS = [backoff(attempt) for attempt in range(1, LONGEST_FROM + 1)]
 
@@ -99,10 +115,6 @@ async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
     """Make active jobs available again after their delay or backoff, or done with outcome failed after their last
     attempt; return what became of those that were, by id. No id may come twice.
     """
-    ids, sources, delays, attempts, results, names, sizes, uncounted = zip(
-        *sorted(given, key=lambda each: each.id), strict=True
-    )
-    rows = await fetch(
-        pool, GIVE_BACK, ids, sources, delays, attempts, _BACKOFFS, results, names, sizes, list(map(int, uncounted))
-    )
+    in_order = sorted(given, key=attrgetter("id"))
+    rows = await fetch(pool, GIVE_BACK, _BACKOFFS, *_GIVEN.of(in_order))
     return {row["id"]: State[row["status"]] for row in rows}

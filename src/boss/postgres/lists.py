@@ -9,11 +9,14 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import JobRecord, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, text_of
+from boss.postgres.statement import Statement
 
-COUNT = """
--- count
+COUNT = Statement(
+    "count",
+    """
 SELECT source, status, sum(jobs)::bigint AS jobs FROM tally GROUP BY source, status
-"""
+""",
+)
 
 
 async def count(pool: Pool) -> dict[tuple[str, State], int]:
@@ -21,8 +24,9 @@ async def count(pool: Pool) -> dict[tuple[str, State], int]:
     return {(row["source"], State[row["status"]]): row["jobs"] for row in await fetch(pool, COUNT)}
 
 
-NEWEST = """
--- newest
+NEWEST = Statement(
+    "newest",
+    """
 SELECT shelf.source, shelf.status, newest.id
 FROM (SELECT source, status FROM tally GROUP BY source, status HAVING sum(jobs) > 0) AS shelf
 CROSS JOIN LATERAL (
@@ -32,7 +36,8 @@ CROSS JOIN LATERAL (
     ORDER BY id DESC
     LIMIT $1
 ) AS newest
-"""
+""",
+)
 
 
 async def newest(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
@@ -58,8 +63,15 @@ _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, 
 # A page ends early when its texts would come to more than this. Their sizes are added up before any of the texts
 # is made; what is too large is not shown, and takes no room. The first job is always shown.
 _PAGE_BYTES = 8 * 1024 * 1024
-_LIST = f"""
-, sized AS MATERIALIZED (
+
+
+def _list_statement(name: str, chosen: str) -> Statement:
+    """A page of the jobs whose ids `chosen` selects."""
+    return Statement(
+        name,
+        f"""
+WITH chosen AS ({chosen}
+), sized AS MATERIALIZED (
     SELECT id, row_number() OVER newest_first AS turn, count(*) OVER () AS jobs_chosen,
            sum(CASE WHEN document_bytes > {MOST_TEXT} THEN 0 ELSE {about("document")} END
                + CASE WHEN result_bytes > {MOST_TEXT} THEN 0 ELSE {about("result")} END
@@ -72,38 +84,35 @@ SELECT {_COLUMNS}, (SELECT max(jobs_chosen) FROM sized) AS jobs_chosen
 FROM job
 WHERE id = ANY(ARRAY(SELECT id FROM sized WHERE size <= {_PAGE_BYTES} OR turn = 1))
 ORDER BY id DESC
-"""
+""",
+    )
 
-LIST = (
-    """
--- list
-WITH chosen AS (SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2)"""
-    + _LIST
-)
+
+LIST = _list_statement("list", "SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2")
 
 # Each source and state has its jobs in order in the index, so the newest of some of them are among the newest of each.
-LIST_SHELVES = (
+LIST_OF_SOME = _list_statement(
+    "list_shelves",
     """
--- list_shelves
-WITH chosen AS (
-    SELECT shelved.id
+    SELECT newest.id
     FROM (SELECT source, status
           FROM tally
           WHERE ($3::text[] IS NULL OR source = ANY($3)) AND status = coalesce($4, status)
           GROUP BY source, status
-          HAVING sum(jobs) > 0) AS shelf
+          HAVING sum(jobs) > 0) AS counted
     CROSS JOIN LATERAL (
         SELECT id
         FROM job
-        WHERE job.status = shelf.status AND job.source = shelf.source AND id < $1
+        WHERE job.status = counted.status AND job.source = counted.source AND id < $1
         ORDER BY id DESC
         LIMIT $2
-    ) AS shelved
+    ) AS newest
     ORDER BY id DESC
-    LIMIT $2
-)"""
-    + _LIST
+    LIMIT $2""",
 )
+
+# The properties whose columns have their names, and their values.
+_AS_THEY_ARE = [name for name in JobRecord._fields if name != "state"]
 
 _AFTER_ALL_IDS = "\x7f"
 
@@ -123,16 +132,18 @@ async def list_jobs(
     if state is None and sources is None:
         rows = await fetch(pool, LIST, *values)
     else:
-        rows = await fetch(pool, LIST_SHELVES, *values, sources, state and state.name)
+        rows = await fetch(pool, LIST_OF_SOME, *values, sources, state and state.name)
     jobs = [_record(row) for row in rows[:limit]]
     # One more was chosen than is shown, to see whether there is one; a page cut for its size has more as well.
     return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
 
 
-FIND = f"""
--- find
+FIND = Statement(
+    "find",
+    f"""
 SELECT {_COLUMNS} FROM job WHERE id = $1
-"""
+""",
+)
 
 
 async def find(pool: Pool, id: str) -> JobRecord | None:
@@ -142,4 +153,4 @@ async def find(pool: Pool, id: str) -> JobRecord | None:
 
 
 def _record(row: Record) -> JobRecord:
-    return JobRecord(row[0], row[1], State[row[2]], *tuple(row)[3:19])
+    return JobRecord(state=State[row["status"]], **{name: row[name] for name in _AS_THEY_ARE})

@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.finishes import END_ATTEMPT
+from boss.postgres.statement import READY, Statement, probe
 from boss.telemetry.job_log import JobEvent
 
 # When no replica has written down that it is there for so many seconds, none was, or none could reach the database.
 OUTAGE = 5.0
 
-PENDING_WORK = f"""
--- look
+PENDING_WORK = Statement(
+    "look",
+    f"""
 WITH beat AS (
     INSERT INTO heartbeat (at)
     SELECT now()
@@ -35,19 +37,20 @@ SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
                     CROSS JOIN LATERAL (
                         SELECT count(*) AS jobs
                         FROM (SELECT FROM job
-                              WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[asked.source])
+                              WHERE {READY} AND {probe("source", "asked.source")}
                               ORDER BY source, priority DESC, position
                               LIMIT asked.takers) AS head) AS ready
                     WHERE jobs > 0
                     UNION ALL
                     SELECT source, count(*)
                     FROM (SELECT source FROM job
-                          WHERE status = 'AVAILABLE' AND due_at IS NULL
+                          WHERE {READY}
                           ORDER BY priority DESC, position
                           LIMIT $1) AS head
                     GROUP BY source) AS found
               GROUP BY source) AS of_source) AS ready
-"""
+""",
+)
 
 
 class PendingWork(NamedTuple):
@@ -82,12 +85,13 @@ async def pending_work(pool: Pool, takers: Mapping[str | None, int]) -> PendingW
     sources = [source for source in takers if source is not None]
     values = takers.get(None, 0), sources, [takers[source] for source in sources]
     [row] = await fetch(pool, PENDING_WORK, *values)
-    return PendingWork(*row)
+    return PendingWork(**row)
 
 
 # Here and below the ids go through an array, for the reason that takes.py gives.
-MAKE_DUE = """
--- make_due
+MAKE_DUE = Statement(
+    "make_due",
+    """
 WITH due AS MATERIALIZED (
     SELECT id FROM job
     WHERE status = 'AVAILABLE' AND due_at <= now()
@@ -97,7 +101,8 @@ WITH due AS MATERIALIZED (
 )
 UPDATE job SET due_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))
 RETURNING id
-"""
+""",
+)
 
 
 async def make_due(pool: Pool, limit: int) -> int:
@@ -106,8 +111,9 @@ async def make_due(pool: Pool, limit: int) -> int:
 
 
 # Its place in the queue is its priority and position, which no statement changes.
-END_LEASES = f"""
--- end_leases
+END_LEASES = Statement(
+    "end_leases",
+    f"""
 WITH silent AS MATERIALIZED (
     SELECT id FROM job
     WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
@@ -123,7 +129,8 @@ SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     due_at = NULL, lease_until = NULL, take_key = NULL
 WHERE id = ANY(ARRAY(SELECT id FROM silent))
 RETURNING id, source, attempt, outcome
-"""
+""",
+)
 
 
 async def end_leases(pool: Pool, limit: int, heard: float) -> list[JobEvent]:
@@ -136,15 +143,16 @@ async def end_leases(pool: Pool, limit: int, heard: float) -> list[JobEvent]:
         limit: how many at most.
         heard: for how many seconds takers could have been heard. Each has a third of its lease for that, or 30 seconds.
     """
-    return [JobEvent(*row) for row in await fetch(pool, END_LEASES, limit, heard)]
+    return [JobEvent(**row) for row in await fetch(pool, END_LEASES, limit, heard)]
 
 
 # The moment is written after all else: what this statement has changed itself, it cannot lock any more.
 #
 # Nothing that somebody else is at: it is being renewed, or let go of. Two replicas do this one after the other, and the
 # second finds that the first has just done it.
-RESUME_LEASES = f"""
--- resume_leases
+RESUME_LEASES = Statement(
+    "resume_leases",
+    f"""
 WITH last AS MATERIALIZED (
     SELECT at FROM heartbeat WHERE at < now() - {OUTAGE} * interval '1 second' FOR UPDATE
 ), silent AS MATERIALIZED (
@@ -160,7 +168,8 @@ WITH last AS MATERIALIZED (
 )
 INSERT INTO heartbeat (at) SELECT now() WHERE (SELECT count(*) FROM resumed) IS NOT NULL
 ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
-"""
+""",
+)
 
 
 async def resume_leases(pool: Pool) -> None:
@@ -182,39 +191,44 @@ WITH old AS MATERIALIZED (
     DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM old))
     RETURNING id
 )"""
-PRUNE = f"""
--- prune
+PRUNE = Statement(
+    "prune",
+    f"""
 {_GONE.lstrip()}
-SELECT count(*) FROM gone
-"""
+SELECT count(*)::int AS jobs FROM gone
+""",
+)
 
 
 async def prune(pool: Pool, older: float, limit: int) -> int:
     """Delete at most `limit` jobs that were done more than `older` seconds ago, oldest first; return how many."""
     [row] = await fetch(pool, PRUNE, older, limit)
-    return int(row[0])
+    return int(row["jobs"])
 
 
-PRUNABLE = """
--- prunable
-SELECT count(*)
+PRUNABLE = Statement(
+    "prunable",
+    """
+SELECT count(*)::int AS jobs
 FROM (SELECT 1 FROM job
       WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
       ORDER BY finished_at
       LIMIT $2) AS old
-"""
+""",
+)
 
 
 async def prunable(pool: Pool, older: float, limit: int) -> int:
     """How many jobs were done more than `older` seconds ago, counted up to `limit`."""
     [row] = await fetch(pool, PRUNABLE, older, limit)
-    return int(row[0])
+    return int(row["jobs"])
 
 
 # In one statement, so that nothing is ever gone without a trace. The act of a request's first batch counts up with the
 # following ones, each by as much as it deletes.
-PRUNE_BY = f"""
--- prune_by
+PRUNE_BY = Statement(
+    "prune_by",
+    f"""
 {_GONE.lstrip()}, counted AS (
     SELECT count(*) AS jobs FROM gone
 ), begun AS (
@@ -226,8 +240,9 @@ PRUNE_BY = f"""
     UPDATE act SET what = what || jsonb_build_object('jobs', (what->>'jobs')::bigint + (SELECT jobs FROM counted))
     WHERE number = $4
 )
-SELECT jobs, coalesce($4, (SELECT number FROM begun)) FROM counted
-"""
+SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted
+""",
+)
 
 
 async def prune_by(pool: Pool, older: float, limit: int, by: str | None, act: int | None) -> tuple[int, int | None]:
@@ -243,24 +258,27 @@ async def prune_by(pool: Pool, older: float, limit: int, by: str | None, act: in
     Returns how many, and the number of the act; None when there is none, for nothing was deleted.
     """
     [row] = await fetch(pool, PRUNE_BY, older, limit, by, act)
-    return row[0], row[1]
+    return row["jobs"], row["event"]
 
 
-FORGET_STALE = """
--- forget_gone_replicas
+FORGET_GONE_REPLICAS = Statement(
+    "forget_gone_replicas",
+    """
 DELETE FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)
-"""
+""",
+)
 
 
 async def forget_gone_replicas(pool: Pool) -> None:
     """Forget that takers wait on replicas that are no more."""
-    await fetch(pool, FORGET_STALE)
+    await fetch(pool, FORGET_GONE_REPLICAS)
 
 
 # Deleted and summed in one statement, so that every reader sees either the rows or their sum. The lock keeps two
 # replicas from deleting the same rows in opposite order.
-FOLD_TALLY = """
--- compact_counts
+COMPACT_COUNTS = Statement(
+    "compact_counts",
+    """
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock($1) AS ours
 ), folded AS (
@@ -270,10 +288,11 @@ WITH turn AS MATERIALIZED (
     RETURNING tally.source, tally.status, tally.jobs
 )
 INSERT INTO tally SELECT source, status, sum(jobs) FROM folded GROUP BY source, status
-"""
+""",
+)
 _TALLY_LOCK = 0x626F7374
 
 
 async def compact_counts(pool: Pool) -> None:
     """Fold the ledger of counts to one row for each source and status."""
-    await fetch(pool, FOLD_TALLY, _TALLY_LOCK)
+    await fetch(pool, COMPACT_COUNTS, _TALLY_LOCK)

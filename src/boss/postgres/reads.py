@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from boss.model.job import Job, Location, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
+from boss.postgres.statement import READY, Statement, probe
 
-READ = f"""
--- read
+READ = Statement(
+    "read",
+    f"""
 SELECT id, source, status, {text_of("document")} AS document, attempt FROM job WHERE id = ANY($1::text[])
-"""
+""",
+)
 
 
 async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
@@ -20,10 +23,12 @@ async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
     }
 
 
-LOCATE = """
--- locate
+LOCATE = Statement(
+    "locate",
+    """
 SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
-"""
+""",
+)
 
 
 async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Location]:
@@ -35,17 +40,21 @@ async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Location]:
 
 
 # In the order of a take, so that it goes by the index of a take.
-ANY_READY = """
--- any_ready
-SELECT FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL ORDER BY priority DESC, position LIMIT 1
-"""
-ANY_READY_OF_SOURCE = """
--- any_ready_of_source
+ANY_READY = Statement(
+    "any_ready",
+    f"""
+SELECT FROM job WHERE {READY} ORDER BY priority DESC, position LIMIT 1
+""",
+)
+ANY_READY_OF_SOURCE = Statement(
+    "any_ready_of_source",
+    f"""
 SELECT FROM job
-WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[$1])
+WHERE {READY} AND {probe("source", "$1")}
 ORDER BY source, priority DESC, position
 LIMIT 1
-"""
+""",
+)
 
 
 async def any_ready(pool: Pool, source: str | None) -> bool:

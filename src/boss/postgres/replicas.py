@@ -1,17 +1,22 @@
 """Saying that takers wait here, so that arriving jobs are announced (the trigger announce_ready in 0002_lease.sql)."""
 
 from boss.postgres.connection import Connection, fetch
+from boss.postgres.statement import Statement
 
 CHANNEL = "boss_ready"
 
-START = """
--- start_waiting
+START = Statement(
+    "start_waiting",
+    """
 INSERT INTO waiting VALUES (pg_backend_pid()) ON CONFLICT DO NOTHING
-"""
-STOP = """
--- stop_waiting
+""",
+)
+STOP = Statement(
+    "stop_waiting",
+    """
 DELETE FROM waiting WHERE pid = pg_backend_pid()
-"""
+""",
+)
 
 
 async def start_waiting(listening: Connection) -> None:

@@ -2,14 +2,16 @@
 
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch, transaction
+from boss.postgres.statement import READY, Statement, probe
 
 # From one priority to the next lower one, each by the ready index: what a plain GROUP BY would read all ready jobs for.
-HEADS = """
--- heads
+HEADS = Statement(
+    "heads",
+    f"""
 WITH RECURSIVE of_any AS (
     (SELECT priority, position
      FROM job
-     WHERE status = 'AVAILABLE' AND due_at IS NULL
+     WHERE {READY}
      ORDER BY priority DESC, position
      LIMIT 1)
     UNION ALL
@@ -18,20 +20,20 @@ WITH RECURSIVE of_any AS (
     CROSS JOIN LATERAL (
         SELECT priority, position
         FROM job
-        WHERE status = 'AVAILABLE' AND due_at IS NULL AND priority < of_any.priority
+        WHERE {READY} AND priority < of_any.priority
         ORDER BY priority DESC, position
         LIMIT 1
     ) AS lower
 )
 SELECT NULL AS source, priority, position - 1 AS position FROM of_any
 UNION ALL
-SELECT shelf.source, head.priority, head.position - 1
+SELECT shelf.source, head.priority, head.position - 1 AS position
 FROM (SELECT source FROM tally WHERE status = 'AVAILABLE' GROUP BY source HAVING sum(jobs) > 0) AS shelf
 CROSS JOIN LATERAL (
     WITH RECURSIVE of_source AS (
         (SELECT priority, position
          FROM job
-         WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+         WHERE {READY} AND {probe("source", "shelf.source")}
          ORDER BY source, priority DESC, position
          LIMIT 1)
         UNION ALL
@@ -40,7 +42,7 @@ CROSS JOIN LATERAL (
         CROSS JOIN LATERAL (
             SELECT priority, position
             FROM job
-            WHERE status = 'AVAILABLE' AND due_at IS NULL AND source = ANY(ARRAY[shelf.source])
+            WHERE {READY} AND {probe("source", "shelf.source")}
               AND priority < of_source.priority
             ORDER BY source, priority DESC, position
             LIMIT 1
@@ -48,14 +50,17 @@ CROSS JOIN LATERAL (
     )
     SELECT priority, position FROM of_source
 ) AS head
-"""
+""",
+)
 
 # What an index gives out but no job is behind was dead. Inside a transaction these counters only grow.
-READ_SO_FAR = """
--- read_so_far
+READ_SO_FAR = Statement(
+    "read_so_far",
+    """
 SELECT pg_stat_get_xact_tuples_returned('job_ready'::regclass)
      + pg_stat_get_xact_tuples_returned('job_ready_of_source'::regclass) AS entries
-"""
+""",
+)
 
 
 async def heads(pool: Pool) -> tuple[list[ScanCursor], int]:
@@ -65,6 +70,6 @@ async def heads(pool: Pool) -> tuple[list[ScanCursor], int]:
     """
     async with transaction(pool) as connection:
         [before] = await fetch(connection, READ_SO_FAR)
-        cursors = [ScanCursor(*row) for row in await fetch(connection, HEADS)]
+        cursors = [ScanCursor(**row) for row in await fetch(connection, HEADS)]
         [after] = await fetch(connection, READ_SO_FAR)
     return cursors, after["entries"] - before["entries"] - len(cursors)

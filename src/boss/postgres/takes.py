@@ -1,4 +1,4 @@
-"""Taker jobs: making available ones active, each for one taker, in one statement.
+"""Taking jobs: making available ones active, each for one taker, in one statement.
 
 A take searches from the start of the queue, or past cursors where dead rows at the start make that slow
 (dispatch/scan_cursors.py).
@@ -15,15 +15,15 @@ from boss.model.job import Job, State, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of
+from boss.postgres.statement import READY, Arrays, Statement, probe
 
 # Up to so many jobs are taken without counting before how many fit: few documents are of half a megabyte.
 FEW = MOST_TEXT // 2**19
 _SIZE = size_of("document")
-READY = "status = 'AVAILABLE' AND due_at IS NULL"
 
 # What every take answers with: the jobs that it took, each with its slot, and those that did not fit, without one.
 # A lease starts when it is granted: now() is from before the statement had to wait for a lock.
-TAKE_GIVEN = """
+TAKE_GIVEN = f"""
 , taken AS (
     UPDATE job
     SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
@@ -32,7 +32,7 @@ TAKE_GIVEN = """
     FROM (SELECT id, slot, clock_timestamp() AS now,
                  ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by
           FROM given) AS given
-    WHERE job.id = ANY(ARRAY[given.id])
+    WHERE {probe("job.id", "given.id")}
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
               job.traceparent, given.slot
 )
@@ -55,8 +55,8 @@ def take_statement(
     wanted: str = "cardinality($1::int[])",
     slot: str = "turn",
     uncounted: int = FEW,
-) -> str:
-    """The SQL of a take. A slot is a job that may be taken: its lease, its key and the name of its taker's token are in
+) -> Statement:
+    """A take. A slot is a job that may be taken: its lease, its key and the name of its taker's token are in
     the arrays $1, $2 and $3.
 
     Args:
@@ -82,8 +82,9 @@ def take_statement(
     """
     few, fitting = (limit.replace("wanted", wanted).replace("most", str(MOST_TEXT)) for limit in limits)
     limit = f"CASE WHEN {wanted} <= {uncounted} THEN {few} ELSE {fitting} END"
-    return f"""
--- {name}
+    return Statement(
+        name,
+        f"""
 WITH {asked}first AS MATERIALIZED (
     SELECT *, sum(bytes) OVER (ORDER BY {order}) AS total FROM ({ready(few, "", about("document"))}) AS ready
 ), head AS MATERIALIZED ({ready(limit, "FOR UPDATE SKIP LOCKED", _SIZE)}
@@ -98,25 +99,28 @@ WITH {asked}first AS MATERIALIZED (
     SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
     UNION ALL
     (SELECT id, bytes FROM first WHERE {wanted} > {uncounted} AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
-){TAKE_GIVEN}"""
+){TAKE_GIVEN}""",
+    )
 
 
-def _statement_for_few(name: str, head: str, turns: str) -> str:
-    """The SQL of a take of few jobs, which takes none at all when they do not fit: a tenth faster than one that counts.
+def _statement_for_few(name: str, head: str, turns: str) -> Statement:
+    """A take of few jobs, which takes none at all when they do not fit: a tenth faster than one that counts.
 
     Args:
         name: what the statement is called.
         head: gives the jobs to take, locked.
         turns: their ids and slots.
     """
-    return f"""
--- {name}
+    return Statement(
+        name,
+        f"""
 WITH {head}
 ), given AS (
     SELECT id, slot FROM {turns} AS turns(id, slot) WHERE (SELECT sum(bytes) FROM head) <= {MOST_TEXT}
 ), unfit AS (
     SELECT id, bytes FROM head WHERE (SELECT sum(bytes) FROM head) > {MOST_TEXT}
-){TAKE_GIVEN}"""
+){TAKE_GIVEN}""",
+    )
 
 
 def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
@@ -130,11 +134,15 @@ def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
     {lock}"""
 
 
+# The cursors come with the highest priority first, and no more of them are gone through than needed.
+_CURSORS = Arrays(4, priority="smallint", position="bigint")
+_CURSORS_OF_SOURCES = Arrays(7, source="text", priority="smallint", position="bigint")
+
+
 def _of_any_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
-    # The cursors come with the highest priority first, and no more of them are gone through than needed.
     return f"""
     SELECT past.id, past.priority, past.position, past.bytes
-    FROM unnest($4::smallint[], $5::bigint[]) AS scan(priority, position)
+    FROM {_CURSORS.unnest} AS scan({_CURSORS.names})
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
         FROM job
@@ -158,7 +166,7 @@ def of_sources(limit: str, lock: str, size: str = _SIZE) -> str:
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
         FROM job
-        WHERE {READY} AND source = ANY(ARRAY[asked.source])
+        WHERE {READY} AND {probe("source", "asked.source")}
         ORDER BY source, priority DESC, position
         LIMIT {limit}
         {lock}
@@ -171,11 +179,11 @@ def _of_sources_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
     FROM asked
     CROSS JOIN LATERAL (
         SELECT past.id, past.priority, past.position, past.bytes
-        FROM unnest($7::text[], $8::smallint[], $9::bigint[]) AS scan(source, priority, position)
+        FROM {_CURSORS_OF_SOURCES.unnest} AS scan({_CURSORS_OF_SOURCES.names})
         CROSS JOIN LATERAL (
             SELECT id, priority, position, {size} AS bytes
             FROM job
-            WHERE {READY} AND source = ANY(ARRAY[scan.source]) AND priority = scan.priority AND position > scan.position
+            WHERE {READY} AND {probe("source", "scan.source")} AND priority = scan.priority AND position > scan.position
             ORDER BY source, position
             LIMIT {limit}
             {lock}
@@ -196,7 +204,7 @@ TURN_OF_SOURCES = "slots_before + row_number() OVER (PARTITION BY slots_before O
 ORDER_OF_SOURCES = "slots_before, priority DESC, position"
 
 
-def _of_sources_statement(name: str, ready: Callable[[str, str, str], str], uncounted: int = FEW) -> str:
+def _of_sources_statement(name: str, ready: Callable[[str, str, str], str], uncounted: int = FEW) -> Statement:
     return take_statement(
         name,
         ready,
@@ -251,8 +259,7 @@ async def take(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] 
         cursors: when there are some, look only past them: jobs of other priorities are not found.
     """
     if cursors:
-        places = [cursor.priority for cursor in cursors], [cursor.position for cursor in cursors]
-        rows = await fetch(pool, TAKE_PAST_CURSORS, *slots(takes), *places)
+        rows = await fetch(pool, TAKE_PAST_CURSORS, *slots(takes), *_CURSORS.of(cursors))
     else:
         rows = await _fetch_few(pool, (TAKE, TAKE_WHAT_FITS), *slots(takes))
     return handout(rows, takes, range(len(takes)))
@@ -267,13 +274,15 @@ async def take_of_sources(pool: Pool, takes: Sequence[Take], cursors: Sequence[S
     slots_before = list(accumulate(jobs.values(), initial=0))[:-1]
     asked = *slots([takes[place] for place in order]), list(jobs), list(jobs.values()), slots_before
     if cursors:
-        rows = await fetch(pool, TAKE_OF_SOURCES_PAST_CURSORS, *asked, *zip(*cursors, strict=True))
+        rows = await fetch(pool, TAKE_OF_SOURCES_PAST_CURSORS, *asked, *_CURSORS_OF_SOURCES.of(cursors))
     else:
         rows = await _fetch_few(pool, (TAKE_OF_SOURCES, TAKE_OF_SOURCES_WHAT_FITS), *asked)
     return handout(rows, takes, order)
 
 
-async def _fetch_few(pool: Pool, statements: tuple[str, str], leases: Sequence[int], *values: object) -> list[Record]:
+async def _fetch_few(
+    pool: Pool, statements: tuple[Statement, Statement], leases: Sequence[int], *values: object
+) -> list[Record]:
     """Run the first of these statements for few jobs, the second one for many, and for few that do not fit."""
     for_few, what_fits = statements
     if len(leases) <= FEW:
@@ -293,15 +302,15 @@ def slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str 
     leases: list[int] = []
     keys: list[str | None] = []
     names: list[str | None] = []
-    for _, limit, lease, key, by, _, _ in takes:
-        if limit == 1:
-            leases.append(lease)
-            keys.append(key)
-            names.append(by)
+    for take in takes:
+        if take.limit == 1:
+            leases.append(take.lease)
+            keys.append(take.key)
+            names.append(take.by)
         else:
-            leases += [lease] * limit
-            keys += [key] * limit
-            names += [by] * limit
+            leases += [take.lease] * take.limit
+            keys += [take.key] * take.limit
+            names += [take.by] * take.limit
     nobody = [None] * len(leases)
     return leases, [] if keys == nobody else keys, [] if names == nobody else names
 
@@ -322,21 +331,23 @@ def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int])
 
 
 def taken(row: Record) -> Taken:
-    """Every statement here returns these columns, in this order; a row's names are slower to look up."""
-    id, source, document, attempt, lease, taken_at, priority, position, traceparent = row[:9]
-    return Taken(Job(id, source, State.ACTIVE, document, attempt, traceparent), lease, taken_at, priority, position)
+    """The job in a row of a take."""
+    job = Job(row["id"], row["source"], State.ACTIVE, row["document"], row["attempt"], row["traceparent"])
+    return Taken(job, row["lease"], row["taken_at"], row["priority"], row["position"])
 
 
 # Its sentence is for who finds it among the failed jobs.
 _UNREADABLE = f"Boss cannot hand this job out: as text, its document would be larger than {MOST_TEXT:,} bytes"
-SET_ASIDE = f"""
--- set_aside
+SET_ASIDE = Statement(
+    "set_aside",
+    f"""
 UPDATE job
 SET status = 'DONE', outcome = 'failed', due_at = NULL, finished_at = clock_timestamp(),
     result = jsonb_build_object('error', '{_UNREADABLE}'), result_bytes = {len(_UNREADABLE) + 20}
 WHERE id = ANY($1::text[]) AND status || '' = 'AVAILABLE' AND {size_of("document")} > {MOST_TEXT}
 RETURNING id, source
-"""
+""",
+)
 
 
 async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
@@ -346,16 +357,18 @@ async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
 
 # The time of the take names it: whoever took the job later is not touched, however often this is sent. The attempt's
 # number is not used again, for it tells one taker from another; there may be one more instead.
-UNDO_TAKES = """
--- untake
+UNDO_TAKES = Statement(
+    "untake",
+    f"""
 UPDATE job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
     taken_by = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
-WHERE job.id = ANY(ARRAY[unheard.id]) AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at
+WHERE {probe("job.id", "unheard.id")} AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at
   AND seen_at = job.taken_at
 RETURNING job.id
-"""
+""",
+)
 
 
 async def undo_takes(pool: Pool, takes: Sequence[Taken]) -> set[str]:

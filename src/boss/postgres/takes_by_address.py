@@ -1,4 +1,4 @@
-"""Taker the one job at an address, due or not."""
+"""Taking the one job at an address, due or not."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,25 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import size_of
+from boss.postgres.statement import Statement, probe
 from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
 
 _ANY_NUMBER = 2**31
 
 
-def _statement(name: str, asked: str, before: str = "") -> str:
-    """The SQL of takes of the jobs in `asked`, each with its slot, of which documents come to MOST_TEXT bytes.
+def _statement(name: str, asked: str, before: str = "") -> Statement:
+    """A take of the jobs in `asked`, each with its slot, of which documents come to MOST_TEXT bytes.
 
     Whoever has one of the jobs just now is waited for.
     """
-    return f"""
--- {name}
+    return Statement(
+        name,
+        f"""
 WITH {before}asked AS MATERIALIZED ({asked}
 ), head AS MATERIALIZED (
     SELECT job.id, asked.slot, {size_of("document")} AS bytes
     FROM asked
-    JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
+    JOIN job ON {probe("job.id", "asked.id")} AND job.source = asked.source
     WHERE job.status || '' = 'AVAILABLE'
     ORDER BY asked.id
     FOR UPDATE OF job
@@ -34,7 +36,8 @@ WITH {before}asked AS MATERIALIZED ({asked}
                 ARRAY(SELECT slot FROM fitting WHERE total <= {MOST_TEXT} ORDER BY slot)) AS given(id, slot)
 ), unfit AS (
     SELECT id, bytes FROM fitting WHERE total > {MOST_TEXT}
-){TAKE_GIVEN}"""
+){TAKE_GIVEN}""",
+    )
 
 
 _ASKED = """

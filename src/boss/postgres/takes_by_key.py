@@ -6,6 +6,7 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import Take, Taken
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import size_of, text_of
+from boss.postgres.statement import Statement, probe
 from boss.postgres.takes import (
     LIMITS_OF_SOURCES,
     ORDER_OF_SOURCES,
@@ -68,15 +69,16 @@ async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
 # Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
 # handed out a second time. The documents come to MOST_TEXT bytes, or are those of one take. Each key is looked up by
 # itself, as in held_keys (0008_plans.sql).
-TAKE_AGAIN = f"""
--- take_again
+TAKE_AGAIN = Statement(
+    "take_again",
+    f"""
 WITH held AS MATERIALIZED (
     SELECT of_key.*
     FROM unnest($1::text[]) AS asked(key)
     CROSS JOIN LATERAL (
         SELECT id, take_key, {size_of("document")} AS bytes
         FROM job
-        WHERE status = 'ACTIVE' AND take_key = ANY(ARRAY[asked.key])
+        WHERE status = 'ACTIVE' AND {probe("take_key", "asked.key")}
         ORDER BY take_key
     ) AS of_key
 ), running AS MATERIALIZED (
@@ -93,7 +95,8 @@ WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(
   AND status || '' = 'ACTIVE' AND take_key = ANY($1::text[])
 RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_at, priority, position, traceparent,
           take_key
-"""
+""",
+)
 
 
 async def take_again(pool: Pool, keys: Sequence[str]) -> dict[str, list[Taken]]:

@@ -6,7 +6,8 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of
-from boss.postgres.takes import READY, TAKE_GIVEN, Handout, handout, slots
+from boss.postgres.statement import READY, Statement, probe
+from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
 from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
 
 # The first jobs of each source that has room, as many as it has room for; of these the first by the queue, or first
@@ -22,7 +23,7 @@ _ALLOWED = f"""
           CROSS JOIN LATERAL (
               SELECT id, priority, position, {about("document")} AS bytes
               FROM job
-              WHERE {READY} AND source = ANY(ARRAY[room.source]) AND id <> ALL ($6::text[])
+              WHERE {READY} AND {probe("source", "room.source")} AND id <> ALL ($6::text[])
               ORDER BY source, priority DESC, position
               LIMIT least(coalesce(room.room, %(most)s), %(most)s)
           ) AS ready) AS head
@@ -35,15 +36,16 @@ _BY_RULES = "SELECT source, active, room FROM room_by_rules($4::text[])"
 _UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($4::text[]) AS source"
 
 
-def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> str:
-    """The SQL of a take of the sources in `room`: how many of their jobs are active, and how many more may be.
+def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> Statement:
+    """A take of the sources in `room`: how many of their jobs are active, and how many more may be.
 
     Nothing is locked that is then not taken. What somebody else has got hold of meanwhile is passed over, and is among
     what did not fit, without its size.
     """
     allowed = _ALLOWED % {"fair": "$5::bool", "most": wanted}
-    return f"""
--- {name}
+    return Statement(
+        name,
+        f"""
 WITH {asked}room AS MATERIALIZED (
     {room}
 ), first AS MATERIALIZED (
@@ -51,7 +53,7 @@ WITH {asked}room AS MATERIALIZED (
 ), head AS MATERIALIZED (
     SELECT job.id, first.turn, {size_of("document")} AS bytes
     FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
-    JOIN job ON job.id = ANY(ARRAY[first.id])
+    JOIN job ON {probe("job.id", "first.id")}
     WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
     FOR UPDATE OF job SKIP LOCKED
 ), numbered AS MATERIALIZED (
@@ -66,7 +68,8 @@ WITH {asked}room AS MATERIALIZED (
     SELECT id, NULL AS bytes FROM first WHERE total <= {MOST_TEXT} AND id <> ALL (ARRAY(SELECT id FROM head))
     UNION ALL
     (SELECT id, bytes FROM first WHERE total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
-){TAKE_GIVEN}"""
+){TAKE_GIVEN}""",
+    )
 
 
 _PLAIN = "", "cardinality($1::int[])", "turn"
@@ -91,16 +94,18 @@ async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[st
     return await _take(pool, TAKE_OF_SEVERAL_BY_KEY if takes[0].key else TAKE_OF_SEVERAL, takes, passed)
 
 
-async def _take(pool: Pool, statement: str, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+async def _take(pool: Pool, statement: Statement, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
     rows = await fetch(pool, statement, *slots(takes), takes[0].of(), takes[0].fair, passed)
     return handout(rows, takes, range(len(takes)))
 
 
-ANY_ALLOWED = f"""
--- any_allowed
+ANY_ALLOWED = Statement(
+    "any_allowed",
+    f"""
 WITH room AS MATERIALIZED (SELECT source, active, room FROM room_now($1::text[]))
 {(_ALLOWED % {"fair": "false", "most": "1"}).replace("$6::text[]", "'{}'")}
-"""
+""",
+)
 
 
 async def any_allowed(pool: Pool, sources: Sequence[str] | None) -> bool:

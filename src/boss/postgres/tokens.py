@@ -1,20 +1,22 @@
 """Tokens: of each its hash, never itself."""
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from asyncpg import Record
 
 from boss.errors import NameTaken, NeedsAdmin, NoToken
 from boss.model.permissions import Principal, Role, Token
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.statement import Statement
 
-VALID = """
--- valid_tokens
+VALID = Statement(
+    "valid_tokens",
+    """
 SELECT hash, name, role, sources, extract(epoch FROM expires_at - now())::float8 AS seconds, revoked_at IS NULL AS valid
 FROM token
-"""
+""",
+)
 
 
 async def valid_tokens(pool: Pool) -> tuple[dict[bytes, tuple[Principal, float | None]], bool]:
@@ -37,8 +39,9 @@ _ADMINS = """
     SELECT name, expires_at IS NULL AS lasts FROM token
     WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """
-CREATE = f"""
--- create_token
+CREATE = Statement(
+    "create_token",
+    f"""
 WITH allowed AS MATERIALIZED (
     SELECT EXISTS ({_ADMINS}) OR ($3 = 'admin' AND $5::float8 IS NULL) AS it
 ), new AS (
@@ -49,8 +52,9 @@ WITH allowed AS MATERIALIZED (
 ), written AS (
     INSERT INTO act (by, did, what) SELECT $6, 'created a token', $7::jsonb FROM new
 )
-SELECT it, new.* FROM allowed LEFT JOIN new ON true
-"""
+SELECT it AS allowed, new.* FROM allowed LEFT JOIN new ON true
+""",
+)
 
 
 async def create_token(pool: Pool, access: Principal, key: bytes, expires: float | None, by: str | None) -> Token:
@@ -70,36 +74,39 @@ async def create_token(pool: Pool, access: Principal, key: bytes, expires: float
     sources = None if access.sources is None else sorted(access.sources)
     what = {"token": access.name, "role": access.role, "sources": sources, "expires": expires}
     values = access.name, key, access.role, sources, expires, by, json.dumps(what)
-    [(allowed, *token)] = await fetch(pool, CREATE, *values)
-    if not allowed:
+    [row] = await fetch(pool, CREATE, *values)
+    if not row["allowed"]:
         raise NeedsAdmin(
             "the first token must be an admin's, and good for ever, for from then on nobody can do anything without "
             "one: boss token create NAME --role admin"
         )
-    if token[0] is None:
+    if row["name"] is None:
         raise NameTaken(f"there is or was a token called {access.name}; names are not used twice")
-    return _token(token)
+    return _token(row)
 
 
-LIST = """
--- list_tokens
+LIST = Statement(
+    "list_tokens",
+    """
 SELECT name, role, sources, created_at, created_by, expires_at, revoked_at, used_at FROM token ORDER BY name
-"""
+""",
+)
 
 
 async def list_tokens(pool: Pool) -> list[Token]:
     """Every token there is or was, by name."""
-    return [_token(tuple(row)) for row in await fetch(pool, LIST)]
+    return [_token(row) for row in await fetch(pool, LIST)]
 
 
-def _token(row: Sequence[Any]) -> Token:
-    return Token(row[0], Role(row[1]), *row[2:])
+def _token(row: Record) -> Token:
+    return Token(role=Role(row["role"]), **{name: row[name] for name in Token._fields if name != "role"})
 
 
 # The rows of the admins are locked, so that no two of these can each leave the other's admin as the last one: the
 # second sees, once it has the lock, what the first has done. One statement, so that a frozen replica holds no lock.
-REVOKE = f"""
--- revoke_token
+REVOKE = Statement(
+    "revoke_token",
+    f"""
 WITH admins AS MATERIALIZED ({_ADMINS}
     ORDER BY name
     FOR UPDATE
@@ -114,8 +121,9 @@ WITH admins AS MATERIALIZED ({_ADMINS}
 ), written AS (
     INSERT INTO act (by, did, what) SELECT $2, 'revoked a token', jsonb_build_object('token', name) FROM revoked
 )
-SELECT it, EXISTS (SELECT FROM token WHERE name = $1) FROM needed
-"""
+SELECT it AS needed, EXISTS (SELECT FROM token WHERE name = $1) AS is_there FROM needed
+""",
+)
 
 
 async def revoke_token(pool: Pool, name: str, by: str | None) -> None:
@@ -125,20 +133,22 @@ async def revoke_token(pool: Pool, name: str, by: str | None) -> None:
         NoToken: there is none of that name.
         NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
     """
-    [(needed, there)] = await fetch(pool, REVOKE, name, by)
-    if needed:
+    [row] = await fetch(pool, REVOKE, name, by)
+    if row["needed"]:
         raise NeedsAdmin(
             f"{name} is the last token of an admin that is good for ever; create another one first: "
             "boss token create NAME --role admin"
         )
-    if not there:
+    if not row["is_there"]:
         raise NoToken(f"there is no token called {name}")
 
 
-USED = """
--- used_tokens
+USED = Statement(
+    "used_tokens",
+    """
 UPDATE token SET used_at = now() WHERE name = ANY($1::text[])
-"""
+""",
+)
 
 
 async def used_tokens(pool: Pool, names: Iterable[str]) -> None:
