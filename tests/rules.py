@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
+from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
@@ -21,9 +22,5 @@ def dispatcher_over(
 ) -> Dispatcher:
     """A dispatcher over these, without rules."""
     rules = no_rules(pool)
-    return Dispatcher(
-        pool,
-        wait_queue,
-        rules,
-        Taker(pool, wait_queue, Handouts(pool, cursors, rules), rules, announce, most_waiting=1000),
-    )
+    taker = Taker(pool, wait_queue, Handouts(pool, cursors, rules), rules, announce, most_waiting=1000)
+    return Dispatcher(pool, wait_queue, rules, taker, Queries(pool, wait_queue, rules))

@@ -20,6 +20,7 @@ from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
 from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever, prune_forever
 from boss.dispatch.notifications import NotificationListener
+from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
@@ -105,7 +106,7 @@ class _Started(NamedTuple):
 
     app: App
     dispatcher: Dispatcher
-    watcher: DashboardFeed
+    feed: DashboardFeed
     tokens: Tokens
 
 
@@ -172,10 +173,11 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
-    dispatcher, watcher = Dispatcher(pool, wait_queue, rules, taker), DashboardFeed(pool)
+    queries, feed = Queries(pool, wait_queue, rules), DashboardFeed(pool)
+    dispatcher = Dispatcher(pool, wait_queue, rules, taker, queries)
     if settings.workers > 1:
-        await parts.enter_async_context(in_background(dispatcher.measure_forever()))
-    return _Started(App(dispatcher, watcher, tokens, settings), dispatcher, watcher, tokens)
+        await parts.enter_async_context(in_background(queries.measure_forever()))
+    return _Started(App(dispatcher, queries, feed, tokens, settings), dispatcher, feed, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:
@@ -287,7 +289,7 @@ async def _collect_garbage_forever() -> None:
 async def _drain(started: _Started, connections: Connections) -> None:
     started.app.drain()
     connections.drain()
-    started.watcher.close()
+    started.feed.close()
     started.dispatcher.send_away()
     try:
         async with asyncio.timeout(_DRAIN):

@@ -11,6 +11,7 @@ import pytest
 
 import boss
 from boss.dispatch.dashboard import DashboardFeed
+from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.tokens import Tokens
 from boss.dispatch.wait_queue import WaitQueue
@@ -19,7 +20,7 @@ from boss.http.router import App
 from boss.http.server import listening
 from boss.postgres.connection import Pool
 from boss.settings import Settings
-from tests.rules import dispatcher_over
+from tests.rules import dispatcher_over, no_rules
 from tests.servers import free_port
 
 OURS = f"{Path(boss.__file__).parent}/"
@@ -53,7 +54,10 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
 
     settings = Settings(data=Path(), port=free_port())
     tokens = Tokens(pool, lambda _: None)
-    app = App(dispatcher_over(pool, WaitQueue(), ScanCursors(), announce), DashboardFeed(pool), tokens, settings)
+    wait_queue = WaitQueue()
+    dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
+    queries = Queries(pool, wait_queue, no_rules(pool))
+    app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings)
     async with listening(Connections(app.respond, tokens.count, settings), settings):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)

@@ -167,7 +167,7 @@ class Verbs(Administering):
         outcome: str = Outcome.COMPLETED,
         attempt: int | None = None,
     ) -> None:
-        """JobEvent an available or active job to done, as `completed`, `failed` or `stopped`.
+        """Move an available or active job to done, as `completed`, `failed` or `stopped`.
 
         Raises:
             NotThere: it is neither.
@@ -221,7 +221,7 @@ class Verbs(Administering):
     async def _move(
         self, method: str, path: str, state: State, attempt: int | None, repeated: bool = False, **options: Any
     ) -> None:
-        """JobEvent a job to a state; one that is there already was moved by an earlier try whose answer was lost."""
+        """Move a job to a state; one that is there already was moved by an earlier try whose answer was lost."""
         answer, again = await self._connection.send(method, path, headers={**JSON, **if_match(attempt)}, **options)
         repeated = repeated or again
         try:

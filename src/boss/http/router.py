@@ -1,4 +1,4 @@
-"""The whole of what Boss answers: who may come in, which resource it is, and what is answered where there is none."""
+"""Routing: from a request to its handler, with authentication before it, and errors as problems after it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from time import perf_counter
 
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.queries import Queries
 from boss.dispatch.tokens import Tokens
 from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, StateMismatch
 from boss.http import auth, dashboard, problems
@@ -23,9 +24,19 @@ from boss.telemetry import metrics, tracing
 
 
 class App:
-    """Answers requests over a dispatcher, a watcher for the page, and the tokens."""
+    """Finds the handler of a request, and turns what it raises into a problem.
 
-    def __init__(self, dispatcher: Dispatcher, watcher: DashboardFeed, tokens: Tokens, settings: Settings) -> None:
+    Args:
+        dispatcher: the verbs.
+        queries: everything that is only read.
+        feed: what the dashboard shows.
+        tokens: the valid tokens.
+        settings: of the server.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, queries: Queries, feed: DashboardFeed, tokens: Tokens, settings: Settings
+    ) -> None:
         self._guard = auth.Authenticator(tokens, settings)
         self._refusals = Refusals()
         self._is_draining = False
@@ -34,12 +45,12 @@ class App:
         self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
         self._add(
             [
-                *jobs.resources(jobs.Jobs(dispatcher, settings)),
-                *health.resources(dispatcher),
-                *metrics_page.resources(dispatcher),
-                *events.resources(watcher, tokens),
-                *sources.resources(dispatcher),
-                *token_routes.resources(dispatcher, tokens),
+                *jobs.resources(jobs.Jobs(dispatcher, queries, settings)),
+                *health.resources(queries),
+                *metrics_page.resources(queries),
+                *events.resources(feed, tokens),
+                *sources.resources(dispatcher, queries),
+                *token_routes.resources(queries, tokens),
                 *session.resources(tokens, settings),
                 *dashboard.resources(),
                 *api_docs.resources(),

@@ -26,6 +26,6 @@ SELECT number, at, by, did, what::text AS what FROM act WHERE number < $1 ORDER 
 _AFTER_ALL = 2**63 - 1
 
 
-async def acts(pool: Pool, before: int | None, limit: int) -> list[AuditEvent]:
+async def audit_events(pool: Pool, before: int | None, limit: int) -> list[AuditEvent]:
     """The last acts, newest first; only those with a lesser number than `before`, when given."""
     return [AuditEvent(**row) for row in await fetch(pool, ACTS, _AFTER_ALL if before is None else before, limit)]

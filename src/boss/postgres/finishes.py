@@ -33,7 +33,7 @@ RETURNING job.id
 
 
 async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
-    """JobEvent available and active jobs to done; return the ids that were moved. No id may come twice."""
+    """Move available and active jobs to done; return the ids that were moved. No id may come twice."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     in_order = sorted(finishes, key=attrgetter("id"))
     return {row["id"] for row in await fetch(pool, FINISH, *_FINISHES.of(in_order))}

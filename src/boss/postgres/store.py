@@ -3,7 +3,7 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
-from boss.postgres.audit import AuditEvent, acts
+from boss.postgres.audit import AuditEvent, audit_events
 from boss.postgres.dashboard import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.finishes import finish, give_back
@@ -44,10 +44,10 @@ __all__ = [
     "JobPage",
     "PendingWork",
     "active",
-    "acts",
     "ages",
     "any_allowed",
     "any_ready",
+    "audit_events",
     "check",
     "compact_counts",
     "count",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.queries import Queries
 from boss.errors import DatabaseAway
 from boss.http.auth import requires
 from boss.http.request import Request
@@ -20,7 +20,7 @@ LIVE = "/health/live"
 _PATIENCE = 2
 
 
-def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
+def resources(queries: Queries) -> Sequence[Resource]:
     """The resources."""
 
     @requires(Permission.PUBLIC)
@@ -35,7 +35,7 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
         request.query()
         try:
             async with asyncio.timeout(_PATIENCE):
-                await dispatcher.reach_database()
+                await queries.reach_database()
         except TimeoutError as error:
             raise DatabaseAway(f"the database has not answered for {_PATIENCE} s") from error
         return Response(200, [JSON, NO_STORE], b'{"ready":true}')
@@ -44,7 +44,7 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
     async def health(request: Request) -> Response:
         """GET /health: what an examination of the database finds, each with a verdict and what to do."""
         request.query()
-        findings = await dispatcher.examine()
+        findings = await queries.diagnose()
         body = {"verdict": worst(findings), "findings": [finding._asdict() for finding in findings]}
         return Response(200, [JSON, NO_STORE], orjson.dumps(body))
 

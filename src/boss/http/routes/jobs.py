@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import orjson
 
 from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.queries import Queries
 from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
 from boss.http import auth, ndjson, parameters, problems
 from boss.http.auth import requires
@@ -62,8 +63,9 @@ def resources(jobs: "Jobs") -> list[Resource]:
 class Jobs:
     """The handlers. Each docstring starts with the request that it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, settings: Settings) -> None:
+    def __init__(self, dispatcher: Dispatcher, queries: Queries, settings: Settings) -> None:
         self._dispatcher = dispatcher
+        self._queries = queries
         self._max_document = settings.max_document
         self._lease = settings.lease
 
@@ -99,7 +101,7 @@ class Jobs:
         """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
         sources = _sources(request.params["source"]) if "source" in request.params else None
         asked = parameters.of_take(request.query_text)
-        found = await self._dispatcher.any_available(self._take(request, asked, sources))
+        found = await self._queries.any_available(self._take(request, asked, sources))
         return Response(200 if found else 404, [JSON, NO_STORE, (b"boss-state", b"available" if found else b"none")])
 
     @requires(Permission.CONVERT)
@@ -151,7 +153,7 @@ class Jobs:
 
     async def _read(self, request: Request) -> Response:
         request.query()
-        found = await self._dispatcher.read(_state(request), *_address(request), _attempt(request))
+        found = await self._queries.read(_state(request), *_address(request), _attempt(request))
         return Response(200, [JSON, NO_STORE, *state_headers(found.state, found.attempt)], job_json(found))
 
     @requires(Permission.PEEK)
@@ -260,7 +262,7 @@ class Jobs:
         query = request.query(("older", "dry_run"))
         older = parameters.older(query)
         if parameters.dry_run(query):
-            jobs, more = await self._dispatcher.prunable(older)
+            jobs, more = await self._queries.prunable(older)
             counted = {"deleted": 0, "would_delete": jobs, "more": more}
             return Response(200, [JSON, NO_STORE], orjson.dumps(counted))
         deleted, more = await self._dispatcher.prune(older, request.principal.name)
@@ -271,12 +273,10 @@ class Jobs:
         """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
         request.query()
         counts = {
-            shelf: jobs
-            for shelf, jobs in (await self._dispatcher.count()).items()
-            if request.principal.reaches(shelf[0])
+            shelf: jobs for shelf, jobs in (await self._queries.count()).items() if request.principal.reaches(shelf[0])
         }
         if "text/plain" in (request.header(b"accept") or ""):
-            drawn = draw(counts, await self._dispatcher.newest(DRAWN_IDS + 1))
+            drawn = draw(counts, await self._queries.newest(DRAWN_IDS + 1))
             return Response(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
         return Response(200, [JSON, NO_STORE], orjson.dumps(tree(counts)))
 
@@ -290,7 +290,7 @@ class Jobs:
             sources = [job.check_source(query["source"])]
             auth.check_source_reached(request.principal, sources[0])
         after = job.check_id(query["after"]) if "after" in query else None
-        page = await self._dispatcher.list_jobs(state, sources, after, limit)
+        page = await self._queries.list_jobs(state, sources, after, limit)
         headers = [JSON, NO_STORE]
         following = None
         if page.more:
@@ -310,12 +310,12 @@ class Jobs:
         An available one also says why nobody has it yet.
         """
         request.query()
-        found = await self._dispatcher.find(job.check_id(request.path_param("id")))
+        found = await self._queries.find(job.check_id(request.path_param("id")))
         if not request.principal.reaches(found.source):
             raise NotThere(f"no job has the id {found.id}", None)
         record = record_json(found)
         if found.state is State.AVAILABLE:
-            record["why"] = await self._dispatcher.why_available(found)
+            record["why"] = await self._queries.why_available(found)
         headers = [JSON, NO_STORE, *state_headers(found.state, found.attempt)]
         return Response(200, headers, orjson.dumps(record, option=_UTC))
 

@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.queries import Queries
 from boss.errors import DatabaseAway
 from boss.http.auth import requires
 from boss.http.request import Request
@@ -27,7 +27,7 @@ _OTHERS = "(others)"
 _Counts = Mapping[tuple[str, State], int]
 
 
-def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
+def resources(queries: Queries) -> Sequence[Resource]:
     """The resource."""
 
     @requires(Permission.MONITOR)
@@ -39,10 +39,10 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
         request.query()
         encode, content_type = _encoder(request.header(b"accept") or "")
         try:
-            here = [*_of_jobs(await dispatcher.count(), await dispatcher.ages()), _gauge("boss_database_up", _UP, 1)]
+            here = [*_of_jobs(await queries.count(), await queries.ages()), _gauge("boss_database_up", _UP, 1)]
         except DatabaseAway:
             here = [_gauge("boss_database_up", _UP, 0)]
-        dispatcher.measure()
+        queries.measure()
         return Response(200, [(b"content-type", content_type.encode()), NO_STORE], encode(_Everything(here)))
 
     return [Resource("/metrics", {"GET": metrics})]

@@ -6,6 +6,7 @@ import msgspec
 import orjson
 
 from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.queries import Queries
 from boss.errors import BadInput
 from boss.http import json_body
 from boss.http.auth import requires
@@ -27,7 +28,7 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     limit: int | None = None
 
 
-def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
+def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
     """The resources."""
 
     @requires(Permission.READ)
@@ -35,9 +36,7 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
         """GET /source: every source with its rule and how many jobs it has in each state."""
         request.query()
         found = [
-            _shown(rule, counts)
-            for rule, counts in await dispatcher.sources()
-            if request.principal.reaches(rule.source)
+            _shown(rule, counts) for rule, counts in await queries.sources() if request.principal.reaches(rule.source)
         ]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"sources": found}))
 
@@ -51,7 +50,7 @@ def resources(dispatcher: Dispatcher) -> Sequence[Resource]:
             raise BadInput(
                 f'the limit is {asked.limit}; it takes a whole number from 1 to {_MOST_ACTIVE}, or {{"paused": true}}'
             )
-        rule = await dispatcher.set_rule(source, asked.paused, asked.limit, request.principal.name)
+        rule = await dispatcher.set_limit(source, asked.paused, asked.limit, request.principal.name)
         return Response(200, [JSON, NO_STORE], orjson.dumps(rule._asdict()))
 
     return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put})]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
-from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.queries import Queries
 from boss.dispatch.tokens import Tokens
 from boss.errors import BadInput
 from boss.http import json_body, parameters
@@ -28,7 +28,7 @@ class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
     expires: float | None = None
 
 
-def resources(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[Resource]:
+def resources(queries: Queries, tokens: Tokens) -> Sequence[Resource]:
     """The resources."""
 
     @requires(Permission.ADMINISTER)
@@ -59,7 +59,7 @@ def resources(dispatcher: Dispatcher, tokens: Tokens) -> Sequence[Resource]:
         """GET /audit: what administrators did that is not kept with a job, newest first, and the next address."""
         query = request.query(("before", "limit"))
         limit = parameters.limit(query, default=_PAGE)
-        acts = await dispatcher.acts(_before(query.get("before")), limit)
+        acts = await queries.audit_events(_before(query.get("before")), limit)
         following = f"/audit?limit={limit}&before={acts[-1].number}" if len(acts) == limit else None
         found = [{**act._asdict(), "what": orjson.Fragment(act.what)} for act in acts]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"acts": found, "next": following}, option=_UTC))

@@ -1,0 +1,37 @@
+"""The errors of requests about a job that is somewhere else, or in another attempt."""
+
+from typing import TypeVar
+
+from boss.errors import BossError, NotThere, StateMismatch, WrongAttempt
+from boss.model.job import Finish, Location, State
+
+
+def where(id: str, location: Location | None) -> str:
+    return f"it is at /job/{location.state}/{location.source}/{id}" if location else f"no job has the id {id}"
+
+
+_Mismatch = TypeVar("_Mismatch", bound=StateMismatch)
+
+
+def mismatch(kind: type[_Mismatch], sentence: str, location: Location | None, unseen: str) -> _Mismatch:
+    """An error about a job that is somewhere else."""
+    return kind(sentence, location and location.state, location and location.source, unseen)
+
+
+def not_there(state: State, source: str, id: str, location: Location | None) -> NotThere:
+    missed = f"no job at /job/{state}/{source}/{id}"
+    return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
+
+
+def wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
+    about = "another attempt" if asked is None or asked < 0 else f"attempt {asked}"
+    return WrongAttempt(f"the request is about {about} of {id}, which is {state} in attempt {attempt}", state)
+
+
+def not_finished(finish: Finish, location: Location | None) -> BossError:
+    """Why a finish did nothing, going by where the job is now."""
+    there = location is not None and location.source == finish.source and location.state is not State.DONE
+    if there and location and finish.attempt not in (None, location.attempt):
+        return wrong_attempt(finish.id, finish.attempt, location.state, location.attempt)
+    missed, id = "only an available or active job can be done", finish.id
+    return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")

@@ -1,0 +1,174 @@
+"""Everything that is only read: jobs, lists, counts, and how well the database does its work."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NoReturn
+
+from boss.coalescer import Coalescer
+from boss.dispatch.mismatches import not_there, where, wrong_attempt
+from boss.dispatch.source_limits import SourceLimits
+from boss.dispatch.wait_queue import WaitQueue
+from boss.errors import NotThere
+from boss.model.diagnosis import Ages, Finding, examine
+from boss.model.job import Job, JobRecord, Location, SourceLimit, State, Take
+from boss.postgres import store
+from boss.postgres.connection import Pool
+from boss.postgres.store import AuditEvent, JobPage
+from boss.telemetry import metrics
+
+# A statement this large is well past the point where a larger one is faster.
+_MOST_JOBS = 1000
+# Reads of documents that a statement serves: each may have a megabyte.
+_MOST_READ = 32
+# How many are counted before anybody prunes them.
+_MOST_PRUNABLE = 100_000
+# How many jobs before another one are counted.
+_MOST_AHEAD = 1000
+_MEASURE_INTERVAL_S = 1.0
+
+
+class Queries:
+    """Reads for any number of requests over one pool of connections; frequent reads share a statement.
+
+    Every method raises `DatabaseAway` when PostgreSQL does not answer.
+
+    Args:
+        pool: the database.
+        wait_queue: where takers wait.
+        rules: the limits of the sources.
+    """
+
+    def __init__(self, pool: Pool, wait_queue: WaitQueue, rules: SourceLimits) -> None:
+        self._pool = pool
+        self._wait_queue = wait_queue
+        self._rules = rules
+        self._reads = Coalescer(self._read_all, most=_MOST_READ)
+        self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
+        self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
+
+    async def locate(self, id: str) -> Location | None:
+        """Where the job with this id is; None when there is none."""
+        return await self._locates(id)
+
+    async def read(self, state: State, source: str, id: str, attempt: int | None = None) -> Job:
+        """The job at this address; renews nothing.
+
+        Raises:
+            NotThere: it is not there.
+            WrongAttempt: it is in another attempt than the one given.
+        """
+        job = await self._reads(id)
+        if job is None or job.state != state or job.source != source:
+            raise not_there(state, source, id, job and Location(job.source, job.state, job.attempt, 0))
+        if attempt not in (None, job.attempt):
+            raise wrong_attempt(id, attempt, job.state, job.attempt)
+        return job
+
+    async def any_available(self, take: Take) -> bool:
+        """Whether this take would find a job now."""
+        if self._rules.applies_to(take) or take.sources is not None:
+            return await store.any_allowed(self._pool, take.of())
+        return await store.any_ready(self._pool, take.source)
+
+    async def find(self, id: str) -> JobRecord:
+        """The job with this id, wherever it is, with all its properties.
+
+        Raises:
+            NotThere: there is none.
+        """
+        record = await store.find(self._pool, id)
+        if record is None:
+            raise NotThere(where(id, None), None)
+        return record
+
+    async def why_available(self, record: JobRecord) -> str:
+        """Why nobody has this available job yet, as a sentence."""
+        if record.due_at is not None:
+            return "it is delayed until then"
+        rule = self._rules.rule(record.source)
+        if rule.paused:
+            return f"{record.source} is paused"
+        ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
+        if rule.limit is not None and active >= rule.limit:
+            return f"{_many(active)} jobs of {record.source} are active, and no more than {rule.limit} may be"
+        if active == 0 and not self._wait_queue.waiting:
+            asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
+            return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
+        if ahead:
+            return f"{_many(ahead)} jobs of {record.source} come before this one, by priority or by age"
+        return f"it is the next of {record.source}; all its converters are at work, or about to take it"
+
+    async def list_jobs(
+        self, state: State | None, sources: Sequence[str] | None, after: str | None, limit: int
+    ) -> JobPage:
+        """Jobs with all their properties; see `store.list_jobs`."""
+        return await store.list_jobs(self._pool, state, sources, after, limit)
+
+    async def newest(self, each: int) -> dict[tuple[str, State], list[str]]:
+        """The greatest `each` ids of every source and state that has jobs, greatest first."""
+        return await store.newest(self._pool, each)
+
+    async def count(self) -> dict[tuple[str, State], int]:
+        """How many jobs there are of each source and state, of every source ever seen."""
+        return await store.count(self._pool)
+
+    async def sources(self) -> list[tuple[SourceLimit, dict[State, int]]]:
+        """Every source that has a rule or was ever seen, with its rule and how many jobs it has, by name."""
+        rules, counts = await store.rules(self._pool), await self.count()
+        names = sorted(rules.keys() | {source for source, _ in counts})
+        return [
+            (rules.get(name, SourceLimit(name)), {state: counts.get((name, state), 0) for state in State})
+            for name in names
+        ]
+
+    async def prunable(self, older: float) -> tuple[int, bool]:
+        """How many jobs `prune` would delete, 100,000 at most, and whether there are more."""
+        jobs = await store.prunable(self._pool, older, _MOST_PRUNABLE + 1)
+        return min(jobs, _MOST_PRUNABLE), jobs > _MOST_PRUNABLE
+
+    async def audit_events(self, before: int | None, limit: int) -> list[AuditEvent]:
+        """What administrators did that is not kept with a job; see `store.audit_events`."""
+        return await store.audit_events(self._pool, before, limit)
+
+    async def diagnose(self) -> list[Finding]:
+        """How well the database does its work, what to think of it and what to do."""
+        facts = await store.examine(self._pool)
+        return examine(facts, self._wait_queue.waiting)
+
+    async def ages(self) -> list[Ages]:
+        """How long the first ready job and the oldest active one of each source have been there."""
+        return await store.ages(self._pool)
+
+    async def reach_database(self) -> None:
+        """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""
+        await self._reaches(None)
+
+    def measure(self) -> None:
+        """Set the metrics of what there is now: takers that wait, and connections to the database."""
+        busy, idle = self._pool.use()
+        metrics.WAITING.set(self._wait_queue.waiting)
+        metrics.CONNECTIONS.labels("busy").set(busy)
+        metrics.CONNECTIONS.labels("idle").set(idle)
+
+    async def measure_forever(self) -> NoReturn:
+        """Set them once a second, for the other workers to tell."""
+        while True:
+            self.measure()
+            metrics.measure_worker()
+            await asyncio.sleep(_MEASURE_INTERVAL_S)
+
+    async def _read_all(self, ids: Sequence[str]) -> list[Job | None]:
+        jobs = await store.read(self._pool, ids)
+        return [jobs.get(id) for id in ids]
+
+    async def _locate_all(self, ids: Sequence[str]) -> list[Location | None]:
+        places = await store.locate(self._pool, ids)
+        return [places.get(id) for id in ids]
+
+    async def _reach(self, asked: Sequence[None]) -> Sequence[None]:
+        await store.reach(self._pool)
+        return asked
+
+
+def _many(jobs: int) -> str:
+    return f"more than {_MOST_AHEAD:,}" if jobs > _MOST_AHEAD else f"{jobs:,}"
