@@ -29,7 +29,7 @@ async def trivial(request: Request) -> Response:
 
 
 async def _serve_trivial(port: int) -> None:
-    settings = Settings(Path(), port=port)
+    settings = Settings(data=Path(), port=port)
     async with listening(Connections(trivial, lambda _: True, settings), settings):
         await asyncio.Event().wait()
 

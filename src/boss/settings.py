@@ -1,66 +1,87 @@
-"""Every setting of a server, once; the command line and BOSS_… in the environment fill it (cli/serve.py)."""
+"""Every setting of a server, once: from here come its flag, its environment variable, its help and its limits.
 
-from dataclasses import dataclass
+A setting `max_queue` is the flag `--max-queue` and the variable `BOSS_MAX_QUEUE`; cli/serve.py makes them.
+"""
+
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from boss.model.job import DEFAULT_LEASE
+from boss.model.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
-DEFAULT_MAX_DOCUMENT = 1024 * 1024
-DEFAULT_MAX_HEADERS = 64 * 1024
-DEFAULT_MAX_CONNECTIONS = 16_384
-DEFAULT_MAX_WAITING = 10_000
-DEFAULT_MAX_QUEUE = 10_000_000
-DEFAULT_RATE = 5_000
-# Longer than what stands between keeps its connections: a load balancer does for 60 seconds.
-DEFAULT_HEADER_TIMEOUT = 75.0
-DEFAULT_BODY_TIMEOUT = 60.0
-DEFAULT_MAX_MEMORY = 256 * 1024 * 1024
+DATABASE_HELP = (
+    "A PostgreSQL 15 or newer, as postgresql://user:password@host/name. "
+    "On the command line everybody on this machine can see it (ps): rather use the environment, or a file."
+)
+_MIB = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What `boss serve` was told.
+def _setting(
+    default: Any, about: str, unit: str | None = None, *, least: float | None = None, most: float | None = None
+) -> Any:
+    """A field of `Settings`.
 
-    Attributes:
-        host: the address to listen on.
-        port: the TCP port to listen on.
-        database: a PostgreSQL URL; None for the embedded PostgreSQL in `data`.
-        data: the folder of the embedded PostgreSQL.
-        max_document: the largest document or result, in bytes.
-        lease: how long a taker that does not say so itself may stay silent, in seconds; 0 for ever.
-        keep_done: how many days a done job is kept; None for ever.
-        open: whether other machines are served while there are no tokens.
-        tls_cert, tls_key: files with the certificate chain and its key, PEM; None for plain HTTP.
-        max_headers: the largest request line and headers, in bytes.
-        max_connections: how many connections there may be at once.
-        max_memory: how many bytes of bodies and of unread responses may be in memory at once.
-        max_waiting: how many takers may wait at once.
-        max_queue: how many available jobs of a source are the most.
-        rate: how many requests a second are taken with one token, on average; 0 for any number.
-        header_timeout: how long a client may take to send its headers, and be idle between requests, in seconds.
-        body_timeout: how long a client may take to send its body, in seconds.
-        workers: how many processes serve.
+    Args:
+        default: its value when nobody sets it; MISSING when cli/serve.py finds it out.
+        about: a sentence for `boss serve --help`.
+        unit: what it counts, or what kind of word it is.
+        least: the least that it can be.
+        most: the most that it can be.
     """
+    return field(default=default, metadata={"help": about, "metavar": unit, "min": least, "max": most})
 
-    data: Path
-    database: str | None = None
-    host: str = DEFAULT_HOST
-    port: int = DEFAULT_PORT
-    max_document: int = DEFAULT_MAX_DOCUMENT
-    lease: int = DEFAULT_LEASE
-    keep_done: float | None = None
-    open: bool = False
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    max_headers: int = DEFAULT_MAX_HEADERS
-    max_connections: int = DEFAULT_MAX_CONNECTIONS
-    max_memory: int = DEFAULT_MAX_MEMORY
-    max_waiting: int = DEFAULT_MAX_WAITING
-    max_queue: int = DEFAULT_MAX_QUEUE
-    rate: int = DEFAULT_RATE
-    header_timeout: float = DEFAULT_HEADER_TIMEOUT
-    body_timeout: float = DEFAULT_BODY_TIMEOUT
-    workers: int = 1
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What `boss serve` was told. Times are in seconds, sizes in bytes."""
+
+    host: str = _setting(DEFAULT_HOST, "Address to listen on.")
+    port: int = _setting(DEFAULT_PORT, "Port to listen on.", least=1, most=65535)
+    database: str | None = _setting(
+        None,
+        DATABASE_HELP,
+        "URL",
+    )
+    data: Path = _setting(
+        MISSING,
+        "Without a database: the folder of the embedded PostgreSQL, where all the data is.  "
+        "[default: ~/.local/share/boss, for root /var/lib/boss]",
+        "DIR",
+    )
+    max_document: int = _setting(_MIB, "Largest document or result.", "BYTES", least=2, most=MOST_TEXT)
+    lease: int = _setting(
+        DEFAULT_LEASE,
+        "How long a converter may stay silent before its job goes to another, when it does not say so itself. "
+        "0: for ever.",
+        "SECONDS",
+        least=0,
+        most=LONGEST_LEASE,
+    )
+    open: bool = _setting(False, "Serve other machines, too, while there are no tokens: EVERYBODY.")
+    tls_cert: Path | None = _setting(None, "Certificate chain, PEM: HTTPS.", "FILE")
+    tls_key: Path | None = _setting(None, "Its key, PEM.", "FILE")
+    max_headers: int = _setting(64 * 1024, "Largest request line and headers.", "BYTES", least=8192)
+    max_connections: int = _setting(
+        16_384, "Connections at once. For one more, the one that has been idle for longest is closed.", least=1
+    )
+    max_memory: int = _setting(
+        256 * _MIB,
+        "Memory for the bodies of requests being read and the responses being sent.",
+        "BYTES",
+        least=_MIB,
+    )
+    max_waiting: int = _setting(10_000, "Takers that wait at once.", least=0)
+    max_queue: int = _setting(10_000_000, "Available jobs of a source.", least=1)
+    rate: int = _setting(5_000, "Requests a second with one token, on this replica. 0: any.", least=0)
+    # Longer than the 60 seconds for which a load balancer keeps an idle connection.
+    header_timeout: float = _setting(
+        75.0, "For a request's headers, and between requests; for the first byte at most 30.", "SECONDS", least=1
+    )
+    body_timeout: float = _setting(60.0, "For a request's body.", "SECONDS", least=1)
+    workers: int = _setting(1, "Processes that serve; on one port, under one parent.", least=1, most=64)
+    keep_done: float | None = _setting(
+        None, "Delete jobs that have been done for so many days.  [default: never]", "DAYS", least=0
+    )

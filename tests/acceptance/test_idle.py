@@ -1,6 +1,6 @@
 """How long a connection may say nothing: longer than proxies keep theirs, so that it is they who close."""
 
-from boss.settings import DEFAULT_HEADER_TIMEOUT
+from boss.settings import Settings
 from tests.acceptance.wire import Wire
 from tests.servers import boss_running
 
@@ -9,7 +9,7 @@ _USUAL_S = 60
 
 
 def test_between_requests_it_is_longer_than_proxies_keep_connections() -> None:
-    assert DEFAULT_HEADER_TIMEOUT >= _USUAL_S + 15
+    assert Settings.header_timeout >= _USUAL_S + 15
 
 
 def test_who_says_nothing_or_half_a_head_is_cut_off(database: str) -> None:

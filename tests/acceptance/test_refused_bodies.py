@@ -2,7 +2,7 @@
 
 import pytest
 
-from boss.settings import DEFAULT_MAX_DOCUMENT
+from boss.settings import Settings
 from tests.acceptance.wire import Wire
 from tests.servers import BossProcess
 
@@ -11,6 +11,6 @@ from tests.servers import BossProcess
 @pytest.mark.parametrize("path", ["/job/available/freg", "/job/done/freg/none"])
 def test_the_connection_goes_on(module_boss: BossProcess, path: str, more: int) -> None:
     with Wire(module_boss.port) as wire:
-        refused = wire.request("POST", path, body=b"x" * (DEFAULT_MAX_DOCUMENT + more)).reply()
+        refused = wire.request("POST", path, body=b"x" * (Settings.max_document + more)).reply()
         assert (refused.status, "connection" in refused.headers) == (413, False)
         assert wire.request("GET", "/health/live").reply().status == 200

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from boss.settings import DEFAULT_HEADER_TIMEOUT
+from boss.settings import Settings
 from tests.acceptance.test_access import create
 from tests.acceptance.test_contract import assert_problem, submit
 from tests.acceptance.test_cross_site import needs_chromium
@@ -72,8 +72,8 @@ def test_their_times_fit_those_of_boss() -> None:
         ("haproxy", "timeout http-keep-alive"),
         ("caddyfile", "keepalive"),
     ):
-        assert seconds(name, word) <= DEFAULT_HEADER_TIMEOUT - 15
-    assert seconds("haproxy", "default-server check inter 2s pool-purge-delay") < DEFAULT_HEADER_TIMEOUT
+        assert seconds(name, word) <= Settings.header_timeout - 15
+    assert seconds("haproxy", "default-server check inter 2s pool-purge-delay") < Settings.header_timeout
 
 
 def test_a_take_waits_as_long_as_the_documented_ones_and_the_feed_goes_on(pair: Pair, tmp_path: Path) -> None:

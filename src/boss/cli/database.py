@@ -7,6 +7,7 @@ import typer
 
 from boss.cli.application import give_up
 from boss.cli.exit_codes import USAGE
+from boss.settings import DATABASE_HELP
 
 Database = Annotated[
     str | None,
@@ -14,8 +15,7 @@ Database = Annotated[
         "--database",
         envvar="BOSS_DATABASE",
         metavar="URL",
-        help="A PostgreSQL 15 or newer, as postgresql://user:password@host/name. "
-        "On the command line everybody on this machine can see it (ps): rather use the environment, or a file.",
+        help=DATABASE_HELP,
     ),
 ]
 DatabaseFile = Annotated[
