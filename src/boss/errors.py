@@ -3,13 +3,13 @@
 BossError
 ├── BadInput              the request itself is wrong; sending it again will not help
 │   └── TooLarge          its document or result is larger than Boss takes
-├── BodyTimeout               the request's body did not come in time
-├── StateMismatch              a job is not as the request has it; `state` says where it is
+├── BodyTimeout           the request's body did not come in time
+├── StateMismatch         a job is not in the state of the request; `state` says where it is
 │   ├── NotThere          no such job in that state at that address
 │   ├── WrongAttempt      the job is there, but in another attempt than the request is about
 │   └── IdTaken           a job with that id exists already
 ├── NoJob                 nothing to take just now
-├── Unauthenticated           a token is needed, and there is none, or it counts no more
+├── Unauthenticated       a token is needed, and there is none, or it is not valid any more
 ├── Forbidden             whoever asks may not do that
 ├── NoToken               there is no token of that name
 ├── NameTaken             there is or was a token of that name

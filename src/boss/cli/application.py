@@ -31,7 +31,7 @@ read_plainly()
 
 Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask. It has 30 s for each answer.")]
 Token = Annotated[
-    str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="What it wants to see.", show_envvar=True)
+    str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="Access token.", show_envvar=True)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
