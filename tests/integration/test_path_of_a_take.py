@@ -17,7 +17,7 @@ from boss.dispatch.tokens import Tokens
 from boss.dispatch.wait_queue import WaitQueue
 from boss.http.connections import Connections
 from boss.http.router import App
-from boss.http.server import listening
+from boss.http.server import listening, listening_sockets
 from boss.postgres.connection import Pool
 from boss.settings import Settings
 from tests.rules import dispatcher_over, no_rules
@@ -58,7 +58,8 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_rules(pool))
     app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings)
-    async with listening(Connections(app.respond, tokens.count, settings), settings):
+    sockets = await listening_sockets(settings)
+    async with listening(Connections(app.respond, tokens.count, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)
         writer.close()

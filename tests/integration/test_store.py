@@ -30,6 +30,7 @@ from boss.postgres import (
 )
 from boss.postgres.connection import Pool, connected
 from boss.telemetry.job_log import JobEvent
+from tests.postgres import fill
 from tests.rules import no_rules
 
 TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
@@ -72,9 +73,10 @@ async def plan(pool: Pool, statement: str) -> list[dict[str, Any]]:
 @pytest.fixture
 async def large(pool: Pool) -> Pool:
     """200,000 done jobs, with 1,000 available ones behind them."""
-    await pool.execute(
+    await fill(
+        pool,
         "INSERT INTO job (id, status, source, document, attempt, finished_at) "
-        "SELECT 'done-' || n, 'DONE', 'source-' || n % 5, '{}', 1, now() FROM generate_series(1, 200000) AS n"
+        "SELECT 'done-' || n, 'DONE', 'source-' || n % 5, '{}', 1, now() FROM generate_series(1, 200000) AS n",
     )
     await pool.execute(
         "INSERT INTO job (id, source, document) "
@@ -113,10 +115,11 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
     if analyzed == "before":
         await large.execute("ANALYZE job")
     # Many in every state, for the planner expects a tenth of them where a limit is a parameter.
-    await large.execute(
+    await fill(
+        large,
         "INSERT INTO job (id, source, document, status, due_at, lease_until) "
         "SELECT 'more-' || n, 'source-' || n % 5, '{}', (ARRAY['AVAILABLE', 'ACTIVE'])[1 + n % 2], "
-        "CASE WHEN n % 4 = 0 THEN now() END, now() FROM generate_series(1, 200000) AS n"
+        "CASE WHEN n % 4 = 0 THEN now() END, now() FROM generate_series(1, 200000) AS n",
     )
     if analyzed == "after":
         await large.execute("ANALYZE job")

@@ -30,9 +30,7 @@ app = typer.Typer(
 read_plainly()
 
 Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask. It has 30 s for each answer.")]
-Token = Annotated[
-    str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="Access token.", show_envvar=True)
-]
+Token = Annotated[str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="Access token.", show_envvar=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 

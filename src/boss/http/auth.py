@@ -161,6 +161,7 @@ def _names_loopback(host: bytes | None) -> bool:
 
 @lru_cache
 def _is_loopback(name: str) -> bool:
+    name = name.removesuffix(".")
     # RFC 6761, 6.3: whatever ends in .localhost is this machine.
     if name == "localhost" or name.endswith(".localhost"):
         return True

@@ -161,14 +161,13 @@ class Connection(asyncio.Protocol):
         """It has read nearly all."""
         self._connections.keeps_up(self)
         self._set_unread(0)
-        self.unread_until = _NEVER
+        if not self._is_streaming:
+            self.unread_until = _NEVER
         if self._paused and not self._paused.done():
             self._paused.set_result(None)
         self._paused = None
         if self._task is None and self.phase is not Phase.END:
             self._next()
-
-    # What the reader says.
 
     def receive(self, request: Request) -> None:
         """The head of a request has come."""
@@ -190,8 +189,6 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
-
-    # What a request says.
 
     def extend(self, seconds: float) -> None:
         """The request being served has so many seconds more than it requires, from now on."""
@@ -252,7 +249,9 @@ class Connection(asyncio.Protocol):
                 await self._stream(request, response)
         finally:
             self._task = self._serving = None
-            self._is_streaming = False
+            if self._is_streaming:
+                self._is_streaming = False
+                self.unread_until = _NEVER
             self.budget.used -= request.release()
             self._connections.finish(self)
             if self.phase is not Phase.END and self._paused is None:
@@ -309,6 +308,8 @@ class Connection(asyncio.Protocol):
         self._is_streaming = True
         self.deadline = _NEVER
         self._send(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        # A stream sends something more often than that. Who reads none of it has it pile up in the system's memory.
+        self._await_reading()
         if request.method != "HEAD":
             async with aclosing(response.events) as events:
                 async for event in events:
@@ -319,8 +320,6 @@ class Connection(asyncio.Protocol):
                 self._send(LAST_CHUNK)
         if is_last:
             self._end()
-
-    # Ending.
 
     def _end(self) -> None:
         """Write what there is to write, and close the connection once the client has read it."""
@@ -391,7 +390,8 @@ class Connection(asyncio.Protocol):
         if (got := progress(self.transport)) > self._got:
             self._got = got
             self.unread_until = now + phase.UNREAD_TIMEOUT_S
-            self._connections.slow(self)
+            if self._paused:
+                self._connections.slow(self)
         elif now > self.unread_until:
             self.abort()
 

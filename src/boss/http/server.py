@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -34,22 +34,24 @@ _CERTIFICATE_INTERVAL_S = 1.0
 
 
 @asynccontextmanager
-async def listening(connections: Connections, settings: Settings) -> AsyncIterator["NotificationListener"]:
-    """Accept connections until the block is left, or the listener that it gives is closed.
+async def listening(
+    connections: Connections, settings: Settings, sockets: Sequence[socket.socket]
+) -> AsyncIterator["Acceptor"]:
+    """Accept connections on bound sockets until the block is left, or the acceptor that it gives is closed.
 
     Raises:
-        StartError: the address cannot be listened on, or the certificate cannot be used.
+        StartError: the certificate cannot be used.
     """
     certificate = _Certificate(settings)
     if settings.tls_cert:
         certificate.load()
-    listener = NotificationListener(connections, certificate if settings.tls_cert else None)
-    await listener.open(settings)
+    acceptor = Acceptor(connections, certificate if settings.tls_cert else None)
+    await acceptor.open(sockets)
     async with in_background(certificate.renew_forever()):
         try:
-            yield listener
+            yield acceptor
         finally:
-            listener.close()
+            acceptor.close()
             if not await connections.close(_CLOSE_S):
                 log.warning("some responses were not read in %s seconds; they are broken off", _CLOSE_S)
 
@@ -91,7 +93,7 @@ async def listening_sockets(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
-class NotificationListener:
+class Acceptor:
     """Accepts connections.
 
     Args:
@@ -108,9 +110,9 @@ class NotificationListener:
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
 
-    async def open(self, settings: Settings) -> None:
-        """Accept connections from now on."""
-        for listening in await listening_sockets(settings):
+    async def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections on these from now on."""
+        for listening in sockets:
             if self._certificate is None:
                 server = await self._loop.create_server(
                     lambda: Connection(self._connections), sock=listening, backlog=_BACKLOG
@@ -157,8 +159,10 @@ class NotificationListener:
 
     async def _handshake(self, connection: Connection, accepted: socket.socket) -> None:
         assert self._certificate
-        # The event loop closes its socket when the handshake fails.
-        copy = accepted.dup()
+        # The event loop closes its socket when the handshake fails. A client without TLS is still told so.
+        copy = None
+        with suppress(OSError):  # too many open files
+            copy = accepted.dup()
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
@@ -168,11 +172,18 @@ class NotificationListener:
             )
         except OSError as error:  # SSLError is one, and so is the end of the connection or of its time
             self._connections.remove(connection)
-            if getattr(error, "reason", "") == "HTTP_REQUEST":
+            accepted.close()
+            if copy and getattr(error, "reason", "") == "HTTP_REQUEST":
                 with suppress(OSError):
                     copy.send(encode(problems.https_needed(), "", True, True, self._connections.date))
         finally:
-            copy.close()
+            if copy:
+                copy.close()
+
+
+def _no_pass_phrase() -> str:
+    # Without this OpenSSL asks on the terminal, and everybody waits for an answer.
+    raise WrongSetting("the key of the certificate has a pass phrase; Boss takes a key without one")
 
 
 class _Certificate:
@@ -193,7 +204,7 @@ class _Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
         try:
-            context.load_cert_chain(cert, key)
+            context.load_cert_chain(cert, key, _no_pass_phrase)
         except (OSError, ssl.SSLError) as error:
             raise WrongSetting(f"{cert} and {key} are no certificate with its key: {error}") from error
         self.context = context

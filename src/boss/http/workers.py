@@ -26,6 +26,7 @@ log = logging.getLogger("boss")
 # lock on the tables that it waits for.
 _SILENCE_S = 15.0
 _START_S = 60.0
+_ONCE_MORE_S = 3.0
 # How long a worker may take to drain, with the time its clients have to read.
 _STOP_S = 16.0
 # How long to wait before a worker is started again.
@@ -88,12 +89,19 @@ class _Worker:
         Raises:
             StartError: it does not.
         """
-        process = self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "boss.cli.worker"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        assert process.stdin
-        # It stays open: its end tells the worker that there is no parent any more.
-        process.stdin.write(len(self._told).to_bytes(8, "big") + self._told)
+        try:
+            process = self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "boss.cli.worker"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # Until it has a handler of its own, a signal to renew the certificate would end it.
+                preexec_fn=_ignore_hang_ups,
+            )
+            assert process.stdin
+            # It stays open: its end tells the worker that there is no parent any more.
+            process.stdin.write(len(self._told).to_bytes(8, "big") + self._told)
+        except (OSError, RuntimeError) as error:  # uvloop's, for a pipe whose reader has just died
+            raise StartError(f"worker {self._number} cannot be started: {error}") from error
         if not await self._heard(_START_S):
             raise StartError(f"worker {self._number} did not start; the log says why")
         log.info("worker %s of this Boss serves as process %s", self._number, process.pid)
@@ -123,8 +131,10 @@ class _Worker:
         """Whether it says something within so many seconds."""
         assert self._process
         assert self._process.stdout
-        with suppress(TimeoutError):
-            return bool(await asyncio.wait_for(self._process.stdout.readline(), seconds))
+        # When this process itself was stopped, the time is over before it has read what a healthy worker said.
+        for patience in (seconds, _ONCE_MORE_S):
+            with suppress(TimeoutError):
+                return bool(await asyncio.wait_for(self._process.stdout.readline(), patience))
         return False
 
     def send(self, number: signal.Signals) -> None:
@@ -132,6 +142,10 @@ class _Worker:
         if self._process and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+
+def _ignore_hang_ups() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _send_all(workers: Iterable[_Worker], number: signal.Signals) -> None:
