@@ -307,6 +307,26 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 class TestTls:
+    def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked_for_it(self, tmp_path: Path) -> None:
+        cert, key = certificate(tmp_path, "first")
+        locked = tmp_path / "locked.pem"
+        command = ["openssl", "ec", "-in", str(key), "-out", str(locked), "-aes128", "-passout", "pass:secret"]
+        subprocess.run(command, check=True, capture_output=True)
+        boss = BossProcess("--data", str(tmp_path / "data"), "--tls-cert", str(cert), "--tls-key", str(locked))
+        with contextlib.closing(boss):
+            boss.wait_for_log("has a pass phrase; Boss takes a key without one")
+            assert boss.process.wait(60) != 0
+            assert "Enter PEM" not in boss.log
+
+    def test_a_hang_up_while_it_starts_does_not_end_it(self, database: str, tmp_path: Path) -> None:
+        cert, key = certificate(tmp_path, "first")
+        boss = BossProcess("--database", database, "--tls-cert", str(cert), "--tls-key", str(key))
+        with contextlib.closing(boss):
+            boss.wait_for_log("migrating the database")
+            for _ in range(20):
+                boss.process.send_signal(signal.SIGHUP)
+            boss.wait_until_ready()
+
     def test_a_renewed_certificate_is_taken_up_and_nobody_notices(self, database: str, tmp_path: Path) -> None:
         cert, key = certificate(tmp_path, "first")
         context = ssl.create_default_context()
