@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock clean
+.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock wheel clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -68,6 +68,9 @@ lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
 		pyproject.toml --extra server --constraint requirements.lock --output-file deploy/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
 		--group bench --output-file requirements-bench.lock
+
+wheel: .venv/dev  ## what others install, in ./dist: a wheel, and the source
+	$(BIN)/python -m hatchling build --directory dist
 
 clean:  ## remove what was installed and built, not the data
 	rm -rf .venv dist bench/peers/.venv bench/peers/node_modules
