@@ -28,17 +28,24 @@ def place() -> Iterator[Path]:
         yield Path(folder)
 
 
+def build(source: Path, folder: Path) -> Path:
+    """The wheel of this source, in this folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    said = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
 @pytest.fixture(scope="module")
 def wheel(place: Path) -> Path:
     """The wheel that `make wheel` builds."""
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", place / "dist"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    [wheel] = (place / "dist").glob("*.whl")
-    return wheel
+    return build(ROOT, place / "dist")
+
+
+def names(wheel: Path) -> set[str]:
+    with ZipFile(wheel) as files:
+        return set(files.namelist())
 
 
 def pip(python: Path, *words: str | Path) -> None:
@@ -69,8 +76,7 @@ def shell(data: Path, programs: Path) -> Iterator[Shell]:
 
 
 def test_it_has_every_file_of_the_package(wheel: Path) -> None:
-    with ZipFile(wheel) as files:
-        packed = set(files.namelist())
+    packed = names(wheel)
     kept = {
         str(file.relative_to(PACKAGE))
         for file in (PACKAGE / "boss").rglob("*")
@@ -82,6 +88,23 @@ def test_it_has_every_file_of_the_package(wheel: Path) -> None:
     assert kept <= packed
     others = {Path(file).name for file in packed - kept}
     assert others == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "LICENSE"}
+
+
+def test_the_image_has_all_that_the_wheel_is_built_from(wheel: Path, place: Path) -> None:
+    """Docker may not be here, so what the Dockerfile copies is copied, and built."""
+    dockerfile, let_in = (ROOT / "deploy" / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().split()
+    before_install = dockerfile.partition("install --no-cache-dir --no-deps .")[0]
+    copied = [name for names in re.findall(r"^COPY (.*) \S+$", before_install, re.MULTILINE) for name in names.split()]
+    assert {"pyproject.toml", "src"} <= set(copied)
+    assert [name for name in copied if f"!{name}" not in let_in] == []
+    context = place / "context"
+    context.mkdir()
+    for name in copied:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, context / name)
+        else:
+            shutil.copy(ROOT / name, context)
+    assert names(build(context, place / "image")) == names(wheel)
 
 
 def test_it_says_what_it_is(wheel: Path) -> None:
