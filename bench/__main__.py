@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from tests.servers import boss_running, free_port
+from tests.helpers.servers import boss_running, free_port
 
 from bench import peers
 from bench.machine import ratio, write_section

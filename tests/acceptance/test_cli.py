@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.commands import PROGRAM, Boss, Terminal
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, alive, boss_running, free_port, until
+from tests.helpers.commands import PROGRAM, Boss, Terminal
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, free_port, until
 
 
 @pytest.fixture

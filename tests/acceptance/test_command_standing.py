@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from boss.cli.times import ago
-from tests.acceptance.commands import Boss, Terminal
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, boss_running
+from tests.helpers.commands import Boss, Terminal
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running
 
 
 @pytest.fixture

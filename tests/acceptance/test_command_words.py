@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from boss import BossError, Client, __version__
-from tests.acceptance.commands import PROGRAM, Boss
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, until
+from tests.helpers.commands import PROGRAM, Boss
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, until
 
 COMMANDS = (
     *("submit", "take", "check", "done", "give-back", "stop", "work", "show", "jobs", "tree", "prune", "doctor"),

@@ -18,11 +18,12 @@ import pytest
 
 from boss.client.sync_client import Client
 from boss.errors import TooMany
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.wire import Wire
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running, free_port, until
+from tests.helpers.certificates import certificate
+from tests.helpers.databases import new_database
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, free_port, until
+from tests.helpers.tokens import create
+from tests.helpers.wire import Wire
 
 LIMITS = (
     *("--max-document", "1000", "--max-headers", "8192", "--max-waiting", "3", "--max-queue", "5"),
@@ -290,20 +291,6 @@ class TestRequestsThatLie:
             answer = client.get(path)
             assert answer.status_code == 400
             assert "set-cookie" not in answer.headers
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for localhost that signs itself, with its key."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    made = folder / "made.pem"
-    subprocess.run(
-        [*command, *subject, "-keyout", str(made), "-out", str(cert) + ".new"], check=True, capture_output=True
-    )
-    made.replace(key)
-    Path(str(cert) + ".new").replace(cert)
-    return cert, key
 
 
 class TestTls:

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.test_limits import certificate
-from tests.servers import BossProcess, boss_running, postmaster, until
+from tests.helpers.certificates import certificate
+from tests.helpers.servers import BossProcess, boss_running, postmaster, until
 
 
 @contextlib.contextmanager

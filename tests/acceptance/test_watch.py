@@ -1,23 +1,15 @@
 """`/watch`: what is going on, as server-sent events."""
 
-import json
 import socket
 import threading
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import psutil
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.postgres import PostgresServer
-from tests.servers import PATIENCE, BossProcess, boss_running, until
-
-
-def news(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in answer.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
+from tests.helpers.events import news
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 
 
 def test_only_what_has_changed(module_boss: BossProcess, client: httpx.Client, source: str) -> None:

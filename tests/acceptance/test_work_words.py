@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess
+from tests.helpers.commands import Boss
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
 
 
 @pytest.fixture

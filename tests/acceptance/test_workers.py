@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, alive, boss_running, cmdline, until
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, alive, boss_running, cmdline, until
 
 WORKERS = ("--workers", "2")
 

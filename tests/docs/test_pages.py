@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.page_shell import Shell, steps
+from tests.helpers.page_shell import Shell, steps
 
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}

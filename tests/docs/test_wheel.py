@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from boss import __version__
-from tests.docs.page_shell import Shell, clean_environment, steps
+from tests.helpers.page_shell import Shell, clean_environment, steps
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src"

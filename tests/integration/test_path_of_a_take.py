@@ -20,8 +20,8 @@ from boss.http.router import App
 from boss.http.server import listening, listening_sockets
 from boss.postgres.connection import Pool
 from boss.settings import Settings
-from tests.rules import dispatcher_over, no_rules
-from tests.servers import free_port
+from tests.helpers.dispatchers import dispatcher_over, no_rules
+from tests.helpers.servers import free_port
 
 OURS = f"{Path(boss.__file__).parent}/"
 MOST_CALLS = 50

@@ -30,8 +30,8 @@ from boss.postgres import (
 )
 from boss.postgres.connection import Pool, connected
 from boss.telemetry.job_log import JobEvent
-from tests.postgres import fill
-from tests.rules import no_rules
+from tests.helpers.dispatchers import no_rules
+from tests.helpers.postgres import fill
 
 TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
 

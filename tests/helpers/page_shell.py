@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import PATIENCE, free_port, until
+from tests.helpers.servers import PATIENCE, free_port, until
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
