@@ -1,8 +1,8 @@
 """What a statement is made of: its name, its SQL, the predicates that several share, and the arrays it is given."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Statement:
@@ -46,15 +46,18 @@ class Arrays:
     """
 
     def __init__(self, first: int = 1, **types: str) -> None:
-        self._fields = attrgetter(*types)
+        self._fields = tuple(types)
+        self._in_order = attrgetter(*types)
         self.names = ", ".join(types)
         self.unnest = f"unnest({', '.join(f'${first + turn}::{each}[]' for turn, each in enumerate(types.values()))})"
 
-    def of(self, rows: Iterable[object]) -> list[Sequence[object]]:
+    def of(self, rows: Sequence[NamedTuple]) -> list[Sequence[object]]:
         """The values of the parameters for these rows, at least one.
 
         An empty array stands for a column in which no row has a value, as `unnest` fills it up. To send it in full
         costs Boss 0.08 µs a row, and PostgreSQL as much: a third of what most jobs come with is nothing.
         """
-        columns = zip(*map(self._fields, rows), strict=True)
+        # Rows that have just these fields, in this order, need not be taken apart: a third of a microsecond each.
+        has_just_these = rows[0]._fields == self._fields
+        columns = zip(*(rows if has_just_these else map(self._in_order, rows)), strict=True)
         return [() if column.count(None) == len(column) else column for column in columns]
