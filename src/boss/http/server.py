@@ -1,4 +1,4 @@
-"""The sockets that Boss listens on, and TLS, with a certificate that is renewed while it runs."""
+"""The listening sockets, and TLS with a certificate that can be renewed while Boss runs."""
 
 import asyncio
 import errno
@@ -25,11 +25,11 @@ _BACKLOG = 4096
 # How long clients may take to read the last responses, in seconds.
 _CLOSE_S = 5.0
 _HANDSHAKE_TIMEOUT_S = 10.0
-# So many connections are accepted before requests have their turn again.
+# How many connections are accepted at once, before requests are served again.
 _MOST_ACCEPTED = 100
-# How long nothing is accepted when there is no room for another open file.
+# How long to accept nothing when the process cannot open another file.
 _ACCEPT_AGAIN_S = 1.0
-# How often it is looked whether there is a new certificate, in seconds.
+# How often to check for a new certificate, in seconds.
 _CERTIFICATE_INTERVAL_S = 1.0
 
 
@@ -37,7 +37,7 @@ _CERTIFICATE_INTERVAL_S = 1.0
 async def listening(
     connections: Connections, settings: Settings, sockets: Sequence[socket.socket]
 ) -> AsyncIterator["Acceptor"]:
-    """Accept connections on bound sockets until the block is left, or the acceptor that it gives is closed.
+    """Accept connections on bound sockets until the block is left, or the acceptor that it yields is closed.
 
     Raises:
         StartError: the certificate cannot be used.
@@ -57,10 +57,10 @@ async def listening(
 
 
 async def listening_sockets(settings: Settings) -> list[socket.socket]:
-    """Sockets bound to every address of the host; several workers may share them.
+    """Sockets bound to every address of the host, for one worker. Other workers may bind the same addresses.
 
     Raises:
-        StartError: the address cannot be listened on.
+        StartError: Boss cannot listen on the address.
     """
     loop, sockets = asyncio.get_running_loop(), []
     try:
@@ -74,16 +74,16 @@ async def listening_sockets(settings: Settings) -> list[socket.socket]:
             if settings.workers > 1:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
-                # The addresses of IPv4 have sockets of their own.
+                # IPv4 addresses have sockets of their own.
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.setblocking(False)
             listening.bind(address)
     except OSError as error:
         for listening in sockets:
             listening.close()
-        # A negative number is one of getaddrinfo's, which says it in words by itself.
+        # A negative number comes from getaddrinfo, whose error already has words.
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        # An address that no machine, or not this one, has.
+        # A host that does not resolve, or an address that this machine does not have, is a wrong setting.
         kind_of = (
             WrongSetting if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else StartError
         )
@@ -97,8 +97,8 @@ class Acceptor:
     """Accepts connections.
 
     Args:
-        connections: has them from then on.
-        certificate: what they get; None without TLS.
+        connections: takes over each connection.
+        certificate: the certificate of the connections; None without TLS.
     """
 
     def __init__(self, connections: Connections, certificate: "_Certificate | None") -> None:
@@ -106,7 +106,7 @@ class Acceptor:
         self._certificate = certificate
         self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
-        # Without TLS the event loop accepts by itself.
+        # Only with TLS. Without it the event loop accepts connections by itself.
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
 
@@ -124,7 +124,7 @@ class Acceptor:
                 self._loop.add_reader(listening, self._accept, listening)
 
     def close(self) -> None:
-        """Accept no more of them."""
+        """Accept no more connections."""
         for server in self._servers:
             server.close()
         for listening in self._sockets:
@@ -133,7 +133,10 @@ class Acceptor:
         self._sockets.clear()
 
     def _accept(self, listening: socket.socket) -> None:
-        """Begin a handshake with everybody who has connected. A connection counts from here on."""
+        """Accept the waiting connections, and begin their handshakes.
+
+        A connection counts towards the limit from here on, not only after its handshake.
+        """
         for _ in range(_MOST_ACCEPTED):
             try:
                 accepted, address = listening.accept()
@@ -159,7 +162,7 @@ class Acceptor:
 
     async def _handshake(self, connection: Connection, accepted: socket.socket) -> None:
         assert self._certificate
-        # The event loop closes its socket when the handshake fails. A client without TLS is still told so.
+        # The event loop closes the socket when the handshake fails. The duplicate can still send a response then.
         copy = None
         with suppress(OSError):  # too many open files
             copy = accepted.dup()
@@ -170,7 +173,7 @@ class Acceptor:
                 ssl=self._certificate.context,
                 ssl_handshake_timeout=min(_HANDSHAKE_TIMEOUT_S, self._connections.settings.header_timeout),
             )
-        except OSError as error:  # SSLError is one, and so is the end of the connection or of its time
+        except OSError as error:  # a failed handshake (SSLError), a closed connection, or a time-out
             self._connections.remove(connection)
             accepted.close()
             if copy and getattr(error, "reason", "") == "HTTP_REQUEST":
@@ -187,17 +190,17 @@ def _no_pass_phrase() -> str:
 
 
 class _Certificate:
-    """The certificate that new connections get."""
+    """The certificate for new connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.context: ssl.SSLContext | None = None
 
     def load(self) -> None:
-        """Read it from its files.
+        """Read the certificate and its key from their files.
 
         Raises:
-            WrongSetting: they are no certificate with its key.
+            WrongSetting: the files are not a certificate with its key.
         """
         cert, key = self._settings.tls_cert, self._settings.tls_key
         assert cert
@@ -210,9 +213,9 @@ class _Certificate:
         self.context = context
 
     async def renew_forever(self) -> None:
-        """Until cancelled: when the certificate's files have changed, or on SIGHUP, use the new one from then on.
+        """Load the certificate anew whenever its files change, and on SIGHUP, until cancelled.
 
-        Whoever is connected goes on with the old one.
+        Open connections keep the old certificate.
         """
         if not self._settings.tls_cert:
             return
@@ -229,14 +232,17 @@ class _Certificate:
             try:
                 self.load()
             except StartError as error:
-                # Half of it may have been written; the next look sees the rest.
+                # The files may be half written. The next check sees the rest.
                 log.warning("the old certificate goes on: %s", error)
                 continue
             seen = now
             log.info("new connections get the new certificate")
 
     def _changed_at(self) -> list[int]:
-        """What changes when the files do; Kubernetes changes a link in their path."""
+        """Modification times and inode numbers of the files.
+
+        Kubernetes replaces a symbolic link in their path, so the inode numbers are needed too.
+        """
         files: list[Path] = [file for file in (self._settings.tls_cert, self._settings.tls_key) if file]
         try:
             return [number for file in files for number in (file.stat().st_mtime_ns, file.stat().st_ino)]

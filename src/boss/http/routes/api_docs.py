@@ -1,6 +1,6 @@
-"""`/openapi.json`, the API as a document, and `/docs`, the same to read in a browser.
+"""`/openapi.json`, the OpenAPI document of the API, and `/docs`, the same as a page for a browser.
 
-The page is made here from the document, so it works without internet and cannot say anything else than it does.
+The page is generated from the document, so it works without internet and always agrees with it.
 """
 
 import json
@@ -26,7 +26,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; mar
 dt { font-family: ui-monospace, monospace } dd { margin: 0 }
 """
 
-# How a parameter is written, by where it stands.
+# How the page writes a parameter in the query, in the path, and in a header.
 _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
 
 
@@ -122,6 +122,6 @@ def _term(name: str, meaning: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text as HTML, with what stands between backticks as code."""
+    """Text as HTML, with the words between backticks as code."""
     parts = escape(text.strip(), quote=False).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""`/watch`: what is going on, as server-sent events, for the page.
+"""`/watch`: the dashboard's feed, as server-sent events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -20,7 +20,8 @@ from boss.model.permissions import Permission, Principal
 from boss.postgres.store import Hour
 
 _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
-# A silent connection is kept open by a comment now and then, in seconds, and found to be broken by it.
+# How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
+# broken.
 _BEAT = 15.0
 _MINUTES = 60
 
@@ -31,7 +32,7 @@ def resources(feed: DashboardFeed, tokens: Tokens) -> Sequence[Resource]:
 
     @requires(Permission.READ)
     async def watch(request: Request) -> Response:
-        """GET /watch: an event whenever something has changed, with what has, until either side ends it."""
+        """GET /watch: an event with the changes whenever something has changed, until either side closes it."""
         request.query()
         return Response(200, _HEADERS, events=_stream(feed, events, tokens, request.principal))
 
@@ -79,7 +80,7 @@ async def _stream(
 
 
 def _of_theirs(view: View, principal: Principal) -> View:
-    """What is in a view of the sources that somebody's rights are good for."""
+    """The part of a view that the principal may see: that of the sources their token is for."""
     if principal.sources is None:
         return view
     return view._replace(
@@ -91,7 +92,7 @@ def _of_theirs(view: View, principal: Principal) -> View:
 
 
 def _news(view: View, seen: View | None) -> dict[str, object]:
-    """What is in a view that was not in the one seen before."""
+    """The part of a view that differs from the view sent before."""
     now = datetime.now(UTC)
     news: dict[str, object] = {"now": now, "away": view.away}
     before = seen.counts if seen else {}
@@ -108,7 +109,7 @@ def _news(view: View, seen: View | None) -> dict[str, object]:
 
 
 def _line(hour: Hour, now: datetime) -> dict[str, list[float | None]]:
-    """The last hour by minutes, the last one that is over at the end: jobs done, and seconds waited on average."""
+    """The last 60 full minutes, the latest one last: jobs finished, and the average wait in seconds, by minute."""
     finished: list[float | None] = [0] * _MINUTES
     waited: list[float | None] = [None] * _MINUTES
     this_minute = now.replace(second=0, microsecond=0)
