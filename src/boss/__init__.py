@@ -1,6 +1,6 @@
 """Boss, a job dispatcher over plain HTTP on PostgreSQL.
 
-From here comes the client, for who writes converters in Python; it needs neither a server nor a database.
+This package exports the client, for converters written in Python. The client needs no local server and no database.
 """
 
 from importlib import import_module
@@ -53,7 +53,7 @@ _RENAMED = {"Line": "JobLine"}
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for (PEP 562), for a server has no use for an HTTP client."""
+    """Import each name on first use (PEP 562): a server has no use for an HTTP client."""
     if name not in __all__:
         raise AttributeError(f"module 'boss' has no attribute {name!r}")
     name = _RENAMED.get(name, name)

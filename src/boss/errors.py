@@ -1,65 +1,65 @@
-"""Every way in which a request can go wrong, as one tree.
+"""All errors of Boss, as one tree.
 
 BossError
 ├── BadInput              the request itself is wrong; sending it again will not help
 │   └── TooLarge          its document or result is larger than Boss takes
 ├── BodyTimeout           the request's body did not come in time
-├── StateMismatch         a job is not in the state of the request; `state` says where it is
-│   ├── NotThere          no such job in that state at that address
-│   ├── WrongAttempt      the job is there, but in another attempt than the request is about
+├── StateMismatch         the job is not in the state that the request names; `state` is where it is
+│   ├── NotThere          there is no such job at that address
+│   ├── WrongAttempt      the job is there, but in another attempt than the request names
 │   └── IdTaken           a job with that id exists already
-├── NoJob                 nothing to take just now
-├── Unauthenticated       a token is needed, and there is none, or it is not valid any more
-├── Forbidden             whoever asks may not do that
+├── NoJob                 there is no job to take right now
+├── Unauthenticated       a token is needed, and the request has none or one that is not valid
+├── Forbidden             the principal lacks the permission
 ├── NoToken               there is no token of that name
 ├── NameTaken             there is or was a token of that name
 ├── NeedsAdmin            nobody could administer Boss after that
-├── TooMany               too much of something that is limited; the same request may be sent again later
+├── TooMany               a limit is reached; the same request may be sent again later
 ├── Unavailable           not now, but the same request may be sent again
 │   ├── DatabaseAway      PostgreSQL does not answer
-│   ├── Overloaded        this server has as many requests under way, or takers waiting, as it takes
+│   ├── Overloaded        this server has the most requests under way, or takers waiting, that it allows
 │   └── Draining          this server is shutting down
-├── Unreachable           a client gave up: no Boss answers there
-│   ├── NotAUrl           where it was told to look is no URL
+├── Unreachable           the client gave up: no Boss answers at its URL
+│   ├── NotAUrl           its URL is not a URL
 │   └── NotABoss          something else answers there
-└── Lost                  the job of a converter was stopped, or is somebody else's by now
-StartError                Boss cannot start here; the message says what to do
-├── WrongSetting          what it was told cannot be
-└── NoDatabase            PostgreSQL cannot be reached, and may be later
+└── Lost                  a converter's job was stopped, or another taker has it by now
+StartError                Boss cannot start; the message says what to do
+├── WrongSetting          a setting is not valid
+└── NoDatabase            PostgreSQL cannot be reached; it may be later
 
-The HTTP layer gives each its status (http/problems.py), and a client raises it again by its name
+The HTTP layer maps each error to a status (http/problems.py). The client maps the problem back to the error by its name
 (client/answers.py).
 """
 
 from typing import ClassVar
 
-# The `type` of a problem (RFC 9457) is this and the error's name.
+# The `type` of a problem (RFC 9457) is this prefix and the error's name.
 PROBLEM_TYPE = "urn:boss:problem:"
 # The problem of a request without TLS where TLS is needed.
 HTTPS_NEEDED = "https-needed"
-# What is said of whatever needs TLS and was asked without.
+# The message for a request that needs TLS and came without.
 SPEAKS_HTTPS = "speaks https, not http: say https://"
-# The sentence of a 503 whose cause is the database.
+# The message of a 503 whose cause is the database.
 DATABASE_AWAY = "the database is away; send the request again in a moment"
 
 
 class BossError(Exception):
-    """The root: `str(error)` is one sentence for the person who sent the request.
+    """The root of all errors of requests. `str(error)` is one sentence for the sender of the request.
 
-    `name` is how the error is called in an answer: the end of a problem's `type`.
+    `name` is the error's name in a response: the end of the problem's `type`.
     """
 
     name: ClassVar[str] = ""
 
 
 class BadInput(BossError):
-    """The request cannot be understood or stored; the sentence says what would be right."""
+    """The request cannot be understood or stored; the message says what would be right."""
 
     name = "bad-input"
 
 
 class TooLarge(BadInput):
-    """A document or a result has more bytes than Boss takes."""
+    """A document or a result is larger than Boss accepts."""
 
     name = "too-large"
 
@@ -71,10 +71,12 @@ class BodyTimeout(BossError):
 
 
 class StateMismatch(BossError):
-    """A job is not as the request has it.
+    """The job is not in the state, or not in the attempt, that the request names.
 
-    `state` is where it is instead (a word of `job.State`), None when no job has that id; `source` is whose it is, and
-    `unseen` is the sentence for somebody who must not know of that source's jobs.
+    Attributes:
+        state: the state it is in (a value of `job.State`); None when no job has that id.
+        source: the source it belongs to; None when no job has that id.
+        unseen: the message for a principal that must not know of that source's jobs.
     """
 
     def __init__(self, sentence: str, state: str | None, source: str | None = None, unseen: str = "") -> None:
@@ -85,25 +87,25 @@ class StateMismatch(BossError):
 
 
 class NotThere(StateMismatch):
-    """The job is not at the address that was asked for."""
+    """The job is not at the address that the request names."""
 
     name = "not-there"
 
 
 class WrongAttempt(StateMismatch):
-    """The job is in another attempt than the one in the request: somebody else has taken it since."""
+    """The job is in another attempt than the request names: it has been taken again since."""
 
     name = "wrong-attempt"
 
 
 class NoJob(BossError):
-    """No available job to hand out."""
+    """There is no available job to hand out."""
 
     name = "no-job"
 
 
 class IdTaken(StateMismatch):
-    """A submit named an id that a job has already, in any state or source."""
+    """A job, of any source and in any state, has the submitted id already."""
 
     name = "id-taken"
 
@@ -115,7 +117,7 @@ class Unauthenticated(BossError):
 
 
 class Forbidden(BossError):
-    """Whoever sent the request may not do that; whether what it names exists is not said."""
+    """The principal may not do that; the error does not reveal whether what the request names exists."""
 
     name = "forbidden"
 
@@ -127,19 +129,19 @@ class NoToken(BossError):
 
 
 class NameTaken(BossError):
-    """There is or was a token of that name; so that the record of who did what stays clear, none is used twice."""
+    """There is or was a token of that name. No name is used twice, so that audit events stay unambiguous."""
 
     name = "name-taken"
 
 
 class NeedsAdmin(BossError):
-    """Without a token of an admin's nobody could make or revoke one."""
+    """No admin's token would be left, and so nobody could create or revoke tokens."""
 
     name = "needs-admin"
 
 
 class TooMany(BossError):
-    """Too many requests with one token, or too many jobs of a source; `seconds` is how long to wait at least."""
+    """Too many requests or waits with one token, or too many jobs of a source; `seconds` is the least time to wait."""
 
     name = "too-many"
 
@@ -153,37 +155,39 @@ class Unavailable(BossError):
 
 
 class DatabaseAway(Unavailable):
-    """PostgreSQL cannot be reached, or it broke off before it answered."""
+    """PostgreSQL cannot be reached, or the connection was lost before it answered."""
 
     name = "database-away"
 
 
 class Overloaded(Unavailable):
-    """This server has as many requests under way, or takers waiting, as it takes; another replica may have room."""
+    """This server has the most requests under way, or takers waiting, that it allows; another replica may have room."""
 
     name = "overloaded"
 
 
 class Draining(Unavailable):
-    """The server is shutting down and takes no new requests."""
+    """The server is shutting down and accepts no new requests."""
 
     name = "draining"
 
 
 class Unreachable(BossError):
-    """No Boss answers at the URL, or something that is no Boss does."""
+    """No Boss answers at the client's URL."""
 
 
 class NotAUrl(Unreachable):
-    """Where a client was told to look for Boss is no URL."""
+    """The client's URL is not a URL."""
 
 
 class NotABoss(Unreachable):
-    """What answers at the URL is no Boss, or not in the way that the URL says, or cannot show to be the one."""
+    """Something else answers at the URL, or Boss with another scheme than the URL's, or with a certificate that is not
+    trusted.
+    """
 
 
 class Lost(BossError):
-    """The job is not this converter's any more: it was stopped, or its lease ran out and somebody else has it."""
+    """The job is not this converter's any more: it was stopped, or its lease expired and another taker has it."""
 
 
 class StartError(Exception):
@@ -191,8 +195,8 @@ class StartError(Exception):
 
 
 class WrongSetting(StartError):
-    """What it was told on its command line, or in its environment, cannot be."""
+    """A setting on the command line or in the environment is not valid."""
 
 
 class NoDatabase(StartError):
-    """PostgreSQL cannot be reached, or goes away again: the same start may succeed later."""
+    """PostgreSQL cannot be reached, or went away again: the same start may succeed later."""

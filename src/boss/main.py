@@ -1,4 +1,6 @@
-"""One Boss process, from the first connection to the last answer: the only place that joins all the parts."""
+"""The composition root: one Boss process, from its first connection to its last response. Only this module joins all
+parts.
+"""
 
 import asyncio
 import ctypes
@@ -40,18 +42,18 @@ from boss.telemetry import tracing
 
 log = logging.getLogger("boss")
 
-# How long requests under way may take to finish once we were told to stop, in seconds.
-_DRAIN = 10
+# How long requests under way may take to finish after a signal to stop.
+_DRAIN_S = 10
 _M_MMAP_THRESHOLD = -3  # malloc.h
-_GARBAGE_INTERVAL = 60.0  # seconds
+_GARBAGE_INTERVAL_S = 60.0
 
 
 def run(settings: Settings, quiet: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then drain and stop.
 
     Args:
-        settings: what this Boss was told.
-        quiet: whether worker processes log no line for each move of a job.
+        settings: the settings of this Boss.
+        quiet: whether worker processes leave out the log line for each job event.
 
     Raises:
         StartError: Boss cannot start here.
@@ -66,7 +68,7 @@ def run(settings: Settings, quiet: bool = False) -> None:
 
 
 def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> None:
-    """Serve from this process, with these duties in the background once it serves.
+    """Serve from this process, and run these duties in the background as soon as it serves.
 
     Raises:
         StartError: Boss cannot start here.
@@ -83,8 +85,8 @@ def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> Non
 
 
 async def _supervise(settings: Settings, quiet: bool) -> None:
-    """The parent of worker processes: it has the embedded PostgreSQL, and sees to it that all can start."""
-    # Here, for one process needs none of it.
+    """Run as the parent of worker processes: own the embedded PostgreSQL, and first check that they can start."""
+    # Imported here because a single process does not need it.
     from boss.http.workers import supervise
 
     stop = _stopped_by_signals(settings)
@@ -101,13 +103,13 @@ async def _supervise(settings: Settings, quiet: bool) -> None:
 
 
 def _allow_many_connections() -> None:
-    """Raise the soft limit of open files, often 1,024, to the hard one: each waiting taker is a connection."""
+    """Raise the soft limit of open files, often 1,024, to the hard limit: each waiting taker is a connection."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Started(NamedTuple):
-    """What has to be told when requests may come, and when they may no more."""
+    """The parts that serve requests, and that have to drain at the end."""
 
     app: App
     dispatcher: Dispatcher
@@ -118,7 +120,7 @@ class _Started(NamedTuple):
 def _stopped_by_signals(settings: Settings) -> asyncio.Event:
     stop = asyncio.Event()
     numbers = [signal.SIGTERM, signal.SIGINT]
-    # With TLS it has a renewed certificate taken up. Without, it is the end of a terminal, but for nohup.
+    # With TLS, SIGHUP reloads the certificate. Without TLS it means that the terminal was closed; nohup ignores it.
     if not settings.tls_cert and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     for number in numbers:
@@ -139,7 +141,7 @@ async def _serve(settings: Settings, duties: Iterable[Coroutine[None, None, None
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, _Started]) -> _Started | None:
-    """What the work comes to; None when it was broken off, because we are to stop."""
+    """The result of the work; None when it was cancelled because of a signal to stop."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -153,7 +155,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, _Started]) ->
 
 
 async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
-    """Put everything together that lasts until the parts are left."""
+    """Build all parts, and start their duties; they last until `parts` is closed."""
     url = settings.database
     if url is None:
         url = await parts.enter_async_context(_embedded(settings.data))
@@ -161,17 +163,17 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     try:
         pool = await parts.enter_async_context(connected(url))
         await migrate(pool)
-        tokens, rules = Tokens(pool, wait_queue.evict), SourceLimits(pool, settings.max_queue, maintain_now.set)
+        tokens, limits = Tokens(pool, wait_queue.evict), SourceLimits(pool, settings.max_queue, maintain_now.set)
         await tokens.load()
-        await rules.load()
+        await limits.load()
     except DatabaseAway as error:
         raise _no_start(error) from error
     listener = NotificationListener(url, wait_queue, maintain_now.set)
-    taker = Taker(pool, wait_queue, Handouts(pool, cursors, rules), rules, listener.start, settings.max_waiting)
+    taker = Taker(pool, wait_queue, Handouts(pool, cursors, limits), limits, listener.start, settings.max_waiting)
     duties = [
         tokens.load_forever(),
-        rules.load_forever(),
-        maintain_forever(pool, wait_queue, rules, maintain_now),
+        limits.load_forever(),
+        maintain_forever(pool, wait_queue, limits, maintain_now),
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
         listener.run(),
@@ -181,8 +183,8 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
-    queries, feed = Queries(pool, wait_queue, rules), DashboardFeed(pool)
-    dispatcher = Dispatcher(pool, wait_queue, rules, taker, queries)
+    queries, feed = Queries(pool, wait_queue, limits), DashboardFeed(pool)
+    dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
     return _Started(App(dispatcher, queries, feed, tokens, settings), dispatcher, feed, tokens)
@@ -196,12 +198,12 @@ def _no_start(error: DatabaseAway) -> StartError:
         )
     if str(error) != DATABASE_AWAY:
         return _not_reached(cause)(f"{error}. Is the URL right, and is PostgreSQL running?")
-    said = in_a_line(cause or error) or "it does not answer any more"
+    said = in_a_line(cause or error) or "it stopped answering"
     return NoDatabase(f"the database went away while Boss was starting: {said}. Is PostgreSQL restarting?")
 
 
 def _not_reached(cause: BaseException | None) -> type[StartError]:
-    """What it is that PostgreSQL was not reached: by what it, or asyncpg, says of the URL, waiting mends nothing."""
+    """The error for a PostgreSQL that was not reached. Where it or asyncpg blames the URL, waiting does not help."""
     while cause:
         if isinstance(cause, asyncpg.ClientConfigurationError | ValueError):
             return WrongSetting
@@ -212,10 +214,10 @@ def _not_reached(cause: BaseException | None) -> type[StartError]:
 
 
 async def migrate_only(url: str) -> list[str]:
-    """Bring the database to the schema this Boss needs; return the names of what was applied.
+    """Bring the database to the schema that this Boss needs; return the names of the migrations applied.
 
     Raises:
-        StartError: it cannot be done.
+        StartError: the migrations cannot be applied.
     """
     try:
         async with connected(url) as pool:
@@ -257,13 +259,13 @@ def _tell_where(settings: Settings) -> None:
 def _tell_who_is_served(settings: Settings) -> None:
     first = "boss token create NAME --role admin makes the first one"
     if settings.open:
-        log.warning("there are no tokens yet, so EVERYBODY who reaches this address is served everything; %s", first)
+        log.warning("there are no tokens yet, so EVERYBODY who reaches this address may do everything; %s", first)
     else:
-        log.info("there are no tokens yet, so this machine, and no other, is served everything; %s", first)
+        log.info("there are no tokens yet, so this machine, and no other, may do everything; %s", first)
 
 
 def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
-    # Here, for who has a database of their own need not install another.
+    # Imported here because users with their own database need not install another one.
     try:
         from boss.postgres.embedded import embedded_postgres
     except ModuleNotFoundError as error:
@@ -275,26 +277,26 @@ def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
 
 
 def _give_large_blocks_back() -> None:
-    """Keep blocks from 128 KiB up off the heap, so that the system gets them back as soon as they are free.
+    """Keep blocks of 128 KiB or more off the heap, so that the system gets them back as soon as they are freed.
 
-    glibc raises that limit by itself to the largest block ever freed, up to 32 MiB, and a heap shrinks at its end only:
-    after 40 readers of 7 MB each were cut off, 123 MB stayed, and 1 MB with this.
+    By itself, glibc raises this threshold to the largest block ever freed, up to 32 MiB, and a heap shrinks only at its
+    end. After the connections of 40 readers of 7 MB each were aborted, 123 MB stayed in use; with this, 1 MB.
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
 def _tune_garbage_collection() -> None:
-    """Collect rarely: requests leave no cycles behind, and looking for some took a tenth of our time."""
+    """Collect garbage rarely: requests leave no cycles behind, and the search for them took a tenth of our time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 async def _collect_garbage_forever() -> None:
-    """Once a minute, for what leaves cycles behind; and give back what many small blocks have left free."""
+    """Collect garbage once a minute, for the little that leaves cycles, and return free small blocks to the system."""
     while True:
-        await asyncio.sleep(_GARBAGE_INTERVAL)
+        await asyncio.sleep(_GARBAGE_INTERVAL_S)
         gc.collect()
         with suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
@@ -306,8 +308,8 @@ async def _drain(started: _Started, connections: Connections) -> None:
     started.feed.close()
     started.dispatcher.send_away()
     try:
-        async with asyncio.timeout(_DRAIN):
+        async with asyncio.timeout(_DRAIN_S):
             await connections.settle()
             await started.dispatcher.settle()
     except TimeoutError:
-        log.warning("some requests did not finish in %s seconds; they are broken off", _DRAIN)
+        log.warning("some requests did not finish in %s seconds; they are aborted", _DRAIN_S)

@@ -336,7 +336,7 @@ class TestTokens:
             ("new", {}, 400, "missing required field `role`"),
             ("new", {"role": "admin", "extra": 1}, 400, "unknown field `extra`"),
             ("new", {"role": "admin", "sources": ["freg"]}, 400, "for all sources"),
-            ("new", {"role": "converter", "sources": []}, 400, "good for nothing"),
+            ("new", {"role": "converter", "sources": []}, 400, "needs at least one source"),
             ("new", {"role": "converter", "sources": ["a/b"]}, 400, "cannot be a source"),
             ("new", {"role": "converter", "expires": 0}, 400, "Expires is 0"),
             ("new", {"role": "converter", "expires": 1e300}, 400, "Expires is"),
@@ -392,7 +392,7 @@ def test_a_revoked_token_counts_nowhere_within_a_second(database: str) -> None:
                 assert admin.delete("/token/short").status_code == 204
                 until(lambda: converter.head("/job/available").status_code == 401)
                 # On the replica that was not told; who waits there is sent away as well.
-                assert_problem(waiting.result(), 401, "counts no more")
+                assert_problem(waiting.result(), 401, "not valid any more")
                 assert time.monotonic() - revoked < 10
 
 

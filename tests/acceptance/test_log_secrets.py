@@ -105,9 +105,9 @@ def test_when_tables_are_gone_from_under_it(planted: tuple[BossProcess, httpx.Cl
         assert everything(client).count(500) >= 10
         for duty in (
             "maintenance failed",
-            "asking for the tokens failed",
-            "asking for the rules",
-            "looking for the page",
+            "loading the tokens failed",
+            "loading the source limits failed",
+            "reading for the dashboard failed",
         ):
             until(lambda duty=duty: duty in boss.log)  # type: ignore[misc]
     assert_clean(boss.log, token_of(client))

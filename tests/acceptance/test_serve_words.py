@@ -14,7 +14,7 @@ def test_where_the_data_is(data: Path, database: str) -> None:
     with boss_running("--database", database) as boss:
         assert "its data is in" not in boss.log
     said = " ".join(Boss("")("serve", "--help").stdout.split())
-    assert "--data DIR Without a database: the folder of the embedded PostgreSQL, where all the data is" in said
+    assert "--data DIR Without --database: the folder of the embedded PostgreSQL, which has all the data" in said
     assert "[default: ~/.local/share/boss, for root /var/lib/boss]" in said
 
 

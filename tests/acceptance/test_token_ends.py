@@ -25,7 +25,7 @@ def guarded(postgres: str) -> Iterator[Guarded]:
 
 def test_the_first_token_is_good_for_ever(database: str) -> None:
     with boss_running("--database", database) as boss, boss.client() as client:
-        assert_problem(client.post("/token/root", json={"role": "admin", "expires": 3600}), 409, "good for ever")
+        assert_problem(client.post("/token/root", json={"role": "admin", "expires": 3600}), 409, "never expire")
         submit(client, "freg")  # nobody needs one yet
         assert client.get("/token").json()["tokens"] == []
         assert client.get("/audit").json()["acts"] == []
@@ -37,7 +37,7 @@ def test_one_admin_that_is_good_for_ever_stays(database: str) -> None:
         client.headers["authorization"] = f"Bearer {create(client, 'root', 'admin')}"
         create(client, "guest", "admin", expires=3600)
         create(client, "converts", "converter")
-        assert_problem(client.delete("/token/root"), 409, "the last token of an admin that is good for ever")
+        assert_problem(client.delete("/token/root"), 409, "the last token of an admin that never expires")
         assert client.delete("/token/guest").status_code == client.delete("/token/converts").status_code == 204
         assert_problem(client.delete("/token/root"), 409, "the last token of an admin")
         token = create(client, "next", "admin")

@@ -151,7 +151,7 @@ def test_a_publication_for_all_tables(folder: Path) -> None:
             rows = "SELECT count(*) FROM (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS unfolded"
             until(lambda: int(server.sql(rows)) == 0)
             assert counts(boss) == FILLED
-            assert "maintenance is put off" not in boss.log
+            assert "maintenance is postponed" not in boss.log
     finally:
         server.close()
 

@@ -72,7 +72,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "take by address and rules": lambda pool: store.take_by_address(pool, True, [(id, Take("freg")) for id in _READY]),
     "take by key": lambda pool: store.take_by_key(pool, [Take(None, key="k")]),
     "take of source by key": lambda pool: store.take_of_sources_by_key(pool, [Take("freg", key="k")]),
-    "take by rules": lambda pool: store.take_by_rules(pool, [Take("freg")] * SOME, []),
+    "take by rules": lambda pool: store.take_within_limits(pool, [Take("freg")] * SOME, []),
     "take of several": lambda pool: store.take_of_several(pool, [Take(None, sources=("a", "freg"))] * SOME, []),
     "take again": lambda pool: store.take_again(pool, _KEYS),
     "untake": lambda pool: store.undo_takes(pool, [_taken(id) for id in _ACTIVE]),

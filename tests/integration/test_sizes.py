@@ -92,7 +92,7 @@ async def take(handouts: Handouts, take: Take) -> list[Taken]:
     if take.key:
         [got] = await handouts.by_key([take])
     elif take.fair:
-        [got] = await handouts.by_rules([take])
+        [got] = await handouts.within_limits([take])
     else:
         [got] = await (handouts.of_sources if take.source else handouts.of_any)([take])
     assert not isinstance(got, Exception)

@@ -1,1 +1,1 @@
-"""The verbs: what a submit, a take, a check, a finish and a give-back mean, group commit, and who waits."""
+"""The verbs of Boss (submit, take, check, finish, give back), with group commit, waiting takers and maintenance."""

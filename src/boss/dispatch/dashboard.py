@@ -1,4 +1,4 @@
-"""What is going on, looked at once a second for all who watch, and not at all while nobody does."""
+"""The dashboard feed: reads once a second what the dashboards show, for all of them, and never while there are none."""
 
 import asyncio
 import logging
@@ -12,22 +12,21 @@ from boss.postgres.store import Active, Failed, Hour
 
 log = logging.getLogger("boss")
 
-# How often it is looked at, in seconds.
-_INTERVAL = 1.0
-# How many active and failed jobs, and how many sources' last hours, are shown.
+_INTERVAL_S = 1.0
+# How many active jobs, failed jobs and sources a view has at most.
 _MOST_JOBS = 50
 _MOST_HOURS = 201
 
 
 class View(NamedTuple):
-    """What is going on at one moment.
+    """What the dashboard shows at one moment.
 
     Attributes:
         counts: how many jobs there are of each source and state.
-        active: those that have been active for longest.
-        failed: those that failed last.
-        hour: what the busiest sources did in each minute of the last hour.
-        away: whether the database was away, and the rest is what was seen before.
+        active: the jobs that have been active for longest.
+        failed: the jobs that failed last.
+        hour: the throughput of the busiest sources in each minute of the last hour.
+        away: whether the database is away; then the rest is from before.
     """
 
     counts: dict[tuple[str, State], int]
@@ -41,10 +40,10 @@ _NOTHING = View({}, [], [], [])
 
 
 class DashboardFeed:
-    """Shows what is going on to any number of watchers.
+    """Feeds any number of dashboards. A dashboard enters it as a context manager, and then asks for each `next` view.
 
     Args:
-        pool: the database.
+        pool: the connection pool.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -52,23 +51,23 @@ class DashboardFeed:
         self._view: View | None = None
         self._changed = asyncio.Event()
         self._watchers = 0
-        self._looking: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._closed = False
 
     def __enter__(self) -> "DashboardFeed":
         self._watchers += 1
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look_forever())
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh_forever())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._watchers -= 1
-        if not self._watchers and self._looking:
-            self._looking.cancel()
-            self._looking = self._view = None
+        if not self._watchers and self._refreshing:
+            self._refreshing.cancel()
+            self._refreshing = self._view = None
 
     async def next(self, seen: View | None) -> View | None:
-        """What is going on, once it is something else than what was seen; None when there is nothing more to see."""
+        """The current view, as soon as it differs from the one `seen`; None once the feed is closed."""
         while not self._closed:
             if self._view is not None and self._view is not seen:
                 return self._view
@@ -76,27 +75,27 @@ class DashboardFeed:
         return None
 
     def close(self) -> None:
-        """Send every watcher away, now and from now on."""
+        """End the feed for every dashboard, now and from now on."""
         self._closed = True
         self._changed.set()
 
-    async def _look_forever(self) -> None:
+    async def _refresh_forever(self) -> None:
         while True:
             view: View | None
             try:
-                view = await self._look()
+                view = await self._read()
             except DatabaseAway:
                 view = (self._view or _NOTHING)._replace(away=True)
             except Exception:
-                log.exception("looking for the page failed; it is tried again")
+                log.exception("reading for the dashboard failed; trying again")
                 view = self._view
             if view is not None and view != self._view:
                 self._view = view
                 changed, self._changed = self._changed, asyncio.Event()
                 changed.set()
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(_INTERVAL_S)
 
-    async def _look(self) -> View:
+    async def _read(self) -> View:
         return View(
             await store.count(self._pool),
             await store.active(self._pool, _MOST_JOBS),

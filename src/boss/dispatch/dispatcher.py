@@ -1,4 +1,4 @@
-"""What a submit, a take, a check, a finish and a give-back mean. The hot ones go through coalescers over the store."""
+"""The dispatcher: submit, take, check, finish and give back. Frequent requests share statements through coalescers."""
 
 import asyncio
 import time
@@ -30,46 +30,39 @@ from boss.postgres.connection import Pool
 from boss.telemetry import job_log, metrics
 from boss.telemetry.job_log import JobEvent
 
-# A statement this large is well past the point where a larger one is faster.
+# The most rows of a statement: well past the point where more rows make it faster.
 _MOST_JOBS = 1000
-# What a statement's documents may come to, in characters, so that a batch of large ones stays small in memory.
+# The most characters of documents in one statement, so that a batch of large ones stays small in memory.
 _MOST_DOCUMENT = 8 * 1024 * 1024
-# Reads of documents that a statement serves: each may have a megabyte.
-_MOST_READ = 32
-# How many jobs one request deletes at most: so it answers in time, and can be sent again.
+# The most jobs that one prune request deletes, so that it answers in time; it can be sent again.
 _MOST_PRUNED = 10_000
-# How many are counted before anybody prunes them.
-_MOST_PRUNABLE = 100_000
-# And for how long it goes on with that, in seconds; the statement that is under way then comes to its end.
-_LONGEST_PRUNE = 5.0
-_MEASURE_INTERVAL_S = 1.0
-# How many jobs before another one are counted.
-_MOST_AHEAD = 1000
+# How long one prune request starts new statements; the last one may run past this.
+_LONGEST_PRUNE_S = 5.0
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
 _FAILED = Outcome.FAILED
 _FINISHED = {outcome: metrics.FINISHED.labels(outcome) for outcome in Outcome}
 
 
 class Dispatcher:
-    """Hands out jobs over one pool of connections; any number of them may share a database.
+    """Dispatches jobs over one connection pool. Any number of dispatchers may share a database.
 
     Every method raises `DatabaseAway` when PostgreSQL does not answer.
 
     Args:
-        pool: the database.
-        wait_queue: where takers wait.
-        rules: the limits of the sources.
+        pool: the connection pool.
+        wait_queue: the takers that wait on this replica.
+        limits: the source limits.
         taker: hands out jobs, over the same pool, queue and limits.
-        queries: say where a job is.
+        queries: finds out where a job is.
     """
 
-    def __init__(self, pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, taker: Taker, queries: Queries) -> None:
+    def __init__(self, pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, taker: Taker, queries: Queries) -> None:
         self._pool = pool
         self._wait_queue = wait_queue
-        self._rules = rules
+        self._limits = limits
         self._taker = taker
         self._queries = queries
-        # Not by methods of ours: every take would pass them.
+        # Bound directly: a method around each would cost every take.
         self.take, self.undo_takes = taker.take, taker.undo
         turns = taker.turns
         self._submits = Coalescer(
@@ -101,7 +94,7 @@ class Dispatcher:
         Raises:
             IdTaken: a job with that id exists; nothing was changed.
             BadInput: jsonb cannot keep its document.
-            TooMany: as many jobs of its source are available as may be.
+            TooMany: its source has as many available jobs as it may have.
         """
         self._check_room(submission.source)
         if not await self._submits(submission):
@@ -112,12 +105,12 @@ class Dispatcher:
     async def submit_many(self, submissions: Sequence[Submission]) -> list[bool]:
         """Store new jobs in one transaction; return for each whether it is new.
 
-        One that is not, for a job has its id already, is left out and changes nothing.
+        A job whose id exists already is left out and changes nothing.
 
         Raises:
-            BadInput: jsonb cannot keep a document, and nothing was stored; the sentence says which, counted from 1 as
-                lines are.
-            TooMany: as many jobs of a source are available as may be, and nothing was stored.
+            BadInput: jsonb cannot store one of the documents; nothing was stored. The message names its line, counted
+                from 1.
+            TooMany: a source has as many available jobs as it may have; nothing was stored.
         """
         for source in {submission.source for submission in submissions}:
             self._check_room(source)
@@ -125,23 +118,23 @@ class Dispatcher:
             new = await self._store(submissions)
         except BadInput as error:
             documents = [submission.document for submission in submissions]
-            place = await store.first_refused(self._pool, documents)
-            raise BadInput(f"line {place + 1}: {error}") from error
-        # Of two with the same id the first was stored.
-        first = {submission.id: place for place, submission in reversed(list(enumerate(submissions)))}
-        return [each.id in new and first[each.id] == place for place, each in enumerate(submissions)]
+            index = await store.first_refused(self._pool, documents)
+            raise BadInput(f"line {index + 1}: {error}") from error
+        # Of two with the same id, the first was stored.
+        first = {submission.id: index for index, submission in reversed(list(enumerate(submissions)))}
+        return [each.id in new and first[each.id] == index for index, each in enumerate(submissions)]
 
     async def take_by_address(self, source: str, id: str, take: Take) -> Taken:
         """Make this one job active, due or not.
 
         Raises:
             NotThere: it is not available.
-            NoJob: it is, but the rule of its source does not let it be taken now.
+            NoJob: it is available, but the limit of its source does not let it be taken now.
         """
-        taken = await self._taker.by_address(id, take)
+        taken = await self._taker.take_by_address(id, take)
         if taken is None:
             location = await self._queries.locate(id)
-            if location and location.is_at(source, State.AVAILABLE) and self._rules.applies_to(take):
+            if location and location.is_at(source, State.AVAILABLE) and self._limits.applies_to(take):
                 raise self._taker.no_job(take)
             raise not_there(State.AVAILABLE, source, id, location)
         return taken
@@ -152,37 +145,37 @@ class Dispatcher:
         Raises:
             NotThere: it is neither.
             WrongAttempt: it is in another attempt than the one given.
-            BadInput: jsonb cannot keep its result.
+            BadInput: jsonb cannot store its result.
         """
         if not await self._finishes(finish):
             raise not_finished(finish, await self._queries.locate(finish.id))
 
     async def finish_many(self, finishes: Sequence[Finish]) -> list[BossError | None]:
-        """Finish one after the other; return for each what `finish` would have raised."""
+        """Finish jobs as if one after the other; return for each the error that `finish` would have raised, or None."""
         outcomes: dict[int, BossError | None] = {}
-        for places in _rounds([finish.id for finish in finishes]):
-            errors = await self._finish_round([finishes[place] for place in places])
-            outcomes.update(zip(places, errors, strict=True))
-        return [outcomes[place] for place in range(len(finishes))]
+        for indexes in _rounds([finish.id for finish in finishes]):
+            errors = await self._finish_round([finishes[index] for index in indexes])
+            outcomes.update(zip(indexes, errors, strict=True))
+        return [outcomes[index] for index in range(len(finishes))]
 
     async def _finish_round(self, finishes: Sequence[Finish]) -> list[BossError | None]:
         try:
             finished = await self._move_to_done(finishes)
         except BadInput:
-            # One of them cannot be kept. Each for itself, then, for the others' sake.
+            # One result cannot be stored. Finish each job by itself, so that the others are not lost.
             alone = await asyncio.gather(*map(self.finish, finishes), return_exceptions=True)
             return [_own(error) for error in alone]
         missed = [finish.id for finish in finishes if finish.id not in finished]
-        places = await store.locate(self._pool, missed) if missed else {}
-        return [None if finish.id in finished else not_finished(finish, places.get(finish.id)) for finish in finishes]
+        locations = await store.locate(self._pool, missed) if missed else {}
+        return [None if each.id in finished else not_finished(each, locations.get(each.id)) for each in finishes]
 
     async def give_back(self, given: GiveBack) -> State:
-        """Make an active job available again after a rest; return its state: done after its last attempt.
+        """Make an active job available again after a delay; return its new state, which is done after its last attempt.
 
         Raises:
             NotThere: it is not active.
             WrongAttempt: it is in another attempt than the one given.
-            BadInput: jsonb cannot keep its result.
+            BadInput: jsonb cannot store its result.
         """
         state = await self._give_backs(given)
         if state is None:
@@ -194,7 +187,7 @@ class Dispatcher:
         return state
 
     async def check(self, state: State, source: str, id: str, attempt: int | None = None) -> Location:
-        """As `Queries.read`, without the document; it renews the lease of an active job."""
+        """Like `Queries.read`, without the document. For an active job it is a heartbeat and renews the lease."""
         is_active = state is State.ACTIVE
         location = await (self._checks(Check(id, source, attempt)) if is_active else self._queries.locate(id))
         if location is None or location.state != state or location.source != source:
@@ -207,49 +200,50 @@ class Dispatcher:
         """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.
 
         Args:
-            older: that many seconds.
-            by: the name of the token of who does it.
+            older: the age in seconds.
+            by: the name of the principal's token, for the audit event.
 
-        Returns how many, and whether there may be more: one call deletes 10,000 at most, and ends after some seconds.
+        Returns how many were deleted, and whether there may be more: one call deletes at most 10,000 jobs, and ends
+        after some seconds.
         """
-        deleted, more, act = 0, True, None
-        until = time.monotonic() + _LONGEST_PRUNE
+        deleted, more, event = 0, True, None
+        until = time.monotonic() + _LONGEST_PRUNE_S
         while more and deleted < _MOST_PRUNED and time.monotonic() < until:
-            batch, act = await store.prune_by(self._pool, older, _MOST_JOBS, by, act)
+            batch, event = await store.prune_by(self._pool, older, _MOST_JOBS, by, event)
             metrics.PRUNED.inc(batch)
             deleted += batch
             more = batch == _MOST_JOBS
         return deleted, more
 
     async def set_limit(self, source: str, paused: bool, limit: int | None, by: str | None) -> SourceLimit:
-        """Hold a source to a rule: here at once, on other replicas within a second.
+        """Set the limit of a source. It applies here at once, and on other replicas within a second.
 
         Args:
-            source: which.
+            source: the source.
             paused: whether none of its jobs is handed out.
             limit: how many of its jobs may be active at once; None for any number.
-            by: the name of the token of who does it.
+            by: the name of the principal's token, for the audit event.
         """
-        rule = SourceLimit(source, paused, limit)
-        await store.set_rule(self._pool, rule, by)
-        await self._rules.load()
-        return rule
+        new = SourceLimit(source, paused, limit)
+        await store.set_source_limit(self._pool, new, by)
+        await self._limits.load()
+        return new
 
     def send_away(self) -> None:
         """End every wait with `Draining`, now and from now on."""
         self._wait_queue.close()
 
     async def settle(self) -> None:
-        """Return once everything that goes on in the background is done."""
+        """Return once all work in the background is done."""
         await self._taker.settle()
 
     def _check_room(self, source: str) -> None:
-        if self._rules.is_full(source):
+        if self._limits.is_full(source):
             raise TooMany(f"as many jobs of {source} are available as this Boss keeps; submit it again later", 5)
 
     def _make_room(self, moved: Sequence[Finish | GiveBack]) -> None:
-        """Wake who waits for a source that may have so many active jobs: there is room for others now."""
-        limited = Counter(each.source for each in moved if self._rules.is_limited(each.source))
+        """Wake takers for the limited sources of these jobs: there is room for other jobs now."""
+        limited = Counter(each.source for each in moved if self._limits.is_limited(each.source))
         if limited:
             self._wait_queue.announce(limited)
 
@@ -302,20 +296,20 @@ class Dispatcher:
 
     async def _check_all(self, checks: Sequence[Check]) -> list[Location | None]:
         _CHECKS.observe(len(checks))
-        places = await store.check(self._pool, checks)
-        return [places.get(check.id) for check in checks]
+        locations = await store.check(self._pool, checks)
+        return [locations.get(check.id) for check in checks]
 
 
 def _rounds(ids: Sequence[str]) -> Iterator[list[int]]:
-    """The places of these ids, such that no id is twice in a round, and its second place comes in a later one."""
+    """The indexes of these ids in rounds: no round has an id twice, and a repeated id comes in a later round."""
     left = list(range(len(ids)))
     while left:
         first: dict[str, int] = {}
-        for place in left:
-            first.setdefault(ids[place], place)
+        for index in left:
+            first.setdefault(ids[index], index)
         now = set(first.values())
         yield sorted(now)
-        left = [place for place in left if place not in now]
+        left = [index for index in left if index not in now]
 
 
 def _own(error: BaseException | None) -> BossError | None:

@@ -1,4 +1,4 @@
-"""What a batch of takes gets: by one statement, or by more where jobs are large, locked or unreadable."""
+"""Handouts: serve a batch of takes with one statement, or with more where jobs are large, locked or unreadable."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
@@ -15,11 +15,11 @@ from boss.postgres.store import Handout
 from boss.telemetry import job_log, metrics
 from boss.telemetry.job_log import JobEvent
 
-# What each take got, in their order: jobs, none, or why it is not known.
+# The outcome of each take, in order: its jobs, none, or the error because of which that is not known.
 Got = list[list[Taken] | Exception]
 _Asked = TypeVar("_Asked")
 _Choose = Callable[[Pool, Sequence[Take], Sequence[str]], Awaitable[Handout]]
-_PastMarks = Callable[[Pool, Sequence[Take], Sequence[ScanCursor]], Awaitable[Handout]]
+_PastCursors = Callable[[Pool, Sequence[Take], Sequence[ScanCursor]], Awaitable[Handout]]
 
 _TAKES = metrics.BATCHES.labels("take")
 
@@ -28,26 +28,26 @@ class Handouts:
     """Serves batches of takes.
 
     Args:
-        pool: the database.
-        cursors: past which the takes look.
-        rules: what takes are held to.
+        pool: the connection pool.
+        cursors: the scan cursors past which takes search.
+        limits: the source limits.
     """
 
-    def __init__(self, pool: Pool, cursors: ScanCursors, rules: SourceLimits) -> None:
+    def __init__(self, pool: Pool, cursors: ScanCursors, limits: SourceLimits) -> None:
         self._pool = pool
         self._cursors = cursors
-        self._rules = rules
+        self._limits = limits
 
     async def of_any(self, takes: Sequence[Take]) -> Got:
-        """For takes of any source."""
+        """Serve takes from any source."""
         return await self._past_cursors(store.take, takes)
 
     async def of_sources(self, takes: Sequence[Take]) -> Got:
-        """For takes that each name a source."""
+        """Serve takes that each name one source."""
         return await self._past_cursors(store.take_of_sources, takes)
 
-    async def _past_cursors(self, statement: _PastMarks, takes: Sequence[Take]) -> Got:
-        """Takes that find no job past the cursors search again from the start."""
+    async def _past_cursors(self, statement: _PastCursors, takes: Sequence[Take]) -> Got:
+        """Search past the cursors first; takes that find no job there search again from the start."""
         self._cursors.takes += 1
         cursors = self._cursors.for_sources({take.source for take in takes}) if self._cursors.any else []
         generation, got = self._cursors.generation, _nothing(takes)
@@ -59,22 +59,22 @@ class Handouts:
                     self._cursors.advance(take.source, jobs, generation)
         return _record(takes, got)
 
-    async def by_rules(self, takes: Sequence[Take]) -> Got:
-        """For takes that the rules of sources may hold back, and fair ones."""
+    async def within_limits(self, takes: Sequence[Take]) -> Got:
+        """Serve takes from sources with limits, and fair takes."""
         got = _nothing(takes)
-        await self._fill_alike(got, takes, store.take_by_rules, range(len(takes)))
+        await self._fill_alike(got, takes, store.take_within_limits, range(len(takes)))
         return _record(takes, got)
 
     async def of_several(self, takes: Sequence[Take]) -> Got:
-        """For takes that each name several sources, which no rule holds back."""
+        """Serve takes that each name several sources, none of which has a limit."""
         got = _nothing(takes)
         await self._fill_alike(got, takes, store.take_of_several, range(len(takes)))
         return _record(takes, got)
 
-    async def _fill_alike(self, got: Got, takes: Sequence[Take], choose: _Choose, places: Iterable[int]) -> None:
-        """Fill those at these places, the takes of the same sources together."""
-        for alike in _alike(takes, lambda take: (take.of(), take.fair), places):
-            # What somebody else has got hold of is not looked at again: another job may be free.
+    async def _fill_alike(self, got: Got, takes: Sequence[Take], choose: _Choose, indexes: Iterable[int]) -> None:
+        """Serve the takes at these indexes; those that name the same sources share a statement."""
+        for alike in _alike(takes, lambda take: (take.of(), take.fair), indexes):
+            # Jobs that another transaction has locked are not tried again: another job may be free.
             passed: list[str] = []
 
             async def statement(asking: Sequence[Take], passed: list[str] = passed) -> Handout:
@@ -85,16 +85,16 @@ class Handouts:
             await self._fill(got, takes, statement, alike)
 
     async def by_key(self, takes: Sequence[Take]) -> Got:
-        """For takes with keys, each another. One whose key still holds jobs gets those again, and nothing else."""
+        """Serve takes with distinct keys. A take whose key still holds jobs gets those again, and no others."""
         got = _nothing(takes)
-        ruled = [place for place, take in enumerate(takes) if self._rules.applies_to(take)]
-        await self._fill_alike(got, takes, store.take_by_rules, ruled)
-        several = [place for place, take in enumerate(takes) if take.sources is not None and place not in ruled]
+        limited = [index for index, take in enumerate(takes) if self._limits.applies_to(take)]
+        await self._fill_alike(got, takes, store.take_within_limits, limited)
+        several = [index for index, take in enumerate(takes) if take.sources is not None and index not in limited]
         await self._fill_alike(got, takes, store.take_of_several, several)
-        free = sorted({*range(len(takes))} - {*ruled, *several})
-        for places in _alike(takes, lambda take: take.source is None, free):
-            statement = store.take_by_key if takes[places[0]].source is None else store.take_of_sources_by_key
-            await self._fill(got, takes, partial(statement, self._pool), places)
+        free = sorted({*range(len(takes))} - {*limited, *several})
+        for indexes in _alike(takes, lambda take: take.source is None, free):
+            statement = store.take_by_key if takes[indexes[0]].source is None else store.take_of_sources_by_key
+            await self._fill(got, takes, partial(statement, self._pool), indexes)
         await self._fill(got, takes, self._again, range(len(takes)))
         return _record(takes, got)
 
@@ -103,11 +103,11 @@ class Handouts:
         return Handout([held.get(take.key or "", []) for take in takes], more=bool(held), unreadable=[], passed=[])
 
     async def by_address(self, asked: Sequence[tuple[str, Take]]) -> Got:
-        """For takes of one job each: its id, and a take that names its source."""
+        """Serve takes of one given job each: the job's id, and a take that names its source."""
         got = _nothing(asked)
-        for places in _alike(asked, lambda each: self._rules.applies_to(each[1])):
-            by_rules = self._rules.applies_to(asked[places[0]][1])
-            await self._fill(got, asked, partial(store.take_by_address, self._pool, by_rules), places)
+        for indexes in _alike(asked, lambda each: self._limits.applies_to(each[1])):
+            is_limited = self._limits.applies_to(asked[indexes[0]][1])
+            await self._fill(got, asked, partial(store.take_by_address, self._pool, is_limited), indexes)
         return _record([take for _, take in asked], got)
 
     async def _fill(
@@ -115,59 +115,59 @@ class Handouts:
         got: Got,
         asked: Sequence[_Asked],
         statement: Callable[[Sequence[_Asked]], Awaitable[Handout]],
-        places: Iterable[int] | None = None,
+        indexes: Iterable[int] | None = None,
     ) -> None:
-        """Give to those at these places who have got nothing, as often as there is more than fits into a statement.
+        """Run the statement for those at these indexes that have got nothing, again while jobs did not fit into it.
 
-        To all, when no places are given: they have not got anything yet.
+        Without indexes it serves all: then none of them has got anything yet.
         """
-        asking: Sequence[int] = range(len(got)) if places is None else _empty(got, places)
+        asking: Sequence[int] = range(len(got)) if indexes is None else _empty(got, indexes)
         more = True
         while asking and more:
             try:
-                handout = await statement(asked if len(asking) == len(asked) else [asked[place] for place in asking])
+                handout = await statement(asked if len(asking) == len(asked) else [asked[index] for index in asking])
             except Exception as error:
-                # Whatever it was, the others have got theirs, and must hear of it.
-                for place in asking:
-                    got[place] = error
+                # The other takes have got jobs already and must get their answers, whatever this error is.
+                for index in asking:
+                    got[index] = error
                 return
-            for place, jobs in zip(asking, handout.jobs, strict=True):
-                got[place] = jobs
+            for index, jobs in zip(asking, handout.jobs, strict=True):
+                got[index] = jobs
             asking, more = _empty(got, asking), handout.more
             if handout.unreadable:
                 await self._set_aside(handout.unreadable)
 
     async def _set_aside(self, ids: Sequence[str]) -> None:
-        """Have jobs fail that nobody can be given; should the database go away, the next take comes upon them."""
+        """Fail the jobs whose documents are too large for any taker. If the database is away, a later take does it."""
         try:
             sources = await store.set_aside(self._pool, ids)
         except DatabaseAway:
             return
         metrics.FINISHED.labels(Outcome.FAILED).inc(len(sources))
-        moves = [JobEvent(id, source, outcome=Outcome.FAILED) for id, source in sources.items()]
-        job_log.record("set aside as too large to be read", moves)
+        events = [JobEvent(id, source, outcome=Outcome.FAILED) for id, source in sources.items()]
+        job_log.record("set aside as too large to be read", events)
 
 
 def _nothing(asked: Sequence[object]) -> Got:
     return [[] for _ in asked]
 
 
-def _empty(got: Got, places: Iterable[int]) -> list[int]:
-    return [place for place in places if got[place] == []]
+def _empty(got: Got, indexes: Iterable[int]) -> list[int]:
+    return [index for index in indexes if got[index] == []]
 
 
 def _alike(
-    asked: Sequence[_Asked], kind: Callable[[_Asked], object], places: Iterable[int] | None = None
+    asked: Sequence[_Asked], kind: Callable[[_Asked], object], indexes: Iterable[int] | None = None
 ) -> Iterable[list[int]]:
-    """The places of what is asked, of these or of all, those of a kind together."""
+    """These indexes into `asked`, or all, grouped by the kind of what they point at."""
     kinds: dict[object, list[int]] = {}
-    for place in range(len(asked)) if places is None else places:
-        kinds.setdefault(kind(asked[place]), []).append(place)
+    for index in range(len(asked)) if indexes is None else indexes:
+        kinds.setdefault(kind(asked[index]), []).append(index)
     return kinds.values()
 
 
 def _record(takes: Sequence[Take], got: Got) -> Got:
-    """The same, once what was handed out is counted and in the job log."""
+    """Count what was handed out, write it to the job log, and return `got`."""
     _TAKES.observe(len(takes))
     taken = [
         (each.job, take.by)

@@ -1,4 +1,6 @@
-"""Work that no request asks for. Each duty is one function, and correct when several replicas run it at once."""
+"""Maintenance: work that no request asks for. Each duty is one function, and correct when several replicas run it at
+once.
+"""
 
 import asyncio
 import json
@@ -19,67 +21,67 @@ from boss.telemetry import job_log, metrics
 
 log = logging.getLogger("boss")
 
-# The longest time between two rounds, in seconds, and so how late another replica's job may be.
+# The longest time between two rounds, and so the longest delay of a job that another replica missed.
 _INTERVAL_S = 1.0
-# The shortest, should something stay undone because somebody else holds it.
+# The shortest time, for when something stays undone because another session holds a lock on it.
 _SHORTEST_PAUSE_S = 0.02
-# Rows a statement, so that none holds its locks for long.
+# The most rows of one statement, so that none holds its locks for long.
 _BATCH_ROWS = 1000
-# Whoever holds a job has so long to be heard once a replica is there, and less where its lease is short.
+# Once a replica is back, takers have this long to send a heartbeat, or a third of their lease if that is shorter.
 _LONGEST_GRACE_S = 30.0
-# How often cursors are reset, in seconds, and so how long a job before them may be overlooked.
+# How often the scan cursors are reset, and so how long takes may overlook a job before them.
 _CURSOR_INTERVAL_S = 1.0
-# To walk over so many dead rows costs a take about as much as it costs anyway. A few are always there.
+# To walk over this many dead rows doubles the cost of a take, roughly. A few dead rows are always there.
 _MANY_DEAD = 3000
-# How often old jobs are looked for, in seconds.
+# How often old jobs are pruned.
 _PRUNE_INTERVAL_S = 10.0
-# How often it is looked whether a minute is over, in seconds.
+# How often Boss checks whether another minute is over and can be counted.
 _COUNT_INTERVAL_S = 20.0
 _DAY_S = 24 * 3600.0
 
 
 class Hearing:
-    """For how long this replica could have heard converters: since it started, or has its database back.
+    """How long this replica has been able to receive heartbeats: since it started, or since the database came back.
 
     Args:
-        since: when that began, by `time.monotonic`; None for not yet.
+        since: when that began, by `time.monotonic`; None when it has not begun.
     """
 
     def __init__(self, since: float | None = None) -> None:
         self._since = since
 
     def lost(self) -> None:
-        """It cannot hear anybody."""
+        """Note that this replica cannot receive heartbeats."""
         self._since = None
 
     def seconds(self) -> float:
-        """For so long it could, up to now; from now on, when it could not before."""
+        """For how many seconds it has been able to; after `lost` the time starts with this call."""
         if self._since is None:
             self._since = time.monotonic()
         return time.monotonic() - self._since
 
 
-async def maintain_forever(pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, now: asyncio.Event) -> NoReturn:
+async def maintain_forever(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, now: asyncio.Event) -> NoReturn:
     """Maintain until cancelled: every second, as soon as a job is due or a lease expires, and when `now` is set."""
     hearing = Hearing()
     while True:
         pause = _INTERVAL_S
         now.clear()
         try:
-            pause = min(_INTERVAL_S, await maintain(pool, wait_queue, rules, hearing))
+            pause = min(_INTERVAL_S, await maintain(pool, wait_queue, limits, hearing))
         except DatabaseAway:
             hearing.lost()
-            log.warning("maintenance is put off: the database is away")
+            log.warning("maintenance is postponed: the database is away")
         except Exception:
             log.exception("maintenance failed; the next round tries again")
         with suppress(TimeoutError):
             await asyncio.wait_for(now.wait(), pause)
 
 
-async def maintain(pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, hearing: Hearing) -> float:
-    """Do the pending work once; return in how many seconds there will be more, at the soonest.
+async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, hearing: Hearing) -> float:
+    """Do the pending work once; return the seconds until there may be more.
 
-    It costs one statement when there is nothing, however many takers wait.
+    When nothing is pending this costs one statement, however many takers wait.
     """
     seen = await store.pending_work(pool, wait_queue.demand())
     if seen.silence is None or seen.silence > store.OUTAGE:
@@ -89,14 +91,14 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, heari
         await make_due(pool)
     if seen.next_lease is not None and seen.next_lease <= 0:
         await end_leases(pool, hearing.seconds())
-    if seen.unfolded:
+    if seen.uncompacted:
         await store.compact_counts(pool)
     if seen.stale:
         await store.forget_gone_replicas(pool)
     if seen.ready:
-        # They should have been announced; whatever went wrong, nobody waits longer than this.
-        wait_queue.announce(rules.ready(json.loads(seen.ready)))
-    # What was late has just been done; what comes after it is not known yet. A lease may have to wait for its holder.
+        # These jobs should have been announced. Whatever went wrong, no taker waits longer than one round.
+        wait_queue.announce(limits.ready(json.loads(seen.ready)))
+    # Overdue work was just done, and what comes next is not known yet. During the grace time a lease may not expire.
     next_lease = seen.next_lease if hearing.seconds() > _LONGEST_GRACE_S else None
     return min(
         (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease) if each is not None), default=_INTERVAL_S
@@ -104,61 +106,61 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, rules: SourceLimits, heari
 
 
 async def make_due(pool: Pool) -> None:
-    """Make every delayed job whose time has come ready to be taken."""
+    """Make every delayed job that is due ready to be taken."""
     await _in_batches(lambda: store.make_due(pool, _BATCH_ROWS))
 
 
 async def end_leases(pool: Pool, heard: float) -> None:
-    """Take every job from a taker that was silent for longer than its lease, of those that could have been heard."""
+    """Expire every lease that is overdue, of takers that could have sent a heartbeat in the last `heard` seconds."""
     await _in_batches(lambda: _end_some_leases(pool, heard))
 
 
 async def _end_some_leases(pool: Pool, heard: float) -> int:
     ended = await store.end_leases(pool, _BATCH_ROWS, heard)
     metrics.EXPIRED.inc(len(ended))
-    metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(move.outcome is not None for move in ended))
+    metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(event.outcome is not None for event in ended))
     job_log.record("lease ran out", ended)
     return len(ended)
 
 
 async def keep_cursors(pool: Pool, cursors: ScanCursors) -> NoReturn:
-    """Until cancelled: while takes would have to walk over many dead rows, have them look past cursors."""
+    """Until cancelled, keep scan cursors while takes would otherwise walk over many dead rows."""
     while True:
         try:
             await reset_cursors(pool, cursors)
         except DatabaseAway:
-            pass  # nothing is taken either
+            pass  # no job can be taken either
         except Exception:
-            log.exception("looking for dead rows failed; it is tried again")
+            log.exception("resetting the scan cursors failed; trying again")
         await asyncio.sleep(_CURSOR_INTERVAL_S)
 
 
 async def reset_cursors(pool: Pool, cursors: ScanCursors) -> None:
-    """Put the cursors right before the first ready jobs, or none when there are few dead rows before them."""
+    """Reset the cursors to right before the first ready jobs; to none when there are few dead rows before those."""
     if cursors.takes == 0:
         return
     cursors.takes = 0
     heads, dead = await store.heads(pool)
     if dead > _MANY_DEAD:
-        # The first look has PostgreSQL pass over, from now on, what it may. What is left then it must keep.
+        # The first read lets PostgreSQL skip, from now on, the dead rows that it may. Those left it must keep.
         heads, dead = await store.heads(pool)
     cursors.reset(heads if dead > _MANY_DEAD else ())
 
 
 async def count_minutes_forever(pool: Pool) -> NoReturn:
-    """Write down, until cancelled, what was done in each minute."""
+    """Until cancelled, record the throughput of each minute."""
     while True:
         try:
             await store.count_minute(pool)
         except DatabaseAway:
-            pass  # a minute without a count is a gap in a line
+            pass  # a minute without a count is a gap in the dashboard's line
         except Exception:
-            log.exception("counting a minute failed; it is tried again")
+            log.exception("counting the last minute failed; trying again")
         await asyncio.sleep(_COUNT_INTERVAL_S)
 
 
 async def prune_forever(pool: Pool, days: float) -> NoReturn:
-    """Delete, until cancelled, whatever has been done for so many days."""
+    """Until cancelled, delete jobs that were done more than so many days ago."""
     while True:
         try:
             deleted = await _in_batches(lambda: store.prune(pool, days * _DAY_S, _BATCH_ROWS))
@@ -166,9 +168,9 @@ async def prune_forever(pool: Pool, days: float) -> NoReturn:
             if deleted:
                 log.info("deleted %s jobs that were done more than %s days ago", deleted, days)
         except DatabaseAway:
-            log.warning("old jobs are deleted later: the database is away")
+            log.warning("deleting old jobs is postponed: the database is away")
         except Exception:
-            log.exception("deleting old jobs failed; it is tried again")
+            log.exception("deleting old jobs failed; trying again")
         await asyncio.sleep(_PRUNE_INTERVAL_S)
 
 

@@ -1,4 +1,4 @@
-"""The errors of requests about a job that is somewhere else, or in another attempt."""
+"""Errors of requests about a job that is in another state, source or attempt."""
 
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ _Mismatch = TypeVar("_Mismatch", bound=StateMismatch)
 
 
 def mismatch(kind: type[_Mismatch], sentence: str, location: Location | None, unseen: str) -> _Mismatch:
-    """An error about a job that is somewhere else."""
+    """An error about a job that is not where the request names it."""
     return kind(sentence, location and location.state, location and location.source, unseen)
 
 
@@ -29,7 +29,7 @@ def wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> Wro
 
 
 def not_finished(finish: Finish, location: Location | None) -> BossError:
-    """Why a finish did nothing, going by where the job is now."""
+    """The reason why a finish did nothing, judged by where the job is now."""
     there = location is not None and location.source == finish.source and location.state is not State.DONE
     if there and location and finish.attempt not in (None, location.attempt):
         return wrong_attempt(finish.id, finish.attempt, location.state, location.attempt)

@@ -1,4 +1,4 @@
-"""Hears of jobs that become ready, on whichever replica, and tells the line of takers that wait here."""
+"""The notification listener: hears of jobs that become ready on any replica, and tells the wait queue of this one."""
 
 import asyncio
 import json
@@ -13,24 +13,24 @@ from boss.postgres.connection import Connection, listen
 
 log = logging.getLogger("boss")
 
-# How long after the last taker left jobs are still announced to us, in seconds: converters come and go.
-_LINGER = 10.0
-_RETRY = 0.5
+# How long jobs are still announced to this replica after its last taker left: converters come and go.
+_LINGER_S = 10.0
+_RETRY_S = 0.5
 
 
 class NotificationListener:
-    """One connection that listens, and is made anew when it is lost.
+    """One connection that listens for notifications; it reconnects when the connection is lost.
 
     Args:
-        url: the database.
-        line: who waits here.
-        look: called when something may have been missed, for somebody to look what is ready.
+        url: the database's URL.
+        wait_queue: the takers that wait on this replica.
+        on_missed: called when an announcement may have been missed, so that maintenance checks what is ready.
     """
 
-    def __init__(self, url: str, wait_queue: WaitQueue, look: Callable[[], None]) -> None:
+    def __init__(self, url: str, wait_queue: WaitQueue, on_missed: Callable[[], None]) -> None:
         self._url = url
         self._wait_queue = wait_queue
-        self._look = look
+        self._on_missed = on_missed
         self._connection: Connection | None = None
         self._announced = False
         # asyncpg runs one statement at a time on a connection.
@@ -44,13 +44,13 @@ class NotificationListener:
                 self._connection = await listen(self._url, store.CHANNEL, self._hear, lost.set)
                 if self._wait_queue.waiting:
                     await self.start()
-                self._look()
+                self._on_missed()
                 await self._listen_until(lost)
             except DatabaseAway:
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_S)
             except Exception:
-                log.exception("listening for jobs failed; it is tried again")
-                await asyncio.sleep(_RETRY)
+                log.exception("listening for jobs failed; trying again")
+                await asyncio.sleep(_RETRY_S)
             finally:
                 self._announced = False
                 if self._connection:
@@ -58,10 +58,10 @@ class NotificationListener:
                 self._connection = None
 
     async def start(self) -> bool:
-        """Have arriving jobs announced to this replica, if they are not yet; return whether they were not.
+        """Ask for announcements of arriving jobs, unless they are announced already; return whether it has just begun.
 
-        After True a taker that found nothing has to search again. Without a connection it is False; then maintenance
-        finds the jobs.
+        After True, a taker that found nothing has to search again. Without a connection it returns False; then
+        maintenance finds the jobs.
         """
         async with self._turn:
             if self._announced or self._connection is None:
@@ -77,19 +77,19 @@ class NotificationListener:
         waited = True
         while not lost.is_set():
             try:
-                await asyncio.wait_for(lost.wait(), _LINGER)
+                await asyncio.wait_for(lost.wait(), _LINGER_S)
             except TimeoutError:
                 await self._check()
                 if self._announced and not waited and not self._wait_queue.waiting:
                     await self._stop()
                 waited = self._wait_queue.waiting > 0
-        log.warning("the connection that listens for jobs was lost; it is made anew")
+        log.warning("the connection that listens for jobs was lost; reconnecting")
 
     async def _check(self) -> None:
-        """Find out whether the server is still there: when its machine has gone, nobody says so."""
+        """Check that the server still answers: when its machine is gone, nothing else tells."""
         async with self._turn:
             if self._connection:
-                # Should it not answer, the connection is cut off, and so found to be lost.
+                # Without an answer the connection is aborted, and so `lost` is set.
                 with suppress(DatabaseAway):
                     await store.reach(self._connection)
 
@@ -103,4 +103,4 @@ class NotificationListener:
         if payload:
             self._wait_queue.announce(json.loads(payload))
         else:
-            self._look()
+            self._on_missed()

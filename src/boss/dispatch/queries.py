@@ -1,4 +1,4 @@
-"""Everything that is only read: jobs, lists, counts, and how well the database does its work."""
+"""Everything that only reads: jobs, lists, counts, and the diagnosis."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,32 +16,32 @@ from boss.postgres.connection import Pool
 from boss.postgres.store import AuditEvent, JobPage
 from boss.telemetry import metrics
 
-# A statement this large is well past the point where a larger one is faster.
+# The most rows of a statement: well past the point where more rows make it faster.
 _MOST_JOBS = 1000
-# Reads of documents that a statement serves: each may have a megabyte.
+# The most documents that one statement reads: each may have a megabyte.
 _MOST_READ = 32
-# How many are counted before anybody prunes them.
+# The limit up to which prunable jobs are counted.
 _MOST_PRUNABLE = 100_000
-# How many jobs before another one are counted.
+# The limit up to which the jobs before another one are counted.
 _MOST_AHEAD = 1000
 _MEASURE_INTERVAL_S = 1.0
 
 
 class Queries:
-    """Reads for any number of requests over one pool of connections; frequent reads share a statement.
+    """Reads for any number of requests over one connection pool; frequent reads share a statement.
 
     Every method raises `DatabaseAway` when PostgreSQL does not answer.
 
     Args:
-        pool: the database.
-        wait_queue: where takers wait.
-        rules: the limits of the sources.
+        pool: the connection pool.
+        wait_queue: the takers that wait on this replica.
+        limits: the source limits.
     """
 
-    def __init__(self, pool: Pool, wait_queue: WaitQueue, rules: SourceLimits) -> None:
+    def __init__(self, pool: Pool, wait_queue: WaitQueue, limits: SourceLimits) -> None:
         self._pool = pool
         self._wait_queue = wait_queue
-        self._rules = rules
+        self._limits = limits
         self._reads = Coalescer(self._read_all, most=_MOST_READ)
         self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
         self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
@@ -51,7 +51,7 @@ class Queries:
         return await self._locates(id)
 
     async def read(self, state: State, source: str, id: str, attempt: int | None = None) -> Job:
-        """The job at this address; renews nothing.
+        """The job at this address. It renews no lease.
 
         Raises:
             NotThere: it is not there.
@@ -66,7 +66,7 @@ class Queries:
 
     async def any_available(self, take: Take) -> bool:
         """Whether this take would find a job now."""
-        if self._rules.applies_to(take) or take.sources is not None:
+        if self._limits.applies_to(take) or take.sources is not None:
             return await store.any_allowed(self._pool, take.of())
         return await store.any_ready(self._pool, take.source)
 
@@ -82,15 +82,15 @@ class Queries:
         return record
 
     async def why_available(self, record: JobRecord) -> str:
-        """Why nobody has this available job yet, as a sentence."""
+        """The reason why this available job has not been taken yet, as a sentence."""
         if record.due_at is not None:
             return "it is delayed until then"
-        rule = self._rules.rule(record.source)
-        if rule.paused:
+        limit = self._limits.of(record.source)
+        if limit.paused:
             return f"{record.source} is paused"
         ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
-        if rule.limit is not None and active >= rule.limit:
-            return f"{_many(active)} jobs of {record.source} are active, and no more than {rule.limit} may be"
+        if limit.limit is not None and active >= limit.limit:
+            return f"{_many(active)} jobs of {record.source} are active, and no more than {limit.limit} may be"
         if active == 0 and not self._wait_queue.waiting:
             asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
             return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
@@ -113,11 +113,11 @@ class Queries:
         return await store.count(self._pool)
 
     async def sources(self) -> list[tuple[SourceLimit, dict[State, int]]]:
-        """Every source that has a rule or was ever seen, with its rule and how many jobs it has, by name."""
-        rules, counts = await store.rules(self._pool), await self.count()
-        names = sorted(rules.keys() | {source for source, _ in counts})
+        """Every source that has a limit or ever had a job, with its limit and its job counts, sorted by name."""
+        limits, counts = await store.source_limits(self._pool), await self.count()
+        names = sorted(limits.keys() | {source for source, _ in counts})
         return [
-            (rules.get(name, SourceLimit(name)), {state: counts.get((name, state), 0) for state in State})
+            (limits.get(name, SourceLimit(name)), {state: counts.get((name, state), 0) for state in State})
             for name in names
         ]
 
@@ -127,31 +127,31 @@ class Queries:
         return min(jobs, _MOST_PRUNABLE), jobs > _MOST_PRUNABLE
 
     async def audit_events(self, before: int | None, limit: int) -> list[AuditEvent]:
-        """What administrators did that is not kept with a job; see `store.audit_events`."""
+        """The audit events of administrators; see `store.audit_events`."""
         return await store.audit_events(self._pool, before, limit)
 
     async def diagnose(self) -> list[Finding]:
-        """How well the database does its work, what to think of it and what to do."""
+        """The findings about Boss and its database, with what to do about them."""
         facts = await store.examine(self._pool)
         return examine(facts, self._wait_queue.waiting)
 
     async def ages(self) -> list[Ages]:
-        """How long the first ready job and the oldest active one of each source have been there."""
+        """The ages of the first ready job and of the oldest active job of each source."""
         return await store.ages(self._pool)
 
     async def reach_database(self) -> None:
-        """Return when PostgreSQL answers. However many ask, and stop asking, one statement is under way."""
+        """Return when PostgreSQL answers. However many requests ask or give up, one statement is under way."""
         await self._reaches(None)
 
     def measure(self) -> None:
-        """Set the metrics of what there is now: takers that wait, and connections to the database."""
+        """Set the gauges: waiting takers, and connections to the database."""
         busy, idle = self._pool.use()
         metrics.WAITING.set(self._wait_queue.waiting)
         metrics.CONNECTIONS.labels("busy").set(busy)
         metrics.CONNECTIONS.labels("idle").set(idle)
 
     async def measure_forever(self) -> NoReturn:
-        """Set them once a second, for the other workers to tell."""
+        """Set the gauges once a second, so that other workers can report them too."""
         while True:
             self.measure()
             metrics.measure_worker()
@@ -162,8 +162,8 @@ class Queries:
         return [jobs.get(id) for id in ids]
 
     async def _locate_all(self, ids: Sequence[str]) -> list[Location | None]:
-        places = await store.locate(self._pool, ids)
-        return [places.get(id) for id in ids]
+        locations = await store.locate(self._pool, ids)
+        return [locations.get(id) for id in ids]
 
     async def _reach(self, asked: Sequence[None]) -> Sequence[None]:
         await store.reach(self._pool)

@@ -1,11 +1,11 @@
-"""How far the queue has been taken, for takes to look only past that. No HTTP, no SQL.
+"""Scan cursors: how far the queue has been taken, so that takes search only past that. No HTTP, no SQL.
 
 While an old transaction is open, PostgreSQL cannot remove the dead rows at the head of the queue, and each take walks
-over all of them: every other queue on PostgreSQL slows down by this (riverqueue/river#59). Past a cursor there is
-nothing to walk over. But jobs may land before it: one whose transaction drew its position earlier and commits later,
-one that was given back, one of another replica with a priority that had no jobs. So cursors are used only while there
-are many dead rows, they are reset to the start of the queue every second (maintenance.py), and a take that finds
-nothing past them searches from the start (taker.py).
+over all of them. This slows down every other queue on PostgreSQL (riverqueue/river#59). Past a cursor there are no dead
+rows to walk over. But jobs may land before it: one whose transaction got its position earlier and commits later, one
+that was given back, or one that another replica stored with a priority that had no jobs. So cursors are used only while
+there are many dead rows, they are reset to the start of the queue every second (maintenance.py), and a take that finds
+nothing past them searches again from the start (handouts.py).
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ class ScanCursors:
     """The cursors of one replica; none while they are not needed.
 
     Attributes:
-        takes: how many statements took jobs, so that nobody looks for dead rows where nothing is taken.
+        takes: how many statements took jobs since the last reset; without any, maintenance does not read the queue.
         generation: how often the cursors were reset.
-        any: whether there are some.
+        any: whether there are any cursors.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class ScanCursors:
         self.any = False
 
     def reset(self, cursors: Iterable[ScanCursor]) -> None:
-        """Replace all cursors by these."""
+        """Replace all cursors with these."""
         self.generation += 1
         self._positions = {}
         for cursor in cursors:
@@ -48,13 +48,13 @@ class ScanCursors:
     def advance(self, source: str | None, taken: Iterable[Taken], generation: int) -> None:
         """Advance the cursors past these jobs, unless they were reset since `generation`.
 
-        The jobs were the first of their source, or of all sources where it is None. After a reset, what an older cursor
-        found could lead past a job that the new one shows.
+        The jobs were the first of their source, or of all sources when `source` is None. After a reset, jobs found with
+        an older cursor could advance the new cursor past a job that it would have found.
         """
         if generation != self.generation:
             return
         for each in taken:
-            # The first of all are also the first of their own source.
+            # The first jobs of all sources are also the first of their own source.
             for of in {source, each.job.source}:
                 positions = self._positions.setdefault(of, {})
                 positions[each.priority] = max(each.position, positions.get(each.priority, 0))

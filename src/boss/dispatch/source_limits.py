@@ -1,4 +1,4 @@
-"""The rules of sources as one replica knows them, asked for twice a second, so that no take has to."""
+"""The source limits as one replica knows them. They are loaded twice a second, so that no take has to read them."""
 
 import asyncio
 import logging
@@ -13,93 +13,93 @@ from boss.postgres.connection import Pool
 
 log = logging.getLogger("boss")
 
-# How often the rules are asked for, in seconds, and so how late a replica may hear of a new one.
-_INTERVAL = 0.5
-# How often the jobs are counted, which takes longer the more sources there are, while no rule needs it, in seconds.
-_COUNT_INTERVAL = 2.0
+# How often the limits are loaded, and so the longest time until a replica applies a new one.
+_INTERVAL_S = 0.5
+# How often jobs are counted while no limit needs it: counting takes longer the more sources there are.
+_COUNT_INTERVAL_S = 2.0
 
 
 class SourceLimits:
-    """Which takes have to look at the rules, and what is ready by them.
+    """Knows which takes the limits apply to, and how many ready jobs they allow.
 
     Args:
-        pool: the database.
-        max_queue: how many available jobs of a source are the most.
-        changed: called when jobs may be handed out that could not before.
+        pool: the connection pool.
+        max_queue: the most available jobs of a source.
+        on_changed: called when the limits have changed, so that more jobs may be handed out.
 
     Attributes:
-        none: whether there are none, so that takes need not ask what they are held to.
+        none: whether no source has a limit, so that takes need not check.
     """
 
-    def __init__(self, pool: Pool, max_queue: int, changed: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, max_queue: int, on_changed: Callable[[], None]) -> None:
         self._pool = pool
         self._max_queue = max_queue
-        self._changed = changed
-        self._rules: dict[str, SourceLimit] = {}
+        self._on_changed = on_changed
+        self._limits: dict[str, SourceLimit] = {}
         self.none = True
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
         self._counted = 0.0
 
     async def load(self) -> None:
-        """Ask for the rules, and now and then how many more jobs they allow."""
-        rules = await store.rules(self._pool)
-        changed, self._rules, self.none = rules != self._rules, rules, not rules
-        is_limited = any(rule.limit is not None for rule in rules.values())
+        """Load the limits, and now and then count how many more jobs they allow."""
+        limits = await store.source_limits(self._pool)
+        changed, self._limits, self.none = limits != self._limits, limits, not limits
+        is_limited = any(limit.limit is not None for limit in limits.values())
         if not is_limited:
             self._room = {}
-        if is_limited or time.monotonic() - self._counted > _COUNT_INTERVAL:
-            await self._count(rules)
+        if is_limited or time.monotonic() - self._counted > _COUNT_INTERVAL_S:
+            await self._count(limits)
         if changed:
-            self._changed()
+            self._on_changed()
 
-    async def _count(self, rules: Mapping[str, SourceLimit]) -> None:
+    async def _count(self, limits: Mapping[str, SourceLimit]) -> None:
         counts = await store.count(self._pool)
         self._counted = time.monotonic()
         self._room = {
-            rule.source: rule.limit - counts.get((rule.source, State.ACTIVE), 0)
-            for rule in rules.values()
-            if rule.limit is not None
+            limit.source: limit.limit - counts.get((limit.source, State.ACTIVE), 0)
+            for limit in limits.values()
+            if limit.limit is not None
         }
         self._full = {
             source for (source, state), jobs in counts.items() if state is State.AVAILABLE and jobs >= self._max_queue
         }
 
     async def load_forever(self) -> NoReturn:
-        """Ask for them twice a second, until cancelled."""
+        """Load the limits twice a second, until cancelled."""
         while True:
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(_INTERVAL_S)
             try:
                 await self.load()
             except DatabaseAway:
-                pass  # nothing is handed out without it either
+                pass  # no job can be handed out either
             except Exception:
-                log.exception("asking for the rules of sources failed; it is tried again")
+                log.exception("loading the source limits failed; trying again")
 
     def applies_to(self, take: Take) -> bool:
-        """Whether this take has to go by the rules, for they may change what it gets."""
+        """Whether the limits may change what this take gets; they also count active jobs for a fair take."""
         if take.fair:
             return True
         sources = take.of()
-        return bool(self._rules) if sources is None else any(source in self._rules for source in sources)
+        return bool(self._limits) if sources is None else any(source in self._limits for source in sources)
 
-    def rule(self, source: str) -> SourceLimit:
-        """What this source is held to."""
-        return self._rules.get(source) or SourceLimit(source)
+    def of(self, source: str) -> SourceLimit:
+        """The limit of this source."""
+        return self._limits.get(source) or SourceLimit(source)
 
     def is_limited(self, source: str) -> bool:
-        """Whether a job of this source that is finished makes room for another one."""
-        rule = self._rules.get(source)
-        return rule is not None and rule.limit is not None and not rule.paused
+        """Whether a finished job of this source makes room for another one."""
+        limit = self._limits.get(source)
+        return limit is not None and limit.limit is not None and not limit.paused
 
     def is_full(self, source: str) -> bool:
-        """Whether as many jobs of this source are available as may be, a moment ago."""
+        """Whether this source had as many available jobs as it may have when they were last counted."""
         return source in self._full
 
     def ready(self, ready: Mapping[str, int]) -> dict[str, int]:
-        """How many of these ready jobs, by source, can be handed out."""
+        """How many of these ready jobs the limits allow to be handed out, by source."""
         return {
             source: min(jobs, self._room.get(source, jobs))
             for source, jobs in ready.items()
-            if not self.rule(source).paused
+            if not self.of(source).paused
         }

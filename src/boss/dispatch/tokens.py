@@ -1,4 +1,4 @@
-"""The tokens that count, as one replica knows them: looked up by every request, asked for twice a second."""
+"""The valid tokens as one replica knows them. They are loaded twice a second, and every request looks one up."""
 
 import asyncio
 import logging
@@ -15,43 +15,44 @@ from boss.postgres.connection import Pool
 
 log = logging.getLogger("boss")
 
-# How often the tokens are asked for, in seconds, and so how long a revoked one may still count.
-_INTERVAL = 0.5
-# How often it is written down which ones were used, in seconds.
-_USED_INTERVAL = 5.0
+# How often the tokens are loaded, and so the longest time for which a revoked one may still be valid here.
+_INTERVAL_S = 0.5
+# How often the use of tokens is recorded.
+_USED_INTERVAL_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 LONGEST_EXPIRY = 100 * 366 * 24 * 3600
 
 
 class Tokens:
-    """What a token gives principal to.
+    """Finds the principal of a token, and creates and revokes tokens.
 
     Args:
-        pool: the database.
-        ended: gets the names of tokens that have just ceased to count; None for none at all, once one is needed.
+        pool: the connection pool.
+        on_ended: called with the names of tokens that have just expired or been revoked. The name None stands for
+            requests without a token, once a token is needed.
 
     Attributes:
-        needed: whether there ever was a token: from then on everybody needs one.
+        needed: whether there ever was a token: from then on every request needs one.
     """
 
-    def __init__(self, pool: Pool, ended: Callable[[set[str | None]], None]) -> None:
+    def __init__(self, pool: Pool, on_ended: Callable[[set[str | None]], None]) -> None:
         self._pool = pool
-        self._ended = ended
-        # By name, until when each counts; None for ever.
+        self._on_ended = on_ended
+        # Until when each token is valid, by its name; None for ever.
         self._until: dict[str | None, float | None] = {}
         self._valid: dict[bytes, tuple[Principal, float | None]] = {}
         self._used: set[str] = set()
         self.needed = False
 
     async def load(self) -> None:
-        """Ask for the tokens that count now.
+        """Load the valid tokens.
 
         Raises:
-            DatabaseAway: PostgreSQL does not answer; those that were known still count, until they expire.
+            DatabaseAway: PostgreSQL does not answer; the known tokens stay valid until they expire.
         """
         asked = time.monotonic()
         valid, needed = await store.valid_tokens(self._pool)
-        # The database says for how long, so that its clock and ours need not agree.
+        # The database says for how many seconds each is valid, so that its clock and ours need not agree.
         self._valid = {
             key: (principal, None if seconds is None else asked + seconds)
             for key, (principal, seconds) in valid.items()
@@ -62,26 +63,26 @@ class Tokens:
             ended.add(None)
         self._until, self.needed = until, needed
         if ended:
-            self._ended(ended)
+            self._on_ended(ended)
 
     async def load_forever(self) -> NoReturn:
-        """Ask for them twice a second, and now and then write down which were used, until cancelled."""
+        """Load the tokens twice a second, and now and then record which were used, until cancelled."""
         written = time.monotonic()
         while True:
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(_INTERVAL_S)
             try:
                 await self.load()
-                if self._used and time.monotonic() - written > _USED_INTERVAL:
+                if self._used and time.monotonic() - written > _USED_INTERVAL_S:
                     written = time.monotonic()
                     used, self._used = self._used, set()
                     await store.used_tokens(self._pool, used)
             except DatabaseAway:
-                pass  # nothing else can be done without it either
+                pass  # no request can be served either
             except Exception:
-                log.exception("asking for the tokens failed; it is tried again")
+                log.exception("loading the tokens failed; trying again")
 
     def principal(self, secret: str) -> Principal | None:
-        """What this token gives principal to; None when it does not count."""
+        """The principal of this token; None when the token is not valid."""
         principal, until = self._valid.get(hashed(secret), (None, None))
         if principal is None or (until is not None and until <= time.monotonic()):
             return None
@@ -90,7 +91,7 @@ class Tokens:
         return principal
 
     def count(self, principal: Principal) -> bool:
-        """Whether this principal's token is still valid. Who came without one is valid while no token is needed."""
+        """Whether this principal's token is still valid. Without a token it is valid while none is needed."""
         if principal.name is None:
             return principal.role is None or not self.needed
         until = self._until.get(principal.name, 0.0)
@@ -99,19 +100,19 @@ class Tokens:
     async def create(
         self, name: str, role: Role, sources: Iterable[str] | None, expires: float | None, by: str | None
     ) -> tuple[str, Token]:
-        """Make a token; return it, which nobody can do a second time, and what is known of it.
+        """Create a token. Return the token itself, which is never shown again, and its properties.
 
         Args:
-            name: what it is called wherever it says who did something.
-            role: what it is for.
-            sources: the sources it is good for; None for all. An admin's is for all.
-            expires: for how many seconds it is good; None for ever.
-            by: who makes it.
+            name: its name, which stands for its owner wherever Boss shows who did something.
+            role: its role.
+            sources: the sources it is limited to; None for all. An admin's token cannot be limited.
+            expires: how many seconds it is valid; None for ever.
+            by: the name of the principal's token, for the audit event.
 
         Raises:
-            BadInput: that is no name, or no such token can be.
-            NameTaken: there is or was one of that name.
-            NeedsAdmin: it is the first one, and no admin's, or it would expire.
+            BadInput: the name is not valid, or there cannot be such a token.
+            NameTaken: there is or was a token of that name.
+            NeedsAdmin: it is the first one, and is not an admin's or would expire.
         """
         if not _NAME.fullmatch(name):
             raise BadInput(f"{name[:120]!a} cannot be a token's name: it takes 1 to 100 of A-Z a-z 0-9 . _ @ -")
@@ -119,11 +120,11 @@ class Tokens:
             raise BadInput("an admin's token is for all sources; leave the sources out")
         if expires is not None and not 0 < expires <= LONGEST_EXPIRY:
             raise BadInput(f"expires is {expires}; it takes seconds from 1 to {LONGEST_EXPIRY}, or none for ever")
-        good_for = None if sources is None else frozenset(map(check_new_source, sources))
-        if good_for is not None and not good_for:
-            raise BadInput("a token for no source is good for nothing; leave the sources out for all of them")
+        limited_to = None if sources is None else frozenset(map(check_new_source, sources))
+        if limited_to is not None and not limited_to:
+            raise BadInput("a token needs at least one source; leave the sources out for all of them")
         secret = new_secret()
-        token = await store.create_token(self._pool, Principal(name, role, good_for), hashed(secret), expires, by)
+        token = await store.create_token(self._pool, Principal(name, role, limited_to), hashed(secret), expires, by)
         await self.load()
         return secret, token
 
@@ -132,11 +133,11 @@ class Tokens:
         return await store.list_tokens(self._pool)
 
     async def revoke(self, name: str, by: str | None) -> None:
-        """Let a token count no more: here at once, on other replicas within a second.
+        """Revoke a token. It becomes invalid here at once, and on other replicas within a second.
 
         Raises:
-            NoToken: there is none of that name.
-            NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
+            NoToken: there is no token of that name.
+            NeedsAdmin: it is the last token of an admin, or the last of these that never expires.
         """
         await store.revoke_token(self._pool, name, by)
         await self.load()

@@ -1,7 +1,7 @@
-"""The line of takers that wait on this replica for a job to arrive: the oldest is served first. No HTTP, no SQL.
+"""The wait queue: takers that wait on this replica for a job to arrive, the oldest first. No HTTP, no SQL.
 
-A job that arrives wakes one taker, which then looks for itself: on another replica somebody may have been faster, and
-then it goes back to its waiter.
+An arriving job wakes one taker, which then tries to take it. On another replica a taker may have been faster; then this
+one waits again in its old position.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ from boss.errors import Draining, Unauthenticated
 
 
 class Waiter:
-    """One taker's waiter in the line, for jobs of some sources, of any when None."""
+    """One taker in the wait queue, for jobs of some sources, or of any when None."""
 
     def __init__(self, number: int, sources: tuple[str, ...] | None, limit: int, by: str | None) -> None:
         self.number = number
         self.by = by
         self.sources: tuple[str | None, ...] = (None,) if sources is None else sources
         self.limit = limit
-        # Its result is the source of the job it is woken for; None before the first sleep.
+        # Its result is the source of the job that wakes the taker. None before the first sleep.
         self.wakeup: asyncio.Future[str] | None = None
 
 
 class _Sleep:
-    """A taker asleep, in the heap of each of its sources; once it is woken, in any of them, it is over in all."""
+    """One sleep of a taker. It is in the heap of each of its sources; a wakeup for any of them ends it in all."""
 
     __slots__ = ("waiter", "wakeup")
 
@@ -39,37 +39,41 @@ class _Sleep:
 
     @property
     def over(self) -> bool:
-        """Whether it has been woken, or has gone."""
+        """Whether the taker was woken or has left."""
         return self.wakeup.done()
 
 
 class WaitQueue:
-    """Who waits for jobs of which source, of any under None.
+    """The takers that wait, by the source they wait for; under None those that wait for any source.
 
     Attributes:
-        missed: counts announcements of jobs for which nobody was asleep. Who was looking meanwhile looks again.
+        waiting: how many takers wait.
+        missed: counts announcements of jobs that woke nobody. A taker that searched meanwhile searches again.
     """
 
     def __init__(self) -> None:
-        # A heap of those asleep for each source; who left it or was woken is passed over when it comes to the top.
+        # A heap of the sleeps for each source. A sleep that is over is dropped when it comes to the top.
         self._asleep: dict[str | None, list[_Sleep]] = {}
         self._joined = 0
         self._closed = False
         self._evicted: set[str | None] = set()
-        # Who joined up to then without a token is not let sleep again.
-        self._last_nameless = 0
+        # Takers without a token up to this number are evicted.
+        self._last_without_token = 0
         self.waiting = 0
-        # How many of them came with which token.
+        # How many takers wait with each token.
         self._with: Counter[str | None] = Counter()
         self.missed = 0
 
     @contextmanager
     def joined(self, sources: tuple[str, ...] | None, limit: int, by: str | None = None) -> Iterator[Waiter]:
-        """A place at the end of the line, for a taker of at most `limit` jobs of some sources, of any when None.
+        """Add a taker at the end of the queue, until the block is left.
 
-        `by` is the name of its token.
+        When the block raises an error, the job that woke this taker wakes the next one instead.
 
-        A taker that leaves with an error passes the job for which it was woken on to the next one.
+        Args:
+            sources: the sources it waits for; None for any.
+            limit: the most jobs that it takes.
+            by: the name of its token.
         """
         self._joined += 1
         self.waiting += 1
@@ -91,22 +95,22 @@ class WaitQueue:
                 waiter.wakeup.cancel()
 
     def waiting_with(self, name: str | None) -> int:
-        """How many wait with the token of this name."""
+        """How many takers wait with the token of this name."""
         return self._with[name]
 
     def is_waited_for(self, sources: tuple[str, ...] | None) -> bool:
-        """Whether somebody is asleep for each of these very sources, or for any when None.
+        """Whether a taker is asleep for each of these very sources, or, for None, for any source.
 
-        While somebody is, whatever becomes ready wakes them first. Jobs of a source that nobody waits for may be there.
+        Then whatever becomes ready wakes that taker first. For a source without one, jobs may be ready right now.
         """
         return all(self._oldest(source) for source in (sources or (None,)))
 
     async def sleep(self, waiter: Waiter, until: float) -> bool:
-        """Wait to be woken; False when nobody did by `until`, a time of the event loop's clock.
+        """Sleep until an arriving job wakes this taker; return False if none did by `until`, on the event loop's clock.
 
         Raises:
             Draining: this replica is shutting down.
-            Unauthenticated: the taker's token does not count any more.
+            Unauthenticated: the taker's token is not valid any more.
         """
         if self._closed:
             raise _draining()
@@ -123,7 +127,7 @@ class WaitQueue:
         return True
 
     def announce(self, ready: Mapping[str, int]) -> None:
-        """So many jobs of these sources are ready: wake as many takers as they are enough for, the oldest first."""
+        """Wake as many takers as this many ready jobs, by source, are enough for; the oldest first."""
         for source, jobs in ready.items():
             while jobs > 0 and (woken := self._wake_next(source)):
                 jobs -= woken.limit
@@ -131,7 +135,7 @@ class WaitQueue:
                 self.missed += 1
 
     def demand(self) -> Counter[str | None]:
-        """How many jobs those asleep would take, by source."""
+        """How many jobs the sleeping takers would take, by source."""
         return Counter(
             {
                 source: sum(sleep.waiter.limit for sleep in self._asleep[source] if not sleep.over)
@@ -141,7 +145,7 @@ class WaitQueue:
         )
 
     def close(self) -> None:
-        """Send everybody away, now and from now on."""
+        """Raise `Draining` to every taker that waits, now and from now on."""
         self._closed = True
         for heap in self._asleep.values():
             for sleep in heap:
@@ -149,22 +153,22 @@ class WaitQueue:
                     sleep.wakeup.set_exception(_draining())
 
     def evict(self, names: Set[str | None]) -> None:
-        """Send away those who came with one of these tokens, which do not count any more, and with none for None.
+        """Raise `Unauthenticated` to every taker that waits with one of these tokens, or, for None, without a token.
 
-        A token's name is not used twice, so with these nobody will be let sleep again.
+        These tokens are not valid any more, and no name is used twice, so a taker with one never sleeps again.
         """
         self._evicted |= names - {None}
         if None in names:
-            self._last_nameless = self._joined
+            self._last_without_token = self._joined
         for sleep in [sleep for heap in self._asleep.values() for sleep in heap]:
             if self._is_evicted(sleep.waiter) and not sleep.over:
                 sleep.wakeup.set_exception(_evicted())
 
     def _is_evicted(self, waiter: Waiter) -> bool:
-        return waiter.by in self._evicted or (waiter.by is None and waiter.number <= self._last_nameless)
+        return waiter.by in self._evicted or (waiter.by is None and waiter.number <= self._last_without_token)
 
     def _wake_next(self, source: str) -> Waiter | None:
-        """Wake the oldest of those who would take a job of this source."""
+        """Wake the oldest of the takers that would take a job of this source."""
         oldest = min(filter(None, (self._oldest(source), self._oldest(None))), default=None)
         if oldest is None:
             return None
@@ -182,7 +186,7 @@ class WaitQueue:
 
 
 def _evicted() -> Unauthenticated:
-    return Unauthenticated("the token counts no more: it has expired or was revoked, or one is needed by now")
+    return Unauthenticated("the token is not valid any more: it expired or was revoked, or a token is needed now")
 
 
 def _draining() -> Draining:

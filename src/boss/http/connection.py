@@ -89,8 +89,6 @@ class Connection(asyncio.Protocol):
         self.peer = peer
         self._connections.add(self)
 
-    # Called by the transport.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected; with TLS its handshake is over."""
         # uvloop's transports are no subclasses of asyncio's.

@@ -1,1 +1,1 @@
-"""What Boss speaks of: jobs, commands, permissions, limits. Pure: no input, no output."""
+"""The terms of Boss: jobs, commands, permissions, source limits. Pure: no input, no output."""

@@ -1,13 +1,13 @@
-"""How long a job that was given back rests before it is handed out again. Pure."""
+"""The backoff: how long a job that was given back waits before its next attempt. Pure."""
 
-LONGEST = 3600.0
-# The attempt from which on it rests longest.
+LONGEST = 3600.0  # seconds
+# From this attempt on the delay is the longest.
 LONGEST_FROM = 13
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to rest after this attempt: 1 after the first, then twice as long each time, an hour at most.
+    """The delay in seconds after this attempt: 1 after the first, doubled after each further one, an hour at most.
 
-    A job of 25 attempts that fails at once each time is thus given up after 13 hours.
+    With 25 attempts, a job that fails at once each time runs out of them after 13 hours.
     """
     return LONGEST if attempt >= LONGEST_FROM else 2.0 ** (attempt - 1)

@@ -1,20 +1,20 @@
-"""How well Boss and its database do their work: what was found, what to think of it, and what to do. Pure."""
+"""The diagnosis of Boss and its database: each finding, its verdict, and what to do about it. Pure."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
-# From when on something is worth a look, in seconds. Most work takes less, so that a healthy Boss stays silent.
+# The ages from which a finding needs attention, in seconds. Most work takes less, so a healthy Boss stays silent.
 _LONG_TRANSACTION, _VERY_LONG_TRANSACTION = 60.0, 3600.0
 _LONG_AVAILABLE = 600.0
 _LONG_ACTIVE = 24 * 3600.0
-# Maintenance runs every second. What is later than this was not done.
+# Maintenance runs every second. What is overdue by more than this, in seconds, is not being done.
 _LATE = 10.0
-# A table of fewer dead rows is read as fast as without them.
+# Fewer dead rows than this do not slow reads down.
 _FEW_DEAD = 100_000
 
 
 class Verdict(StrEnum):
-    """What to think of a finding."""
+    """How bad a finding is."""
 
     WELL = "well"
     WATCH = "watch"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 class Ages(NamedTuple):
-    """For how many seconds the first ready job of a source has been there, and its oldest active one; None for none."""
+    """The age in seconds of a source's first ready job and of its oldest active one; None when there is none."""
 
     source: str
     available: float | None
@@ -30,22 +30,22 @@ class Ages(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the database says.
+    """The facts that a diagnosis is made from.
 
     Attributes:
-        settings: those on which durability and clean-up rest that are not as they should be, as `fsync is off`.
-        transaction: how old the oldest transaction is that keeps dead rows, in seconds; None when there is none.
-        transaction_of: whose that is.
+        settings: settings that durability and clean-up depend on and that are off, for instance `fsync is off`.
+        transaction: the age in seconds of the oldest transaction that keeps dead rows; None when there is none.
+        transaction_of: the session that this transaction belongs to.
         dead: dead rows in the job table.
         live: jobs in the job table.
-        bytes: what the job table takes on disk with its indexes.
-        ages: of each source.
-        active: how long ago the job that has been active for longest was taken, in seconds; None when none is.
-        active_at: its address.
-        expired: how long ago the first lease ran out that still stands, in seconds; None when none has.
-        late: the same for delayed jobs whose time has come.
-        unreadable: the addresses of some jobs of which no reader can be given the document or the result.
-        replicas: on how many replicas takers wait.
+        bytes: the size of the job table on disk, indexes included.
+        ages: the ages of each source's jobs.
+        active: how long ago the job that has been active for longest was taken, in seconds; None when none is active.
+        active_at: the address of that job.
+        expired: how long the oldest expired lease has been overdue, in seconds; None when there is none.
+        late: how long the oldest delayed job that is due has been overdue, in seconds; None when there is none.
+        unreadable: the addresses of some jobs whose document or result is too large for any reader.
+        replicas: the number of replicas on which takers wait.
     """
 
     settings: list[str]
@@ -64,7 +64,7 @@ class Facts(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One line of an examination: what was looked at, how it is, what to think of that, and what to do if anything."""
+    """One line of a diagnosis: what was checked, its value, the verdict, and what to do, if anything."""
 
     what: str
     value: str
@@ -73,7 +73,7 @@ class Finding(NamedTuple):
 
 
 def examine(facts: Facts, takers: int) -> list[Finding]:
-    """What to think of the facts; `takers` wait on the replica that is asked."""
+    """The findings for these facts; `takers` is the number of takers that wait on this replica."""
     return [
         _durability(facts),
         _transaction(facts),
@@ -88,7 +88,7 @@ def examine(facts: Facts, takers: int) -> list[Finding]:
 
 
 def worst(findings: list[Finding]) -> Verdict:
-    """The worst verdict among them."""
+    """The worst verdict of these findings."""
     verdicts = {finding.verdict for finding in findings}
     return next(verdict for verdict in (Verdict.ILL, Verdict.WATCH, Verdict.WELL) if verdict in verdicts)
 
@@ -163,7 +163,7 @@ def _unreadable(addresses: list[str]) -> Finding:
 
 
 def duration(seconds: float) -> str:
-    """So many seconds in words: `42 s`, `3 min`, `5.5 h`, `12 days`."""
+    """A number of seconds, for people: `42 s`, `3 min`, `5.5 h`, `12 days`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:

@@ -1,4 +1,4 @@
-"""What can be a job's document or result: a JSON object that PostgreSQL's jsonb can keep. Pure.
+"""Documents and results: JSON objects that PostgreSQL's jsonb can store. Pure.
 
 The text is checked here once and then passed through; nothing ever serialises it again.
 """
@@ -12,18 +12,19 @@ import orjson
 from boss.errors import BadInput, TooLarge
 from boss.model.job import MOST_TEXT as MOST_TEXT
 
-# A number that jsonb keeps has at most so many digits before its point, and so many after it: the limits of numeric,
+# The most digits that a number in jsonb can have before and after its decimal point. These are the limits of numeric:
 # https://www.postgresql.org/docs/current/datatype-numeric.html
 _DIGITS_BEFORE, _DIGITS_AFTER = 131_072, 16_383
-# Nor does it keep a zero with a larger exponent. Of this one PostgreSQL says itself, by its version, whether it does.
+# jsonb refuses every number with a larger exponent, even zero. At exactly this one it depends on PostgreSQL's version.
 _EXPONENT_LIMIT = 2**30 - 1
-# Every digit becomes 0 and E becomes e, so that a plain search finds an exponent, or a long row of digits.
+# Maps every digit to 0 and E to e, so that a plain search finds an exponent or a long run of digits.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789.E", b"0000000000e")
 _LONG_NUMBER = b"0" * (_DIGITS_AFTER + 1)
-# What may be a number with an exponent: in a string, almost nothing is followed by what follows a number.
+# A possible number with an exponent. It may also match inside a string, but there almost nothing is followed by what
+# follows a number.
 _EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]++[ \t\r\n]*+[,\]}]")
-# None of these patterns looks at a byte more than a few times, whatever it is given: they never go back (++ and *+),
-# and a string may lack its end.
+# These patterns never backtrack (++ and *+), and a string may lack its end. So they read no byte more than a few times,
+# whatever the input.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)")
@@ -34,24 +35,24 @@ _WHITE_SPACE = b" \t\r\n"
 
 
 class JsonText(NamedTuple):
-    """A JSON object as text, and how many bytes a reader gets back; for most texts that is a few bytes less."""
+    """A JSON object as text, and the most bytes that a reader gets back; most get a few bytes fewer."""
 
     text: str
     size: int
 
 
 def check_object(body: bytes, what: str, most: int) -> JsonText:
-    """The text of a JSON object and its size: as `parse_object` and `size_as_read`."""
+    """The text of a JSON object and its size; see `parse_object` and `size_as_read`."""
     text = parse_object(body, what)
     return JsonText(text, size_as_read(text, what, most))
 
 
 def parse_object(body: bytes, what: str) -> str:
-    """The text of a JSON object, unchanged but for white space around it.
+    """The text of a JSON object, unchanged except that white space around it is removed.
 
     Args:
         body: the bytes as sent.
-        what: what an error's sentence calls it, for instance "the document".
+        what: what error messages call it, for instance "the document".
 
     Raises:
         BadInput: it is not UTF-8, not JSON, not an object, or has a NUL character.
@@ -66,7 +67,7 @@ def parse_object(body: bytes, what: str) -> str:
     value = _parse(body, what)
     if not isinstance(value, dict):
         raise BadInput(f"{what} is {_kind(value)}; send a JSON object such as {{}}")
-    # The escape is looked for first, since almost no text has it.
+    # Search for the escape first: almost no text has it.
     if "\\u0000" in text and _has_nul(value):
         raise BadInput(f"{what} has a NUL character (\\u0000) in a string, which cannot be kept")
     return text
@@ -85,24 +86,25 @@ def _loads(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         if "infinity" not in error.msg:
             raise
-    # A number past the range of a double, which jsonb keeps and orjson cannot. All the rest is checked without numbers.
+    # jsonb can store a number past the range of a double; orjson cannot parse it. Check everything but the numbers.
     return orjson.loads(_NUMBER_OR_STRING.sub(lambda found: found[1] or b"0".ljust(len(found[0])), body))
 
 
 def size_as_read(text: str, what: str, most: int) -> int:
-    """How many bytes a reader gets back; for most texts that is a few bytes less.
+    """The most bytes that a reader gets back; most get a few bytes fewer.
 
     Args:
-        text: of a JSON object.
-        what: what an error's sentence calls it.
-        most: how many it may be. It can be many times more than was sent, since jsonb writes exponents out in full.
+        text: the text of a JSON object.
+        what: what error messages call it.
+        most: the largest size allowed. The size can be many times what was sent, since jsonb writes exponents out in
+            full.
 
     Raises:
-        BadInput: it has a number that jsonb cannot keep.
-        TooLarge: it is more than `most`.
+        BadInput: it has a number that jsonb cannot store.
+        TooLarge: it is larger than `most`.
     """
     body = text.encode()
-    # jsonb writes a space after each comma and colon, and nothing else that was not there.
+    # jsonb adds a space after each comma and colon, and nothing else.
     bound = len(body) + body.count(b",") + body.count(b":")
     if bound <= most and not _has_unusual_number(body):
         return bound
@@ -123,9 +125,9 @@ def _has_unusual_number(body: bytes) -> bool:
 
 
 def _exact_size(body: bytes, what: str) -> int:
-    """The length of `body::jsonb::text`; where a name comes twice in an object, both are counted."""
+    """The length of `body::jsonb::text`. Where an object has a name twice, both are counted."""
     strings = _STRINGS.findall(body)
-    # Minus zero is written without its sign.
+    # jsonb writes minus zero without its sign.
     rest = _MINUS_ZERO.sub(rb"\1", _STRINGS.sub(b"", body).translate(None, _WHITE_SPACE))
     size = len(rest) + rest.count(b",") + rest.count(b":") + sum(map(len, strings))
     escapes = Counter(escape for string in strings if b"\\" in string for escape in _ESCAPE.findall(string))
@@ -136,7 +138,7 @@ def _exact_size(body: bytes, what: str) -> int:
 
 
 def _escape_as_read(escape: bytes) -> int:
-    """How many bytes jsonb writes for an escape in a string; for each half of a surrogate pair, half of them."""
+    """How many bytes jsonb writes for an escape in a string; half of a surrogate pair counts as half of its bytes."""
     if len(escape) == 2:
         return 1 if escape == b"\\/" else 2
     character = chr(int(escape[2:], base=16))  # noqa: FURB166 (what is before it is no prefix of a number)
@@ -146,14 +148,14 @@ def _escape_as_read(escape: bytes) -> int:
 
 
 def _number_as_read(number: bytes, what: str) -> int:
-    """How many characters numeric writes for a number, as its exponent says it, in full.
+    """How many characters numeric writes for a number, with its exponent written out in full.
 
     Raises:
-        BadInput: it has more digits than numeric keeps.
+        BadInput: it has more digits than numeric can store.
     """
     mantissa, _, power = number.lower().partition(b"e")
     whole, _, fraction = mantissa.lstrip(b"-").partition(b".")
-    # Without the zeros before it, which a client may send by the thousand; what is cut off makes no exponent small.
+    # Drop leading zeros: a client may send thousands. Cutting an exponent to 40 digits never makes it small enough.
     exponent = int(power.lstrip(b"+-").lstrip(b"0")[:40] or b"0") * (-1 if power.startswith(b"-") else 1)
     after = max(0, len(fraction) - exponent)
     digits = (whole + fraction).lstrip(b"0")
@@ -169,7 +171,7 @@ def _number_as_read(number: bytes, what: str) -> int:
 
 
 def _has_nul(value: Any) -> bool:
-    # A stack, not recursion: a document may be nested deeper than Python recurses.
+    # A stack, not recursion: a document may be nested more deeply than Python can recurse.
     stack = [value]
     while stack:
         item = stack.pop()

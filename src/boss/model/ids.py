@@ -1,4 +1,4 @@
-"""Ids for jobs that come without one. Apart from job.py, for what makes them is slow to import."""
+"""Ids for jobs that are submitted without one. Not in job.py, because the ULID package is slow to import."""
 
 import secrets
 import time
@@ -11,10 +11,10 @@ _randomness = 0
 
 
 def new_id() -> str:
-    """A ULID of 26 characters, greater than every one this process made before.
+    """A ULID of 26 characters, greater than every one that this process made before.
 
-    Inside one millisecond, and while the clock is set back, the random part counts up, as the specification has it. The
-    counting is ours: python-ulid makes three objects for each, which took a fifth of the time of a submit.
+    Within one millisecond, and while the clock is set back, the random part counts up, as the specification says. We
+    count ourselves: python-ulid makes three objects for each id, which took a fifth of the time of a submit.
     Source: https://github.com/ulid/spec
     """
     global _millisecond, _prefix, _randomness
@@ -22,7 +22,7 @@ def new_id() -> str:
     if now > _millisecond:
         _millisecond = now
         _prefix = base32.encode_timestamp(now.to_bytes(6))
-        # Without its highest bit, so that it can count up for longer than any clock stands still.
+        # The highest bit stays 0, so that the number can count up for longer than any clock stands still.
         _randomness = secrets.randbits(79)
     else:
         _randomness += 1

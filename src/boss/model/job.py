@@ -1,4 +1,4 @@
-"""What a job is: its names, its states, its properties. Pure."""
+"""A job: its names, its states, its properties, and the commands about it. Pure."""
 
 import re
 from datetime import datetime
@@ -12,13 +12,13 @@ _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 25, 1_000_000
 MOST_SOURCES = 100
-# The most that a reader is given at once, in bytes, and so the most that --max-document can be.
+# The most bytes of documents that one reader gets at once, and so the largest --max-document.
 MOST_TEXT = 32 * 1024 * 1024
 DEFAULT_LEASE, LONGEST_LEASE = 30 * 60, 366 * 24 * 3600  # seconds
 
 
 class State(StrEnum):
-    """The only three states; the value is the word in the URL, the name the one in the `status` column."""
+    """The three states of a job. The value is the word in the URL; the name is what the `status` column holds."""
 
     AVAILABLE = "available"
     ACTIVE = "active"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
-    # Its last attempt's lease ran out; maintenance says so, never a client.
+    # The lease of its last attempt expired. Only maintenance sets this, never a client.
     ABANDONED = "abandoned"
 
 
@@ -41,7 +41,7 @@ REPORTED_OUTCOMES = (Outcome.COMPLETED, Outcome.FAILED, Outcome.STOPPED)
 class Job(NamedTuple):
     """A job as a taker or a reader sees it; `document` is JSON text, passed through as stored.
 
-    `traceparent` is the trace it was submitted in, for who takes it.
+    `traceparent` is the trace in which it was submitted, so that its taker can continue it.
     """
 
     id: str
@@ -53,11 +53,16 @@ class Job(NamedTuple):
 
 
 class Take(NamedTuple):
-    """What a taker asks for: at least one and at most `limit` jobs of a source, of any when None.
+    """A request for jobs: at least one and at most `limit`, of one source, of several, or of any.
 
-    `lease` is how many seconds it may then stay silent, 0 for ever. The same `key` again means the same take again.
-    `by` is the name of its token. Without a source it takes from `sources`, when these are given; `fair` gives of the
-    source that has the fewest active jobs.
+    Attributes:
+        source: the source to take from; None for `sources`.
+        limit: the most jobs to take.
+        lease: how many seconds the taker may go without a heartbeat; 0 for no limit.
+        key: an idempotency key. The same key again means the same take again.
+        by: the name of the taker's token.
+        sources: when `source` is None, the sources to take from; None for any.
+        fair: whether jobs come from the source that has the fewest active jobs.
     """
 
     source: str | None
@@ -69,14 +74,14 @@ class Take(NamedTuple):
     fair: bool = False
 
     def of(self) -> tuple[str, ...] | None:
-        """The sources that it takes from, None for all."""
+        """The sources to take from; None for any."""
         return self.sources if self.source is None else (self.source,)
 
 
 class Taken(NamedTuple):
-    """A job that was just taken; `at` is when, which with the id names this one take and no other.
+    """A job that was just taken. Its id and the time `at` identify this take among all others.
 
-    `priority` and `position` are its place in the queue.
+    `priority` and `position` give its order in the queue.
     """
 
     job: Job
@@ -87,7 +92,7 @@ class Taken(NamedTuple):
 
 
 class Location(NamedTuple):
-    """Where a job is: the parts of its address, the attempt it is in, and its lease in seconds."""
+    """Where a job is: the parts of its address, its current attempt, and its lease in seconds."""
 
     source: str
     state: State
@@ -95,12 +100,12 @@ class Location(NamedTuple):
     lease: int
 
     def is_at(self, source: str, state: State) -> bool:
-        """Whether the job is there."""
+        """Whether the job has this source and state."""
         return self.source == source and self.state is state
 
 
 class SourceLimit(NamedTuple):
-    """The limit of a source: no job is handed out while it is `paused`, and at most `limit` are active at once."""
+    """The limit of a source: no job is handed out while it is `paused`, and at most `limit` jobs are active at once."""
 
     source: str
     paused: bool = False
@@ -108,10 +113,10 @@ class SourceLimit(NamedTuple):
 
 
 class JobRecord(NamedTuple):
-    """A job with all its properties, for lists and history. Times are the database's.
+    """A job with all its properties, for lists and history. Times are by the database's clock.
 
-    `submitted_by`, `taken_by` and `finished_by` are names of tokens; `history` is JSON text, one object for each
-    attempt before this one: `attempt`, `taken`, `by`, `ended`, `how`, and `result` if it left one.
+    `submitted_by`, `taken_by` and `finished_by` are names of tokens. `history` is JSON text with one object for each
+    earlier attempt: `attempt`, `taken`, `by`, `ended`, `how`, and `result` if the attempt left one.
     """
 
     id: str
@@ -138,9 +143,11 @@ class JobRecord(NamedTuple):
 class Submission(NamedTuple):
     """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None.
 
-    `attempts` is how many takes it gets before it is given up, `traceparent` the trace that it belongs to, `by` the
-    name of the token it came with. `document_bytes` is the size of the document's text (`document.JsonText`); None has
-    it measured when it is needed.
+    Attributes:
+        attempts: the maximum number of attempts before the job fails or is abandoned.
+        traceparent: the trace that the job belongs to.
+        by: the name of the token that submitted it.
+        document_bytes: the size of the document's text (`document.JsonText`); None to measure it when it is needed.
     """
 
     id: str
@@ -163,9 +170,10 @@ class JobLine(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """A job to be moved to done, with its outcome and, as JSON text, its result; only in `attempt`, if given.
+    """Moves a job to done, with its outcome and, as JSON text, its result; only while it is in `attempt`, if given.
 
-    `by` is the name of the token it came with, `result_bytes` the size of the result's text (`document.JsonText`).
+    `by` is the name of the token that sent this, and `result_bytes` the size of the result's text
+    (`document.JsonText`).
     """
 
     id: str
@@ -178,7 +186,7 @@ class Finish(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A taker's sign of life for an active job; only in `attempt`, if given."""
+    """A taker's heartbeat for an active job; only while it is in `attempt`, if given."""
 
     id: str
     source: str
@@ -186,11 +194,14 @@ class Check(NamedTuple):
 
 
 class GiveBack(NamedTuple):
-    """An active job to be made available again after `delay` seconds, or as backoff.py says when None.
+    """Makes an active job available again for a retry; only while it is in `attempt`, if given.
 
-    `result` is what the attempt leaves behind, as JSON text: why it failed, for instance; `result_bytes` is the size of
-    that text. `by` is the name of the token it came with. An `uncounted` attempt is not one of those that the job may
-    have: there may be one more of them. It comes back at once when `delay` is None.
+    Attributes:
+        delay: seconds before the next attempt. None for the backoff, or for none at all when `uncounted`.
+        result: what the attempt leaves behind, as JSON text, for instance why it failed.
+        by: the name of the token that sent this.
+        result_bytes: the size of the result's text (`document.JsonText`).
+        uncounted: whether this attempt does not count: the job gets one more.
     """
 
     id: str
@@ -204,14 +215,14 @@ class GiveBack(NamedTuple):
 
 
 def check_source(name: str) -> str:
-    """The name itself, when it can be a source; BadInput otherwise."""
+    """The name itself if it can be a source; raises BadInput otherwise."""
     if not _SOURCE.fullmatch(name):
         raise BadInput(f"{_shown(name)} cannot be a source: it takes 1 to 100 of A-Z a-z 0-9 . _ -")
     return name
 
 
 def check_sources(names: str) -> tuple[str, ...]:
-    """The sources that are named, with commas between them: each once, sorted; BadInput when one cannot be."""
+    """The sources in a list with commas: each once, sorted. Raises BadInput when a name cannot be a source."""
     sources = tuple(sorted({check_source(name) for name in names.split(",")}))
     if len(sources) > MOST_SOURCES:
         raise BadInput(f"{len(sources):,} sources are named; one take can name {MOST_SOURCES} at most")
@@ -219,24 +230,24 @@ def check_sources(names: str) -> tuple[str, ...]:
 
 
 def check_id(name: str) -> str:
-    """The name itself, when it can be a job's id; BadInput otherwise."""
+    """The name itself if it can be a job's id; raises BadInput otherwise."""
     if not _ID.fullmatch(name):
         raise BadInput(f"{_shown(name)} cannot be an id: it takes 1 to 64 of A-Z a-z 0-9 . _ ~ -")
     return name
 
 
 def check_new_source(name: str) -> str:
-    """As `check_source`, for one that jobs are to come to; BadInput for what no client can address."""
+    """Like `check_source`, for a source that is to get jobs; also raises BadInput for a name no client can address."""
     return _addressable(check_source(name), "a source")
 
 
 def check_new_id(name: str) -> str:
-    """As `check_id`, for a job that is to be; BadInput for what no client can address."""
+    """Like `check_id`, for a job that is to be stored; also raises BadInput for a name that no client can address."""
     return _addressable(check_id(name), "an id")
 
 
 def _addressable(name: str, what: str) -> str:
-    # To a client of HTTP these are this folder and the one above it, also as %2e: it sends another path.
+    # HTTP clients resolve these, even as %2e, to this folder and the one above, and so request another path.
     if name in (".", ".."):
         raise BadInput(f"{name!a} cannot be {what}: it means something else in a URL, so no client can address it")
     return name

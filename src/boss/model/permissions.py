@@ -1,4 +1,4 @@
-"""Who may do what. Pure."""
+"""Roles, permissions, principals and tokens: who may do what. Pure."""
 
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Role(StrEnum):
-    """What a token is for."""
+    """The role of a token; it decides the permissions."""
 
     CONVERTER = "converter"
     SUBMITTER = "submitter"
@@ -15,24 +15,24 @@ class Role(StrEnum):
 
 
 class Permission(Enum):
-    """What a request needs."""
+    """The permission that a request needs."""
 
-    # What anybody may have: the page itself, the documentation, whether Boss lives.
+    # The dashboard's files, the documentation, the liveness check: no token needed.
     PUBLIC = auto()
-    # Taker, checking, finishing and giving back.
+    # Take, send heartbeats, finish and give back.
     CONVERT = auto()
     SUBMIT = auto()
-    # Seeing jobs that are not one's own to convert.
+    # See any job, not only those one converts.
     READ = auto()
-    # Seeing whether a job is active, or whether there is one: both sides need it.
+    # See whether a job is active, or whether one is available: converters and submitters both need it.
     PEEK = auto()
-    # What is about all sources: metrics and health.
+    # See what concerns all sources: metrics and the diagnosis.
     MONITOR = auto()
-    # All the rest: stopping, pruning, tokens, the rules of sources, the record of acts.
+    # Everything else: stop, prune, tokens, source limits, audit events.
     ADMINISTER = auto()
 
 
-_RIGHTS = {
+_PERMISSIONS = {
     Role.CONVERTER: {Permission.PUBLIC, Permission.CONVERT, Permission.PEEK},
     Role.SUBMITTER: {Permission.PUBLIC, Permission.SUBMIT, Permission.READ, Permission.PEEK, Permission.MONITOR},
     Role.ADMIN: set(Permission),
@@ -40,12 +40,12 @@ _RIGHTS = {
 
 
 class Principal(NamedTuple):
-    """What somebody may do.
+    """The sender of a request, with what it may do.
 
     Attributes:
-        name: the name of their token; None when they need none.
-        role: what it is for; None for somebody without a token, who may have only what is public.
-        sources: the sources it is good for; None for all.
+        name: the name of its token; None without a token.
+        role: the role of its token; None when a token is needed and it has none, so that only PUBLIC is permitted.
+        sources: the sources that its permissions apply to; None for all.
     """
 
     name: str | None
@@ -53,24 +53,24 @@ class Principal(NamedTuple):
     sources: frozenset[str] | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Whether they have this permission in some source."""
+        """Whether it has this permission in at least one source."""
         if permission is Permission.MONITOR and self.sources is not None:
             return False
-        return permission is Permission.PUBLIC if self.role is None else permission in _RIGHTS[self.role]
+        return permission is Permission.PUBLIC if self.role is None else permission in _PERMISSIONS[self.role]
 
     def reaches(self, source: str) -> bool:
-        """Whether their rights are good for this source."""
+        """Whether its permissions apply to this source."""
         return self.sources is None or source in self.sources
 
 
-# Everybody's, while there are no tokens.
+# Every sender, while there are no tokens.
 OPEN = Principal(None, Role.ADMIN)
-# Somebody's who shows no token where one is needed.
+# A sender without a token where one is needed.
 NOBODY = Principal(None, None)
 
 
 class Token(NamedTuple):
-    """What is known of a token, which is all but the token itself. Times are the database's."""
+    """The properties of a token, without the token itself. Times are by the database's clock."""
 
     name: str
     role: Role
@@ -83,13 +83,13 @@ class Token(NamedTuple):
 
 
 def new_secret() -> str:
-    """A token that nobody can guess; the prefix is for people, and for programs that look for leaked ones."""
-    # Here, for the command line needs the roles only, and this is slow to import.
+    """A token that nobody can guess. Its prefix is for people, and for programs that search for leaked tokens."""
+    # Imported here because it is slow to import, and the command line needs only the roles.
     import secrets
 
     return f"boss_{secrets.token_urlsafe(32)}"
 
 
 def hashed(secret: str) -> bytes:
-    """What is stored of a token."""
+    """The hash of a token: the only form in which it is stored."""
     return sha256(secret.encode()).digest()

@@ -1,10 +1,10 @@
-"""How far the queue of one source and priority has been taken."""
+"""A scan cursor: how far the queue of one source and priority has been taken."""
 
 from typing import NamedTuple
 
 
 class ScanCursor(NamedTuple):
-    """Up to this position everything of this priority is taken; of this source, or of any under None."""
+    """All jobs of this priority up to this position are taken, of this source, or of any source when None."""
 
     source: str | None
     priority: int

@@ -1,1 +1,1 @@
-"""The store: one function a statement, the connections that they run on, and the embedded PostgreSQL."""
+"""The store: one function for each statement, the connections they run on, and the embedded PostgreSQL."""

@@ -1,4 +1,4 @@
-"""What administrators did that is not kept with a job: tokens, pruning, the rules of sources."""
+"""Audit events: what administrators did that no job records: tokens, pruning, source limits."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from boss.postgres.statement import Statement
 
 
 class AuditEvent(NamedTuple):
-    """What somebody did; `by` is the name of their token, `what` is JSON text."""
+    """One action (`did`) of a principal; `by` is the name of its token, and `what` has the details as JSON text."""
 
     number: int
     at: datetime
@@ -17,7 +17,7 @@ class AuditEvent(NamedTuple):
     what: str
 
 
-ACTS = Statement(
+AUDIT_EVENTS = Statement(
     "acts",
     """
 SELECT number, at, by, did, what::text AS what FROM act WHERE number < $1 ORDER BY number DESC LIMIT $2
@@ -27,5 +27,6 @@ _AFTER_ALL = 2**63 - 1
 
 
 async def audit_events(pool: Pool, before: int | None, limit: int) -> list[AuditEvent]:
-    """The last acts, newest first; only those with a lesser number than `before`, when given."""
-    return [AuditEvent(**row) for row in await fetch(pool, ACTS, _AFTER_ALL if before is None else before, limit)]
+    """The last audit events, the newest first; with `before`, only those with a lesser number."""
+    rows = await fetch(pool, AUDIT_EVENTS, _AFTER_ALL if before is None else before, limit)
+    return [AuditEvent(**row) for row in rows]

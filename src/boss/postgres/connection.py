@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: the pool of connections, and what its errors mean to Boss."""
+"""The connection pool to PostgreSQL, and how its errors are translated to Boss's."""
 
 import asyncio
 import re
@@ -19,54 +19,54 @@ from boss.telemetry import metrics
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-# asyncpg is typed by a package of stubs: at run time its classes take no parameters.
+# Only the stubs of asyncpg make its classes generic; at run time they take no parameters.
 if TYPE_CHECKING:
     _Pool = asyncpg.Pool[asyncpg.Record]
 else:
     _Pool = asyncpg.Pool
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-# Whatever a statement can run on.
+# What a statement can run on.
 Database: TypeAlias = "Pool | Connection"
 
-# With the one at hand. Few are ever busy, for the frequent statements take turns (coalescer.py).
+# The size of the pool, with the connection at hand. Few are ever busy: frequent statements take turns (coalescer.py).
 _CONNECTIONS = 10
 _DEADLOCK_TRIES = 5
-# How long a statement may take, with the wait for a connection, in seconds. Ours take milliseconds; what takes longer
-# is held up by a lock, a frozen server or a lost machine, and who asked is told to ask again.
-_PATIENCE = 10
-# How long a transaction may have nothing to do. Ours go on at once; with 9 s and more of a lock, who is behind a frozen
-# one would be told that the database is away.
+# How long a statement may take, with the wait for a connection. Ours take milliseconds. One that takes longer waits for
+# a lock, a frozen server or a lost machine, and its request is answered with an error that says to send it again.
+_STATEMENT_TIMEOUT_S = 10
+# How long a transaction may be idle. Ours never are, unless their replica freezes. Were it 9 s or more, requests that
+# wait for the locks of such a transaction would fail as if the database were away.
 _IDLE_S = 5
-# After how long without a sign of life from a replica PostgreSQL ends its session, in seconds.
+# PostgreSQL ends a replica's session after this time without an answer from its machine.
 _GONE_S = 8
 
 _SESSION = {
     "application_name": "boss",
-    # What jsonb keeps of a time says its offset.
+    # Times in jsonb are stored with their offset.
     "timezone": "UTC",
-    # Our statements take well under a millisecond; compiling one would take longer than running it.
+    # Our statements take well under a millisecond; to compile one would take longer than to run it.
     "jit": "off",
-    # A plan chosen while the table was small would read all of it when it is large, until the next ANALYZE.
-    # Every statement has an index to go by, so let no plan do without.
+    # A plan made while the table was small would read all of it when it is large, until the next ANALYZE. Every
+    # statement has an index it can use, so no plan needs these scans.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
-    # Planned once a connection, not on each of the many runs.
+    # Statements are planned once for each connection, not for each of their many runs.
     "plan_cache_mode": "force_generic_plan",
-    # Our statements are right at this level, and go on behind each other; at a higher one they would fail.
+    # Our statements are correct at this level, and wait for each other. At a higher level they would fail instead.
     "default_transaction_isolation": "read committed",
-    # A little less than our patience, for a session that we have cut off would wait for its lock as long as that is
-    # held, and they would use up PostgreSQL's connections one by one.
-    "lock_timeout": f"{_PATIENCE - 1}s",
-    # As long as our patience: what nobody waits for any more ends by itself. It is the role's no longer, whose own may
-    # be shorter.
-    "statement_timeout": f"{_PATIENCE}s",
-    # A replica that freezes in the middle of a transaction holds its locks no longer than this.
+    # A little less than the statement timeout. A session whose connection we aborted goes on waiting for its lock; such
+    # sessions would use up PostgreSQL's connections one by one.
+    "lock_timeout": f"{_STATEMENT_TIMEOUT_S - 1}s",
+    # The same as our own time-out, so that a statement that nobody waits for any more ends by itself. It also overrides
+    # a time-out of the role, which may be shorter.
+    "statement_timeout": f"{_STATEMENT_TIMEOUT_S}s",
+    # A replica that freezes in the middle of a transaction keeps its locks no longer than this.
     "idle_in_transaction_session_timeout": f"{_IDLE_S}s",
-    # The pool closes what is idle.
+    # The pool itself closes idle connections.
     "idle_session_timeout": "0",
 }
-# The same for one that freezes, or is gone, while PostgreSQL has something to tell it: the first in milliseconds, the
-# others in seconds. They are about TCP; a Unix socket has none of them, and so they are not checked.
+# These end the session of a replica that froze or is gone while PostgreSQL has something to send to it. The first is in
+# milliseconds, the others in seconds. They apply to TCP only: a Unix socket has none of them, so they are not checked.
 _SOCKET = {
     "tcp_user_timeout": f"{_GONE_S * 1000}",
     "tcp_keepalives_idle": f"{_GONE_S // 2}",
@@ -74,12 +74,12 @@ _SOCKET = {
     "tcp_keepalives_count": f"{_GONE_S // 2}",
 }
 _SETTINGS = _SESSION | _SOCKET
-# What a pooler knows itself, and hands on.
+# The settings that a pooler knows and passes on.
 _HANDED_ON = ("application_name", "timezone")
 _CHECKED = [name for name in _SESSION if name not in _HANDED_ON]
 
-# PostgreSQL went away, is full, is starting or stopping, is not the primary, or somebody holds a lock: all pass with
-# time. Whatever else it says is a mistake of ours or of who set it up, and waiting does not mend it.
+# PostgreSQL went away, is full, is starting or stopping, is not the primary, or another session holds a lock: all of
+# this passes with time. Any other error is a fault of Boss or of the set-up, and waiting does not help.
 _AWAY = (
     OSError,
     TimeoutError,
@@ -90,20 +90,20 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    # What it sends makes no sense, as in the middle of dying.
+    # PostgreSQL sent something that makes no sense, as it may when it crashes.
     asyncpg.InternalClientError,
 )
-# What PostgreSQL cannot keep although JSON allows it, for instance a number of more than 131,072 digits.
+# PostgreSQL cannot store a value although JSON allows it, for instance a number of more than 131,072 digits.
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 
 class Pool(_Pool):
-    """asyncpg's pool, with one more connection that is always at hand.
+    """asyncpg's pool, and one more connection that is always at hand.
 
-    A statement that comes while it is free need not borrow one of the others, which takes 15 µs of our time.
+    While that one is free, a statement need not acquire one of the others, which takes 15 µs of our time.
 
     Args:
-        url: the database.
+        url: the database's URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -112,7 +112,7 @@ class Pool(_Pool):
         self._at_hand: asyncpg.Connection[asyncpg.Record] | None = None
         self._in_use = False
         super().__init__(
-            # None is kept for its own sake: asyncpg would log each failure to make it while the database is away.
+            # No spare connections: asyncpg would log each failure to open one while the database is away.
             min_size=0,
             max_size=_CONNECTIONS - 1,
             max_queries=50_000,
@@ -125,7 +125,7 @@ class Pool(_Pool):
         )
 
     async def run(self, sql: str, values: Sequence[object]) -> list[asyncpg.Record]:
-        """Run a statement as a transaction of its own, for `_PATIENCE` seconds at most, or until cancelled."""
+        """Run a statement as a transaction of its own, until it is cancelled or `_STATEMENT_TIMEOUT_S` is over."""
         if self._in_use:
             async with _borrowed(self) as borrowed:
                 return await borrowed.fetch(sql, *values)
@@ -133,8 +133,8 @@ class Pool(_Pool):
         try:
             if connection is None or connection.is_closed():
                 connection = await self._renew()
-            # It is cut off, as in _borrowed. A timer costs a third of asyncio.timeout.
-            timer = self._running_loop.call_later(_PATIENCE, connection.terminate)
+            # Abort the connection, as in _borrowed. A timer costs a third of what asyncio.timeout does.
+            timer = self._running_loop.call_later(_STATEMENT_TIMEOUT_S, connection.terminate)
             return await connection.fetch(sql, *values)
         except BaseException as error:
             await self._after(error, timer)
@@ -145,12 +145,12 @@ class Pool(_Pool):
                 timer.cancel()
 
     async def _renew(self) -> "asyncpg.Connection[asyncpg.Record]":
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
             self._at_hand = await self._hosts.connect()
         return self._at_hand
 
     async def _after(self, error: BaseException, timer: asyncio.TimerHandle | None) -> None:
-        """Cut the connection off when nobody waits for its statement any more, and all others when its time is over."""
+        """Abort the connection at hand when its statement was cancelled; expire all connections when it timed out."""
         if self._at_hand and not isinstance(error, Exception):
             self._at_hand.terminate()
         if timer and self._running_loop.time() >= timer.when():
@@ -169,7 +169,7 @@ class Pool(_Pool):
         super().terminate()
 
     def use(self) -> tuple[int, int]:
-        """How many of the connections are at work, and how many are idle."""
+        """How many of the connections are busy, and how many are idle."""
         at_hand = self._at_hand is not None and not self._at_hand.is_closed()
         busy = self.get_size() - self.get_idle_size() + (at_hand and self._in_use)
         return busy, self.get_size() + at_hand - busy
@@ -177,11 +177,11 @@ class Pool(_Pool):
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Pool]:
-    """A pool of connections to the PostgreSQL at `url`, closed on leaving.
+    """A connection pool to the PostgreSQL at `url`, closed at the end of the block.
 
     Raises:
         DatabaseAway: no connection can be made.
-        StartError: that is no URL, or it leads to a pooler, and not to sessions of our own.
+        StartError: it is not a URL, or it leads to a pooler that does not give us sessions of our own.
     """
     pool = Pool(url)
     await pool
@@ -194,20 +194,20 @@ async def connected(url: str) -> AsyncIterator[Pool]:
 
 @cache
 def _hosts(url: str) -> Hosts:
-    """The hosts of a URL, known to all connections to it."""
+    """The hosts of a URL, shared by all connections to it."""
     return Hosts(url, _SETTINGS)
 
 
-# Prepared statements, settings of the session and LISTEN are lost when each transaction gets another session.
+# Prepared statements, session settings and LISTEN are lost when each transaction gets another session.
 _POOLER = (
-    "there is a pooler such as PgBouncer before this PostgreSQL, which does not let Boss have sessions of its own: {}. "
-    "Give Boss PostgreSQL's own address. (Or a session each, with the same settings: pool_mode = session, "
+    "there is a pooler such as PgBouncer in front of this PostgreSQL, and it gives Boss no sessions of its own: {}. "
+    "Give Boss PostgreSQL's own address. (Or let the pooler keep sessions and settings: pool_mode = session, "
     f"ignore_startup_parameters = {','.join([*_CHECKED, *_SOCKET])}, and ALTER ROLE … SET for these)"
 )
 
 
 async def _check_session(pool: Pool) -> None:
-    """Find out whether our settings have come through, which a pooler between may drop."""
+    """Check that our settings are in effect: a pooler in between may drop them."""
     try:
         async with _borrowed(pool) as connection:
             rows = await connection.fetch(
@@ -223,7 +223,7 @@ async def _check_session(pool: Pool) -> None:
 
 
 async def _keep(_connection: object) -> None:
-    """No reset when a connection goes back to the pool: it would cost a round trip for every statement.
+    """Do not reset a connection that goes back to the pool: that would cost a round trip for every statement.
 
     Our statements leave nothing behind in a session.
     """
@@ -231,11 +231,11 @@ async def _keep(_connection: object) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What PostgreSQL says, as errors of ours, when it is about what was sent or passes with time.
+    """Translate those errors of PostgreSQL that are about the values sent, or that pass with time.
 
     Raises:
-        BadInput: PostgreSQL cannot keep one of the values.
-        DatabaseAway: it is not there, or somebody holds a lock.
+        BadInput: PostgreSQL cannot store one of the values.
+        DatabaseAway: PostgreSQL does not answer, or another session holds a lock.
     """
     try:
         yield
@@ -253,20 +253,20 @@ def _as_ours(error: Exception) -> BossError | None:
     return None
 
 
-# What asyncpg says of a connection that has just been lost; whatever else it says is a mistake of ours.
+# asyncpg's messages about a connection that was just lost. Its other InterfaceErrors are faults of ours.
 _CLOSED = re.compile(r"\bclos|released back to the pool")
 
 
 def _said(error: Exception) -> str:
-    return f"it did not answer within {_PATIENCE} s" if isinstance(error, TimeoutError) else in_a_line(error)
+    return f"it did not answer within {_STATEMENT_TIMEOUT_S} s" if isinstance(error, TimeoutError) else in_a_line(error)
 
 
 async def fetch(database: Database, statement: Statement, *values: object) -> list[asyncpg.Record]:
-    """Run one statement; over a pool it is a transaction of its own, and has committed when this returns.
+    """Run one statement. Over a pool it is a transaction of its own, and has committed when this returns.
 
     Raises:
-        BadInput: PostgreSQL cannot keep one of the values; nothing was done.
-        DatabaseAway: PostgreSQL is not there; whether the statement was done is not known.
+        BadInput: PostgreSQL cannot store one of the values; nothing was done.
+        DatabaseAway: PostgreSQL does not answer; whether the statement was done is not known.
     """
     tries, started = 0, time.perf_counter()
     run = database.run if isinstance(database, Pool) else partial(_run_in_transaction, database)
@@ -274,7 +274,7 @@ async def fetch(database: Database, statement: Statement, *values: object) -> li
         try:
             rows = await run(statement.sql, values)
         except asyncpg.DeadlockDetectedError:
-            # Two replicas locked the same jobs in opposite order; PostgreSQL undid ours, so do it again.
+            # Two replicas locked the same jobs in opposite order, and PostgreSQL rolled ours back: run it again.
             tries += 1
             if tries == _DEADLOCK_TRIES or not isinstance(database, Pool):
                 raise
@@ -289,7 +289,7 @@ async def fetch(database: Database, statement: Statement, *values: object) -> li
 
 async def _run_in_transaction(connection: Connection, sql: str, values: Sequence[object]) -> list[asyncpg.Record]:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
             return await connection.fetch(sql, *values)
     except TimeoutError:
         connection.terminate()
@@ -297,10 +297,10 @@ async def _run_in_transaction(connection: Connection, sql: str, values: Sequence
 
 
 @asynccontextmanager
-async def _borrowed(pool: Pool, seconds: float = _PATIENCE) -> AsyncIterator[Connection]:
-    """A connection of the pool, for so many seconds; then, or when we are cancelled, it is cut off.
+async def _borrowed(pool: Pool, seconds: float = _STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
+    """A connection of the pool for so many seconds. Then, or when we are cancelled, the connection is aborted.
 
-    asyncpg would rather have the server cancel its statement, and waits for that: one that is frozen never does.
+    asyncpg by itself asks the server to cancel the statement and waits for that; a frozen server never does it.
     """
     connection = None
     try:
@@ -309,10 +309,10 @@ async def _borrowed(pool: Pool, seconds: float = _PATIENCE) -> AsyncIterator[Con
             try:
                 yield connection
             except asyncio.CancelledError:
-                _cut_off(connection)
+                _abort(connection)
                 raise
     except TimeoutError:
-        # When its machine is gone, the others lead nowhere either.
+        # If the server's machine is gone, the other connections are dead too.
         await pool.expire_connections()
         raise
     finally:
@@ -320,67 +320,67 @@ async def _borrowed(pool: Pool, seconds: float = _PATIENCE) -> AsyncIterator[Con
             await pool.release(connection)
 
 
-def _cut_off(connection: Connection) -> None:
-    with suppress(asyncpg.InterfaceError):  # it is back in the pool already, for it was lost
+def _abort(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # it was lost, and so is back in the pool already
         connection.terminate()
 
 
 @cache
 def _times(statement: Statement) -> Histogram:
-    """The histogram of a statement's times."""
+    """The histogram of a statement's durations."""
     return metrics.STATEMENTS.labels(statement.name)
 
 
 @asynccontextmanager
-async def transaction(pool: Pool, seconds: float = _PATIENCE) -> AsyncIterator[Connection]:
-    """A connection for several statements that are one transaction, committed on leaving.
+async def transaction(pool: Pool, seconds: float = _STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
+    """A connection for several statements in one transaction, which is committed at the end of the block.
 
     Args:
-        pool: the database.
-        seconds: how long it may take.
+        pool: the connection pool.
+        seconds: how long the transaction may take.
 
     Raises:
-        DatabaseAway: PostgreSQL is not there, or had to break a deadlock; when committing, whether it was done is not
-            known.
+        DatabaseAway: PostgreSQL does not answer, or had to break a deadlock. If that happens during the commit, it is
+            not known whether the transaction was done.
     """
     try:
         with translated():
             async with _borrowed(pool, seconds) as connection, _committed(connection):
                 yield connection
     except asyncpg.DeadlockDetectedError as error:
-        raise DatabaseAway("others were at the same jobs; send the request again") from error
+        raise DatabaseAway("another request changed the same jobs at the same time; send the request again") from error
 
 
 @asynccontextmanager
 async def _committed(connection: Connection) -> AsyncIterator[None]:
-    # Not asyncpg's own block, which makes another error of a cancellation when the connection has been cut off.
+    # asyncpg's own block would turn a cancellation into another error once the connection is aborted.
     transaction = connection.transaction()
     await transaction.start()
     try:
         yield
     except asyncio.CancelledError:
-        # To roll it back would wait as well; the connection is cut off.
+        # A rollback would have to wait for the server; the connection is aborted instead.
         raise
     except BaseException:
         try:
             await transaction.rollback()
         except (*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError):
-            _cut_off(connection)
+            _abort(connection)
         raise
     await transaction.commit()
 
 
 async def listen(url: str, channel: str, hear: Callable[[str], None], lost: Callable[[], None]) -> Connection:
-    """A connection of its own on which `hear` gets the payload of every NOTIFY; `lost` is called when it ends.
+    """Open a connection that listens: `hear` gets the payload of every NOTIFY, and `lost` is called when it ends.
 
     Raises:
-        DatabaseAway: it cannot be made.
+        DatabaseAway: the connection cannot be made.
     """
     with translated():
         connection = await _hosts(url).connect()
         connection.add_termination_listener(lambda _: lost())
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
                 await connection.add_listener(channel, lambda *heard: hear(str(heard[3])))
         except BaseException:
             connection.terminate()

@@ -1,4 +1,4 @@
-"""What the page shows: at a cost that grows with what is active and what was done in a minute, never with history."""
+"""The dashboard's data. Its cost grows with the active jobs and the jobs done in a minute, not with all done jobs."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -20,7 +20,7 @@ LIMIT $1
 
 
 class Active(NamedTuple):
-    """An active job; `until` is None when its lease never ends."""
+    """An active job; `until` is None when its lease never expires."""
 
     id: str
     source: str
@@ -47,7 +47,7 @@ async def active(pool: Pool, limit: int) -> list[Active]:
     ]
 
 
-# A converter says why it failed under "error" by custom, or in words of its own.
+# By convention a converter says under "error" why it failed; otherwise the whole result is shown.
 FAILED = Statement(
     "failed",
     f"""
@@ -64,7 +64,7 @@ _LONGEST_REASON = 500
 
 
 class Failed(NamedTuple):
-    """A job that failed or was abandoned, with the beginning of the reason if there is one."""
+    """A job that failed or was abandoned, with the beginning of the reason, if there is one."""
 
     id: str
     source: str
@@ -79,8 +79,8 @@ async def failed(pool: Pool, limit: int) -> list[Failed]:
     return [Failed(**row) for row in await fetch(pool, FAILED, limit, _LONGEST_REASON)]
 
 
-# A minute is counted two seconds after its end, so that what was about to commit then has done so. Of two replicas that
-# count it at once, one does so for nothing.
+# A minute is counted two seconds after its end, so that what was about to commit then has committed. When two replicas
+# count it at once, only one of them writes.
 COUNT_MINUTE = Statement(
     "count_minute",
     """
@@ -103,7 +103,7 @@ ON CONFLICT DO NOTHING
 
 
 async def count_minute(pool: Pool) -> None:
-    """Write down what was done in the minute that is over, unless that has happened."""
+    """Record the throughput of the last full minute, unless a replica has done so."""
     await fetch(pool, COUNT_MINUTE)
 
 
@@ -123,7 +123,11 @@ LIMIT $1
 
 
 class Hour(NamedTuple):
-    """What a source, or '' for all together, did in the last hour: for some minutes, how many jobs and their wait."""
+    """The throughput of one source, or of all together under '', in the last hour.
+
+    For each of these minutes: how many jobs were finished, and how long they waited for their take, in seconds on
+    average.
+    """
 
     source: str
     minutes: list[datetime]
@@ -132,11 +136,11 @@ class Hour(NamedTuple):
 
 
 async def hour(pool: Pool, limit: int) -> list[Hour]:
-    """The last hour of the sources that did most in it, all together first."""
+    """The last hour of the busiest sources; all sources together come first."""
     return [Hour(**row) for row in await fetch(pool, HOUR, limit)]
 
 
-# Two ranges of the index; as one condition it would go through all the jobs behind as well.
+# Two ranges of the index. As one condition, PostgreSQL would also read all the jobs behind this one.
 _AHEAD = f"""
 SELECT count(*) AS jobs
 FROM (

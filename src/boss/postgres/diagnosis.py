@@ -1,4 +1,4 @@
-"""What tells how well the database does its work, at a cost that grows with what is active, never with history."""
+"""The facts for the diagnosis. Their cost grows with the active jobs, never with the done ones."""
 
 from boss.model.diagnosis import Ages, Facts
 from boss.model.document import MOST_TEXT
@@ -6,8 +6,8 @@ from boss.postgres.connection import Database, Pool, fetch
 from boss.postgres.sizes import size_of
 from boss.postgres.statement import READY, Statement, probe
 
-# The first ready job of a source is the one that a take of the source would get. All active jobs are read: there are as
-# many as there are converters at work.
+# The first ready job of a source is the one that a take of the source would get. All active jobs are read; there are
+# only as many as converters at work.
 AGES = Statement(
     "ages",
     f"""
@@ -30,11 +30,11 @@ LEFT JOIN (
 
 
 async def ages(pool: Pool) -> list[Ages]:
-    """How long the first ready job and the oldest active one of each source have been there."""
+    """The ages of the first ready job and of the oldest active job of each source."""
     return [Ages(**row) for row in await fetch(pool, AGES)]
 
 
-# What we may not see of other users' transactions is NULL, and left out.
+# Other users' transactions that we may not see are NULL here, and so left out.
 EXAMINE = Statement(
     "examine",
     """
@@ -84,8 +84,8 @@ WHERE table_stats.relid = 'job'::regclass
 )
 
 
-# Where what cannot be read does harm: at the head of the queue, with a converter, or among what is shown last. Where a
-# size is known, as it mostly is, it costs nothing to look at.
+# Jobs that are too large to be read do harm at the head of the queue, while a converter has them, and among the last
+# done jobs, which are shown. A known size costs nothing to check, and nearly all sizes are known.
 UNREADABLE = Statement(
     "unreadable",
     f"""
@@ -104,7 +104,7 @@ _SOME = 50
 
 
 async def examine(pool: Pool) -> Facts:
-    """What an examination goes by."""
+    """Read the facts for a diagnosis."""
     [row] = await fetch(pool, EXAMINE)
     return Facts(
         settings=row["settings"] or [],

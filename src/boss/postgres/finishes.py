@@ -1,4 +1,4 @@
-"""Letting go of jobs: done, or given back."""
+"""Finishes and give-backs: the two ways in which a taker ends its attempt."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -8,12 +8,13 @@ from boss.model.job import Finish, GiveBack, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Arrays, Statement, probe
 
-# Times are those of the move itself: now() is from before the statement had to wait for a lock.
+# Times come from clock_timestamp(), the time of the change itself: now() is from before any wait for a lock.
 #
-# Here and wherever jobs are found by their ids, the status is compared as an expression, which no index has. By one of
-# the status a planner that knows of few active jobs, before a rush, would rather read all that are active and join.
-# And an id is not compared with another column, but with an array of it: that can be looked up, one by one, and nothing
-# else. For a plain join, a planner that believes the table to be nearly empty reads all of the primary key for each id.
+# Wherever jobs are found by their ids, `status || ''` compares the status as an expression that no index has. With an
+# index on the status, a planner whose statistics are from before a rush, and show few active jobs, would rather read
+# all active jobs and join them. And an id is compared with an array (`probe`), which leaves only one index lookup for
+# each id. For a plain join, a planner that believes the table to be nearly empty reads the whole primary key for each
+# id.
 _FINISHES = Arrays(
     id="text", source="text", outcome="text", result="text", attempt="int", by="text", result_bytes="int"
 )
@@ -33,13 +34,13 @@ RETURNING job.id
 
 
 async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
-    """Move available and active jobs to done; return the ids that were moved. No id may come twice."""
+    """Move available and active jobs to done; return the ids of those moved. No id may come twice."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     in_order = sorted(finishes, key=attrgetter("id"))
     return {row["id"] for row in await fetch(pool, FINISH, *_FINISHES.of(in_order))}
 
 
-# What becomes of an attempt that did not finish the job: a line of its history, of which the oldest are forgotten.
+# The assignments that add an attempt which did not finish the job to its history. The history keeps the last 100.
 END_ATTEMPT = """
     history = CASE
         WHEN {left}
@@ -52,14 +53,14 @@ END_ATTEMPT = """
                     'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'ended', clock_timestamp(), {how}))
         ELSE history
     END,
-    -- The next take may be by hand, which names nobody.
+    -- The next take may be made in SQL by hand, which does not set this.
     taken_by = CASE WHEN {left} THEN NULL ELSE taken_by END,"""
 
-# A converter says why it failed under "error" by custom, or in words of its own.
+# By convention a converter says under "error" why it failed; otherwise the whole result is shown.
 _WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
 
-# One that counts, and comes back at once, may do so twice in a row: after that it rests for a second, or a converter
-# that cannot do it would use up all its attempts within a few seconds.
+# Two counted attempts in a row may be retried at once. After that the delay is at least a second: otherwise a converter
+# that cannot do the job would use up all its attempts within a few seconds.
 _LEFT = "job.attempt < attempts + asked.uncounted::int"
 _DELAY = """CASE
         WHEN asked.uncounted THEN coalesce(asked.delay, 0)
@@ -77,7 +78,7 @@ _HOW = f"""'how', 'given back', 'given_back_by', asked.by, 'why', {_WHY},
                     'delay', CASE WHEN NOT asked.uncounted AND asked.delay < 1 THEN asked.delay END,
                     'uncounted', CASE WHEN asked.uncounted THEN true END"""
 
-# The backoff of every attempt comes with the request as $1, so that its arithmetic is in one place (backoff.py).
+# $1 has the backoff of every attempt, so that its arithmetic is in one place (backoff.py).
 _GIVEN = Arrays(
     2,
     id="text",
@@ -112,8 +113,9 @@ _BACKOFFS = [backoff(attempt) for attempt in range(1, LONGEST_FROM + 1)]
 
 
 async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
-    """Make active jobs available again after their delay or backoff, or done with outcome failed after their last
-    attempt; return what became of those that were, by id. No id may come twice.
+    """Make active jobs available again after their delay or backoff; after the last attempt they are done, as failed.
+
+    Return the new state of each job that was given back, by id. No id may come twice.
     """
     in_order = sorted(given, key=attrgetter("id"))
     rows = await fetch(pool, GIVE_BACK, _BACKOFFS, *_GIVEN.of(in_order))

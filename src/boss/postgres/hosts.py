@@ -1,6 +1,6 @@
-"""Which of the hosts in a database's URL to connect to: each has a time-out of its own, so a mute one costs a moment.
+"""Chooses among the hosts in a database's URL. Each has a time-out of its own, so one that is mute costs only a moment.
 
-asyncpg's own time-out is one for all hosts together: a first one that is frozen would use it up.
+asyncpg has one time-out for all hosts together; a frozen first host would use it up.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from boss.errors import WrongSetting
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _Connecting: TypeAlias = "asyncio.Task[asyncpg.Connection[asyncpg.Record]]"
 
-# How long one of the hosts may take to let us in, in seconds.
+# How long one host may take to accept a connection.
 _CONNECT_S = 4.0
-# After so long without an answer the next host is asked as well, in seconds. It is past what a host takes that is well.
+# After this time without an answer the next host is tried as well. A healthy host takes less.
 _HEAD_START_S = 0.5
-# What a URL can ask for. With some it does not matter which host it is: they are always asked in its order.
+# The values of target_session_attrs. With those in `_ANY`, hosts are always tried in the order of the URL.
 _TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
 _ANY = ("any", "prefer-standby", "read-only", "standby")
 
@@ -29,14 +29,14 @@ _WRONG = (
     "the database's URL cannot be understood{}; it should look like postgresql://user:password@host:port/name, with "
     "# / ? @ : % and spaces in the password percent-encoded (%23 %2F %3F %40 %3A %25 %20)"
 )
-# What asyncpg says about these has nothing of the rest of the URL in it.
+# asyncpg's messages about these contain nothing else of the URL.
 _HARMLESS = re.compile(
     r"`sslmode`|`sslnegotiation`|target_session_attrs|root certificate file|direct TLS|could not match"
 )
 
 
 class Host(NamedTuple):
-    """One host of a URL; without a port it is what PGPORT says."""
+    """One host of a URL. Without a port, PGPORT says it."""
 
     name: str
     port: int | None
@@ -46,18 +46,18 @@ class Host(NamedTuple):
 
 
 class NoHostError(OSError):
-    """No host lets us in; the sentence says what each of them did."""
+    """No host accepts a connection; the message says what each of them did."""
 
 
 class Hosts:
-    """The hosts of one URL, and the order in which to ask them: who let us in last comes first.
+    """The hosts of one URL. They are tried in order; the one that accepted the last connection comes first.
 
     Args:
-        url: the database.
-        settings: of each session.
+        url: the database's URL.
+        settings: the settings of each session.
 
     Raises:
-        WrongSetting: that is no URL of a database. The message has nothing of it: there is a password in it.
+        WrongSetting: it is not the URL of a database. The message quotes nothing of it, because of its password.
     """
 
     def __init__(self, url: str, settings: Mapping[str, str]) -> None:
@@ -66,11 +66,11 @@ class Hosts:
         self._target, self._hosts = _read(url)
 
     async def connect(self, *_: object, **__: object) -> _Connection:
-        """A connection to the first host that lets us in and is what the URL asks for.
+        """Connect to the first host that accepts it and is of the kind that the URL asks for.
 
         Raises:
-            NoHostError: there is none; the sentence says what each host did.
-            asyncpg.ProtocolViolationError: it leads to something that does not take our settings.
+            NoHostError: there is none; the message says what each host did.
+            asyncpg.ProtocolViolationError: something answers there that does not accept our settings.
         """
         if not self._hosts:
             return await self._connect_or_say(None, self._target)
@@ -102,7 +102,7 @@ class Hosts:
     async def _ready(
         self, asked: dict[_Connecting, Host], failed: dict[Host, NoHostError], seconds: float | None
     ) -> "_Connection | None":
-        """The connection that one of them gave; None after so many seconds, or when one has failed."""
+        """Wait for the first attempt to end. Return its connection; None if it failed, or after so many seconds."""
         done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for connecting in [each for each in asked if each in done]:
             host = asked[connecting]
@@ -140,7 +140,7 @@ class Hosts:
             raise NoHostError(_wrong("")) from error
 
     def _connect(self, host: Host | None, target: str | None) -> Coroutine[None, None, _Connection]:
-        # asyncpg takes what is None from the URL or the environment.
+        # For what is None, asyncpg uses the URL or the environment.
         return asyncpg.connect(
             self._url,
             host=host and host.name,
@@ -151,7 +151,7 @@ class Hosts:
 
 
 def _drop(connecting: _Connecting) -> None:
-    """Nobody needs it any more; should it have been made already, it is closed."""
+    """Cancel an attempt to connect, and close its connection if there is one already."""
 
     def close(over: _Connecting) -> None:
         if not over.cancelled() and not over.exception():
@@ -162,7 +162,7 @@ def _drop(connecting: _Connecting) -> None:
 
 
 def _read(url: str) -> tuple[str | None, list[Host]]:
-    """What kind of host the URL asks for, and its hosts; none when they stand in a service file, or nowhere."""
+    """The kind of host that the URL asks for, and its hosts: none when a service file names them, or nothing does."""
     try:
         parts = urlsplit(url)
         query = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
@@ -173,17 +173,17 @@ def _read(url: str) -> tuple[str | None, list[Host]]:
         hosts = [_host(name, unquote if where else str) for name in names.split(",")] if names else []
         hosts = _with_ports(hosts, query.get("port", [""])[-1] or _ports_around())
     except ValueError:
-        # Not even as its cause: what Python says of it may have the password in it.
+        # Drop the cause: Python's message may contain the password.
         raise WrongSetting(_wrong("")) from None
     target = query.get("target_session_attrs", [os.environ.get("PGTARGETSESSIONATTRS")])[-1]
     if target not in (None, *_TARGETS):
         raise WrongSetting(_WRONG.format(f" (target_session_attrs takes {', '.join(_TARGETS)})"))
-    # Boss is of no use where it cannot write.
+    # Boss has to write, so of several hosts it wants one that takes writes.
     return target or ("read-write" if len(hosts) > 1 else None), hosts
 
 
 def _is_torn(url: str, netloc: str, at: str) -> bool:
-    """Whether a character of a password that is not percent-encoded has torn the URL apart."""
+    """Whether the password has a character that should be percent-encoded, so that the URL was split wrongly."""
     return "#" in url or netloc.count("@") > 1 or bool(netloc and not at and "@" in url)
 
 
@@ -198,7 +198,7 @@ def _host(text: str, decoded: Callable[[str], str]) -> Host:
 
 
 def _with_ports(hosts: list[Host], ports: str) -> list[Host]:
-    """The same, with these ports where they have none: one for all, or one for each."""
+    """The hosts, with these ports where they have none: one port for all, or one for each."""
     given = [_port(port) for port in ports.split(",")] if hosts and ports else []
     if len(given) == 1:
         given *= len(hosts)
@@ -208,7 +208,7 @@ def _with_ports(hosts: list[Host], ports: str) -> list[Host]:
 
 
 def _ports_around() -> str:
-    # asyncpg takes a single one by itself, and has no host for several, as it is given one host at a time.
+    # asyncpg reads a single port itself. It cannot use a list of ports, because we give it one host at a time.
     ports = os.environ.get("PGPORT", "")
     return ports if "," in ports else ""
 
@@ -225,9 +225,10 @@ def _wrong(why: str) -> str:
 
 
 def in_a_line(error: BaseException | None) -> str:
-    """What went wrong, without PostgreSQL's details and hints: these are lines of their own, and may have values."""
+    """The message of an error, without PostgreSQL's details and hints: these are further lines and may have values."""
     said = str(error).split("\n", 1)[0]
-    # What asyncio says of a connection is "[Errno 111] Connect call failed ('::1', 5432), [Errno …", for each address.
+    # For a failed connection, asyncio's message is "[Errno 111] Connect call failed ('::1', 5432), [Errno …", and so on
+    # for each address.
     numbers = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", said))
     if numbers:
         return ", ".join(os.strerror(int(number)) for number in numbers)

@@ -1,4 +1,4 @@
-"""Holding a job: the sign of life by which a taker keeps it."""
+"""Heartbeats: they renew the lease by which a taker keeps its job."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -8,10 +8,11 @@ from boss.postgres.connection import Pool, fetch
 from boss.postgres.reads import locate
 from boss.postgres.statement import Arrays, Statement, probe
 
-# A check means: at least one more lease from now on. It grants a third more than that when it writes, so that the
-# checks of the time in which the third is used up need not write. What never ends is written at most every ten minutes,
-# for the history's sake. A lease that should have been renewed and was not has just been ended by somebody else, or the
-# check was of another attempt: what the statement saw of that job may be from before.
+# A heartbeat guarantees one full lease. When it writes, it grants 4/3 of one, so that heartbeats in the first third
+# only read. For a lease that never expires, a heartbeat writes at most every ten minutes, just to record the time. A
+# job is `unsure` when its lease should have been renewed and was not: another session has just changed it, or the
+# heartbeat was for another attempt. The row that this statement read may be from before that change, so it is read
+# again.
 _CHECKS = Arrays(id="text", source="text", attempt="int")
 CHECK = Statement(
     "check",
@@ -39,7 +40,7 @@ WHERE id = ANY($1::text[])
 
 
 async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
-    """Renew the leases of these jobs, of those that are active and in the attempt; return where they are, by id."""
+    """Renew the leases of those of these jobs that are active and in the attempt; return where each job is, by id."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     rows = await fetch(pool, CHECK, *_CHECKS.of(sorted(checks, key=attrgetter("id"))))
     locations = {row["id"]: Location(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}

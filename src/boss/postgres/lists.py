@@ -1,4 +1,4 @@
-"""Counting and listing jobs, at a cost that does not grow with history."""
+"""Counts and lists of jobs. Their cost does not grow with the number of done jobs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ SELECT source, status, sum(jobs)::bigint AS jobs FROM tally GROUP BY source, sta
 
 
 async def count(pool: Pool) -> dict[tuple[str, State], int]:
-    """How many jobs there are of each source and state, of every source ever seen."""
+    """How many jobs there are of each source and state, for every source that ever had a job."""
     return {(row["source"], State[row["status"]]): row["jobs"] for row in await fetch(pool, COUNT)}
 
 
@@ -41,7 +41,7 @@ CROSS JOIN LATERAL (
 
 
 async def newest(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
-    """The greatest `each` ids of every source and state that has jobs, greatest first."""
+    """The `each` greatest ids of every source and state that has jobs, the greatest first."""
     ids: dict[tuple[str, State], list[str]] = {}
     for row in await fetch(pool, NEWEST, each):
         ids.setdefault((row["source"], State[row["status"]]), []).append(row["id"])
@@ -49,7 +49,7 @@ async def newest(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
 
 
 class JobPage(NamedTuple):
-    """Some jobs of a list, and whether there are more after them."""
+    """One page of a list, and whether there are more jobs after it."""
 
     jobs: list[JobRecord]
     more: bool
@@ -60,13 +60,13 @@ _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, 
        submitted_by, taken_by, finished_by,
        CASE WHEN text_bytes(history, {MOST_TEXT}) <= {MOST_TEXT} THEN history::text END AS history"""
 
-# A page ends early when its texts would come to more than this. Their sizes are added up before any of the texts
-# is made; what is too large is not shown, and takes no room. The first job is always shown.
+# A page ends early when its texts would have more bytes than this together. Their sizes are added up before any text is
+# made. A text that is too large to be shown counts as 0. The first job is always shown.
 _PAGE_BYTES = 8 * 1024 * 1024
 
 
 def _list_statement(name: str, chosen: str) -> Statement:
-    """A page of the jobs whose ids `chosen` selects."""
+    """Build the statement for one page of the jobs whose ids `chosen` selects."""
     return Statement(
         name,
         f"""
@@ -90,7 +90,7 @@ ORDER BY id DESC
 
 LIST = _list_statement("list", "SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2")
 
-# Each source and state has its jobs in order in the index, so the newest of some of them are among the newest of each.
+# The index has the jobs of each source and state in order, so the newest of several are among the newest of each.
 LIST_OF_SOME = _list_statement(
     "list_shelves",
     """
@@ -111,7 +111,7 @@ LIST_OF_SOME = _list_statement(
     LIMIT $2""",
 )
 
-# The properties whose columns have their names, and their values.
+# The properties that are read as they are from the column of the same name.
 _AS_THEY_ARE = [name for name in JobRecord._fields if name != "state"]
 
 _AFTER_ALL_IDS = "\x7f"
@@ -120,13 +120,14 @@ _AFTER_ALL_IDS = "\x7f"
 async def list_jobs(
     pool: Pool, state: State | None, sources: Sequence[str] | None, after: str | None, limit: int
 ) -> JobPage:
-    """Jobs with all their properties, greatest id first: for generated ids, the newest first.
+    """List jobs with all their properties, the greatest id first. For generated ids that is the newest first.
 
     Args:
-        pool: the database.
-        state, sources: only such jobs; None for all.
+        pool: the connection pool.
+        state: only jobs in this state; None for all.
+        sources: only jobs of these sources; None for all.
         after: only jobs with a lesser id; None for the first page.
-        limit: how many at most; fewer when their documents are large.
+        limit: the most jobs; there are fewer when their documents are large.
     """
     values = (after or _AFTER_ALL_IDS, limit + 1)
     if state is None and sources is None:
@@ -134,7 +135,7 @@ async def list_jobs(
     else:
         rows = await fetch(pool, LIST_OF_SOME, *values, sources, state and state.name)
     jobs = [_record(row) for row in rows[:limit]]
-    # One more was chosen than is shown, to see whether there is one; a page cut for its size has more as well.
+    # The statement chooses one job more than is shown, to find out whether there is one. A page cut short has more too.
     return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
 
 
@@ -147,7 +148,7 @@ SELECT {_COLUMNS} FROM job WHERE id = $1
 
 
 async def find(pool: Pool, id: str) -> JobRecord | None:
-    """The job with this id, wherever it is, with all its properties; None when there is none."""
+    """The job with this id, in any source and state, with all its properties; None when there is none."""
     rows = await fetch(pool, FIND, id)
     return _record(rows[0]) if rows else None
 

@@ -1,4 +1,4 @@
-"""What has to be done without anybody asking, in statements that are right if several replicas run them at once."""
+"""The statements of maintenance. Each is correct when several replicas run it at once."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.statement import READY, Statement, probe
 from boss.telemetry.job_log import JobEvent
 
-# When no replica has written down that it is there for so many seconds, none was, or none could reach the database.
+# When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE = 5.0
 
 PENDING_WORK = Statement(
@@ -28,7 +28,7 @@ SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
         FROM job
         WHERE status = 'ACTIVE' AND lease_until IS NOT NULL) AS next_lease,
        (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
-       EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS unfolded,
+       EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS uncompacted,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
        (SELECT jsonb_object_agg(source, jobs)::text
         FROM (SELECT source, max(jobs) AS jobs
@@ -54,33 +54,33 @@ SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
 
 
 class PendingWork(NamedTuple):
-    """What maintenance has to do.
+    """The work that maintenance has to do.
 
     Attributes:
-        next_due: seconds until the next delayed job is due, negative when it is late; None when there is none.
-        next_lease: the same for the next lease that runs out.
-        silence: seconds since a replica was there, as far as is written down; None when none ever was.
-        unfolded: whether the ledger of counts can be folded.
-        stale: whether a replica that is no more is still down as waiting.
-        ready: how many jobs of a source are ready for takers that wait, as JSON text; None when there are none.
+        next_due: seconds until the next delayed job is due, negative when it is overdue; None when there is none.
+        next_lease: seconds until the next lease expires, negative when it is overdue; None when there is none.
+        silence: seconds since the last recorded heartbeat of a replica; None when there never was one.
+        uncompacted: whether the job counts can be compacted.
+        stale: whether a replica that is gone is still recorded as one with waiting takers.
+        ready: how many jobs of each source are ready for takers that wait, as JSON text; None when there are none.
     """
 
     next_due: float | None
     next_lease: float | None
     silence: float | None
-    unfolded: bool
+    uncompacted: bool
     stale: bool
     ready: str | None
 
 
 async def pending_work(pool: Pool, takers: Mapping[str | None, int]) -> PendingWork:
-    """See what is to be done, by the database's clock, and write down that a replica is there.
+    """Read what is to be done, by the database's clock, and record the heartbeat of a replica.
 
-    After an outage that is left to `resume_leases`.
+    After an outage it records none: `resume_leases` does, once the leases are extended.
 
     Args:
-        pool: the database.
-        takers: how many takers wait for each source; for any under None.
+        pool: the connection pool.
+        takers: how many jobs the waiting takers want of each source; of any source under None.
     """
     sources = [source for source in takers if source is not None]
     values = takers.get(None, 0), sources, [takers[source] for source in sources]
@@ -88,7 +88,7 @@ async def pending_work(pool: Pool, takers: Mapping[str | None, int]) -> PendingW
     return PendingWork(**row)
 
 
-# Here and below the ids go through an array, for the reason that takes.py gives.
+# Here and below the ids are passed on in an array, for the reason given in takes.py.
 MAKE_DUE = Statement(
     "make_due",
     """
@@ -106,11 +106,11 @@ RETURNING id
 
 
 async def make_due(pool: Pool, limit: int) -> int:
-    """Make at most `limit` delayed jobs whose time has come ready; return how many."""
+    """Make at most `limit` delayed jobs that are due ready; return how many."""
     return len(await fetch(pool, MAKE_DUE, limit))
 
 
-# Its place in the queue is its priority and position, which no statement changes.
+# A job keeps its order in the queue: that is its priority and position, which no statement changes.
 END_LEASES = Statement(
     "end_leases",
     f"""
@@ -134,22 +134,23 @@ RETURNING id, source, attempt, outcome
 
 
 async def end_leases(pool: Pool, limit: int, heard: float) -> list[JobEvent]:
-    """Take at most `limit` jobs from takers that were silent for longer than their lease; return which.
+    """Expire at most `limit` leases whose takers sent no heartbeat in time; return which.
 
-    They are available again, with their place in the queue, or done with outcome abandoned after their last attempt.
+    These jobs are available again, in their old order in the queue, or abandoned if it was their last attempt.
 
     Args:
-        pool: the database.
-        limit: how many at most.
-        heard: for how many seconds takers could have been heard. Each has a third of its lease for that, or 30 seconds.
+        pool: the connection pool.
+        limit: the most leases.
+        heard: for how many seconds this replica could have received heartbeats. A lease does not expire before that is
+            a third of it, or 30 seconds if that is less.
     """
     return [JobEvent(**row) for row in await fetch(pool, END_LEASES, limit, heard)]
 
 
-# The moment is written after all else: what this statement has changed itself, it cannot lock any more.
+# The heartbeat is written last: a statement cannot lock a row that it has changed itself.
 #
-# Nothing that somebody else is at: it is being renewed, or let go of. Two replicas do this one after the other, and the
-# second finds that the first has just done it.
+# Jobs that another session has locked are skipped: they are being renewed, finished or given back. Two replicas run
+# this one after the other, and the second finds that the first has just done it.
 RESUME_LEASES = Statement(
     "resume_leases",
     f"""
@@ -173,9 +174,9 @@ ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 
 
 async def resume_leases(pool: Pool) -> None:
-    """Have all leases end later by the time since a replica was last there, if that was an outage.
+    """Extend all leases by the time since the last recorded heartbeat of a replica, if that was an outage.
 
-    Nobody could have heard their takers meanwhile, so they have not run.
+    No replica could receive heartbeats of takers meanwhile, so the leases did not run.
     """
     await fetch(pool, RESUME_LEASES)
 
@@ -224,8 +225,8 @@ async def prunable(pool: Pool, older: float, limit: int) -> int:
     return int(row["jobs"])
 
 
-# In one statement, so that nothing is ever gone without a trace. The act of a request's first batch counts up with the
-# following ones, each by as much as it deletes.
+# One statement deletes the jobs and records the audit event, so that no job is ever gone without a trace. All batches
+# of a request share the event of the first one, and each adds the number of jobs that it deleted.
 PRUNE_BY = Statement(
     "prune_by",
     f"""
@@ -245,19 +246,19 @@ SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted
 )
 
 
-async def prune_by(pool: Pool, older: float, limit: int, by: str | None, act: int | None) -> tuple[int, int | None]:
-    """As `prune`, and write down in the record of acts that somebody did it.
+async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: int | None) -> tuple[int, int | None]:
+    """Like `prune`, and record an audit event.
 
     Args:
-        pool: the database.
-        older: that many seconds.
-        limit: how many jobs at most.
-        by: the name of the token of who does it.
-        act: the number of the act that this goes on with; None when it is the first of it.
+        pool: the connection pool.
+        older: the age in seconds.
+        limit: the most jobs.
+        by: the name of the principal's token.
+        event: the number of the audit event to add to; None for the first batch.
 
-    Returns how many, and the number of the act; None when there is none, for nothing was deleted.
+    Returns how many jobs were deleted, and the number of the event; None when nothing was deleted.
     """
-    [row] = await fetch(pool, PRUNE_BY, older, limit, by, act)
+    [row] = await fetch(pool, PRUNE_BY, older, limit, by, event)
     return row["jobs"], row["event"]
 
 
@@ -270,29 +271,29 @@ DELETE FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid
 
 
 async def forget_gone_replicas(pool: Pool) -> None:
-    """Forget that takers wait on replicas that are no more."""
+    """Delete the records of waiting takers on replicas that are gone."""
     await fetch(pool, FORGET_GONE_REPLICAS)
 
 
-# Deleted and summed in one statement, so that every reader sees either the rows or their sum. The lock keeps two
-# replicas from deleting the same rows in opposite order.
+# One statement deletes the rows and inserts their sum, so that every reader sees either the rows or the sum. The lock
+# keeps two replicas from deleting the same rows in opposite order.
 COMPACT_COUNTS = Statement(
     "compact_counts",
     """
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock($1) AS ours
-), folded AS (
+), compacted AS (
     DELETE FROM tally
     USING (SELECT source, status FROM tally, turn WHERE ours GROUP BY source, status HAVING count(*) > 1) AS many
     WHERE tally.source = many.source AND tally.status = many.status
     RETURNING tally.source, tally.status, tally.jobs
 )
-INSERT INTO tally SELECT source, status, sum(jobs) FROM folded GROUP BY source, status
+INSERT INTO tally SELECT source, status, sum(jobs) FROM compacted GROUP BY source, status
 """,
 )
-_TALLY_LOCK = 0x626F7374
+_COUNTS_LOCK = 0x626F7374
 
 
 async def compact_counts(pool: Pool) -> None:
-    """Fold the ledger of counts to one row for each source and status."""
-    await fetch(pool, COMPACT_COUNTS, _TALLY_LOCK)
+    """Compact the job counts to one row for each source and status."""
+    await fetch(pool, COMPACT_COUNTS, _COUNTS_LOCK)

@@ -1,4 +1,4 @@
-"""Reading jobs by their ids, and whether there is one to take."""
+"""Reads: jobs by their ids, and whether there is a job to take."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ SELECT id, source, status, {text_of("document")} AS document, attempt FROM job W
 
 
 async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
-    """The jobs with these ids, in whatever state they are."""
+    """The jobs with these ids, in any state, by id."""
     return {
         row["id"]: Job(row["id"], row["source"], State[row["status"]], row["document"], row["attempt"])
         for row in await fetch(pool, READ, ids)
@@ -32,14 +32,14 @@ SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
 
 
 async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Location]:
-    """Where the jobs with these ids are; as `read`, without their documents."""
+    """Where the jobs with these ids are, by id: like `read`, without the documents."""
     return {
         row["id"]: Location(row["source"], State[row["status"]], row["attempt"], row["lease"])
         for row in await fetch(pool, LOCATE, ids)
     }
 
 
-# In the order of a take, so that it goes by the index of a take.
+# Ordered like a take, so that PostgreSQL uses the index of a take.
 ANY_READY = Statement(
     "any_ready",
     f"""

@@ -1,4 +1,4 @@
-"""Saying that takers wait here, so that arriving jobs are announced (the trigger announce_ready in 0002_lease.sql)."""
+"""Listening replicas: while takers wait on one, jobs are announced (the trigger announce_ready in 0002_lease.sql)."""
 
 from boss.postgres.connection import Connection, fetch
 from boss.postgres.statement import Statement
@@ -20,10 +20,10 @@ DELETE FROM waiting WHERE pid = pg_backend_pid()
 
 
 async def start_waiting(listening: Connection) -> None:
-    """From now on jobs that become ready are announced on the channel; it lasts as long as the connection."""
+    """Record that takers wait on this replica: jobs are announced from now on, as long as the connection lasts."""
     await fetch(listening, START)
 
 
 async def stop_waiting(listening: Connection) -> None:
-    """They need not be announced any more."""
+    """Record that no taker waits on this replica, so that jobs need not be announced for it."""
     await fetch(listening, STOP)

@@ -1,10 +1,11 @@
-"""Where the ready jobs of each source and priority begin, and how many dead rows stand before them."""
+"""The heads of the queue: where the ready jobs of each source and priority begin, and the dead rows before them."""
 
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch, transaction
 from boss.postgres.statement import READY, Statement, probe
 
-# From one priority to the next lower one, each by the ready index: what a plain GROUP BY would read all ready jobs for.
+# The recursion goes from each priority to the next lower one by the ready index; a plain GROUP BY would read all ready
+# jobs for that.
 HEADS = Statement(
     "heads",
     f"""
@@ -53,7 +54,8 @@ CROSS JOIN LATERAL (
 """,
 )
 
-# What an index gives out but no job is behind was dead. Inside a transaction these counters only grow.
+# The number of index entries that this transaction has read. Inside a transaction it only grows. Entries that led to no
+# job were of dead rows.
 READ_SO_FAR = Statement(
     "read_so_far",
     """
@@ -64,9 +66,9 @@ SELECT pg_stat_get_xact_tuples_returned('job_ready'::regclass)
 
 
 async def heads(pool: Pool) -> tuple[list[ScanCursor], int]:
-    """A cursor right before the first ready job of each source and priority, and of each priority of any source.
+    """The cursors right before the first ready job of each source and priority, and of each priority over all sources.
 
-    Returns them, and how many dead rows had to be walked over.
+    Returns the cursors, and how many dead rows PostgreSQL had to walk over to find them.
     """
     async with transaction(pool) as connection:
         [before] = await fetch(connection, READ_SO_FAR)

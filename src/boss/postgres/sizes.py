@@ -1,4 +1,4 @@
-"""How much one statement gives to a reader, and what stands for a text that is larger than that."""
+"""Sizes of texts: the most that one reader gets at once, and what is shown for a larger text."""
 
 from boss.model.document import MOST_TEXT
 
@@ -6,14 +6,15 @@ _TOO_LARGE = f'"too large to be shown: more than {MOST_TEXT:,} bytes"'
 
 
 def size_of(column: str) -> str:
-    """The bytes of a column's text, in SQL; `MOST_TEXT` + 1 for all that is larger. It is measured when not known."""
+    """SQL for the size of a column's text in bytes; `MOST_TEXT` + 1 for any larger text. It measures unknown sizes."""
     return f"coalesce({column}_bytes, text_bytes({column}, {MOST_TEXT}))"
 
 
 def about(column: str) -> str:
-    """As `size_of`, without measuring what is not known: to measure a megabyte of numbers takes 44 milliseconds.
+    """Like `size_of`, but estimates unknown sizes: to measure a megabyte of numbers takes 44 milliseconds.
 
-    What is stored in less than 2,000 bytes is not compressed, so its text is not much longer, but for extreme numbers.
+    What is stored in less than 2,000 bytes is not compressed, so its text is not much longer, except for extreme
+    numbers.
     """
     return f"""coalesce({column}_bytes, CASE
         WHEN {column} IS NULL THEN 0
@@ -23,7 +24,7 @@ def about(column: str) -> str:
 
 
 def text_of(column: str) -> str:
-    """A column's text, in SQL; when that is too large, a JSON string that says so, which is no document."""
+    """SQL for a column's text. For a text that is too large it is a JSON string that says so, never a JSON object."""
     return f"""CASE
         WHEN {size_of(column)} <= {MOST_TEXT} THEN {column}::text
         WHEN {column} IS NOT NULL THEN '{_TOO_LARGE}'

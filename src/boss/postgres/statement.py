@@ -1,4 +1,4 @@
-"""What a statement is made of: its name, its SQL, the predicates that several share, and the arrays it is given."""
+"""SQL statements: their names, the predicates that several share, and rows passed as arrays."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -9,8 +9,8 @@ class Statement:
     """One SQL statement.
 
     Attributes:
-        name: what it is called in metrics; in `pg_stat_activity` the first line of `sql` says it.
-        sql: the whole statement, as it can be pasted into psql.
+        name: its name in metrics; the first line of `sql` shows it in `pg_stat_activity`.
+        sql: the whole statement; it can be pasted into psql.
     """
 
     __slots__ = ("name", "sql")
@@ -20,25 +20,25 @@ class Statement:
         self.sql: Final = f"-- {name}\n{sql.strip()}\n"
 
 
-# A job that a take may get: available, and due.
+# The condition of a job that a take may get: available and due.
 READY = "status = 'AVAILABLE' AND due_at IS NULL"
 
 
 def probe(column: str, value: str) -> str:
-    """The condition that an indexed column has a value, in a form that only lets PostgreSQL look it up.
+    """The condition that an indexed column has a value, in a form that leaves PostgreSQL only an index lookup.
 
-    For `column = value` a planner that believes the table to be nearly empty reads the whole index for each row, or all
-    active jobs and joins them; tests/integration/test_plans.py counts what is read.
+    For `column = value`, a planner that believes the table to be nearly empty reads the whole index for each row, or
+    reads all active jobs and joins them. tests/integration/test_plans.py counts what is read.
     """
     return f"{column} = ANY(ARRAY[{value}])"
 
 
 class Arrays:
-    """Rows as arrays, one for each column, as `unnest` takes them: which field is which parameter, and of which type.
+    """Passes rows to a statement as arrays, one parameter for each column, which the SQL reads with `unnest`.
 
     Args:
         first: the number of the first parameter.
-        types: the PostgreSQL type of each column, by the name of the field that it comes from.
+        types: the PostgreSQL type of each column, by the name of its field.
 
     Attributes:
         names: the names of the columns, for `AS asked(…)`.
@@ -52,10 +52,10 @@ class Arrays:
         self.unnest = f"unnest({', '.join(f'${first + turn}::{each}[]' for turn, each in enumerate(types.values()))})"
 
     def of(self, rows: Sequence[NamedTuple]) -> list[Sequence[object]]:
-        """The values of the parameters for these rows, at least one.
+        """The parameters for these rows, of which there must be at least one.
 
-        An empty array stands for a column in which no row has a value, as `unnest` fills it up. To send it in full
-        costs Boss 0.08 µs a row, and PostgreSQL as much: a third of what most jobs come with is nothing.
+        A column in which every row is None becomes an empty array, which `unnest` fills with NULLs. To send it in full
+        would cost Boss 0.08 µs a row, and PostgreSQL as much: for most jobs a third of the columns are None.
         """
         # Rows that have just these fields, in this order, need not be taken apart: a third of a microsecond each.
         has_just_these = rows[0]._fields == self._fields

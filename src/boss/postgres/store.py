@@ -1,4 +1,4 @@
-"""What Boss asks of PostgreSQL: one function a statement, each statement beside its function.
+"""The functions of the store, one for each statement; each statement stands beside its function.
 
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
@@ -25,12 +25,12 @@ from boss.postgres.maintenance import (
 from boss.postgres.reads import any_ready, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import heads
-from boss.postgres.source_limits import rules, set_rule
+from boss.postgres.source_limits import set_source_limit, source_limits
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, set_aside, take, take_of_sources, undo_takes
 from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
-from boss.postgres.takes_within_limits import any_allowed, take_by_rules, take_of_several
+from boss.postgres.takes_within_limits import any_allowed, take_of_several, take_within_limits
 from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
 
 __all__ = [
@@ -77,9 +77,9 @@ __all__ = [
     "read",
     "resume_leases",
     "revoke_token",
-    "rules",
     "set_aside",
-    "set_rule",
+    "set_source_limit",
+    "source_limits",
     "start_waiting",
     "stop_waiting",
     "submit",
@@ -87,10 +87,10 @@ __all__ = [
     "take_again",
     "take_by_address",
     "take_by_key",
-    "take_by_rules",
     "take_of_several",
     "take_of_sources",
     "take_of_sources_by_key",
+    "take_within_limits",
     "undo_takes",
     "used_tokens",
     "valid_tokens",

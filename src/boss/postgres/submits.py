@@ -50,7 +50,7 @@ SELECT count(document::jsonb) FROM unnest($1::text[]) AS document
 
 
 async def first_refused(pool: Pool, documents: Sequence[str]) -> int:
-    """The place of the first document that jsonb cannot keep, where there is one."""
+    """The index of the first document that jsonb cannot store; there must be one."""
     low, high = 0, len(documents) - 1
     while low < high:
         middle = (low + high) // 2

@@ -1,6 +1,6 @@
-"""Taking jobs: making available ones active, each for one taker, in one statement.
+"""Takes: each makes available jobs active, every job for one taker, in one statement.
 
-A take searches from the start of the queue, or past cursors where dead rows at the start make that slow
+A take searches from the start of the queue, or past scan cursors where dead rows at the start make that slow
 (dispatch/scan_cursors.py).
 """
 
@@ -17,12 +17,12 @@ from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of
 from boss.postgres.statement import READY, Arrays, Statement, probe
 
-# Up to so many jobs are taken without counting before how many fit: few documents are of half a megabyte.
+# Up to this many jobs, a take does not first count how many fit: few documents have half a megabyte.
 FEW = MOST_TEXT // 2**19
 _SIZE = size_of("document")
 
-# What every take answers with: the jobs that it took, each with its slot, and those that did not fit, without one.
-# A lease starts when it is granted: now() is from before the statement had to wait for a lock.
+# The end of every take. It returns the jobs taken, each with its slot, and those that did not fit, without a slot.
+# A lease starts when it is granted, so it uses clock_timestamp(): now() is from before any wait for a lock.
 TAKE_GIVEN = f"""
 , taken AS (
     UPDATE job
@@ -56,29 +56,30 @@ def take_statement(
     slot: str = "turn",
     uncounted: int = FEW,
 ) -> Statement:
-    """A take. A slot is a job that may be taken: its lease, its key and the name of its taker's token are in
-    the arrays $1, $2 and $3.
+    """Build the statement of a take. A slot stands for one job that may be taken; its lease, its key and the name of
+    its taker's token are in the arrays $1, $2 and $3.
 
     Args:
-        name: what the statement is called.
-        ready: the query that gives the jobs to take (id, bytes, and what `turn` and `order` need), for a limit, a lock
+        name: the name of the statement.
+        ready: builds the query for the jobs to take (id, bytes, and what `turn` and `order` need) from a limit, a lock
             and a size.
-        limits: its limit where all is wanted, and where only what fits is.
-        turn: which job is whose, in order of the queue.
-        order: the order in which jobs are counted until no more fit.
-        asked: what comes before: other CTEs, each with a comma behind it.
-        wanted: how many jobs are wanted.
-        slot: the slot of a turn.
-        uncounted: up to how many jobs are locked without counting before how many fit.
+        limits: SQL for the limit of that query: for all jobs wanted, and for only those that fit.
+        turn: SQL for the turn of a job, in order of the queue.
+        order: SQL for the order in which documents are added up until no more fit.
+        asked: other CTEs to put first, each followed by a comma.
+        wanted: SQL for the number of jobs wanted.
+        slot: SQL for the slot of a turn.
+        uncounted: up to how many jobs are locked without first counting how many fit.
 
-    The head of the queue is fenced in a MATERIALIZED CTE: were it folded into the UPDATE, the planner might run it
-    again for each row and take more jobs than asked for. SKIP LOCKED passes over what another replica is taking right
-    now; the design's literal query waited for it and then took it a second time. RETURNING does not keep the order. The
-    head goes through arrays because the planner knows nothing of a LIMIT that comes as a parameter: it would expect a
-    tenth of all ready jobs, and read the whole table to join them.
+    The head of the queue is in a MATERIALIZED CTE. If it were inlined into the UPDATE, the planner might run it again
+    for each row and take more jobs than asked for. SKIP LOCKED skips what another replica is taking right now; the
+    design's literal query waited for it and then took it a second time. RETURNING does not keep the order. The head is
+    passed on in arrays because the planner does not know a LIMIT that comes as a parameter: it would expect a tenth of
+    all ready jobs, and read the whole table to join them.
 
-    The documents of one statement come to MOST_TEXT bytes. What is locked and then not taken is hidden from others
-    meanwhile, so where they may be many the jobs that fit are counted before, without a lock.
+    The documents of one statement have at most MOST_TEXT bytes together. Jobs that are locked and then not taken are
+    hidden from other takes meanwhile. So where there may be many of them, the statement first counts, without a lock,
+    how many fit.
     """
     few, fitting = (limit.replace("wanted", wanted).replace("most", str(MOST_TEXT)) for limit in limits)
     limit = f"CASE WHEN {wanted} <= {uncounted} THEN {few} ELSE {fitting} END"
@@ -104,12 +105,12 @@ WITH {asked}first AS MATERIALIZED (
 
 
 def _statement_for_few(name: str, head: str, turns: str) -> Statement:
-    """A take of few jobs, which takes none at all when they do not fit: a tenth faster than one that counts.
+    """Build a take of few jobs, which takes none at all when they do not fit: a tenth faster than one that counts.
 
     Args:
-        name: what the statement is called.
-        head: gives the jobs to take, locked.
-        turns: their ids and slots.
+        name: the name of the statement.
+        head: SQL for the jobs to take, locked.
+        turns: SQL for their ids and slots.
     """
     return Statement(
         name,
@@ -124,7 +125,7 @@ WITH {head}
 
 
 def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
-    """The first ready jobs of any source."""
+    """The query for the first ready jobs of any source."""
     return f"""
     SELECT id, priority, position, {size} AS bytes
     FROM job
@@ -134,7 +135,7 @@ def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
     {lock}"""
 
 
-# The cursors come with the highest priority first, and no more of them are gone through than needed.
+# The cursors have the highest priority first, and PostgreSQL reads no more of them than it needs.
 _CURSORS = Arrays(4, priority="smallint", position="bigint")
 _CURSORS_OF_SOURCES = Arrays(7, source="text", priority="smallint", position="bigint")
 
@@ -155,10 +156,11 @@ def _of_any_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
 
 
 def of_sources(limit: str, lock: str, size: str = _SIZE) -> str:
-    """The first ready jobs of each source in `asked`, which has how many are wanted, and how many slots come before.
+    """The query for the first ready jobs of each source in `asked`, which says how many jobs are wanted and how many
+    slots come before.
 
-    Only the index of the ready jobs of a source has this order. By priority and position alone, a planner that has seen
-    but one source would read the ready jobs of all.
+    It orders by source as well because only the index of the ready jobs of a source has this order. By priority and
+    position alone, a planner that has seen only one source would read the ready jobs of all sources.
     """
     return f"""
     SELECT of_source.*, asked.source, asked.slots_before
@@ -235,13 +237,13 @@ TAKE_OF_SOURCES_PAST_CURSORS = _of_sources_statement("take_of_sources_past_marks
 
 
 class Handout(NamedTuple):
-    """What a statement handed out.
+    """The result of one take statement.
 
     Attributes:
-        jobs: what each take got, in order of the takes and of the queue.
-        more: whether there are jobs that did not fit, for takes that got none.
-        unreadable: the ids of jobs of which no reader can be given the document.
-        passed: the ids of jobs that somebody else has got hold of.
+        jobs: the jobs of each take, in order of the takes and of the queue.
+        more: whether some jobs did not fit, so that takes that got none should try again.
+        unreadable: the ids of jobs whose documents are too large for any reader.
+        passed: the ids of jobs that another transaction has locked or taken.
     """
 
     jobs: list[list[Taken]]
@@ -251,12 +253,12 @@ class Handout(NamedTuple):
 
 
 async def take(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] = ()) -> Handout:
-    """Make the first ready jobs of any source active, as many as these takes ask for, and as fit.
+    """Make the first ready jobs of any source active: as many as these takes ask for, and as fit into one statement.
 
     Args:
-        pool: the database.
-        takes: for any source.
-        cursors: when there are some, look only past them: jobs of other priorities are not found.
+        pool: the connection pool.
+        takes: takes from any source.
+        cursors: if given, search only past them; jobs of other priorities are not found.
     """
     if cursors:
         rows = await fetch(pool, TAKE_PAST_CURSORS, *slots(takes), *_CURSORS.of(cursors))
@@ -266,13 +268,13 @@ async def take(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] 
 
 
 async def take_of_sources(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] = ()) -> Handout:
-    """As `take`, for takes that each name a source; with cursors, jobs of sources that have none are not found."""
+    """Like `take`, for takes that each name a source. With cursors, jobs of sources without one are not found."""
     order = by_source(takes)
     jobs: dict[str | None, int] = {}
-    for place in order:
-        jobs[takes[place].source] = jobs.get(takes[place].source, 0) + takes[place].limit
+    for index in order:
+        jobs[takes[index].source] = jobs.get(takes[index].source, 0) + takes[index].limit
     slots_before = list(accumulate(jobs.values(), initial=0))[:-1]
-    asked = *slots([takes[place] for place in order]), list(jobs), list(jobs.values()), slots_before
+    asked = *slots([takes[index] for index in order]), list(jobs), list(jobs.values()), slots_before
     if cursors:
         rows = await fetch(pool, TAKE_OF_SOURCES_PAST_CURSORS, *asked, *_CURSORS_OF_SOURCES.of(cursors))
     else:
@@ -283,7 +285,7 @@ async def take_of_sources(pool: Pool, takes: Sequence[Take], cursors: Sequence[S
 async def _fetch_few(
     pool: Pool, statements: tuple[Statement, Statement], leases: Sequence[int], *values: object
 ) -> list[Record]:
-    """Run the first of these statements for few jobs, the second one for many, and for few that do not fit."""
+    """Run the first of these statements for few jobs; run the second for many jobs, or when the few do not fit."""
     for_few, what_fits = statements
     if len(leases) <= FEW:
         rows = await fetch(pool, for_few, leases, *values)
@@ -293,12 +295,12 @@ async def _fetch_few(
 
 
 def by_source(takes: Sequence[Take]) -> list[int]:
-    """The places of these takes, those of a source together."""
-    return sorted(range(len(takes)), key=lambda place: takes[place].source or "")
+    """The indexes of these takes, grouped by source."""
+    return sorted(range(len(takes)), key=lambda index: takes[index].source or "")
 
 
 def slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str | None]]:
-    """The lease, the key and the token's name of every job that may be taken; where no take has one, none are sent."""
+    """The leases, the keys and the token names of all slots; the keys or names are empty when no take has any."""
     leases: list[int] = []
     keys: list[str | None] = []
     names: list[str | None] = []
@@ -316,9 +318,9 @@ def slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str 
 
 
 def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int]) -> Handout:
-    """What the rows of a statement are, when the slots were those of the takes at these places, in this order."""
+    """The handout in the rows of a take statement, whose slots were those of the takes at these indexes, in order."""
     got: list[list[Taken]] = [[] for _ in takes]
-    owners = [got[place] for place in order for _ in range(takes[place].limit)]
+    owners = [got[index] for index in order for _ in range(takes[index].limit)]
     unfit: dict[str, int | None] = {}
     for row in rows:
         if row["slot"] is None:
@@ -336,7 +338,7 @@ def taken(row: Record) -> Taken:
     return Taken(job, row["lease"], row["taken_at"], row["priority"], row["position"])
 
 
-# Its sentence is for who finds it among the failed jobs.
+# This message is for the person who finds the job among the failed ones.
 _UNREADABLE = f"Boss cannot hand this job out: as text, its document would be larger than {MOST_TEXT:,} bytes"
 SET_ASIDE = Statement(
     "set_aside",
@@ -351,12 +353,12 @@ RETURNING id, source
 
 
 async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
-    """Have those of these available jobs that no reader can be given fail, and say why; return their sources, by id."""
+    """Let those of these available jobs fail that are too large for any reader; return the sources of these, by id."""
     return {row["id"]: row["source"] for row in await fetch(pool, SET_ASIDE, ids)}
 
 
-# The time of the take names it: whoever took the job later is not touched, however often this is sent. The attempt's
-# number is not used again, for it tells one taker from another; there may be one more instead.
+# The time of the take identifies it, so a later take of the same job is not touched, however often this runs. The
+# attempt number is not used again, because it tells one taker from another; the job gets one more attempt instead.
 UNDO_TAKES = Statement(
     "untake",
     f"""
@@ -372,7 +374,7 @@ RETURNING job.id
 
 
 async def undo_takes(pool: Pool, takes: Sequence[Taken]) -> set[str]:
-    """Undo takes whose taker never heard of them; as many attempts are left as before. Returns the ids undone."""
+    """Undo takes whose takers never got the answer, without using up an attempt; return the ids of the jobs."""
     takes = sorted(takes, key=lambda taken: taken.job.id)
     ids, times = [taken.job.id for taken in takes], [taken.at for taken in takes]
     return {row["id"] for row in await fetch(pool, UNDO_TAKES, ids, times)}

@@ -1,4 +1,4 @@
-"""Taking the one job at an address, due or not."""
+"""Takes by address: of one given job, due or not."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ _ANY_NUMBER = 2**31
 
 
 def _statement(name: str, asked: str, before: str = "") -> Statement:
-    """A take of the jobs in `asked`, each with its slot, of which documents come to MOST_TEXT bytes.
+    """Build a take of the jobs in `asked`, each with its slot, whose documents have at most MOST_TEXT bytes together.
 
-    Whoever has one of the jobs just now is waited for.
+    The statement waits for jobs that another transaction has locked.
     """
     return Statement(
         name,
@@ -44,8 +44,8 @@ _ASKED = """
     SELECT id, source, slot FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS asked(id, source, slot)"""
 
 TAKE_BY_ADDRESS = _statement("take_by_address", _ASKED)
-# Of each source no more than it has room for. The attempt, which no index has, is asked for so that none could be read
-# from end to end instead of the jobs.
+# Takes no more of each source than it has room for. The condition on the attempt, which no index has, keeps PostgreSQL
+# from reading an index from end to end instead of the jobs.
 TAKE_BY_ADDRESS_AND_RULES = _statement(
     "take_by_address_and_rules",
     f"""
@@ -60,15 +60,15 @@ TAKE_BY_ADDRESS_AND_RULES = _statement(
 )
 
 
-async def take_by_address(pool: Pool, by_rules: bool, asked: Sequence[tuple[str, Take]]) -> Handout:
+async def take_by_address(pool: Pool, is_limited: bool, asked: Sequence[tuple[str, Take]]) -> Handout:
     """Make these jobs active if they are available, due or not; return a job or none for each.
 
     Args:
-        pool: the database.
-        by_rules: only of sources that are not paused and have fewer active jobs than they may.
-        asked: the ids, each another, with takes that name their sources.
+        pool: the connection pool.
+        is_limited: whether to apply the limits of their sources.
+        asked: distinct ids, each with a take that names the job's source.
     """
     takes = [take for _, take in asked]
-    statement = TAKE_BY_ADDRESS_AND_RULES if by_rules else TAKE_BY_ADDRESS
+    statement = TAKE_BY_ADDRESS_AND_RULES if is_limited else TAKE_BY_ADDRESS
     rows = await fetch(pool, statement, *slots(takes), [id for id, _ in asked], [take.source for take in takes])
     return handout(rows, takes, range(len(takes)))

@@ -1,4 +1,4 @@
-"""Takes that have a key (Idempotency-Key): sent again, they get the same jobs again."""
+"""Takes with a key (Idempotency-Key): the same take sent again gets the same jobs again."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,9 @@ from boss.postgres.takes import (
     taken,
 )
 
-# The keys are locked before it is looked which of them hold jobs, all in this one statement (held_keys,
-# 0006_promises.sql): the same take sent to two replicas at once takes once, and no replica that freezes keeps the keys
-# from others. Only slots whose key holds none are free.
+# One statement locks the keys and then finds out which of them hold jobs (held_keys, 0006_promises.sql). So the same
+# take sent to two replicas at once takes only once, and a replica that freezes does not keep keys locked. Only the
+# slots of keys that hold no jobs are free.
 FREE = """free AS MATERIALIZED (
     SELECT coalesce(array_agg(slot ORDER BY slot), '{}') AS slots
     FROM unnest($2::text[]) WITH ORDINALITY AS asked(key, slot)
@@ -31,7 +31,7 @@ FREE = """free AS MATERIALIZED (
 ), """
 FREE_SLOTS = "(SELECT cardinality(slots) FROM free)"
 SLOT_OF_TURN = "(SELECT slots FROM free)[turn]"
-# $4 has the source of each slot; those of a source are together.
+# $4 has the source of each slot; the slots of a source are adjacent.
 _ASKED = """asked AS MATERIALIZED (
     SELECT source, count(*) AS jobs, min(turn) - 1 AS slots_before
     FROM (SELECT ($4::text[])[slot] AS source, turn
@@ -53,22 +53,22 @@ TAKE_OF_SOURCES_BY_KEY = take_statement(
 
 
 async def take_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
-    """As `take`, for takes with keys, each another; one whose key holds jobs gets none."""
+    """Like `take`, for takes with distinct keys. A take whose key holds jobs gets none."""
     return handout(await fetch(pool, TAKE_BY_KEY, *slots(takes)), takes, range(len(takes)))
 
 
 async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
-    """As `take_of_sources`, for takes with keys, each another; one whose key holds jobs gets none."""
+    """Like `take_of_sources`, for takes with distinct keys. A take whose key holds jobs gets none."""
     order = by_source(takes)
-    slotted = [takes[place] for place in order]
+    slotted = [takes[index] for index in order]
     sources = [take.source for take in slotted for _ in range(take.limit)]
     rows = await fetch(pool, TAKE_OF_SOURCES_BY_KEY, *slots(slotted), sources)
     return handout(rows, takes, order)
 
 
-# Its taker was heard of just now, so this renews as a check does; and it keeps `untake` from giving back what was
-# handed out a second time. The documents come to MOST_TEXT bytes, or are those of one take. Each key is looked up by
-# itself, as in held_keys (0008_plans.sql).
+# Renews the leases like a heartbeat, since the taker has just asked. That also keeps `untake` from undoing a take that
+# was handed out again. The documents have at most MOST_TEXT bytes together, or are those of one take. Each key is
+# looked up by itself, as in held_keys (0008_plans.sql).
 TAKE_AGAIN = Statement(
     "take_again",
     f"""
@@ -100,7 +100,9 @@ RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_a
 
 
 async def take_again(pool: Pool, keys: Sequence[str]) -> dict[str, list[Taken]]:
-    """The jobs that are still held by takes with these keys, in order of the queue, by key; of some keys, if many."""
+    """The jobs that takes with these keys still hold, by key, in order of the queue; only of some keys if these are
+    many.
+    """
     got: dict[str, list[Taken]] = {}
     rows = await fetch(pool, TAKE_AGAIN, keys)
     for row in sorted(rows, key=lambda row: (-row["priority"], row["position"])):

@@ -1,4 +1,4 @@
-"""Takes that choose before they lock: by the rules of sources, fair ones, and of several sources."""
+"""Takes that choose jobs before they lock them: from sources with limits, fair takes, and takes of several sources."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from boss.postgres.statement import READY, Statement, probe
 from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
 from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
 
-# The first jobs of each source that has room, as many as it has room for; of these the first by the queue, or first
-# those with the fewest jobs of their source active before them.
+# The first jobs of each source, as many as it has room for. Of these, a take gets the first ones in order of the queue;
+# a fair take first gets those with the fewest jobs of their source active or chosen before them.
 _ALLOWED = f"""
     SELECT id, priority, position, bytes, row_number() OVER (
                ORDER BY CASE WHEN %(fair)s THEN turn END, priority DESC, position
@@ -31,16 +31,16 @@ _ALLOWED = f"""
     LIMIT %(most)s"""
 
 
-# One take by rules at a time is under way in all of the database (room_by_rules, 0006_promises.sql).
+# Takes from sources with limits are serialized over the whole database (room_by_rules, 0006_promises.sql).
 _BY_RULES = "SELECT source, active, room FROM room_by_rules($4::text[])"
 _UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($4::text[]) AS source"
 
 
 def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> Statement:
-    """A take of the sources in `room`: how many of their jobs are active, and how many more may be.
+    """Build a take from the sources in `room`, which says how many of their jobs are active, and how many more may be.
 
-    Nothing is locked that is then not taken. What somebody else has got hold of meanwhile is passed over, and is among
-    what did not fit, without its size.
+    It locks no job that it then does not take. It skips jobs that another transaction has locked or taken meanwhile,
+    and returns them without a size among those that did not fit.
     """
     allowed = _ALLOWED % {"fair": "$5::bool", "most": wanted}
     return Statement(
@@ -80,17 +80,16 @@ TAKE_OF_SEVERAL = _statement("take_of_several", _UNLIMITED, *_PLAIN)
 TAKE_OF_SEVERAL_BY_KEY = _statement("take_of_several_by_key", _UNLIMITED, *_WITH_KEY)
 
 
-async def take_by_rules(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
-    """As `take`, for takes that differ in nothing but whose they are, by the rules of sources.
+async def take_within_limits(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
+    """Like `take`, within the limits of the sources; all takes name the same sources and are all fair or all not.
 
-    They may have keys, all or none of them; one whose key holds jobs gets none. The jobs with the ids `passed` are not
-    looked at.
+    Either all have keys or none has. A take whose key holds jobs gets none. Jobs with the ids `passed` are skipped.
     """
     return await _take(pool, TAKE_BY_RULES_AND_KEY if takes[0].key else TAKE_BY_RULES, takes, passed)
 
 
 async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
-    """As `take_by_rules`, for takes of the same sources, which no rule limits."""
+    """Like `take_within_limits`, for sources without limits."""
     return await _take(pool, TAKE_OF_SEVERAL_BY_KEY if takes[0].key else TAKE_OF_SEVERAL, takes, passed)
 
 
@@ -109,5 +108,5 @@ WITH room AS MATERIALIZED (SELECT source, active, room FROM room_now($1::text[])
 
 
 async def any_allowed(pool: Pool, sources: Sequence[str] | None) -> bool:
-    """Whether the rules let a ready job of these sources, of any when None, be taken."""
+    """Whether the limits allow a ready job of these sources, of any when None, to be taken."""
     return bool(await fetch(pool, ANY_ALLOWED, sources))

@@ -1,4 +1,4 @@
-"""Tokens: of each its hash, never itself."""
+"""Tokens. The database has the hash of each token, never the token itself."""
 
 import json
 from collections.abc import Iterable
@@ -20,21 +20,21 @@ FROM token
 
 
 async def valid_tokens(pool: Pool) -> tuple[dict[bytes, tuple[Principal, float | None]], bool]:
-    """What each token that counts now gives access to, by hash, with the seconds it is still good for.
+    """The principal of each valid token, by its hash, with the seconds for which it stays valid; None for ever.
 
-    And whether there ever was one: from then on everybody needs one.
+    And whether there ever was a token: from then on every request needs one.
     """
     rows = await fetch(pool, VALID)
     valid = [row for row in rows if row["valid"] and (row["seconds"] is None or row["seconds"] > 0)]
-    return {row["hash"]: (_access(row), row["seconds"]) for row in valid}, bool(rows)
+    return {row["hash"]: (_principal(row), row["seconds"]) for row in valid}, bool(rows)
 
 
-def _access(row: Record) -> Principal:
+def _principal(row: Record) -> Principal:
     return Principal(row["name"], Role(row["role"]), None if row["sources"] is None else frozenset(row["sources"]))
 
 
-# One that is good for ever stays as long as there is any other token: when one after the other expired, nobody could
-# make a new one.
+# As long as there is any token, one token of an admin that never expires must stay. Otherwise the admins' tokens could
+# expire one after the other, and nobody could create a new one.
 _ADMINS = """
     SELECT name, expires_at IS NULL AS lasts FROM token
     WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
@@ -57,31 +57,31 @@ SELECT it AS allowed, new.* FROM allowed LEFT JOIN new ON true
 )
 
 
-async def create_token(pool: Pool, access: Principal, key: bytes, expires: float | None, by: str | None) -> Token:
-    """Store a token.
+async def create_token(pool: Pool, owner: Principal, key: bytes, expires: float | None, by: str | None) -> Token:
+    """Store a token, and record an audit event.
 
     Args:
-        pool: the database.
-        access: its name, role and sources.
-        key: its hash, all that is kept of it.
-        expires: for how many seconds it is good; None for ever.
-        by: who makes it.
+        pool: the connection pool.
+        owner: the token's name, role and sources.
+        key: its hash, the only form in which it is stored.
+        expires: how many seconds it is valid; None for ever.
+        by: the name of the token of the principal that creates it.
 
     Raises:
-        NameTaken: there is or was one of that name.
-        NeedsAdmin: it is the first one, and no admin's, or it would expire.
+        NameTaken: there is or was a token of that name.
+        NeedsAdmin: it is the first one, and is not an admin's or would expire.
     """
-    sources = None if access.sources is None else sorted(access.sources)
-    what = {"token": access.name, "role": access.role, "sources": sources, "expires": expires}
-    values = access.name, key, access.role, sources, expires, by, json.dumps(what)
+    sources = None if owner.sources is None else sorted(owner.sources)
+    details = {"token": owner.name, "role": owner.role, "sources": sources, "expires": expires}
+    values = owner.name, key, owner.role, sources, expires, by, json.dumps(details)
     [row] = await fetch(pool, CREATE, *values)
     if not row["allowed"]:
         raise NeedsAdmin(
-            "the first token must be an admin's, and good for ever, for from then on nobody can do anything without "
-            "one: boss token create NAME --role admin"
+            "the first token must be an admin's and never expire, because from then on every request needs a token: "
+            "boss token create NAME --role admin"
         )
     if row["name"] is None:
-        raise NameTaken(f"there is or was a token called {access.name}; names are not used twice")
+        raise NameTaken(f"there is or was a token called {owner.name}; names are not used twice")
     return _token(row)
 
 
@@ -102,8 +102,9 @@ def _token(row: Record) -> Token:
     return Token(role=Role(row["role"]), **{name: row[name] for name in Token._fields if name != "role"})
 
 
-# The rows of the admins are locked, so that no two of these can each leave the other's admin as the last one: the
-# second sees, once it has the lock, what the first has done. One statement, so that a frozen replica holds no lock.
+# This locks the rows of all admins. Otherwise two of these statements could each revoke the admin that the other one
+# counts on: with the lock, the second sees what the first has done. It is one statement, so that a replica that freezes
+# does not keep the lock.
 REVOKE = Statement(
     "revoke_token",
     f"""
@@ -127,16 +128,16 @@ SELECT it AS needed, EXISTS (SELECT FROM token WHERE name = $1) AS is_there FROM
 
 
 async def revoke_token(pool: Pool, name: str, by: str | None) -> None:
-    """Let a token count no more. One that was revoked before stays so.
+    """Revoke a token, and record an audit event. A token that was revoked before stays so.
 
     Raises:
-        NoToken: there is none of that name.
-        NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
+        NoToken: there is no token of that name.
+        NeedsAdmin: it is the last token of an admin, or the last of these that never expires.
     """
     [row] = await fetch(pool, REVOKE, name, by)
     if row["needed"]:
         raise NeedsAdmin(
-            f"{name} is the last token of an admin that is good for ever; create another one first: "
+            f"{name} is the last token of an admin that never expires; create another one first: "
             "boss token create NAME --role admin"
         )
     if not row["is_there"]:
@@ -152,5 +153,5 @@ UPDATE token SET used_at = now() WHERE name = ANY($1::text[])
 
 
 async def used_tokens(pool: Pool, names: Iterable[str]) -> None:
-    """Write down that these tokens have just been used."""
+    """Record that these tokens were just used."""
     await fetch(pool, USED, sorted(names))
