@@ -15,9 +15,9 @@ from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
+from boss.model.dashboard import Hour
 from boss.model.job import State
 from boss.model.permissions import Permission, Principal
-from boss.postgres.store import Hour
 
 _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
 # How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
