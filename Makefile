@@ -44,7 +44,8 @@ bench-peers: .venv/dev  ## install the queues that `make bench` then measures be
 	$(PYTHON) -m venv bench/peers/.venv
 	bench/peers/.venv/bin/pip install --quiet --disable-pip-version-check 'pgqueuer[asyncpg]>=1.6,<2' uvloop
 
-docs: .venv/dev  ## the documentation as a site, in ./site
+docs: .venv/dev  ## the documentation as a site, in ./site, after its reference pages were made from the code
+	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 pictures: .venv/dev  ## the pictures of the page in docs/; needs chromium (apt-get install chromium)
