@@ -173,7 +173,7 @@ class TestMistakes:
                 ["submit", "freg", "--lines", "--batch", "a b"],
                 "{}",
                 2,
-                "--batch a b makes no ids: 'a b-000000001' cannot",
+                "--batch a b cannot begin an id: 'a b-000000001' cannot",
             ),
             (["stop"], "", 2, "say which: boss stop SOURCE ID"),
             (["work", "freg"], "", 2, "say what to run for each job, after --"),

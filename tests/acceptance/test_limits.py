@@ -379,5 +379,5 @@ class TestTls:
         refused.close()
         alone = BossProcess("--database", database, "--tls-cert", str(cert))
         assert alone.process.wait(60) == 2
-        assert "--tls-cert and --tls-key are needed both" in alone.log
+        assert "--tls-cert and --tls-key must be given together" in alone.log
         alone.close()
