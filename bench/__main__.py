@@ -30,7 +30,7 @@ from bench.wrk import LOAD, wrk
 
 FOLDER = Path(__file__).parent
 # So many jobs are there before takes or dones are measured: more than any machine does meanwhile.
-STOCK = 80_000
+STOCK = 160_000
 NDJSON = "NDJSON cycle, by 1,000"
 
 
