@@ -56,7 +56,7 @@ class Authenticator:
         self._tokens = tokens
         self._open = settings.open
         self._rate = settings.rate
-        # By a token's name: when its requests so far would have ended, had they come evenly at the rate.
+        # By token name: when its requests so far would have ended, had they arrived evenly at the rate.
         self._busy_until: dict[str, float] = {}
 
     def authenticate(self, request: Request) -> None:

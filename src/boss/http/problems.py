@@ -51,7 +51,7 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
     WrongAttempt: _Problem(412, "The job is in another attempt"),
     NoJob: _Problem(404, "No job is available"),
     IdTaken: _Problem(409, "A job with this id exists already"),
-    BodyTimeout: _Problem(408, "The request came too slowly"),
+    BodyTimeout: _Problem(408, "The request arrived too slowly"),
     Unauthenticated: _Problem(401, "A token is needed"),
     Forbidden: _Problem(403, "That is not allowed"),
     NoToken: _Problem(404, "There is no such token"),

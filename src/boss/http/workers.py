@@ -109,7 +109,7 @@ class _Worker:
             if not stop.is_set():
                 log.error("worker %s has died or is frozen; restarting it", self._number)
                 self.send(signal.SIGKILL)
-            # When `stop` is set, `supervise` makes the process end.
+            # When `stop` is set, `supervise` makes the process end, if need be by SIGKILL.
             await self._process.wait()
             multiprocess.mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
             with suppress(TimeoutError):

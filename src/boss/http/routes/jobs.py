@@ -237,7 +237,7 @@ class Jobs:
 
     @requires(Permission.CONVERT)
     async def finish_many(self, request: Request) -> Response:
-        """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""
+        """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each."""
         source = job.check_source(request.path_param("source"))
         request.query()
         if not _is_ndjson(request):
@@ -276,7 +276,9 @@ class Jobs:
         """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
         request.query()
         counts = {
-            shelf: jobs for shelf, jobs in (await self._queries.count()).items() if request.principal.reaches(shelf[0])
+            (source, state): jobs
+            for (source, state), jobs in (await self._queries.count()).items()
+            if request.principal.reaches(source)
         }
         if "text/plain" in (request.header(b"accept") or ""):
             drawn = draw(counts, await self._queries.newest(DRAWN_IDS + 1))
