@@ -292,8 +292,8 @@ class TestStopping:
         with guarded.client("root") as root, guarded.client("converts") as converter:
             id = submit(root, "freg")
             body = json.dumps({"id": id, "outcome": "stopped"}) + "\n"
-            assert_problem(converter.post(f"/job/done/freg/{id}?outcome=stopped"), 403, "to stop jobs is for admins")
-            assert_problem(converter.post("/job/done/freg", content=body, headers=lines), 403, "to stop jobs")
+            assert_problem(converter.post(f"/job/done/freg/{id}?outcome=stopped"), 403, "only admins may stop jobs")
+            assert_problem(converter.post("/job/done/freg", content=body, headers=lines), 403, "may stop jobs")
             assert root.get(f"/jobs/{id}").json()["state"] == "available"
             assert root.post("/job/done/freg", content=body, headers=lines).text == f'{{"id":"{id}","status":200}}\n'
             assert root.get(f"/jobs/{id}").json()["outcome"] == "stopped"
@@ -362,7 +362,7 @@ class TestTokens:
 
     def test_two_authorizations_are_refused(self, guarded: Guarded) -> None:
         headers = [("authorization", f"Bearer {guarded.tokens[name]}") for name in ("root", "converts")]
-        assert_problem(httpx.get(f"{guarded.boss.url}/job", headers=headers), 400, "authorization is there twice")
+        assert_problem(httpx.get(f"{guarded.boss.url}/job", headers=headers), 400, "Duplicate header authorization")
 
 
 def test_the_first_token_is_an_admins_and_ends_the_open_house(database: str) -> None:

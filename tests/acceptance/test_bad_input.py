@@ -182,8 +182,8 @@ def test_a_path_that_is_no_resource_says_what_is(client: httpx.Client, path: str
         ("at=2026-13-24T10:00:00Z", "RFC 3339"),
         ("at=0001-01-01T00:00:00%2B23:59", "RFC 3339"),
         ("at=9999-12-31T23:59:59-23:59", "RFC 3339"),
-        ("delay=1&at=2026-11-24T10:00:00Z", "Both delay and at are there; send one of them"),
-        ("priority=1&priority=2", "there twice"),
+        ("delay=1&at=2026-11-24T10:00:00Z", "Delay and at exclude each other; send one of them"),
+        ("priority=1&priority=2", "Duplicate parameter priority"),
         ("attempts=0", "The attempts is '0'; it takes a whole number from 1 to 1000000"),
         ("attempts=all", "whole number from 1"),
         ("prioritiy=1", "'prioritiy' is not a parameter here; known are: at, attempts, delay, ids, priority"),
@@ -240,7 +240,7 @@ def test_a_bad_outcome_is_refused(client: httpx.Client, source: str) -> None:
 )
 def test_a_wrong_method_is_405_with_allow(client: httpx.Client, method: str, path: str, allow: str) -> None:
     answer = client.request(method, path)
-    assert_problem(answer, 405, f"{method} is not taken here")
+    assert_problem(answer, 405, f"{method} is not allowed here; use {allow}")
     assert answer.headers["allow"] == allow
 
 

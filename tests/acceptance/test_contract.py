@@ -289,7 +289,7 @@ class TestFind:
         assert_problem(answer, 404, "No job has the id no-such")
         assert answer.headers["boss-state"] == "none"
         assert_problem(client.get("/jobs/a b"), 400, "'a b' cannot be an id")
-        assert_problem(client.post("/jobs/a"), 405, "GET, HEAD is")
+        assert_problem(client.post("/jobs/a"), 405, "use GET, HEAD")
 
 
 class TestList:

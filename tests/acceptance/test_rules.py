@@ -184,7 +184,7 @@ class TestFair:
         assert [take(one, fair=1) for _ in range(3)] == [f"{source}-b", f"{source}-a", None]
 
     def test_it_is_for_takes_of_any_source(self, clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
-        assert_problem(clients[0].get(f"/job/available/{source}?fair=1"), 400, "air is among sources")
+        assert_problem(clients[0].get(f"/job/available/{source}?fair=1"), 400, "air works across sources")
         assert_problem(clients[0].get("/job/available?fair=2"), 400, "fair is '2'")
 
 
@@ -211,8 +211,8 @@ class TestSources:
     @pytest.mark.parametrize(
         ("body", "says"),
         [
-            ("", "body is not as"),
-            ("[]", "body is not as"),
+            ("", "body does not match"),
+            ("[]", "body does not match"),
             ('{"paused": 1}', "bool"),
             ('{"limit": "4"}', "int"),
             ('{"limit": 0}', "limit is 0; it takes"),

@@ -102,7 +102,7 @@ def test_fair_is_among_those_named(client: httpx.Client, names: list[str]) -> No
         submit(client, source)
     got = client.get(f"/job/available/{one},{two}?limit=2&fair=1").json()
     assert sorted(each["source"] for each in got) == [one, two]
-    assert_problem(client.get(f"/job/available/{one}?fair=1"), 400, "Fair is among sources")
+    assert_problem(client.get(f"/job/available/{one}?fair=1"), 400, "Fair works across sources")
 
 
 def test_a_hundred_may_be_named_however_long(client: httpx.Client) -> None:

@@ -121,7 +121,7 @@ def test_a_function_that_never_checks_does_not_keep_the_process(
         until(lambda: worker.said.count("begun") == 2)
         worker.signal(signal.SIGTERM)
         assert worker.ended() == 0
-        assert worker.said.count("is let go of, but its function has not ended") == 2
+        assert worker.said.count("its function has not ended, and is not waited for any more") == 2
         assert "and went on" in worker.said
     assert [(record(client, id)["state"], record(client, id)["due"]) for id in ids] == [("available", None)] * 2
 

@@ -205,7 +205,7 @@ def test_a_stop_does_not_wait_for_a_boss_that_is_away(
         with boss.client() as client:
             submit(client, source)
         asyncio.run(work(boss))
-    assert "no Boss could be told; it comes back by its lease" in caplog.text
+    assert "could not be reported; it is available when its lease expires" in caplog.text
 
 
 def test_nothing_of_a_worker_is_left_behind(url: str, client: httpx.Client, source: str, tmp_path: Path) -> None:

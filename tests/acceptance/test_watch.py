@@ -75,7 +75,7 @@ def test_it_ends_when_the_server_does(database: str) -> None:
 
 def test_bad_input(client: httpx.Client) -> None:
     assert_problem(client.get("/watch?source=a"), 400, "'source' is not a parameter here")
-    assert_problem(client.post("/watch"), 405, "GET, HEAD is")
+    assert_problem(client.post("/watch"), 405, "use GET, HEAD")
     assert client.head("/watch").status_code == 200
     assert_problem(client.get("/page/no-such.js"), 404, "documentation is at /docs")
 

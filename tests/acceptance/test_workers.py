@@ -67,7 +67,7 @@ def test_one_that_dies_is_started_again(two: BossProcess) -> None:
     before = workers(two)
     before[0].kill()
     until(lambda: len(workers(two)) == 2 and before[0].pid not in [each.pid for each in workers(two)])
-    until(lambda: "is started again" in two.log)
+    until(lambda: "has died or is frozen; restarting it" in two.log)
     until(lambda: two.log.count("of this Boss serves as process") == 3)
     assert alive(before[1].pid)
     for number in range(20):
@@ -154,4 +154,4 @@ def test_without_tls_the_end_of_a_terminal_stops_them_in_order(two: BossProcess)
     two.process.send_signal(signal.SIGHUP)
     assert two.process.wait(30) == 0
     assert not [each for each in processes if alive(each.pid)]
-    assert "says nothing any more" not in two.log
+    assert "has died or is frozen" not in two.log

@@ -14,7 +14,7 @@ from tests.helpers.servers import BossProcess, boss_running
 async def test_https_to_http(module_boss: BossProcess) -> None:
     url = module_boss.url.replace("http:", "https:")
     said = Boss(url)("tree")
-    assert f"what listens at {url} speaks http, not https: say http://" in said.stderr
+    assert f"the server at {url} speaks http, not https: say http://" in said.stderr
     assert (said.returncode, said.stderr.count("\n")) == (1, 1)
     async with AsyncClient(url) as client:
         with pytest.raises(NotABoss, match="speaks http, not https"):
@@ -25,7 +25,7 @@ async def test_http_to_https(database: str, tmp_path: Path) -> None:
     cert, key = certificate(tmp_path, "localhost")
     with boss_running("--database", database, "--tls-cert", str(cert), "--tls-key", str(key)) as running:
         said = Boss(running.url)("tree")
-        assert f"what listens at {running.url} speaks https, not http: say https://" in said.stderr
+        assert f"the server at {running.url} speaks https, not http: say https://" in said.stderr
         assert (said.returncode, said.stderr.count("\n")) == (1, 1)
         async with AsyncClient(running.url) as client:
             with pytest.raises(NotABoss, match="speaks https, not http"):
@@ -37,7 +37,7 @@ async def test_a_certificate_that_is_not_trusted(database: str, tmp_path: Path) 
     with boss_running("--database", database, "--tls-cert", str(cert), "--tls-key", str(key)) as running:
         boss = Boss(running.url.replace("http:", "https:"))
         said = boss("tree")
-        assert f"the certificate of what listens at {boss.environment['BOSS_URL']} is not trusted" in said.stderr
+        assert f"the certificate of the server at {boss.environment['BOSS_URL']} is not trusted" in said.stderr
         assert "self-signed certificate. SSL_CERT_FILE in the environment" in said.stderr
         assert (said.returncode, said.stderr.count("\n")) == (1, 1)
         async with AsyncClient(boss.environment["BOSS_URL"]) as client:

@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the command, with a flag for each setting."""
     types = get_type_hints(Settings)
     options = [_option(each, types[each.name]) for each in fields(Settings)]
-    database = next(place for place, each in enumerate(options) if each.name == "database")
+    database = next(index for index, each in enumerate(options) if each.name == "database")
     file = Parameter("database_file", Parameter.KEYWORD_ONLY, default=None, annotation=DatabaseFile)
     options.insert(database + 1, file)
     options.append(Parameter("quiet", Parameter.KEYWORD_ONLY, default=False, annotation=_Quiet))

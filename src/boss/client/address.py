@@ -20,7 +20,7 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
         raise NotAUrl(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
     token = token or os.environ.get("BOSS_TOKEN")
     if token and not (token.isascii() and token.isprintable()):
-        raise Unauthenticated("the token has a character that no token has: a line ending, for instance")
+        raise Unauthenticated("the token has a character that no token can have, for instance a line ending")
     return url, {"authorization": f"Bearer {token}"} if token else {}
 
 
@@ -37,11 +37,11 @@ def away(url: str, error: Exception) -> Unreachable:
     """The error to raise when no response came from the URL."""
     if untrusted := getattr(error, "verify_message", ""):  # of ssl.SSLCertVerificationError
         return NotABoss(
-            f"the certificate of what listens at {url} is not trusted: {untrusted}. "
+            f"the certificate of the server at {url} is not trusted: {untrusted}. "
             "SSL_CERT_FILE in the environment may name a file with the certificates to trust"
         )
     if wrong := _wrong_scheme(url, error):
-        return NotABoss(f"what listens at {url} {wrong}")
+        return NotABoss(f"the server at {url} {wrong}")
     return Unreachable(f"no Boss answers at {url}: {reason(error)}. Is it running there?")
 
 

@@ -65,21 +65,21 @@ def check(answer: Answer) -> None:
     state = answer.headers.get("boss-state")
     state = None if state == "none" else state
     if answer.method == "HEAD" and answer.status in _REFUSED:
-        raise _REFUSED[answer.status](f"{_path(answer)} is refused: the token does not count, or not for that")
+        raise _REFUSED[answer.status](f"{_path(answer)} is refused: the token is not valid, or does not permit this")
     if answer.method == "HEAD" and answer.status == 400 and answer.headers.get("content-type") == _PROBLEM:
-        raise BadInput(f"{_path(answer)} is no job's address: its source or its id is no name that a job can have")
+        raise BadInput(f"{_path(answer)} is not a job's address: its source or its id is not valid")
     if answer.method == "HEAD" and "boss-state" in answer.headers:
         sentence = f"{_path(answer)} is {state or 'nowhere'}"
         raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
     if answer.status == _TOO_LARGE and not answer.is_problem:
-        raise BadInput(f"something between here and Boss lets no body of this size pass: {answer.url} answers 413")
+        raise BadInput(f"something between here and Boss refuses a body of this size: {answer.url} answers 413")
     if not answer.is_problem:
         raise NotABoss(f"{answer.url} answers {answer.status}. Is it a Boss?")
     problem = answer.json()
     sentence = problem["detail"]
     if problem["type"] == f"{PROBLEM_TYPE}{HTTPS_NEEDED}":
         here = urlsplit(answer.url)
-        raise NotABoss(f"what listens at {here.scheme}://{here.netloc} {SPEAKS_HTTPS}")
+        raise NotABoss(f"the server at {here.scheme}://{here.netloc} {SPEAKS_HTTPS}")
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
     raise kind(sentence, state) if issubclass(kind, StateMismatch) else kind(sentence)
 

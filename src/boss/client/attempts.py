@@ -84,7 +84,7 @@ class Attempts:
 
     def _outcome(self, job: AsyncJob, converting: "asyncio.Task[Json | None]") -> Exception | None:
         if not converting.done():
-            log.warning("%s/%s is let go of, but its function has not ended", job.source, job.id)
+            log.warning("%s/%s: its function has not ended, and is not waited for any more", job.source, job.id)
             self._left_alone.add(converting)
             return Lost("it was told to end")
         if converting.cancelled():

@@ -126,7 +126,7 @@ class Checks:
                 job.lose()
             return
         except (BossError, TimeoutError) as error:
-            log.warning("%s/%s could not be checked: %s", job.source, job.id, str(error) or "no answer came")
+            log.warning("%s/%s could not be checked: %s", job.source, job.id, str(error) or "no response came")
             following = time.monotonic() + min(every, _RETRY)
         with self._lock, contextlib.suppress(KeyError):
             del self._due[job]

@@ -59,7 +59,7 @@ def log_end(slot: Slot, job: AsyncJob, error: Exception | None) -> None:
     # the function.
     unforeseen = None if isinstance(error, BossError | Failure) else error
     why = _end_of_reason(error) if unforeseen is None else ""
-    log.info("%s: %s after %.1f s%s", where, job.end or "not let go of", took, why, exc_info=unforeseen)
+    log.info("%s: %s after %.1f s%s", where, job.end or "still held", took, why, exc_info=unforeseen)
 
 
 def _end_of_reason(error: Exception | None) -> str:
@@ -160,7 +160,7 @@ class Converter:
             RuntimeError: this is not the main thread.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("only the main thread hears signals; elsewhere use work(), and stop()")
+            raise RuntimeError("run() needs the main thread, to handle signals; elsewhere use work() and stop()")
         asyncio.run(self._run_until_signal())
 
     async def _run_until_signal(self) -> None:
@@ -168,7 +168,7 @@ class Converter:
         codes: list[int] = []
 
         def stop() -> None:
-            log.info("stopping: what runs has %g s to end; another signal ends it at once", self._grace)
+            log.info("stopping: running jobs have %g s to end; another signal ends them at once", self._grace)
             loop.call_soon_threadsafe(self.stop)
 
         def end_at_once(number: int) -> None:
@@ -181,7 +181,7 @@ class Converter:
             except asyncio.CancelledError:
                 if not codes:
                     raise
-                log.warning("ended at once; what could not be given back comes back by its lease")
+                log.warning("ended at once; jobs not given back become available when their leases expire")
                 raise SystemExit(codes[0]) from None
         if self._attempts.are_left_alone():
             # The event loop cannot be closed before they end, so the process is ended by force.
@@ -261,7 +261,7 @@ class Converter:
         try:
             await job.finish_or_give_back(error)
         except BossError as refused:
-            log.warning("%s/%s has ended, and Boss could not be told: %s", job.source, job.id, refused)
+            log.warning("%s/%s has ended, but that could not be reported: %s", job.source, job.id, refused)
 
     async def _give_back_unbegun(self, job: AsyncJob) -> None:
         self._unbegun.pop(job.id, None)
@@ -342,12 +342,12 @@ class Converter:
         except BossError as refused:
             error = refused
         except Exception:
-            log.exception("%s/%s could not be let go of; it comes back by its lease", job.source, job.id)
+            log.exception("%s/%s could not be reported; it is available when its lease expires", job.source, job.id)
         except asyncio.CancelledError:
             try:
                 await asyncio.wait_for(telling, _MOMENT)
             except (BossError, TimeoutError):
-                log.error("%s/%s has ended, but no Boss could be told; it comes back by its lease", job.source, job.id)
+                log.error("%s/%s could not be reported; it is available when its lease expires", job.source, job.id)
             raise
         if job.end:
             self.ends[job.end] += 1

@@ -98,11 +98,11 @@ class AsyncJob:
     def check(self) -> None:
         """Raise `Lost` when the work on this job must end. It sends no request: the background heartbeat does."""
         if self.end is JobEnd.LOST:
-            raise Lost(f"{self.id} was stopped, or its lease ran out and it is somebody else's by now")
+            raise Lost(f"{self.id} was stopped, or its lease expired and another converter may have it")
         if self.overdue:
-            raise Lost(f"{self.id} is given back, for it ran for longer than it may")
+            raise Lost(f"{self.id} is given back, because the attempt has timed out")
         if self.stopped.is_set():
-            raise Lost(f"{self.id} is given back, for its converter shuts down")
+            raise Lost(f"{self.id} is given back, because its converter shuts down")
 
     def stop(self) -> None:
         """Make the work end: set `stopped`, and let `check` raise. The job is still held, and can be given back."""

@@ -26,7 +26,7 @@ def json_text(value: Json) -> str:
             raise BadInput(f"JSON is UTF-8, and this is not: {error.reason} at byte {error.start + 1}") from error
     if isinstance(value, str):
         if not _is_sendable(value):
-            raise BadInput("it has half of a surrogate pair, as file names that are no UTF-8 do in Python")
+            raise BadInput("it has half of a surrogate pair, as file names that are not UTF-8 have in Python")
         return value
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -40,7 +40,7 @@ def _no_json(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, ValueError) and "Circular" in str(error):
-        return "what holds itself is no JSON"
+        return "a value that contains itself is no JSON"
     if isinstance(error, ValueError) and "Out of range float" in str(error):
         return "NaN and Infinity are no JSON: send null, or a string"
     return f"it is no JSON: {described(error)}"

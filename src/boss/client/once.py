@@ -27,7 +27,7 @@ def now(coroutine: Coroutine[Any, Any, _T]) -> _T:
     except StopIteration as over:
         return cast(_T, over.value)
     coroutine.close()
-    raise RuntimeError("it waits for an event loop, and there is none")
+    raise RuntimeError("the coroutine waits for an event loop, and there is none")
 
 
 def each(many: AsyncIterator[_T]) -> Iterator[_T]:

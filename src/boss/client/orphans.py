@@ -76,7 +76,7 @@ class Orphans:
             self._guard = _spawn_guard(self._table)
         except OSError as error:
             self._guard = None
-            log.warning("should this process be killed, its commands will go on: no guard could be started: %s", error)
+            log.warning("no guard could be started, so commands will go on if this process is killed: %s", error)
 
 
 def _open_table() -> int:

@@ -68,7 +68,7 @@ def reported(word: str) -> Outcome:
         BadInput: a client cannot report it.
     """
     if word not in REPORTED_OUTCOMES:
-        raise BadInput(f"{word!a} is no outcome that can be reported: it is {', '.join(REPORTED_OUTCOMES)}")
+        raise BadInput(f"the outcome is {word!a}; it takes {', '.join(REPORTED_OUTCOMES)}")
     return Outcome(word)
 
 

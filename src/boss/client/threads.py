@@ -40,7 +40,7 @@ def as_coroutine(convert: Callable[[Job], Json | None] | Convert, patience: Call
             elif job.stopped.is_set():
                 await asyncio.wait({ended}, timeout=patience())
             if not ended.done():
-                log.warning("%s/%s is let go of, but its function has not ended", job.source, job.id)
+                log.warning("%s/%s: its function has not ended, and is not waited for any more", job.source, job.id)
                 raise
         result, error = ended.result()
         if error is None:

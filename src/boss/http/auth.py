@@ -56,7 +56,7 @@ class Authenticator:
         self._tokens = tokens
         self._open = settings.open
         self._rate = settings.rate
-        # By a token's name: when its requests so far would have ended, had they come evenly at the rate.
+        # By token name: when its requests so far would have ended, had they arrived evenly at the rate.
         self._busy_until: dict[str, float] = {}
 
     def authenticate(self, request: Request) -> None:
@@ -99,7 +99,7 @@ class Authenticator:
         now = time.monotonic()
         until = max(self._busy_until.get(name, now), now)
         if until - now > _BURST:
-            raise TooMany(f"more than {self._rate:,} requests a second come with the token {name}; send fewer", 1)
+            raise TooMany(f"the token {name} sends more than {self._rate:,} requests a second; send fewer", 1)
         self._busy_until[name] = until + 1 / self._rate
 
 
@@ -115,11 +115,11 @@ def authorize(request: Request, permission: Permission) -> None:
         return
     if principal.role is None:
         raise Unauthenticated(
-            "this needs a token that counts, as Authorization: Bearer …; "
-            "there is none with the request, or it is unknown, expired or revoked"
+            "this needs a token: send a valid one as Authorization: Bearer …; "
+            "this request has none, or one that is unknown, expired or revoked"
         )
     if not principal.may(permission):
-        raise Forbidden(f"the token {principal.name} is one of a {principal.role}, which may not do that")
+        raise Forbidden(f"the token {principal.name} has the role {principal.role}, which may not do that")
     if "source" in request.params:
         for each in request.path_param("source").split(","):
             check_source_reached(principal, each)

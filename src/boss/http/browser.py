@@ -28,7 +28,7 @@ _TREE = "/job/"
 # Headers that only browsers send.
 HEADERS = frozenset([*_PURPOSES, b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin"])
 
-_NOTHING_ELSE = "a browser opens nothing here but the page, /, and the documentation, /docs; curl may ask for all of it"
+_NOTHING_ELSE = "a browser may open only the page, /, and the documentation, /docs; use curl for other addresses"
 
 
 def check_site(request: Request) -> None:
@@ -41,14 +41,14 @@ def check_site(request: Request) -> None:
     """
     headers = request.headers
     if _is_in_advance(headers):
-        raise Forbidden("Boss does not answer what a browser asks for in advance; open the page itself")
+        raise Forbidden("Boss does not answer what a browser fetches in advance; open the page itself")
     opened = _is_opened(headers)
     if opened and request.method == "GET" and request.path in _OPENED:
         return
     if opened and headers.get(b"sec-fetch-site") == b"none":
         raise Forbidden(_NOTHING_ELSE)
     if _is_foreign(headers):
-        raise Forbidden("this request comes from a web page that is not Boss's own; a browser must not do that")
+        raise Forbidden("this request comes from a web page that is not Boss's own; Boss refuses such requests")
     if opened:
         raise Forbidden(_NOTHING_ELSE)
 

@@ -70,8 +70,7 @@ class Connection(asyncio.Protocol):
         # Set while the transport's write buffer is full. It is done once the client has read enough.
         self._paused: asyncio.Future[None] | None = None
         self._undos = Undos()
-        # Bytes written in all; bytes of the last response; bytes counted in the budget as unread; the value of
-        # `delivery.progress` when the client last read something.
+        # Bytes: written in all, of the last response, counted as unread in the budget; the last `delivery.progress`.
         self._written = self._size = self._unread = self._got = 0
 
     @property
@@ -137,8 +136,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.END
         self._reader.close()
         self._connections.remove(self)
-        # Without this only the garbage collector, which runs rarely, would free the transport and the 45 kB of a TLS
-        # connection with it.
+        # Without this only the garbage collector, which runs rarely, would free the 45 kB of a TLS connection.
         self.transport.set_protocol(_ENDED)
         self._set_unread(0)
         for request in self.queue:
@@ -370,7 +368,7 @@ class Connection(asyncio.Protocol):
                 self.close_idle()
         elif self.phase is Phase.HEAD:
             self._reader.is_refused = True
-            self.refuse(problems.to_response(BodyTimeout("the headers were not there in time; send them at once")))
+            self.refuse(problems.to_response(BodyTimeout("the headers did not arrive in time; send them at once")))
         elif self.phase is Phase.BODY and self._serving:
             self._serving.fail(BodyTimeout())
         elif self.phase is Phase.RESPONSE and self._task and self._serving:

@@ -83,7 +83,7 @@ class Connections:
             connection.abort()
             return
         most = f"{self.settings.max_connections:,}"
-        connection.refuse(problems.to_response(Overloaded(f"all {most} connections are at work; try again")))
+        connection.refuse(problems.to_response(Overloaded(f"all {most} connections are busy; try again")))
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that is over."""

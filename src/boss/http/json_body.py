@@ -22,8 +22,8 @@ async def read(request: Request, kind: type[_T], example: str) -> _T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:
-        raise BadInput(f"the body is not as {example}: {error}") from None
+        raise BadInput(f"the body does not match {example}: {error}") from None
     except UnicodeDecodeError:
-        raise BadInput(f"the body is not UTF-8, as {example} is") from None
+        raise BadInput(f"the body is not UTF-8; it takes JSON such as {example}") from None
     except RecursionError:
-        raise BadInput(f"the body is not as {example}: it is nested too deeply") from None
+        raise BadInput(f"the body does not match {example}: it is nested too deeply") from None

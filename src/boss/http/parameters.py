@@ -78,7 +78,7 @@ def of_submit(text: bytes) -> SubmitParameters:
     """
     query = parse_query(text, _SUBMIT)
     if "delay" in query and "at" in query:
-        raise BadInput("both delay and at are there; send one of them")
+        raise BadInput("delay and at exclude each other; send one of them")
     return SubmitParameters(priority(query), delay(query), at(query), attempts(query), ids_given(query))
 
 
@@ -118,7 +118,7 @@ def parse_query(text: bytes, known: Iterable[str]) -> Mapping[str, str]:
         if name not in known:
             raise BadInput(f"{name!a} is not a parameter here; {_listed(known)}")
         if name in found:
-            raise BadInput(f"the parameter {name} is there twice")
+            raise BadInput(f"duplicate parameter {name}; send it once")
         found[name] = value
     return found
 

@@ -48,28 +48,28 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
     BadInput: _Problem(400, "The request is not understood"),
     TooLarge: _Problem(413, "The document is too large"),
     NotThere: _Problem(404, "The job is not there"),
-    WrongAttempt: _Problem(412, "The job has gone to another attempt"),
+    WrongAttempt: _Problem(412, "The job is in another attempt"),
     NoJob: _Problem(404, "No job is available"),
     IdTaken: _Problem(409, "A job with this id exists already"),
-    BodyTimeout: _Problem(408, "The request came too slowly"),
+    BodyTimeout: _Problem(408, "The request arrived too slowly"),
     Unauthenticated: _Problem(401, "A token is needed"),
     Forbidden: _Problem(403, "That is not allowed"),
     NoToken: _Problem(404, "There is no such token"),
     NameTaken: _Problem(409, "A token of this name exists already"),
     NeedsAdmin: _Problem(409, "An admin's token is needed"),
-    TooMany: _Problem(429, "That is too much at once"),
+    TooMany: _Problem(429, "Too much at once"),
     Overloaded: _Problem(503, "The server is busy"),
     DatabaseAway: _Problem(503, "The database is away"),
     Draining: _Problem(503, "The server is shutting down"),
 }
-_NO_RESOURCE = _Problem(404, "There is nothing at this path")
+_NO_RESOURCE = _Problem(404, "There is no resource at this path")
 _WRONG_METHOD = _Problem(405, "This path does not take this method")
 _HTTPS_NEEDED = _Problem(400, "TLS is needed")
 _UNREADABLE = _Problem(400, "The request is not HTTP")
 _HEADERS_TOO_LARGE = _Problem(431, "The headers are too large")
 _UNKNOWN_METHOD = _Problem(501, "This method is not known")
-_WRONG_VERSION = _Problem(505, "This version of HTTP is not spoken here")
-_UNFORESEEN = _Problem(500, "Boss made a mistake")
+_WRONG_VERSION = _Problem(505, "This version of HTTP is not supported")
+_UNFORESEEN = _Problem(500, "Internal server error")
 
 _RETRY_AFTER = (b"retry-after", b"1")
 
@@ -104,7 +104,7 @@ def no_resource(detail: str) -> Response:
 def wrong_method(method: str, allow: str) -> Response:
     """405, with the methods that the path has in `Allow`."""
     lists = "; lists of jobs are at /jobs" if method == "GET" else ""
-    detail = f"{method} is not taken here; {allow} is{lists}"
+    detail = f"{method} is not allowed here; use {allow}{lists}"
     return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
@@ -114,23 +114,23 @@ def unreadable(error: httptools.HttpParserError, data: bytes) -> Response:
         return _answer("unknown-method", _UNKNOWN_METHOD, "the methods are GET, HEAD, POST, PUT and DELETE")
     if "PRI" in str(error):  # llhttp pauses at the preface, so that an HTTP/2 parser could go on
         return wrong_version("2.0")
-    return _answer("unreadable", _UNREADABLE, f"it cannot be read: {error}")
+    return _answer("unreadable", _UNREADABLE, f"the request cannot be parsed: {error}")
 
 
 def headers_too_large(most: int) -> Response:
     """431, with the limits."""
-    detail = f"the most this Boss reads is {most} bytes of request line and headers, and 100 headers"
+    detail = f"the request line and headers may have at most {most} bytes together, and there may be 100 headers"
     return _answer("headers-too-large", _HEADERS_TOO_LARGE, detail)
 
 
 def wrong_version(version: str) -> Response:
     """505 for a version of HTTP other than 1.1 and 1.0."""
-    return _answer("wrong-version", _WRONG_VERSION, f"it is HTTP/{version}; Boss speaks HTTP/1.1 and 1.0")
+    return _answer("wrong-version", _WRONG_VERSION, f"the request is HTTP/{version}; Boss speaks HTTP/1.1 and 1.0")
 
 
 def https_needed() -> Response:
     """400 for a request without TLS on a port that needs TLS."""
-    return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, f"what listens here {SPEAKS_HTTPS}")
+    return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, f"this server {SPEAKS_HTTPS}")
 
 
 def no_tunnel() -> Response:
@@ -145,7 +145,7 @@ def unforeseen(method: str, route: str) -> Response:
     """
     log.exception("%s %s failed", method, route)
     return _answer(
-        "unforeseen", _UNFORESEEN, "it is in the server's log; the request may or may not have been carried out"
+        "unforeseen", _UNFORESEEN, "the error is in the server's log; the request may or may not have been carried out"
     )
 
 

@@ -229,7 +229,7 @@ class RequestReader:
             BadInput: the request is invalid.
         """
         if self._twice:
-            raise BadInput(f"the header {self._twice.decode()} is there twice")
+            raise BadInput(f"duplicate header {self._twice.decode()}; send it once")
         target = parse_target(url)
         check_host(headers.get(b"host"), version)
         if target.authority is not None:
@@ -266,7 +266,7 @@ class RequestReader:
         self.is_refused = True
         self._drop()
         if self.reading:
-            self.reading.fail(BadInput("cannot be read: its chunks are not as RFC 9112 has them"))
+            self.reading.fail(BadInput("cannot be read: its chunks are malformed (RFC 9112)"))
             self.reading = None
         else:
             self._connection.refuse(response)

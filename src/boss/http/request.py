@@ -127,14 +127,14 @@ class Request(msgspec.Struct, eq=False):
             self.connection.extend(0)
         # The token was checked before the body arrived, which can be a while ago.
         if self._error is None and not self.connection.is_valid(self.principal):
-            raise Unauthenticated(f"the token counts no more: it ended before all of {what} was there")
+            raise Unauthenticated(f"the token is not valid any more: it ended before {what} had arrived")
 
     def _error_about(self, what: str, most: int) -> BossError:
         if isinstance(self._error, TooLarge):
             return _too_large(what, most)
         if isinstance(self._error, BodyTimeout):
             return BodyTimeout(
-                f"{what} was not there after {self.connection.settings.body_timeout:g} s; send it at once"
+                f"{what} did not arrive within {self.connection.settings.body_timeout:g} s; send it at once"
             )
         if isinstance(self._error, BadInput):
             return BadInput(f"{what} {self._error}")

@@ -53,7 +53,7 @@ async def listening(
         finally:
             acceptor.close()
             if not await connections.close(_CLOSE_S):
-                log.warning("some responses were not read in %s seconds; they are broken off", _CLOSE_S)
+                log.warning("some responses were not read within %s seconds; their connections are closed", _CLOSE_S)
 
 
 async def listening_sockets(settings: Settings) -> list[socket.socket]:
@@ -152,7 +152,7 @@ class Acceptor:
             task.add_done_callback(self._handshakes.discard)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
-        log.warning("connections wait to be accepted: %s", os.strerror(error.errno or 0))
+        log.warning("no connection can be accepted for now: %s", os.strerror(error.errno or 0))
         self._loop.remove_reader(listening)
         self._loop.call_later(_ACCEPT_AGAIN_S, self._go_on, listening)
 
@@ -209,7 +209,7 @@ class _Certificate:
         try:
             context.load_cert_chain(cert, key, _no_pass_phrase)
         except (OSError, ssl.SSLError) as error:
-            raise WrongSetting(f"{cert} and {key} are no certificate with its key: {error}") from error
+            raise WrongSetting(f"{cert} and {key} are not a certificate with its key: {error}") from error
         self.context = context
 
     async def renew_forever(self) -> None:
@@ -233,7 +233,7 @@ class _Certificate:
                 self.load()
             except StartError as error:
                 # The files may be half written. The next check sees the rest.
-                log.warning("the old certificate goes on: %s", error)
+                log.warning("keeping the old certificate: %s", error)
                 continue
             seen = now
             log.info("new connections get the new certificate")

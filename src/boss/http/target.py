@@ -42,7 +42,7 @@ def parse_target(url: bytes) -> Target:
     if slashes and scheme.lower() in (b"http", b"https"):
         authority, slash, path = rest.partition(b"/")
         if not authority:
-            raise BadInput(f"the request's target is {scheme.decode()}:// of nobody; send a path alone")
+            raise BadInput(f"the request's target is {scheme.decode()}:// without a host; send a path alone")
         return Target(slash + path or b"/", query, authority)
     if path != b"*":
         raise BadInput("the request's target is neither a path nor an http URL")
@@ -59,7 +59,7 @@ def check_host(host: bytes | None, version: str) -> None:
         if version == "1.1":
             raise BadInput("the header Host is missing; HTTP/1.1 needs one, for instance Host: localhost")
     elif not is_host(host):
-        raise BadInput("the header Host is none; it is a name or an address and perhaps a port, as in Host: localhost")
+        raise BadInput("the header Host is malformed; it takes a host and perhaps a port, for instance localhost")
 
 
 @lru_cache(maxsize=256)
@@ -77,7 +77,7 @@ def check_coding(coding: bytes | None, version: str) -> None:
         BadInput: the coding is not chunked, which alone tells where the body ends.
     """
     if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
-        raise BadInput("the Transfer-Encoding is not chunked of HTTP/1.1; send chunked, or a Content-Length")
+        raise BadInput("the only Transfer-Encoding is chunked, in HTTP/1.1; send that, or a Content-Length")
 
 
 def check_length(length: bytes) -> None:

@@ -116,9 +116,9 @@ class _Worker:
                 pass
             assert self._process
             if not stop.is_set():
-                log.error("worker %s says nothing any more; it is started again", self._number)
+                log.error("worker %s has died or is frozen; restarting it", self._number)
                 self.send(signal.SIGKILL)
-            # When `stop` is set, `supervise` makes the process end.
+            # When `stop` is set, `supervise` makes the process end, if need be by SIGKILL.
             await self._process.wait()
             multiprocess.mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
             with suppress(TimeoutError):
@@ -128,7 +128,7 @@ class _Worker:
                 await self.start()
             except StartError as error:
                 # The loop finds the worker silent, and so starts it once more.
-                log.error("%s; it is tried again", error)
+                log.error("%s; trying again", error)
 
     async def _heard(self, seconds: float) -> bool:
         """Whether the worker sends a heartbeat within so many seconds."""

@@ -1,4 +1,4 @@
-// The page: which of its two faces is shown, and the news that keep it up to date.
+// The page: which view it shows, and the events that keep it up to date.
 
 import * as boss from "./boss.js";
 import { askToSubmit } from "./dialogs.js";
@@ -12,7 +12,7 @@ import { setClock } from "./words.js";
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");
-// What is known of everything, by the news so far. Maps, for a source may be called toString or __proto__.
+// The state of all jobs, by the events so far. These are Maps, because a source may be called toString or __proto__.
 const state = {};
 const forget = () => Object.assign(state, { counts: new Map(), active: [], failed: [], hour: new Map() });
 forget();
@@ -40,7 +40,7 @@ function idIn(hash) {
   try {
     return job && decodeURIComponent(job[1]);
   } catch {
-    return job[1]; // a stray percent sign: it is no id, and Boss says so
+    return job[1]; // a stray percent sign: this is no id, and Boss answers so
   }
 }
 
@@ -54,17 +54,17 @@ function show() {
 }
 
 let events;
-// What is of no use before.
+// The elements that are hidden until the user has signed in.
 const SIGNED_IN = ["submit", "search"];
 
-/** Show what whoever is there may see: everything, or a way to sign in. */
+/** Show the jobs, or the sign-in form when a token is needed. */
 async function start() {
   let session;
   try {
     session = await boss.session();
   } catch (error) {
     if (error.status === 401) return askWho();
-    // Whatever it is, the stream will tell.
+    // The event stream will show any other error.
   }
   for (const id of SIGNED_IN) document.getElementById(id).hidden = false;
   document.getElementById("session").replaceChildren(...(session ? signedIn(session, askWho) : []));
@@ -99,14 +99,14 @@ function listen() {
     if (news.hour) state.hour = new Map(Object.entries(news.hour));
     for (const part of ["active", "failed"]) if (news[part]) state[part] = news[part];
     tell(news.away ? "off" : "on", news.away ? "The database is away" : "Live");
-    // While the database is away from the start, nothing is known, which is not the same as that there is nothing.
+    // When the database has been away from the start, the jobs are unknown. That must not look like "no jobs".
     if (news.away && !state.counts.size) return;
     if (face) face.update();
     else show();
   };
   events.onerror = () => {
     tell("off", "Boss is away; trying again");
-    // A browser gives up after an answer that is no stream, such as 503.
+    // A browser gives up after a response that is no stream, such as a 503.
     if (events.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || start(), 2000);
     else boss.session().catch((error) => error.status === 401 && askWho());
   };
@@ -117,13 +117,13 @@ function tell(kind, words) {
   setText(live, words);
 }
 
-// A browser has six connections to a server, and a page that nobody looks at must not have one of them.
+// A browser has six connections to a server. A hidden page must not occupy one of them.
 document.addEventListener("visibilitychange", () => {
   events?.close();
   if (!document.hidden && !isAsking()) start();
 });
 addEventListener("hashchange", () => {
-  if (isAsking()) return; // until then there is nothing to see
+  if (isAsking()) return; // before signing in there is nothing to show
   show();
   main.focus();
 });

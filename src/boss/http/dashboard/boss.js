@@ -1,8 +1,8 @@
-// Boss's own resources, as any client asks them.
+// Requests to Boss, as any client sends them.
 
 const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
 
-/** Send a request; return its answer's text, or throw what the problem in it says. */
+/** Send a request; return the text of the response, or throw an error with the detail of its problem. */
 async function ask(method, address, body) {
   const answer = await fetch(address, { method, body });
   const text = await answer.text();
@@ -10,7 +10,7 @@ async function ask(method, address, body) {
   let detail = `${answer.status} ${answer.statusText}`;
   try {
     detail = JSON.parse(text).detail;
-  } catch {} // not Boss's
+  } catch {} // the response is not one of Boss's
   throw Object.assign(new Error(detail), { status: answer.status });
 }
 
@@ -29,7 +29,7 @@ export async function newest(source, state, limit) {
   return JSON.parse(await ask("GET", `/jobs?${query}`)).jobs;
 }
 
-/** Store a new job; `how` has priority, delay and attempts, or empty texts. Returns its id. */
+/** Submit a job; `how` has priority, delay and attempts, where an empty text means the default. Returns its id. */
 export async function submit(source, id, document, how) {
   const given = Object.entries(how).filter(([, value]) => value !== "");
   const query = given.length ? `?${new URLSearchParams(given)}` : "";

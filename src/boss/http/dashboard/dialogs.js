@@ -1,4 +1,4 @@
-// What is asked before anything is done.
+// Dialogs, which ask before anything is done.
 
 import * as boss from "./boss.js";
 import { el, say } from "./dom.js";
@@ -11,7 +11,7 @@ function open(title, form) {
   return dialog;
 }
 
-/** A form whose `act` is done when it is sent; what goes wrong is shown in it, and it stays open. */
+/** A form that calls `act` when it is sent. An error is shown in the form, which then stays open. */
 function form(fields, { act, does, danger = false }) {
   const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
   const send = el("button", { class: danger ? "main danger" : "main", type: "submit" }, does);
@@ -47,10 +47,10 @@ export function confirm(title, text, does, act) {
 }
 
 export function askToStop(job, after) {
-  const hears = job.state === "active" ? " Its converter hears of it at its next check." : "";
+  const hears = job.state === "active" ? " Its converter learns of it at its next heartbeat." : "";
   const fields = [
-    el("p", {}, `It will be done, with the outcome stopped.${hears}`),
-    el("label", {}, "Reason, kept with the job", el("input", { name: "reason", maxlength: 500, autocomplete: "off" })),
+    el("p", {}, `The job will be done, with the outcome stopped.${hears}`),
+    el("label", {}, "Reason, which is kept with the job", el("input", { name: "reason", maxlength: 500, autocomplete: "off" })),
   ];
   const act = async ({ reason }) => {
     await boss.stop(job.source, job.id, reason.trim());
@@ -61,7 +61,7 @@ export function askToStop(job, after) {
 }
 
 export function askToGiveBack(job, after) {
-  const text = "It will be available again at once, for another attempt. Who has it now loses it.";
+  const text = "The job will be available again at once, for another attempt. The converter that has it now loses it.";
   confirm(`Give ${job.id} back?`, text, "Give it back", async () => {
     await boss.giveBack(job.source, job.id);
     say(`${job.id} is available again.`);
@@ -69,7 +69,7 @@ export function askToGiveBack(job, after) {
   });
 }
 
-/** A done job stays what it is; taking it up again submits its document anew. */
+/** A done job does not change; taking it up again submits its document as a new job. */
 export function askToTakeUpAgain(job, document, after) {
   const text = `A new job of ${job.source} will be submitted with the same document, priority and number of attempts.`;
   confirm(`Take ${job.id} up again?`, text, "Submit it again", async () => {
@@ -87,7 +87,7 @@ export function askToSubmit(sources, after) {
     names,
     el("label", {}, "Document, a JSON object", el("textarea", { name: "document", spellcheck: "false" }, "{\n  \n}")),
     el("div", { class: "pair" },
-      el("label", {}, "Id (made when empty)", el("input", { name: "id", maxlength: 64, autocomplete: "off" })),
+      el("label", {}, "Id (generated when empty)", el("input", { name: "id", maxlength: 64, autocomplete: "off" })),
       el("label", {}, "Priority", el("input", { name: "priority", type: "number", min: -1000, max: 1000, placeholder: "0" })),
     ),
     el("div", { class: "pair" },

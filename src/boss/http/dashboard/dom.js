@@ -1,6 +1,6 @@
-// Elements made in code: whatever a job is called or says, it can only ever become text.
+// Elements are made in code, so that names and documents of jobs can only become text, never HTML.
 
-/** An element. Attributes that are functions are listeners (`onclick`); null and false leave one out. */
+/** An element. An attribute that is a function is a listener (`onclick`). One that is null or false is left out. */
 export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -11,7 +11,7 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Set a text only when it is another one: an untouched node keeps its selection, and screen readers their peace. */
+/** Set a text only when it changes, so that a selection in it stays, and screen readers do not read it again. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -19,7 +19,7 @@ export function setText(node, text) {
 const said = document.getElementById("said");
 let silence;
 
-/** Tell what has happened, for some seconds, to eyes and to screen readers. */
+/** Show a sentence for some seconds, also to screen readers. */
 export function say(sentence) {
   said.textContent = sentence;
   clearTimeout(silence);

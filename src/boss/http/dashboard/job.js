@@ -1,4 +1,4 @@
-// A job's own page: what it is, what has become of it, and what can be done about it.
+// The page of one job: its properties, its history, its result, and the actions on it.
 
 import * as boss from "./boss.js";
 import { askToGiveBack, askToStop, askToTakeUpAgain } from "./dialogs.js";
@@ -23,7 +23,7 @@ function history(job) {
       [`Taken, attempt ${before.attempt}`, before.taken, before.by],
       [sentence(before.how, ""), before.ended, before.given_back_by, before.why],
     ]),
-    // Given back or fallen silent, its last attempt is in the history.
+    // After a give-back or an expired lease, the last attempt is in the history already.
     job.history.at(-1)?.attempt === job.attempt ? [] : [job.attempt > 1 ? `Taken, attempt ${job.attempt}` : "Taken", job.taken, job.taken_by],
     ["Last seen", job.seen],
     [job.outcome === "stopped" ? "Stopped" : "Finished", job.finished, job.finished_by, job.outcome === "stopped" ? job.result?.reason : null],
@@ -47,7 +47,7 @@ function history(job) {
 const part = (title, ...content) => el("section", {}, el("h2", {}, title), content);
 const sentence = (text, end = ".") => text[0].toUpperCase() + text.slice(1) + end;
 
-/** The page of one job; `update()` asks for it anew. */
+/** The page of one job; `update()` reads it again. */
 export function jobPage(id) {
   const element = el("div", { class: "contents" });
   let shown = "";
@@ -77,12 +77,12 @@ export function jobPage(id) {
   async function update() {
     try {
       const text = await boss.find(id);
-      // What is looked at or has the focus is drawn anew only for a reason.
+      // Draw it anew only when it has changed, so that the focus and the selection stay.
       if (text !== shown) draw(text);
       shown = text;
     } catch (error) {
       shown = "";
-      if (!(error instanceof TypeError)) drawError(error); // a TypeError: nobody is there to ask, which the header tells
+      if (!(error instanceof TypeError)) drawError(error); // a TypeError: no response came, which the header shows
     }
   }
 

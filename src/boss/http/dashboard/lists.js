@@ -1,4 +1,4 @@
-// Active jobs, and those that failed.
+// The lists of active jobs, and of failed and abandoned ones.
 
 import { el, setText } from "./dom.js";
 import { askToStop } from "./dialogs.js";
@@ -11,13 +11,13 @@ function section(title, headings, none) {
   const note = el("span", { class: "note" });
   const body = el("tbody");
   const table = el("table", { class: "list" },
-    el("thead", {}, el("tr", {}, headings.map((heading) => el("th", { scope: "col" }, heading === "" ? el("span", { class: "unseen" }, "What can be done") : heading)))), body);
+    el("thead", {}, el("tr", {}, headings.map((heading) => el("th", { scope: "col" }, heading === "" ? el("span", { class: "unseen" }, "Actions") : heading)))), body);
   const empty = el("p", { class: "empty" }, none);
   const scroll = el("div", { class: "scroll" }, table);
   const id = title.toLowerCase().replace(/\W+/g, "-");
   const element = el("section", { "aria-labelledby": id }, el("div", { class: "head" }, el("h2", { id }, title), note), scroll, empty);
 
-  /** One row for each job, made once and kept while the job is there. */
+  /** Show one row for each job. A row is made once, and kept as long as its job is in the list. */
   function show(jobs, made, make) {
     const fresh = new Map(jobs.map((job) => [`${job.id} ${job.attempt}`, job]));
     for (const key of made.keys()) if (!fresh.has(key)) made.delete(key);
@@ -54,7 +54,7 @@ export function lease() {
 
 export function activeJobs() {
   const made = new Map();
-  const { element, show, note } = section("Active", ["Job", "Attempt", "Taken", "Last seen", "Lease", ""], "No job is active: no converter is at work just now.");
+  const { element, show, note } = section("Active", ["Job", "Attempt", "Taken", "Last seen", "Lease", ""], "No job is active: no converter is at work now.");
   let jobs = new Map();
 
   function make(job) {
@@ -65,7 +65,7 @@ export function activeJobs() {
     return { line: el("tr", {}, link(job), attempt, taken, seen, el("td", {}, left.element), el("td", {}, stop)), taken, seen, left };
   }
 
-  /** Ages go on between the news. */
+  /** Update the ages, between events too. */
   function tick() {
     for (const [key, job] of jobs) {
       const row = made.get(key);
@@ -86,7 +86,7 @@ export function activeJobs() {
 
 export function failedJobs() {
   const made = new Map();
-  const { element, show } = section("Failed and abandoned", ["Job", "Outcome", "After", "When", "Reason"], "None. Jobs that fail for good are shown here, with their reasons.");
+  const { element, show } = section("Failed and abandoned", ["Job", "Outcome", "After", "When", "Reason"], "None. Jobs that fail for good are listed here with their reasons.");
 
   function make(job) {
     const when = el("td", { class: "time", title: at(job.finished) });

@@ -1,9 +1,9 @@
-// Signing in with a token, which from then on is in a cookie that no script can read.
+// Signing in with a token. From then on it is in a cookie that scripts cannot read.
 
 import * as boss from "./boss.js";
 import { el } from "./dom.js";
 
-/** The face of a Boss that wants to know who is there; `after()` is called once it does. */
+/** The sign-in view; `after()` is called once the user has signed in. */
 export function signIn(after) {
   const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
   const token = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
@@ -13,7 +13,7 @@ export function signIn(after) {
       const { role } = await boss.signIn(token.value.trim());
       if (role !== "converter") return after();
       await boss.signOut();
-      throw new Error("The token of a converter shows nothing here.");
+      throw new Error("This is a converter's token, which may not read jobs. Use one of an admin or a submitter.");
     } catch (error) {
       wrong.textContent = error.message;
       wrong.hidden = false;
@@ -21,14 +21,14 @@ export function signIn(after) {
     }
   }
   const form = el("form", { class: "sign-in", novalidate: true, onsubmit: send },
-    el("p", { class: "note" }, "With a token of an admin or a submitter; ", el("code", {}, "boss token create"), " makes them."),
+    el("p", { class: "note" }, "Use the token of an admin or a submitter; ", el("code", {}, "boss token create"), " creates one."),
     el("label", { for: "token" }, "Token"), token, wrong,
     el("div", { class: "actions" }, el("button", { class: "main", type: "submit" }, "Sign in")));
   const element = el("div", { class: "contents" }, el("section", { "aria-labelledby": "sign-in" }, el("h1", { id: "sign-in" }, "Sign in"), form));
   return { element, update() {}, tick() {}, focus: () => token.focus() };
 }
 
-/** Who is signed in, with a button to leave; nothing while nobody needs a token. */
+/** The name of the token, with a button to sign out; nothing while no token is needed. */
 export function signedIn(session, after) {
   if (session.name === null) return [];
   const leave = async () => {

@@ -1,4 +1,4 @@
-// A line of the last hour, a point a minute.
+// A sparkline of the last hour, with one point a minute.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 100, HEIGHT = 24;
@@ -10,7 +10,7 @@ function node(name, attributes, ...children) {
   return element;
 }
 
-/** A small line; where there is no value there is a gap. The number beside it says what it means. */
+/** A sparkline, with a gap where there is no value. It is hidden from screen readers: the number beside it has the value. */
 export function spark(values, kind) {
   const most = Math.max(...values.filter((value) => value != null), 0) || 1;
   const step = WIDTH / (values.length - 1);
@@ -22,7 +22,7 @@ export function spark(values, kind) {
       return;
     }
     const point = `${(place * step).toFixed(1)} ${(HEIGHT - 1 - (value / most) * (HEIGHT - 3)).toFixed(1)}`;
-    // A lone value is a dot, which a line of no length with round ends would be.
+    // A lone value is drawn as a dot: a very short line with round ends.
     line += from === null ? `M${point}h.01L${point}` : `L${point}`;
     area += from === null ? `M${(place * step).toFixed(1)} ${HEIGHT}L${point}` : `L${point}`;
     from = from ?? place;

@@ -1,4 +1,4 @@
-// What Boss tells other programs, for a person to read. A browser may not open these addresses by itself.
+// Resources meant for programs, shown for a person. A browser may not open these addresses directly.
 
 import * as boss from "./boss.js";
 import { el, setText } from "./dom.js";
@@ -9,7 +9,7 @@ const TOLD = new Map([
   ["#/health", { title: "Health", address: "/health", read: pretty }],
 ]);
 
-/** The face for this hash: what is at an address of Boss, as it was when it was asked for; null for another hash. */
+/** The view for this hash: the response of a resource, read once; null for any other hash. */
 export function toldPage(hash) {
   const told = TOLD.get(hash);
   if (!told) return null;

@@ -1,4 +1,4 @@
-// The tree, as a table: sources down, the three states across, and inside, when a source is opened, its newest jobs.
+// The tree, as a table: one row for each source, one column for each state. An opened row shows the source's newest jobs.
 
 import * as boss from "./boss.js";
 import { el, setText } from "./dom.js";
@@ -6,11 +6,12 @@ import { spark } from "./spark.js";
 import { count, duration, rate } from "./words.js";
 
 const STATES = ["available", "active", "done"];
-// So many sources are shown at once; the others are found by their names.
+// How many sources are shown at first. The others are found by the filter.
 const MOST = 100;
+// How many jobs of each state an opened row shows.
 const INSIDE = 8;
 
-/** The section of the tree; `update(state)` shows what has changed. */
+/** The section with the tree; `update(state)` shows the changes. */
 export function tree() {
   const rows = new Map();
   let known = { counts: new Map(), hour: new Map() };
@@ -79,7 +80,7 @@ export function tree() {
     return made;
   }
 
-  /** Sources with something to do come first; who is on the page keeps its place while it is looked at. */
+  /** Sort the sources, those with available or active jobs first. It runs only for a new source or filter, so rows stay put. */
   function arrange() {
     const wanted = filter.value.trim().toLowerCase();
     const sources = [...known.counts.keys()].filter((source) => source.toLowerCase().includes(wanted));

@@ -1,4 +1,4 @@
-// Numbers, times and JSON as a person reads them.
+// Numbers, times and JSON in the form that a person reads.
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const instant = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
@@ -6,17 +6,17 @@ const instant = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyl
 // The server's clock minus ours, in milliseconds.
 let ahead = 0;
 
-/** Go by the server's clock from now on. */
+/** Use the server's clock from now on. */
 export function setClock(now) {
   ahead = Date.parse(now) - Date.now();
 }
 
-/** Seconds since an instant, by the server's clock; negative when it is to come. */
+/** Seconds since an instant, by the server's clock; negative when it is in the future. */
 export const since = (time) => (Date.now() + ahead - Date.parse(time)) / 1000;
 
 export const count = (number) => whole.format(number);
 
-/** So many seconds: `4 s`, `3 min`, `5.2 h`, `12 days`. */
+/** A duration in seconds as text: `4 s`, `3 min`, `5.2 h`, `12 days`. */
 export function duration(seconds) {
   if (seconds < 9.95) return `${Math.max(seconds, 0).toFixed(seconds < 0.95 ? 1 : 0)} s`;
   if (seconds < 120) return `${seconds.toFixed(0)} s`;
@@ -25,7 +25,7 @@ export function duration(seconds) {
   return `${(seconds / 86400).toFixed(0)} days`;
 }
 
-/** A rate a second: `0.02`, `3.5`, `1,200`. */
+/** A rate per second as text: `0.02`, `3.5`, `1,200`. */
 export function rate(number) {
   if (number === 0) return "0";
   if (number < 0.095) return number.toFixed(2);
@@ -34,7 +34,7 @@ export function rate(number) {
 
 export const at = (time) => instant.format(Date.parse(time));
 
-/** The members of a JSON object as the text that they are: numbers stay what they were, however long. */
+/** The members of a JSON object as unchanged text, so that long numbers keep all their digits. */
 export function members(text) {
   const found = Object.create(null);
   let depth = 0, start = 0, key = null;
@@ -48,7 +48,7 @@ export function members(text) {
   return found;
 }
 
-/** JSON text with a line for each member. */
+/** JSON text, indented, with one line for each member. */
 export function pretty(text) {
   let indent = 0;
   const line = () => "\n" + "  ".repeat(indent);

@@ -124,4 +124,4 @@ def _term(name: str, meaning: str) -> str:
 def _prose(text: str) -> str:
     """Text as HTML, with the words between backticks as code."""
     parts = escape(text.strip(), quote=False).split("`")
-    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

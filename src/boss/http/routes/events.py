@@ -84,7 +84,7 @@ def _of_theirs(view: View, principal: Principal) -> View:
     if principal.sources is None:
         return view
     return view._replace(
-        counts={shelf: jobs for shelf, jobs in view.counts.items() if principal.reaches(shelf[0])},
+        counts={(source, state): jobs for (source, state), jobs in view.counts.items() if principal.reaches(source)},
         active=[job for job in view.active if principal.reaches(job.source)],
         failed=[job for job in view.failed if principal.reaches(job.source)],
         hour=[hour for hour in view.hour if principal.reaches(hour.source)],
@@ -114,8 +114,8 @@ def _line(hour: Hour, now: datetime) -> dict[str, list[float | None]]:
     waited: list[float | None] = [None] * _MINUTES
     this_minute = now.replace(second=0, microsecond=0)
     for minute, jobs, seconds in zip(hour.minutes, hour.finished, hour.waited, strict=True):
-        place = _MINUTES - int((this_minute - minute).total_seconds() // 60)
-        if 0 <= place < _MINUTES:
-            finished[place] = jobs
-            waited[place] = None if seconds is None else round(seconds, 2)
+        index = _MINUTES - int((this_minute - minute).total_seconds() // 60)
+        if 0 <= index < _MINUTES:
+            finished[index] = jobs
+            waited[index] = None if seconds is None else round(seconds, 2)
     return {"finished": finished, "waited": waited}

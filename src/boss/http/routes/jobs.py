@@ -77,7 +77,7 @@ class Jobs:
         asked = parameters.of_take(request.query_text)
         take = self._take(request, asked, sources)
         if asked.fair and sources is not None and len(sources) == 1:
-            raise BadInput("fair is among sources; leave it out, name several sources, or name none")
+            raise BadInput("fair works across sources; leave it out, name several sources, or name none")
         wait = asked.wait
         if wait is None and b"prefer" in request.headers:
             wait = parameters.preferred_wait(request.headers[b"prefer"].decode("latin-1"))
@@ -237,12 +237,12 @@ class Jobs:
 
     @requires(Permission.CONVERT)
     async def finish_many(self, request: Request) -> Response:
-        """POST /job/done/{source}, NDJSON: every line finishes a job; the answer has the status of each."""
+        """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each."""
         source = job.check_source(request.path_param("source"))
         request.query()
         if not _is_ndjson(request):
             raise BadInput(
-                f"one job is done at /job/done/{source}/{{id}}; many are done here with Content-Type: {NDJSON}"
+                f"finish one job at /job/done/{source}/{{id}}, or many jobs here with Content-Type: {NDJSON}"
             )
         asked = await ndjson.finishes(request, source, self._max_document)
         for each in asked:
@@ -276,7 +276,9 @@ class Jobs:
         """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
         request.query()
         counts = {
-            shelf: jobs for shelf, jobs in (await self._queries.count()).items() if request.principal.reaches(shelf[0])
+            (source, state): jobs
+            for (source, state), jobs in (await self._queries.count()).items()
+            if request.principal.reaches(source)
         }
         if "text/plain" in (request.header(b"accept") or ""):
             drawn = draw(counts, await self._queries.newest(DRAWN_IDS + 1))
@@ -338,7 +340,7 @@ def _is_ndjson(request: Request) -> bool:
 def _check_may_stop(request: Request, outcome: Outcome) -> None:
     if outcome is Outcome.STOPPED and not request.principal.may(Permission.ADMINISTER):
         raise Forbidden(
-            f"the token {request.principal.name} is one of a {request.principal.role}; to stop jobs is for admins"
+            f"the token {request.principal.name} has the role {request.principal.role}; only admins may stop jobs"
         )
 
 

@@ -28,14 +28,14 @@ def draw(counts: Counts, newest: Newest) -> str:
     sources = sorted({source for source, _ in counts})
     for state, indent in _branches(list(State), "", lines):
         for source, inner in _branches(sources, indent, lines):
-            shelf = (source, State(state))
-            _draw_ids(newest.get(shelf, ()), counts.get(shelf, 0), inner, lines)
+            key = (source, State(state))
+            _draw_ids(newest.get(key, ()), counts.get(key, 0), inner, lines)
     return "\n".join(lines) + "\n"
 
 
 def _branches(names: Sequence[str], indent: str, lines: list[str]) -> Iterator[tuple[str, str]]:
-    for place, name in enumerate(names, start=1):
-        last = place == len(names)
+    for number, name in enumerate(names, start=1):
+        last = number == len(names)
         lines.append(f"{indent}{'└' if last else '├'}── {name}")
         yield name, indent + ("    " if last else "│   ")
 
