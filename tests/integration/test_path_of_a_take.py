@@ -58,7 +58,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_rules(pool))
     app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings)
-    async with listening(Connections(app.respond, tokens.count, settings), settings):
+    async with listening(Connections(app.respond, tokens.is_valid, settings), settings):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)
         writer.close()

@@ -52,7 +52,7 @@ async def _events(watcher: DashboardFeed, tokens: Tokens, principal: Principal) 
                 view = _of_theirs(news, principal)
                 event = b"data: " + orjson.dumps(_news(view, seen), option=orjson.OPT_UTC_Z) + b"\n\n"
                 seen = view
-            if not tokens.count(principal):
+            if not tokens.is_valid(principal):
                 return
             yield event
 
