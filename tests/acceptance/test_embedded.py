@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: nobody else on the machine gets at it, nor by it at root, and its log has no secret."""
+"""The embedded PostgreSQL: no other user can reach it, or become root through it, and its log has no secret."""
 
 import os
 import pwd
