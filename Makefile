@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock clean
+.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock wheel clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
@@ -44,7 +44,8 @@ bench-peers: .venv/dev  ## install the queues that `make bench` then measures be
 	$(PYTHON) -m venv bench/peers/.venv
 	bench/peers/.venv/bin/pip install --quiet --disable-pip-version-check 'pgqueuer[asyncpg]>=1.6,<2' uvloop
 
-docs: .venv/dev  ## the documentation as a site, in ./site
+docs: .venv/dev  ## the documentation as a site, in ./site, after its reference pages were made from the code
+	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 pictures: .venv/dev  ## the pictures of the page in docs/; needs chromium (apt-get install chromium)
@@ -68,6 +69,9 @@ lock: .venv/dev  ## choose the newest versions that pyproject.toml allows
 		pyproject.toml --extra server --constraint requirements.lock --output-file deploy/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
 		--group bench --output-file requirements-bench.lock
+
+wheel: .venv/dev  ## what others install, in ./dist: a wheel, and the source
+	$(BIN)/python -m hatchling build --directory dist
 
 clean:  ## remove what was installed and built, not the data
 	rm -rf .venv dist bench/peers/.venv bench/peers/node_modules

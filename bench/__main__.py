@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from tests.servers import boss_running, free_port
+from tests.helpers.servers import boss_running, free_port
 
 from bench import peers
 from bench.machine import ratio, write_section
@@ -30,7 +30,7 @@ from bench.wrk import LOAD, wrk
 
 FOLDER = Path(__file__).parent
 # The number of jobs before takes or dones are measured: more than any machine does meanwhile.
-STOCK = 80_000
+STOCK = 160_000
 NDJSON = "NDJSON cycle, by 1,000"
 
 

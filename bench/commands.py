@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import httpx
-from tests.servers import BossProcess, boss_running
+from tests.helpers.servers import BossProcess, boss_running
 
 from bench.installed import code_of
 from bench.machine import ratio, write_section

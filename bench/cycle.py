@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from tests.servers import BossProcess, boss_running, postmaster
+from tests.helpers.servers import BossProcess, boss_running, postmaster
 
 from bench.machine import write_section
 from bench.processor import spent

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import asyncpg
 import httpx
-from tests.acceptance.wire import Wire
-from tests.servers import BossProcess, boss_running
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.wire import Wire
 
 from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running

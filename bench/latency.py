@@ -18,7 +18,7 @@ from pathlib import Path
 
 import asyncpg
 import uvloop
-from tests.servers import boss_running
+from tests.helpers.servers import boss_running
 
 from bench.__main__ import STOCK
 from bench.machine import write_section

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from tests.servers import BossProcess, boss_running
+from tests.helpers.servers import BossProcess, boss_running
 
 from bench.machine import write_section
 from bench.postgres import postgres_running

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
-from tests.browser import LAUNCH
-from tests.servers import BossProcess
+from tests.helpers.browser import LAUNCH
+from tests.helpers.servers import BossProcess
 
 from bench.flat import fill, replica
 from bench.machine import ratio, write_section

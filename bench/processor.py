@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from tests.servers import postmaster
+from tests.helpers.servers import postmaster
 
 
 class Spent(NamedTuple):

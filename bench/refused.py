@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import BossProcess, boss_running
+from tests.helpers.servers import BossProcess, boss_running
 
 from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running

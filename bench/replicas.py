@@ -10,7 +10,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.servers import boss_running
+from tests.helpers.servers import boss_running
 
 from bench.__main__ import STOCK
 from bench.machine import ratio, write_section

@@ -15,7 +15,7 @@ from boss.coalescer import Coalescer
 from boss.http.connections import Connections
 from boss.http.request import Request
 from boss.http.response import JSON, Response
-from boss.http.server import listening
+from boss.http.server import listening, listening_sockets
 from boss.settings import Settings
 
 _MOST_BYTES = 1024
@@ -30,7 +30,8 @@ async def trivial(request: Request) -> Response:
 
 async def _serve_trivial(port: int) -> None:
     settings = Settings(data=Path(), port=port)
-    async with listening(Connections(trivial, lambda _: True, settings), settings):
+    sockets = await listening_sockets(settings)
+    async with listening(Connections(trivial, lambda _: True, settings), settings, sockets):
         await asyncio.Event().wait()
 
 

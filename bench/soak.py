@@ -23,7 +23,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import psutil
-from tests.servers import BossProcess, free_port, postmaster
+from tests.helpers.servers import BossProcess, free_port, postmaster
 
 from bench.machine import RESULTS, write_section
 from bench.postgres import Postgres, postgres_running

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from tests.servers import BossProcess
+from tests.helpers.servers import BossProcess
 
 from bench import lone, stock
 from bench.installed import installed

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
-from tests.servers import boss_running
+from tests.helpers.servers import boss_running
 
 from bench.machine import write_section
 from boss.postgres.embedded import embedded_postgres

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from tests.servers import boss_running
+from tests.helpers.servers import boss_running
 
 import boss.cli
 import boss.client.command

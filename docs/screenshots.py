@@ -17,8 +17,8 @@ from playwright.async_api import Browser, async_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.browser import LAUNCH
-from tests.servers import boss_running
+from tests.helpers.browser import LAUNCH
+from tests.helpers.servers import boss_running
 
 from boss import AsyncClient, AsyncJob, Converter, Failure
 from boss.postgres.embedded import embedded_postgres

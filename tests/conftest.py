@@ -2,27 +2,21 @@
 
 import asyncio
 import contextlib
-import itertools
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
-import asyncpg
 import httpx
 import psutil
 import pytest
 
-from boss.postgres.connection import Connection, Pool, connected
+from boss.postgres.connection import Pool, connected
 from boss.postgres.embedded import embedded_postgres
 from boss.postgres.migrate import migrate
-from tests.clock import Clock
-from tests.postgres import PostgresServer
-from tests.servers import BossProcess, boss_running
-
-_numbers = itertools.count(1)
-_Value = TypeVar("_Value")
+from tests.helpers.clock import Clock
+from tests.helpers.databases import _numbers, new_database
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.servers import BossProcess, boss_running
 
 
 @pytest.fixture(scope="session")
@@ -33,37 +27,6 @@ def postgres() -> Iterator[str]:
         running = embedded_postgres(Path(folder))
         yield runner.run(running.__aenter__())
         runner.run(running.__aexit__(None, None, None))
-
-
-def run_in(url: str, statement: str) -> None:
-    """Run statements in a database."""
-    _in_a_thread(url, lambda connection: connection.execute(statement))
-
-
-def value_in(url: str, query: str) -> Any:
-    """The first value that a query returns."""
-    return _in_a_thread(url, lambda connection: connection.fetchval(query))
-
-
-def _in_a_thread(url: str, work: Callable[[Connection], Awaitable[_Value]]) -> _Value:
-    async def run() -> _Value:
-        connection = await asyncpg.connect(url)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
-
-    # In a thread, because Playwright runs an event loop in ours.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(run())).result()
-
-
-def new_database(postgres: str) -> Iterator[str]:
-    """The URL of an empty database, dropped afterwards."""
-    name = f"test_{next(_numbers)}"
-    run_in(postgres, f"CREATE DATABASE {name}")
-    yield postgres.replace("/boss?", f"/{name}?")
-    run_in(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

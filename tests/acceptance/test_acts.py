@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from boss.model.job import State
-from tests.conftest import run_in, value_in
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import run_in, value_in
+from tests.helpers.servers import BossProcess, boss_running, until
 
 JOBS = 6000
 # Each takes its time to go.

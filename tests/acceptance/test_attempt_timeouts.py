@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from boss import AsyncJob, Converter, Job
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.acceptance.workers import gone, only_job, working, written
-from tests.servers import PATIENCE, BossProcess, until
+from tests.helpers.jobs import record
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, until
+from tests.helpers.workers import gone, only_job, working, written
 
 SAYS = {"error": "it ran for longer than the 0.5 s that an attempt may take"}
 

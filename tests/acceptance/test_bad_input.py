@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.wire import HOST, Wire
-from tests.servers import BossProcess
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess
+from tests.helpers.wire import HOST, Wire
 
 MIB = 1024 * 1024
 

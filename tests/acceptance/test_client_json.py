@@ -10,9 +10,9 @@ import pytest
 from boss import AsyncClient, BadInput, Client
 from boss.client.json_text import Json
 from boss.client.requests import take_address
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess
+from tests.helpers.commands import Boss
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
 
 _EXACT = '{"digits": 12345678901234567890.123456789, "large": 1e400}'
 

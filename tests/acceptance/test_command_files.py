@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.commands import PROGRAM, Boss
-from tests.servers import PATIENCE, BossProcess
+from tests.helpers.commands import PROGRAM, Boss
+from tests.helpers.servers import PATIENCE, BossProcess
 
 _EXACT = '{"digits": 12345678901234567890.123456789, "text": "привет"}'
 

@@ -6,9 +6,9 @@ import signal
 import httpx
 import pytest
 
-from tests.acceptance.commands import Boss, Terminal
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess
+from tests.helpers.commands import Boss, Terminal
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_help_is_a_command_as_well(boss: Boss) -> None:
 def test_the_help_of_commands(boss: Boss) -> None:
     assert "--outcome completed|failed|stopped" in boss("done", "-h").stdout
     said = " ".join(boss("tree", "-h").stdout.split())
-    assert "until Ctrl-C, which is its end: exit code 0." in said
-    assert "It has 30 s for each answer." in said
+    assert "until Ctrl-C, which ends it with exit code 0." in said
+    assert "Each response may take 30 s." in said
 
 
 class TestQuestions:
@@ -87,7 +87,7 @@ def test_an_id_keeps_its_capital_letter(boss: Boss, client: httpx.Client, source
 def test_a_source_that_was_never_here(boss: Boss, client: httpx.Client, source: str) -> None:
     submit(client, source)
     said = boss("source", f"{source}x", "--paused")
-    assert f"did you mean {source}? (it counts from its first job on)" in said.stderr
+    assert f"did you mean {source}? (its limits apply from its first job on)" in said.stderr
     boss("source", f"{source}x", "--free")
 
 

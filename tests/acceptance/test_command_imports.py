@@ -6,8 +6,8 @@ import sys
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess
 
 # What is for a converter, a server, a table or a progress bar.
 _SLOW = {

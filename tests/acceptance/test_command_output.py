@@ -6,9 +6,9 @@ import subprocess
 import httpx
 import pytest
 
-from tests.acceptance.commands import PROGRAM, Boss
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess
+from tests.helpers.commands import PROGRAM, Boss
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess
 
 _DOCUMENT = {"å": "\xe9 \u044f \U0001f600"}
 # Where Python would write Latin-1, ASCII, and what a user of LANG=C has.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_limits import certificate
-from tests.servers import BossProcess, boss_running
+from tests.helpers.certificates import certificate
+from tests.helpers.commands import Boss
+from tests.helpers.servers import BossProcess, boss_running
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from boss.cli.times import ago
-from tests.acceptance.commands import Boss, Terminal
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, boss_running
+from tests.helpers.commands import Boss, Terminal
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ class TestAJobThatIsElsewhere:
         client.get(f"/job/available/{source}")
         assert boss("check", source, id, "--attempt", "3").returncode == 0
         said = boss("check", source, id, "--attempt", "1")
-        assert said.stderr == f"boss: {id} is in attempt 3 by now, not 1: somebody else has it\n"
+        assert said.stderr == f"boss: {id} is in attempt 3 by now, not 1: another converter has it\n"
         for command in ("done", "give-back"):
             said = boss(command, source, id, "--attempt", "1")
             assert (said.returncode, "active in attempt 3" in said.stderr) == (3, True)
@@ -103,7 +103,7 @@ class TestAnUnknownSource:
             ["stop", "--source", typo],
         ):
             said = boss(*words)
-            assert f"no job of {typo} was ever here; did you mean {source}?" in said.stderr
+            assert f"no job of {typo} was ever submitted; did you mean {source}?" in said.stderr
             assert (said.returncode, said.stderr.count("\n"), said.stdout) == (3, 1, "")
         assert typo not in boss("audit").stdout
         assert boss("jobs", "--source", source, "--state", "done").stderr == "boss: there are no such jobs\n"
@@ -111,8 +111,8 @@ class TestAnUnknownSource:
     def test_a_rule_before_its_first_job(self, boss: Boss, source: str) -> None:
         said = boss("source", source, "--paused", "--limit", "3")
         assert said.returncode == 0
-        assert f"boss: no job of {source} was ever here" in said.stderr
-        assert "(it counts from its first job on)" in said.stderr
+        assert f"boss: no job of {source} was ever submitted" in said.stderr
+        assert "(its limits apply from its first job on)" in said.stderr
         assert "paused, 3 active at most" in said.stdout
 
 
@@ -151,7 +151,7 @@ class TestManyJobs:
         client.post(f"/job/available/{source}?ids=given", content=lines, headers=headers).raise_for_status()
         said = boss("jobs", "--source", source, "--limit", "1")
         assert f"{source}-999" in said.stdout
-        assert said.stderr.startswith("boss: by id, for there are more than 1,000;")
+        assert said.stderr.startswith("boss: sorted by id, because there are more than 1,000;")
 
     def test_a_pipe_gets_everything(self, boss: Boss, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
@@ -191,7 +191,7 @@ class TestPruning:
                 client.post(f"/job/done/freg/{submit(client, 'freg')}")
             assert boss("prune", "--older-than", "0", "--dry-run").stdout == "would delete 3\n"
             assert boss("prune", "--older-than", "1", "--dry-run").stdout == "would delete 0\n"
-            for answer, says in (("n\n", "nothing was done"), ("", "nobody answers, and nothing was done; --yes")):
+            for answer, says in (("n\n", "nothing was done"), ("", "no answer came, and nothing was done; --yes")):
                 said = boss("prune", "--older-than", "0", stdin=answer)
                 assert "Delete 3 jobs done more than 0 days ago?" in said.stdout
                 assert (said.returncode, said.stderr.startswith(f"boss: {says}")) == (1, True)

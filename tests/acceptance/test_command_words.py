@@ -1,15 +1,14 @@
 """What a newcomer types: help, versions, and words that are almost right."""
 
 import subprocess
-from importlib.metadata import version
 
 import httpx
 import pytest
 
-from boss import BossError, Client
-from tests.acceptance.commands import PROGRAM, Boss
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, until
+from boss import BossError, Client, __version__
+from tests.helpers.commands import PROGRAM, Boss
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, until
 
 COMMANDS = (
     *("submit", "take", "check", "done", "give-back", "stop", "work", "show", "jobs", "tree", "prune", "doctor"),
@@ -24,7 +23,7 @@ def boss(module_boss: BossProcess) -> Boss:
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version(boss: Boss, option: str) -> None:
-    assert boss(option).stdout == f"boss {version('boss')}\n"
+    assert boss(option).stdout == f"boss {__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

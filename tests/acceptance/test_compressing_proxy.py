@@ -1,63 +1,19 @@
 """Behind a proxy that compresses: the ETag that it changes still names the attempt, and bodies stay the same."""
 
-import gzip
-import http.client
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
 
 from boss.client.sync_client import Client
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.test_cross_site import serving
-from tests.acceptance.test_ndjson import LINES
-from tests.servers import BossProcess
+from tests.helpers.compressing_proxy import CompressingProxy
+from tests.helpers.ndjson import LINES
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess
+from tests.helpers.sites import serving
 
 NO_TRANSFORM = "no-store, no-transform"
-
-
-class CompressingProxy(BaseHTTPRequestHandler):
-    """As nginx: compresses whatever it may, or, as nginx does, whatever there is; a tag is a weak one then.
-
-    A body of more than `most` bytes goes no further.
-    """
-
-    protocol_version = "HTTP/1.1"
-    most = 1 << 30
-
-    def __init__(self, port: int, obeys: bool, *args: object) -> None:
-        self._port = port
-        self._obeys = obeys
-        super().__init__(*args)  # type: ignore[arg-type]
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if len(body) > self.most:
-            self.send_error(413)
-            return
-        boss = http.client.HTTPConnection("127.0.0.1", self._port)
-        boss.request(self.command, self.path, body, dict(self.headers))
-        answer = boss.getresponse()
-        content, headers = answer.read(), {name.lower(): value for name, value in answer.getheaders()}
-        boss.close()
-        if not (self._obeys and "no-transform" in headers.get("cache-control", "")):
-            headers["content-encoding"], content = "gzip", gzip.compress(content) if content else b""
-            if "etag" in headers:
-                headers["etag"] = f"W/{headers['etag']}"
-        self.send_response(answer.status)
-        for name, value in headers.items():
-            if name not in ("content-length", "connection", "server", "date"):
-                self.send_header(name, value)
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(params=[True, False], ids=["obeying", "compressing"])

@@ -7,28 +7,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from tests.helpers.requests import assert_problem, submit
+
 DOCUMENT = (
     '{"topic": "data", "storageRoot": "gs://bucket", "storageVersion": 42, "initialPosition": "LAST", '
     '"big": 123456789012345678901234567890, "exact": 0.1234567890123456789012345678, "name": "Åse 😀"}'
 )
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
-
-
-def submit(client: httpx.Client, path: str, document: str = "{}", **query: str | int | float) -> str:
-    """Submit a job to /job/available/`path` and return its id."""
-    answer = client.post(f"/job/available/{path}", content=document, params=query)
-    assert answer.status_code == 201, answer.text
-    id: str = answer.json()["id"]
-    return id
-
-
-def assert_problem(answer: httpx.Response, status: int, says: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert set(problem) == {"type", "title", "status", "detail"}
-    assert problem["status"] == status
-    assert re.search(says, problem["detail"]), problem["detail"]
 
 
 class TestSubmit:

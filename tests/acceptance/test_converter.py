@@ -13,9 +13,9 @@ import pytest
 
 from boss import AsyncJob, Client, Converter, Failure, Job, Line
 from boss.client.job import JobEnd
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.servers import PATIENCE, BossProcess, until
+from tests.helpers.jobs import record
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, until
 
 
 @pytest.fixture

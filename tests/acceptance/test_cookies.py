@@ -7,13 +7,13 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_cross_site import browser, needs_chromium, serving
-from tests.acceptance.test_page import row
-from tests.acceptance.wire import Wire
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running
+from tests.helpers.databases import new_database
+from tests.helpers.page import row
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.sites import browser, needs_chromium, serving
+from tests.helpers.tokens import create
+from tests.helpers.wire import Wire
 
 __all__ = ["browser"]  # a fixture
 

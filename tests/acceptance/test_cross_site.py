@@ -1,26 +1,23 @@
 """Requests that a browser sends on behalf of another web site: none may do or show anything."""
 
 import contextlib
-import shutil
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.browser import LAUNCH
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running
+from tests.helpers.databases import new_database
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.sites import browser, needs_chromium, serving
+from tests.helpers.tokens import create
 
-needs_chromium = pytest.mark.skipif(
-    not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
-)
+__all__ = ["browser"]  # a fixture
+
 # Everything that a page elsewhere can have a browser send without asking the server before, and what it asks for.
 HOSTILE = """<!doctype html><title>hostile</title>
 <img src="{boss}/job/available?x=img"><script src="{boss}/job/available"></script>
@@ -69,33 +66,9 @@ class _Site(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[int]:
-    """The port of a web server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def site(page: str) -> contextlib.AbstractContextManager[int]:
     """The port of a web server with this page at every address."""
     return serving(partial(_Site, page))
-
-
-@pytest.fixture(scope="module")
-def browser(postgres: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # As an attacker's name server would: their own names mean this machine.
-        rules = ["--host-resolver-rules=MAP evil.example 127.0.0.1, MAP rebound.example 127.0.0.1"]
-        browser = playwright.chromium.launch(executable_path=LAUNCH["executable_path"], args=[*LAUNCH["args"], *rules])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

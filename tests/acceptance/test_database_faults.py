@@ -10,7 +10,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,31 +21,13 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.postgres import MOST_CONNECTIONS, PostgresServer
-from tests.servers import BossProcess, boss_running, free_port, until
+from tests.helpers.faults import every_kind, faulty
+from tests.helpers.postgres import MOST_CONNECTIONS, PostgresServer
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, free_port, until
 
 # Each request is answered within ten seconds, whatever it waits for; the rest is for a busy machine.
 SOON = 15
-
-
-def every_kind(boss: BossProcess) -> list[tuple[str, str, str | None]]:
-    """More kinds of statements than there are connections."""
-    return [
-        ("POST", "/job/available/freg", "{}"),
-        ("GET", "/job/available/freg", None),
-        ("GET", "/job/available", None),
-        ("HEAD", "/job/available/freg", None),
-        ("GET", "/job/available/freg/kept", None),
-        ("HEAD", "/job/active/freg/kept", None),
-        ("POST", "/job/active/freg/kept", None),
-        ("DELETE", "/job/active/freg/none", None),
-        ("POST", "/job/done/freg/none", None),
-        ("GET", "/job/done/freg/none", None),
-        ("GET", "/jobs?state=available", None),
-        ("GET", "/jobs", None),
-        ("GET", "/jobs/kept", None),
-    ]
 
 
 def ask_all(boss: BossProcess, requests: list[tuple[str, str, str | None]]) -> list[httpx.Response]:
@@ -114,24 +95,6 @@ class TestFrozen:
             assert {"kept", "held", "at-last"} <= {job["id"] for job in everything}
             assert boss.terminate() == 0
             assert '"level":"error"' not in boss.log
-
-
-@contextlib.contextmanager
-def faulty(server: PostgresServer, fault: str) -> Iterator[None]:
-    if fault == "frozen":
-        server.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            server.signal(signal.SIGCONT)
-        return
-    with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(server.url))
-        runner.run(connection.execute("BEGIN; LOCK TABLE job IN ACCESS EXCLUSIVE MODE"))
-        try:
-            yield
-        finally:
-            runner.run(connection.close())
 
 
 def test_no_connection_is_left_in_postgresql(server: PostgresServer) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers import PATIENCE, BossProcess, free_port, until
+from tests.helpers.servers import PATIENCE, BossProcess, free_port, until
 
 SECRET = "hunter2"
 

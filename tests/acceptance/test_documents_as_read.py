@@ -10,9 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.conftest import new_database, run_in
-from tests.servers import BossProcess, boss_running
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running
 
 _NUMBERS = "[" + "1e131000, " * 8200 + "1]"
 LARGE = '{"a": ' + _NUMBERS + "}"

@@ -5,8 +5,8 @@ import contextlib
 import httpx
 import pytest
 
-from tests.acceptance.wire import HOST, Wire
-from tests.servers import PATIENCE, boss_running, until
+from tests.helpers.servers import PATIENCE, boss_running, until
+from tests.helpers.wire import HOST, Wire
 
 LIVE = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
 TREE = b"GET /job HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from boss.postgres.data_folder import SYSTEM_USER
-from tests.acceptance.test_starting import end_of
-from tests.postgres import PROGRAMS
-from tests.servers import PATIENCE, BossProcess, alive, boss_running, cmdline, postmaster, until
+from tests.helpers.postgres import PROGRAMS
+from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, cmdline, postmaster, until
+from tests.helpers.starting import end_of
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 PLANTED = "planted by somebody else"

@@ -7,7 +7,8 @@ from collections import Counter
 import aiohttp
 import asyncpg
 
-from tests.servers import BossProcess, boss_running
+from tests.helpers.servers import boss_running
+from tests.helpers.takers import clients, statuses, tree
 
 TAKERS = 64
 JOBS = 10_000
@@ -40,31 +41,6 @@ async def submit_some(client: aiohttp.ClientSession, source: str, jobs: int) -> 
             assert answer.status == 201, await answer.text()
             ids.add((await answer.json())["id"])
     return ids
-
-
-async def tree(client: aiohttp.ClientSession) -> dict[str, dict[str, int]]:
-    """GET /job."""
-    async with client.get("/job") as answer:
-        counts: dict[str, dict[str, int]] = await answer.json()
-        return counts
-
-
-async def statuses(database: str) -> dict[str, int]:
-    """How many jobs the table has of each status, counted in the table itself."""
-    connection = await asyncpg.connect(database)
-    try:
-        rows = await connection.fetch("SELECT status, count(*) FROM job GROUP BY status")
-        return {row["status"]: row["count"] for row in rows}
-    finally:
-        await connection.close()
-
-
-async def clients(replicas: list[BossProcess], stack: contextlib.AsyncExitStack) -> list[aiohttp.ClientSession]:
-    """A client of each replica."""
-    return [
-        await stack.enter_async_context(aiohttp.ClientSession(replica.url, connector=aiohttp.TCPConnector(limit=0)))
-        for replica in replicas
-    ]
 
 
 async def test_64_takers_on_3_replicas_take_10000_jobs_once_each(database: str) -> None:

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from boss.cli.exit_codes import MEANINGS
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_contract import submit
-from tests.postgres import PostgresServer
-from tests.servers import PATIENCE, BossProcess, boss_running, free_port, until
+from tests.helpers.commands import Boss
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, free_port, until
 
 
 @pytest.fixture

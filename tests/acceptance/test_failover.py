@@ -1,38 +1,20 @@
 """The primary dies under load, its standby is promoted, and two replicas of Boss go on by themselves."""
 
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
-from tests.load import Load, every_job, open_jobs
-from tests.postgres import PostgresServer
-from tests.servers import boss_running, until
+from tests.helpers.failover import SUBMITTERS, TAKERS, servers
+from tests.helpers.load import Load, every_job, open_jobs
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.servers import boss_running, until
 
-TAKERS, SUBMITTERS = 6, 3
+__all__ = ["servers"]  # a fixture
+
 # How long there is load before the primary is killed, and after its standby has taken over, in seconds.
 LOAD = 4
-
-
-@pytest.fixture
-def servers(postgres: str) -> Iterator[tuple[PostgresServer, PostgresServer]]:
-    """A primary, and a standby without which it commits nothing."""
-    # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
-    with tempfile.TemporaryDirectory(prefix="boss-failover-") as folder:
-        Path(folder).chmod(0o755)
-        primary = PostgresServer.new(Path(folder) / "primary", wal_level="replica")
-        standby = primary.standby(Path(folder) / "standby")
-        # Not before the copy, which would wait for a standby of its own once it is promoted.
-        primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        primary.sql("SELECT pg_reload_conf()")
-        yield primary, standby
-        primary.close()
-        standby.close()
 
 
 def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice(

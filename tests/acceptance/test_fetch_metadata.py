@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import assert_problem
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running
+from tests.helpers.databases import new_database
+from tests.helpers.requests import assert_problem
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.tokens import create
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import httpx
 
 from boss.postgres.source_limits import _LOCK
-from tests.postgres import PostgresServer
-from tests.servers import boss_running, until
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.servers import boss_running, until
 
 MOST = 10.0
 

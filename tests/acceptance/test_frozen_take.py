@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.acceptance.test_lease_times import transaction, waiting_for_locks
-from tests.servers import boss_running
+from tests.helpers.locks import transaction, waiting_for_locks
+from tests.helpers.servers import boss_running
 
 _MOST_SECONDS = 10
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.acceptance.wire import Wire
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.wire import Wire
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)

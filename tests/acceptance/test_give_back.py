@@ -3,10 +3,10 @@
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.test_lease import record, seconds, take
-from tests.clock import Clock
-from tests.servers import BossProcess
+from tests.helpers.clock import Clock
+from tests.helpers.jobs import record, seconds, take
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import random
 import socket
 import struct
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
-from tests.acceptance.wire import Wire
-from tests.servers import BossProcess, until
+from tests.helpers.hang_ups import assert_none_is_active_for_nobody, closed_unread, fill, request
+from tests.helpers.servers import BossProcess, until
+from tests.helpers.wire import Wire
 
 CLIENTS = 3000
 AT_ONCE = 64
@@ -26,14 +26,6 @@ TRAFFIC = 64
 _LATEST = 0.06
 
 Ending: TypeAlias = Callable[[socket.socket, bytes], Coroutine[Any, Any, str | None]]
-
-
-def closed_unread() -> int:
-    """How many sockets of this machine were closed before everything in them was read."""
-    names, values = (
-        line.split() for line in Path("/proc/net/netstat").read_text().splitlines() if line.startswith("TcpExt:")
-    )
-    return int(values[names.index("TCPAbortOnClose")])
 
 
 @contextlib.asynccontextmanager
@@ -158,40 +150,6 @@ async def ordinary_traffic(port: int) -> Any:
     yield
     over.set()
     await asyncio.gather(*tasks)
-
-
-def request(source: str, wait: str) -> bytes:
-    return f"GET /job/available/{source}{wait} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-
-
-def fill(boss: BossProcess, source: str, jobs: int) -> None:
-    with boss.client() as client:
-        for _ in range(0, jobs, 1000):
-            headers = {"content-type": "application/x-ndjson"}
-            assert client.post(f"/job/available/{source}", content="{}\n" * 1000, headers=headers).status_code == 201
-
-
-def active(boss: BossProcess, source: str) -> set[str]:
-    """The ids of the active jobs of a source."""
-    found: set[str] = set()
-    path = f"/jobs?state=active&source={source}&limit=1000"
-    with boss.client() as client:
-        while path:
-            page = client.get(path).json()
-            found |= {job["id"] for job in page["jobs"]}
-            path = page["next"]
-    return found
-
-
-def assert_none_is_active_for_nobody(boss: BossProcess, source: str, got: list[str], unread: int) -> None:
-    assert len(set(got)) == len(got), "a job was handed to two"
-
-    def for_nobody() -> set[str]:
-        return active(boss, source) - set(got)
-
-    until(lambda: len(for_nobody()) <= unread)
-    assert set(got) <= active(boss, source)
-    assert '"level":"error"' not in boss.log
 
 
 @pytest.mark.parametrize("wait", ["", "?wait=5"])

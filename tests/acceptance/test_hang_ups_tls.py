@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_hang_ups import assert_none_is_active_for_nobody, closed_unread, fill, request
-from tests.acceptance.test_limits import certificate
-from tests.servers import boss_running
+from tests.helpers.certificates import certificate
+from tests.helpers.hang_ups import assert_none_is_active_for_nobody, closed_unread, fill, request
+from tests.helpers.servers import boss_running
 
 CLIENTS = 1000
 AT_ONCE = 32

@@ -1,27 +1,17 @@
 """Whether Boss lives, whether it can serve, and what `boss doctor` says."""
 
-import asyncio
 import json
 import signal
 
-import asyncpg
 import httpx
 import pytest
 
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.wire import Wire
-from tests.postgres import PostgresServer
-from tests.servers import PATIENCE, boss_running, until
-
-
-def execute(database: str, statement: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(database)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(run())
+from tests.helpers.commands import Boss
+from tests.helpers.health import execute
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import PATIENCE, boss_running, until
+from tests.helpers.wire import Wire
 
 
 def test_doctor_says_what_to_do(database: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_limits import certificate
-from tests.acceptance.wire import HOST, Wire
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running
+from tests.helpers.certificates import certificate
+from tests.helpers.databases import new_database
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.wire import HOST, Wire
 
 LIVE = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
 TAKE = b"GET /job/available/none?wait=300 HTTP/1.1\r\n" + HOST + b"\r\n"

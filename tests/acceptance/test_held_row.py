@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, boss_running
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running
 
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 

@@ -5,8 +5,8 @@ import select
 
 import pytest
 
-from tests.acceptance.wire import HOST, Reply, Wire, exchange
-from tests.servers import BossProcess
+from tests.helpers.servers import BossProcess
+from tests.helpers.wire import HOST, Reply, Wire, exchange
 
 DOCUMENT = b'{"a":1}'
 LIVE = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -5,8 +5,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.acceptance.wire import HOST, Reply, exchange
-from tests.servers import BossProcess
+from tests.helpers.servers import BossProcess
+from tests.helpers.wire import HOST, Reply, exchange
 
 LIVE = b"GET /health/live HTTP/1.1\r\n"
 END = b"\r\n"

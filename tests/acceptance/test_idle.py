@@ -1,8 +1,8 @@
 """How long a connection may be idle: longer than proxies keep theirs, so that the proxies close them."""
 
 from boss.settings import Settings
-from tests.acceptance.wire import Wire
-from tests.servers import boss_running
+from tests.helpers.servers import boss_running
+from tests.helpers.wire import Wire
 
 # What load balancers and proxies keep an idle connection for, where nobody has said otherwise: 60 seconds.
 _USUAL_S = 60

@@ -1,15 +1,15 @@
 """Leases: heartbeats, attempts and giving back, with a clock that the test moves."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
 
 from boss.model.backoff import backoff
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.clock import Clock
-from tests.servers import BossProcess
+from tests.helpers.clock import Clock
+from tests.helpers.jobs import record, seconds, take
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess
 
 
 @pytest.fixture
@@ -18,26 +18,9 @@ def module_boss(clock: Clock) -> BossProcess:
     return clock.boss
 
 
-def record(client: httpx.Client, id: str) -> dict[str, Any]:
-    """A job with all its properties."""
-    answer = client.get(f"/jobs/{id}")
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def take(client: httpx.Client, source: str, **query: int) -> httpx.Response:
-    answer = client.get(f"/job/available/{source}", params=query)
-    assert answer.status_code == 200, answer.text
-    return answer
-
-
 def check(client: httpx.Client, source: str, id: str, etag: str | None = None) -> int:
     headers = {"if-match": etag} if etag else {}
     return client.head(f"/job/active/{source}/{id}", headers=headers).status_code
-
-
-def seconds(later: str, earlier: str) -> float:
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 class TestLease:

@@ -4,18 +4,18 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.conftest import new_database, run_in
-from tests.postgres import PostgresServer
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.locks import transaction, waiting_for_locks
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running, until
 
 
 @pytest.fixture(scope="module")
@@ -28,39 +28,6 @@ def here(postgres: str) -> Iterator[tuple[str, BossProcess]]:
 @pytest.fixture
 def module_boss(here: tuple[str, BossProcess]) -> BossProcess:
     return here[1]
-
-
-@contextmanager
-def transaction(url: str, statement: str) -> Iterator[Callable[[str], None]]:
-    """Run a statement in a transaction that stays open; yield what runs further ones in it, COMMIT for instance."""
-    with asyncio.Runner() as runner, ThreadPoolExecutor(1) as thread:
-        connection = thread.submit(runner.run, asyncpg.connect(url)).result()
-
-        def run(statement: str) -> None:
-            thread.submit(runner.run, connection.execute(statement)).result()
-
-        try:
-            run("BEGIN")
-            run(statement)
-            yield run
-        finally:
-            thread.submit(runner.run, connection.close()).result()
-
-
-def waiting_for_locks(url: str, sessions: int) -> None:
-    """Return once so many sessions wait for a lock."""
-
-    async def count() -> int:
-        connection = await asyncpg.connect(url)
-        try:
-            found = (
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            return int(await connection.fetchval(found))
-        finally:
-            await connection.close()
-
-    until(lambda: asyncio.run(count()) >= sessions)
 
 
 def left(url: str, id: str) -> float:

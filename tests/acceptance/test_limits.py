@@ -18,11 +18,12 @@ import pytest
 
 from boss.client.sync_client import Client
 from boss.errors import TooMany
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.wire import Wire
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running, free_port, until
+from tests.helpers.certificates import certificate
+from tests.helpers.databases import new_database
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, free_port, until
+from tests.helpers.tokens import create
+from tests.helpers.wire import Wire
 
 LIMITS = (
     *("--max-document", "1000", "--max-headers", "8192", "--max-waiting", "3", "--max-queue", "5"),
@@ -292,21 +293,27 @@ class TestRequestsThatLie:
             assert "set-cookie" not in answer.headers
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for localhost that signs itself, with its key."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    made = folder / "made.pem"
-    subprocess.run(
-        [*command, *subject, "-keyout", str(made), "-out", str(cert) + ".new"], check=True, capture_output=True
-    )
-    made.replace(key)
-    Path(str(cert) + ".new").replace(cert)
-    return cert, key
-
-
 class TestTls:
+    def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked_for_it(self, tmp_path: Path) -> None:
+        cert, key = certificate(tmp_path, "first")
+        locked = tmp_path / "locked.pem"
+        command = ["openssl", "ec", "-in", str(key), "-out", str(locked), "-aes128", "-passout", "pass:secret"]
+        subprocess.run(command, check=True, capture_output=True)
+        boss = BossProcess("--data", str(tmp_path / "data"), "--tls-cert", str(cert), "--tls-key", str(locked))
+        with contextlib.closing(boss):
+            boss.wait_for_log("has a pass phrase; Boss takes a key without one")
+            assert boss.process.wait(60) != 0
+            assert "Enter PEM" not in boss.log
+
+    def test_a_hang_up_while_it_starts_does_not_end_it(self, database: str, tmp_path: Path) -> None:
+        cert, key = certificate(tmp_path, "first")
+        boss = BossProcess("--database", database, "--tls-cert", str(cert), "--tls-key", str(key))
+        with contextlib.closing(boss):
+            boss.wait_for_log("migrating the database")
+            for _ in range(20):
+                boss.process.send_signal(signal.SIGHUP)
+            boss.wait_until_ready()
+
     def test_a_renewed_certificate_is_taken_up_and_nobody_notices(self, database: str, tmp_path: Path) -> None:
         cert, key = certificate(tmp_path, "first")
         context = ssl.create_default_context()
@@ -372,5 +379,5 @@ class TestTls:
         refused.close()
         alone = BossProcess("--database", database, "--tls-cert", str(cert))
         assert alone.process.wait(60) == 2
-        assert "--tls-cert and --tls-key are needed both" in alone.log
+        assert "--tls-cert and --tls-key must be given together" in alone.log
         alone.close()

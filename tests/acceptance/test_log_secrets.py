@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import assert_problem
-from tests.acceptance.test_ndjson import LINES
-from tests.conftest import new_database, run_in
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.ndjson import LINES
+from tests.helpers.requests import assert_problem
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.tokens import create
 
 PLANTED = "planted-4711"
 DOCUMENT = json.dumps({"password": f"{PLANTED}-document"})

@@ -10,8 +10,8 @@ import sys
 
 import httpx
 
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, boss_running, free_port
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, boss_running, free_port
 
 
 def a_life(client: httpx.Client) -> None:

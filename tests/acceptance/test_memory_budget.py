@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.acceptance.wire import HOST, Wire
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.wire import HOST, Wire
 
 MIB = 1024 * 1024
 BUDGET = 256 * MIB

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_health import execute
-from tests.postgres import PostgresServer
-from tests.servers import boss_running
+from tests.helpers.health import execute
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import submit
+from tests.helpers.servers import boss_running
 
 ROOT = Path(__file__).parents[2]
 

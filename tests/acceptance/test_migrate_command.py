@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from boss.postgres.migrate import migrations
-from tests.acceptance.test_starting import end_of, holding, migrate_by_command
-from tests.conftest import run_in
-from tests.servers import PATIENCE, BossProcess, boss_running, until
+from tests.helpers.databases import run_in
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
+from tests.helpers.starting import end_of, holding, migrate_by_command
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 

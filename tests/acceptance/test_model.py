@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from boss.model.backoff import backoff
-from tests.acceptance.lines import read_lines
-from tests.clock import Clock
-from tests.servers import BossProcess, boss_running
+from tests.helpers.clock import Clock
+from tests.helpers.lines import read_lines
+from tests.helpers.servers import BossProcess, boss_running
 
 MINUTE = 60
 SOURCES = st.sampled_from(["freg", "altinn3", "sirius"])

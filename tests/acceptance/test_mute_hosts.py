@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.acceptance.test_failover import SUBMITTERS, TAKERS, servers
-from tests.load import Load, every_job, open_jobs
-from tests.postgres import PostgresServer
-from tests.servers import boss_running, until
+from tests.helpers.failover import SUBMITTERS, TAKERS, servers
+from tests.helpers.load import Load, every_job, open_jobs
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.servers import boss_running, until
 
 __all__ = ["servers"]
 

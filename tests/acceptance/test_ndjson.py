@@ -6,10 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.lines import read_lines
-from tests.acceptance.test_contract import assert_problem, submit
-
-LINES = {"content-type": "application/x-ndjson"}
+from tests.helpers.lines import read_lines
+from tests.helpers.ndjson import LINES
+from tests.helpers.requests import assert_problem, submit
 
 
 def read(answer: httpx.Response, status: int = 200) -> list[dict[str, Any]]:

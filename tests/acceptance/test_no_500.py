@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_access import API
-from tests.acceptance.test_contract import assert_problem
-from tests.acceptance.wire import Wire
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running
+from tests.helpers.databases import new_database
+from tests.helpers.requests import assert_problem
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.tokens import API
+from tests.helpers.wire import Wire
 
 JSON, LINES = "application/json", "application/x-ndjson"
 ENDPOINTS = sorted(

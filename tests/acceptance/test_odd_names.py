@@ -8,13 +8,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.test_ndjson import LINES
-from tests.acceptance.test_page import browser, opened, row
-from tests.acceptance.wire import Wire
-from tests.browser import LAUNCH
-from tests.conftest import new_database, run_in
-from tests.servers import BossProcess, boss_running
+from tests.helpers.browser import LAUNCH
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.ndjson import LINES
+from tests.helpers.page import browser, opened, row
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.wire import Wire
 
 __all__ = ["browser"]  # a fixture
 

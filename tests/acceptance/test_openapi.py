@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers import BossProcess
+from tests.helpers.servers import BossProcess
 
 # How schemathesis is to write and read what the document describes as an array.
 NDJSON = """

@@ -9,9 +9,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.workers import BOSS, Worker, gone, only_job, working, written
-from tests.servers import BossProcess, alive, until
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, alive, until
+from tests.helpers.workers import BOSS, Worker, gone, only_job, working, written
 
 
 @pytest.fixture

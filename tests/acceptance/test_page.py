@@ -4,31 +4,24 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from typing import Literal
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.browser import LAUNCH
-from tests.servers import BossProcess, boss_running, free_port
+from tests.helpers.browser import LAUNCH
+from tests.helpers.jobs import record
+from tests.helpers.page import Scheme, browser, opened, press, row
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running, free_port
+
+__all__ = ["browser"]  # a fixture
 
 pytestmark = pytest.mark.skipif(
     not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
 )
-Scheme = Literal["light", "dark"]
 DOCUMENT = '{"html": "<b>bold</b>", "big": 123456789012345678901234567890, "exact": 1.10, "deep": {"a": [1, {}, []]}}'
-
-
-@pytest.fixture(scope="module")
-def browser(postgres: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**LAUNCH)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -37,35 +30,8 @@ def page(browser: Browser, module_boss: BossProcess) -> Iterator[Page]:
     yield from opened(browser, module_boss.url)
 
 
-def opened(browser: Browser, url: str, scheme: Scheme = "light") -> Iterator[Page]:
-    page = browser.new_page(base_url=url, color_scheme=scheme)
-    page.set_default_timeout(20_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if "Security Policy" in message.text else None)
-
-    def elsewhere(request: Request) -> None:
-        if not request.url.startswith(f"{url}/"):
-            wrong.append(request.url)
-
-    page.on("request", elsewhere)
-    page.goto("/")
-    yield page
-    page.close()
-    assert wrong == []
-
-
-def row(page: Page, source: str) -> Locator:
-    return page.locator(".tree tbody tr").filter(has=page.get_by_role("button", name=source, exact=True))
-
-
 def counts(page: Page, source: str) -> list[str]:
     return row(page, source).locator("td.number").all_inner_texts()
-
-
-def press(page: Page, name: str) -> None:
-    """A button, and then the one that confirms."""
-    page.get_by_role("main").get_by_role("button", name=name, exact=True).click()
 
 
 class TestOverview:

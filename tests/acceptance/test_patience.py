@@ -13,12 +13,12 @@ import aiohttp
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_database_faults import every_kind, faulty
-from tests.acceptance.wire import Wire
-from tests.mute_proxy import mute_proxy
-from tests.postgres import PostgresServer
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.faults import every_kind, faulty
+from tests.helpers.mute_proxy import mute_proxy
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.wire import Wire
 
 # Ten seconds, the half second in which it is noticed, and what a busy machine of two cores needs.
 SOON = 12.0

@@ -3,8 +3,8 @@
 import pytest
 
 from boss.settings import Settings
-from tests.acceptance.wire import Wire
-from tests.servers import BossProcess
+from tests.helpers.servers import BossProcess
+from tests.helpers.wire import Wire
 
 
 @pytest.mark.parametrize("more", [1, 100_000, 20_000_000])

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from boss import AsyncJob, Converter, Failure, Job
-from tests.acceptance.test_compressing_proxy import CompressingProxy
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_cross_site import serving
-from tests.acceptance.test_lease import record
-from tests.acceptance.workers import only_job, working
-from tests.servers import BossProcess, boss_running
+from tests.helpers.compressing_proxy import CompressingProxy
+from tests.helpers.jobs import record
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.sites import serving
+from tests.helpers.workers import only_job, working
 
 MOST = 1024 * 1024
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.servers import PATIENCE, BossProcess, boss_running, until
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 
 
 def prune(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database
+from tests.helpers.limits import rule
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, until
 
 numbers = itertools.count(1)
 
@@ -41,11 +42,6 @@ def clients(replicas: tuple[BossProcess, BossProcess]) -> Iterator[tuple[httpx.C
 @pytest.fixture
 def source() -> str:
     return f"ruled-{next(numbers)}"
-
-
-def rule(client: httpx.Client, source: str, **rule: object) -> None:
-    answer = client.put(f"/source/{source}", json=rule)
-    assert answer.status_code == 200, answer.text
 
 
 def take(client: httpx.Client, path: str = "", **query: object) -> str | None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import Boss
-from tests.servers import BossProcess, boss_running, free_port
+from tests.helpers.commands import Boss
+from tests.helpers.servers import BossProcess, boss_running, free_port
 
 
 def test_where_the_data_is(data: Path, database: str) -> None:

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.acceptance.test_access import create, waiting_takers
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.test_rules import rule
-from tests.conftest import new_database
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database
+from tests.helpers.limits import rule
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.tokens import create, waiting_takers
 
 numbers = itertools.count(1)
 Replicas = tuple[BossProcess, BossProcess]

@@ -1,37 +1,21 @@
 """Starting on a database that is not as it should be: one sentence that says what to do, and soon; SIGTERM ends it."""
 
-import asyncio
 import contextlib
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 
-import asyncpg
 import pytest
 
-from tests.conftest import run_in
-from tests.mute_proxy import mute_proxy
-from tests.postgres import PostgresServer
-from tests.servers import PATIENCE, BossProcess, boss_running, until
+from tests.helpers.databases import run_in
+from tests.helpers.mute_proxy import mute_proxy
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.starting import end_of, holding, migrate_by_command
 
 # After how many of the server's messages nothing comes through any more: while connecting, while the session, the
 # server and the schema are looked at, while it is migrated, and while what counts is loaded.
 STEPS = range(0, 26, 3)
-
-
-def end_of(boss: BossProcess) -> str:
-    """What it said, once it has ended by itself; it is a sentence, in one line."""
-    with contextlib.closing(boss):
-        until(lambda: boss.process.poll() is not None)
-        # Try again, where the database is away.
-        assert boss.process.returncode in (1, 75), boss.log
-        lines = [line for line in boss.log.splitlines() if not line.startswith('{"version":') and '"info"' not in line]
-        assert len(lines) == 1, boss.log
-        assert lines[0].startswith("boss: ")
-        return lines[0]
 
 
 def through(port: int, database: str = "boss") -> str:
@@ -81,23 +65,6 @@ class TestMute:
 def test_a_server_that_is_frozen(server: PostgresServer) -> None:
     server.signal(signal.SIGSTOP)
     assert "did not answer within 4 s" in end_of(BossProcess("--database", server.url))
-
-
-def migrate_by_command(url: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "boss", "migrate", "--database", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-
-
-@contextlib.contextmanager
-def holding(url: str, statement: str) -> Iterator[None]:
-    """A transaction that has done this, and is open."""
-    with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(url))
-        runner.run(connection.execute(f"BEGIN; {statement}"))
-        try:
-            yield
-        finally:
-            runner.run(connection.close())
 
 
 class TestLocked:

@@ -12,8 +12,8 @@ import aiohttp
 import httpx
 import pytest
 
-from tests.acceptance.wire import Wire
-from tests.servers import PATIENCE, BossProcess, alive, boss_running, postmaster, until
+from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, postmaster, until
+from tests.helpers.wire import Wire
 
 
 def wait_until_gone(pid: int) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from boss import AsyncJob, Converter, Job
 from boss.client.job import JobEnd
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.acceptance.workers import converting
-from tests.servers import PATIENCE, BossProcess, until
+from tests.helpers.jobs import record
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, until
+from tests.helpers.workers import converting
 
 
 @pytest.fixture

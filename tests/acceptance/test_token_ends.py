@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.acceptance.test_access import Guarded, create
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.wire import Wire
-from tests.conftest import new_database, run_in
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.tokens import Guarded, create
+from tests.helpers.wire import Wire
 
 LINES = "Content-Type: application/x-ndjson"
 

@@ -12,10 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from boss import Client
-from tests.acceptance.commands import Boss
-from tests.acceptance.lines import read_lines
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, boss_running
+from tests.helpers.commands import Boss
+from tests.helpers.lines import read_lines
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from boss import AsyncClient, AsyncJob, Converter, Failure, Job
-from tests.acceptance.flaky_way import flaky_way
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.acceptance.workers import converting, gone, only_job, working, written
-from tests.servers import PATIENCE, BossProcess, boss_running, until
+from tests.helpers.flaky_way import flaky_way
+from tests.helpers.jobs import record
+from tests.helpers.requests import submit
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
+from tests.helpers.workers import converting, gone, only_job, working, written
 
 QUICK = """
 import sys, time

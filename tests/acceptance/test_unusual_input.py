@@ -5,9 +5,9 @@ import subprocess
 
 import httpx
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.wire import HOST, Wire
-from tests.servers import BossProcess
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
+from tests.helpers.wire import HOST, Wire
 
 DOCUMENT = b'{"a":1}'
 

@@ -14,10 +14,10 @@ import asyncpg
 import pytest
 
 from boss.postgres.migrate import migrations
-from tests.conftest import new_database, run_in
-from tests.load import Load, every_job, open_jobs
-from tests.postgres import PROGRAMS
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database, run_in
+from tests.helpers.load import Load, every_job, open_jobs
+from tests.helpers.postgres import PROGRAMS
+from tests.helpers.servers import BossProcess, boss_running, until
 
 ROOT = Path(__file__).parents[2]
 NEWEST = migrations()[-1][1]

@@ -17,10 +17,10 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.test_exactly_once import clients, statuses, tree
-from tests.clock import Clock
-from tests.servers import PATIENCE, BossProcess, boss_running, postmaster
+from tests.helpers.clock import Clock
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, postmaster
+from tests.helpers.takers import clients, statuses, tree
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:

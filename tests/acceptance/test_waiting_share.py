@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.acceptance.test_access import Guarded, create, waiting_takers
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.tokens import Guarded, create, waiting_takers
 
 
 def guarded(boss: BossProcess) -> Guarded:

@@ -1,21 +1,15 @@
 """`/watch`: the dashboard feed, as server-sent events."""
 
-import json
+import socket
 import threading
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
+import psutil
 
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.postgres import PostgresServer
-from tests.servers import PATIENCE, BossProcess, boss_running, until
-
-
-def news(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in answer.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
+from tests.helpers.events import news
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 
 
 def test_only_what_has_changed(module_boss: BossProcess, client: httpx.Client, source: str) -> None:
@@ -93,3 +87,23 @@ def test_the_page_is_kept_until_it_changes(client: httpx.Client) -> None:
     assert "unsafe" not in policy
     again = client.get("/page/app.js", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_who_reads_nothing_of_it_is_cut_off(database: str) -> None:
+    """Though each event by itself is small, and still fits into what the system keeps for the client."""
+    with boss_running("--database", database) as boss, boss.client() as client, socket.socket() as reader:
+        for number in range(300):
+            client.post(f"/job/available/{'s' * 80}-{number}", content=b"{}")
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        reader.connect(("127.0.0.1", boss.port))
+        reader.sendall(b"GET /watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        here = reader.getsockname()[1]
+        until(lambda: here in peers(boss))
+        until(lambda: here not in peers(boss))
+        assert client.get("/health/live").status_code == 200
+
+
+def peers(boss: BossProcess) -> set[int]:
+    """The ports of the clients that are connected to it."""
+    found = psutil.Process(boss.process.pid).net_connections("tcp")
+    return {each.raddr[1] for each in found if each.raddr and each.laddr[1] == boss.port}

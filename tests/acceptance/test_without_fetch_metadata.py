@@ -3,13 +3,13 @@
 import httpx
 from playwright.sync_api import sync_playwright
 
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_cross_site import needs_chromium, serving
-from tests.acceptance.test_navigations import redirecting_to
-from tests.acceptance.test_page import press, row
-from tests.browser import LAUNCH
-from tests.servers import boss_running
+from tests.helpers.browser import LAUNCH
+from tests.helpers.page import press, row
+from tests.helpers.redirects import redirecting_to
+from tests.helpers.requests import submit
+from tests.helpers.servers import boss_running
+from tests.helpers.sites import needs_chromium, serving
+from tests.helpers.tokens import create
 
 
 @needs_chromium

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess
+from tests.helpers.commands import Boss
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def test_a_source_that_was_never_here(boss: Boss, client: httpx.Client, source: 
     submit(client, source)
     said = boss("work", f"{source}y", "--until-empty", "--", "cat")
     assert said.returncode == 0
-    assert f"boss: no job of {source}y was ever here; did you mean {source}?\n" in said.stderr
-    assert "ever here" not in boss("work", source, "--until-empty", "--", "cat").stderr
+    assert f"boss: no job of {source}y was ever submitted; did you mean {source}?\n" in said.stderr
+    assert "ever submitted" not in boss("work", source, "--until-empty", "--", "cat").stderr
 
 
 def test_a_command_that_is_not_executable(boss: Boss, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_command_that_is_not_executable(boss: Boss, tmp_path: Path) -> None:
     said = boss("work", "freg", "--", str(file))
     assert (said.returncode, said.stderr) == (2, f"boss: {file} is not executable: chmod +x {file}\n")
     said = boss("work", "freg", "--", str(tmp_path))
-    assert (said.returncode, said.stderr) == (2, f"boss: {tmp_path} is a folder, and no program\n")
+    assert (said.returncode, said.stderr) == (2, f"boss: {tmp_path} is a folder, not a program\n")
 
 
 def test_why_a_job_was_given_back(boss: Boss, client: httpx.Client, source: str) -> None:

@@ -1,7 +1,9 @@
 """Several worker processes on one port: `boss serve --workers N`."""
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, alive, boss_running, cmdline, until
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, alive, boss_running, cmdline, until
 
 WORKERS = ("--workers", "2")
 
@@ -79,6 +81,38 @@ def test_one_that_is_frozen_is_replaced(two: BossProcess) -> None:
     until(lambda: two.log.count("of this Boss serves as process") == 3)
     for number in range(20):
         assert submit_one(two, number) == 201
+
+
+def test_ones_that_die_at_once_do_not_end_the_others(two: BossProcess) -> None:
+    killed: set[int] = set()
+    lasting = workers(two)[1].pid
+
+    def kill_new() -> bool:
+        for child in psutil.Process(two.process.pid).children():
+            if child.pid not in killed and child.pid != lasting:
+                killed.add(child.pid)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+        return len(killed) >= 8
+
+    until(kill_new)
+    assert two.process.poll() is None
+    assert alive(lasting)
+    until(lambda: len(workers(two)) == 2 and two.log.count("of this Boss serves as process") >= 3)
+    for number in range(20):
+        assert submit_one(two, number) == 201
+
+
+def test_a_parent_that_was_stopped_leaves_them_alone(two: BossProcess) -> None:
+    before = [each.pid for each in workers(two)]
+    parent = psutil.Process(two.process.pid)
+    parent.suspend()
+    # Longer than a worker may say nothing.
+    time.sleep(17)
+    parent.resume()
+    time.sleep(4)
+    assert [each.pid for each in workers(two)] == before
+    assert "says nothing any more" not in two.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

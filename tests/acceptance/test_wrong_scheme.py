@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from boss import AsyncClient, NotABoss
-from tests.acceptance.commands import Boss
-from tests.acceptance.test_limits import certificate
-from tests.servers import BossProcess, boss_running
+from tests.helpers.certificates import certificate
+from tests.helpers.commands import Boss
+from tests.helpers.servers import BossProcess, boss_running
 
 
 async def test_https_to_http(module_boss: BossProcess) -> None:

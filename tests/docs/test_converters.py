@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.docs.programs import PAGE, PROGRAMS, code_of, command, converting
-from tests.servers import boss_running
+from tests.helpers.jobs import record
+from tests.helpers.programs import PAGE, PROGRAMS, code_of, command, converting
+from tests.helpers.requests import submit
+from tests.helpers.servers import boss_running
+from tests.helpers.tokens import create
 
 __all__ = ["command"]  # a fixture
 

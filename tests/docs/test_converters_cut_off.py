@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.docs.programs import Way, command, converting, way_to
-from tests.servers import BossProcess, boss_running, free_port
+from tests.helpers.jobs import record
+from tests.helpers.programs import Way, command, converting, way_to
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, boss_running, free_port
 
 __all__ = ["command"]  # a fixture
 

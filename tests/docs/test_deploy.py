@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.servers import BossProcess, free_port, until
+from tests.helpers.deploy import DEPLOY, tool
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, free_port, until
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 # What only happens on a bad day.
@@ -25,12 +24,6 @@ RARE = ("boss_jobs_given_back_total",)
 needs_prometheus = pytest.mark.skipif(
     not shutil.which("prometheus"), reason="prometheus (Debian's package) is not installed here"
 )
-
-
-def tool(*command: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name(command[0])
-    words = [str(program) if program.exists() else command[0], *command[1:]]
-    return subprocess.run(words, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from tests.docs.test_deploy import DEPLOY, tool
+from tests.helpers.deploy import DEPLOY, tool
 
 UNIT = (DEPLOY / "boss-work.service").read_text()
 MANIFEST = (DEPLOY / "kubernetes" / "boss-work.yaml").read_text()

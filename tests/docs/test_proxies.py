@@ -17,17 +17,17 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from boss.settings import Settings
-from tests.acceptance.test_access import create
-from tests.acceptance.test_contract import assert_problem, submit
-from tests.acceptance.test_cross_site import needs_chromium
-from tests.acceptance.test_lease import record
-from tests.acceptance.test_page import row
-from tests.acceptance.test_watch import news
-from tests.browser import LAUNCH
-from tests.conftest import new_database, value_in
-from tests.docs.programs import PROGRAMS, code_of
-from tests.docs.proxies import PROXIES, client_of, configuration, proxying
-from tests.servers import boss_running, until
+from tests.helpers.browser import LAUNCH
+from tests.helpers.databases import new_database, value_in
+from tests.helpers.events import news
+from tests.helpers.jobs import record
+from tests.helpers.page import row
+from tests.helpers.programs import PROGRAMS, code_of
+from tests.helpers.proxies import PROXIES, client_of, configuration, proxying
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import boss_running, until
+from tests.helpers.sites import needs_chromium
+from tests.helpers.tokens import create
 
 # How long the converters on the page wait, in seconds.
 _WAIT_S = 50

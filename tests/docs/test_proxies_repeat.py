@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.test_contract import submit
-from tests.acceptance.test_lease import record
-from tests.docs.programs import Way, way_to
-from tests.docs.proxies import PROXIES, client_of, proxying
-from tests.servers import BossProcess, until
+from tests.helpers.jobs import record
+from tests.helpers.programs import Way, way_to
+from tests.helpers.proxies import PROXIES, client_of, proxying
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess, until
 
 # What to change for a proxy that repeats whatever it can, as these do without the lines on the page or with others.
 REPEATING = {

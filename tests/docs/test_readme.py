@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.servers import boss_running
+from tests.helpers.servers import boss_running
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.test_starting import migrate_by_command
-from tests.conftest import new_database, run_in, value_in
-from tests.postgres import PROGRAMS, PostgresServer
-from tests.servers import BossProcess, boss_running, until
+from tests.helpers.databases import new_database, run_in, value_in
+from tests.helpers.postgres import PROGRAMS, PostgresServer
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.starting import migrate_by_command
 
 
 def fill(boss: BossProcess) -> None:

@@ -10,7 +10,7 @@ import pytest
 from boss.errors import DatabaseAway, StartError
 from boss.postgres.connection import Pool, connected
 from boss.postgres.migrate import migrate, migrations
-from tests.servers import BossProcess
+from tests.helpers.servers import BossProcess
 
 
 def test_replicas_that_start_together_on_an_empty_database(database: str) -> None:

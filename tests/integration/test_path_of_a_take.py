@@ -17,11 +17,11 @@ from boss.dispatch.tokens import Tokens
 from boss.dispatch.wait_queue import WaitQueue
 from boss.http.connections import Connections
 from boss.http.router import App
-from boss.http.server import listening
+from boss.http.server import listening, listening_sockets
 from boss.postgres.connection import Pool
 from boss.settings import Settings
-from tests.rules import dispatcher_over, no_rules
-from tests.servers import free_port
+from tests.helpers.dispatchers import dispatcher_over, no_rules
+from tests.helpers.servers import free_port
 
 OURS = f"{Path(boss.__file__).parent}/"
 MOST_CALLS = 50
@@ -58,7 +58,8 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_rules(pool))
     app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings)
-    async with listening(Connections(app.respond, tokens.is_valid, settings), settings):
+    sockets = await listening_sockets(settings)
+    async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)
         writer.close()

@@ -21,7 +21,7 @@ from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Pool, connected
 from boss.postgres.scan_cursors import HEADS
-from tests.rules import dispatcher_over
+from tests.helpers.dispatchers import dispatcher_over
 
 INDEXES = ("job_ready", "job_ready_of_source")
 

@@ -13,7 +13,8 @@ from boss.model.job import State, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from tests.rules import no_rules
+from tests.helpers.dispatchers import no_rules
+from tests.helpers.postgres import fill
 
 _DIGITS = st.sampled_from([0, 1, 2, 7, 400, 16_382, 16_383, 16_384, 131_000, 131_071, 131_072, 131_073, 140_000])
 _EXPONENTS = st.one_of(_DIGITS, st.sampled_from([2**30 - 2, 2**30 - 1, 2**31, 10**20]))
@@ -73,8 +74,8 @@ _LARGE = "jsonb_build_object('a', (SELECT jsonb_agg(1e131000) FROM generate_seri
 
 async def insert_unreadable(pool: Pool, *ids: str) -> None:
     """Jobs that cannot be read, as by SQL or from a version before."""
-    await pool.execute(
-        f"INSERT INTO job (id, source, document) SELECT id, 'a', {_LARGE} FROM unnest($1::text[]) AS id", ids
+    await fill(
+        pool, f"INSERT INTO job (id, source, document) SELECT id, 'a', {_LARGE} FROM unnest($1::text[]) AS id", ids
     )
 
 
@@ -134,9 +135,10 @@ async def test_a_take_past_marks_and_one_by_address_set_it_aside_as_well(unreada
 
 
 async def test_what_many_keys_hold_is_handed_out_again_in_parts(pool: Pool) -> None:
-    await pool.execute(
+    await fill(
+        pool,
         "INSERT INTO job (id, source, document) SELECT n, 'a', jsonb_build_object('a', repeat('x', 6000000)) "
-        "FROM generate_series(1, 12) AS n"
+        "FROM generate_series(1, 12) AS n",
     )
     handouts = Handouts(pool, ScanCursors(), no_rules(pool))
     takes = [Take("a", key=f"k{number}") for number in range(12)]
@@ -180,10 +182,11 @@ async def test_the_texts_of_a_take_come_to_32_mib_and_those_of_a_page_to_8(pool:
 )
 async def test_large_documents_of_unknown_size_are_measured_no_further_than_they_fit(pool: Pool, asked: Take) -> None:
     """Each takes 44 ms to measure; a statement that measured all of them would be cut off."""
-    await pool.execute(
+    await fill(
+        pool,
         "INSERT INTO job (id, source, document) SELECT n, 'a', d.document FROM generate_series(1, 400) AS n, "
         "(SELECT jsonb_build_object('a', jsonb_agg(1000000000 + i)) AS document "
-        "FROM generate_series(1, 85000) AS i) AS d"
+        "FROM generate_series(1, 85000) AS i) AS d",
     )
     got = await take(Handouts(pool, ScanCursors(), no_rules(pool)), asked)
     assert 25 <= len(got) <= 32

@@ -29,8 +29,9 @@ from boss.postgres import (
     takes_within_limits,
 )
 from boss.postgres.connection import Pool, connected
-from boss.telemetry.job_log import JobEvent
-from tests.rules import no_rules
+from boss.postgres.store import EndedLease
+from tests.helpers.dispatchers import no_rules
+from tests.helpers.postgres import fill
 
 TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
 
@@ -72,9 +73,10 @@ async def plan(pool: Pool, statement: str) -> list[dict[str, Any]]:
 @pytest.fixture
 async def large(pool: Pool) -> Pool:
     """200,000 done jobs, with 1,000 available ones behind them."""
-    await pool.execute(
+    await fill(
+        pool,
         "INSERT INTO job (id, status, source, document, attempt, finished_at) "
-        "SELECT 'done-' || n, 'DONE', 'source-' || n % 5, '{}', 1, now() FROM generate_series(1, 200000) AS n"
+        "SELECT 'done-' || n, 'DONE', 'source-' || n % 5, '{}', 1, now() FROM generate_series(1, 200000) AS n",
     )
     await pool.execute(
         "INSERT INTO job (id, source, document) "
@@ -113,10 +115,11 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
     if analyzed == "before":
         await large.execute("ANALYZE job")
     # Many in every state, for the planner expects a tenth of them where a limit is a parameter.
-    await large.execute(
+    await fill(
+        large,
         "INSERT INTO job (id, source, document, status, due_at, lease_until) "
         "SELECT 'more-' || n, 'source-' || n % 5, '{}', (ARRAY['AVAILABLE', 'ACTIVE'])[1 + n % 2], "
-        "CASE WHEN n % 4 = 0 THEN now() END, now() FROM generate_series(1, 200000) AS n"
+        "CASE WHEN n % 4 = 0 THEN now() END, now() FROM generate_series(1, 200000) AS n",
     )
     if analyzed == "after":
         await large.execute("ANALYZE job")
@@ -381,7 +384,7 @@ async def test_leases_are_ended_once_by_many_sweepers(pool: Pool) -> None:
     while more := await store.end_leases(pool, 50, math.inf):
         ended += more
     assert sorted(ended) == sorted(
-        JobEvent(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs
+        EndedLease(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs
     )
     rows = await pool.fetch("SELECT status, outcome, count(*) FROM job GROUP BY 1, 2 ORDER BY 1")
     assert [tuple(row) for row in rows] == [("AVAILABLE", None, 200), ("DONE", "abandoned", 200)]
@@ -392,7 +395,7 @@ async def test_what_the_version_before_takes_never_ends(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
     await take(pool, 1)
     await pool.execute("UPDATE job SET lease_until = now()")
-    assert await store.end_leases(pool, 10, math.inf) == [JobEvent("a", "freg", 1)]
+    assert await store.end_leases(pool, 10, math.inf) == [EndedLease("a", "freg", 1, None)]
     await pool.execute("UPDATE job SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now() WHERE id = 'a'")
     assert (await store.check(pool, [Check("a", "freg")]))["a"].attempt == 2
     assert await store.end_leases(pool, 10, math.inf) == []

@@ -17,8 +17,8 @@ from boss.errors import Draining, NoJob
 from boss.model.job import DEFAULT_ATTEMPTS, Finish, GiveBack, State, Submission, Take, Taken
 from boss.postgres import store
 from boss.postgres.connection import Pool, connected
-from tests.rules import dispatcher_over
-from tests.servers import PATIENCE
+from tests.helpers.dispatchers import dispatcher_over
+from tests.helpers.servers import PATIENCE
 
 
 class Replica(NamedTuple):

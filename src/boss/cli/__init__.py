@@ -15,7 +15,7 @@ __all__ = ["app", "main"]
 for group in (serve, migrate, work, jobs, looking, pruning, admin):
     group.add_to(app)
 
-# What is meant by a word too many.
+# Hints for a command with an extra argument.
 _HINTS = {
     "boss jobs": "; the jobs of a source are listed with --source SOURCE",
     "boss tree": "; the jobs of a source are listed with boss jobs --source SOURCE",
@@ -24,11 +24,11 @@ _HINTS = {
 
 
 def main() -> NoReturn:
-    """Run the command; of what is wrong with the words it was given, one line is said."""
+    """Run the command. An error in its arguments is one line on standard error."""
     prepare()
     arguments = sys.argv[1:]
     arguments = _meant(arguments)
-    # What comes after `--` is another program's command line there, and is not looked at.
+    # After `--`, `boss work` has another program's command line, which is not parsed.
     end = arguments.index("--") if arguments[:1] == ["work"] and "--" in arguments else len(arguments)
     try:
         code = app(arguments[:end], obj=arguments[end + 1 :], prog_name="boss", standalone_mode=False)
@@ -45,7 +45,7 @@ def main() -> NoReturn:
 
 
 def _meant(arguments: list[str]) -> list[str]:
-    """The options that are meant by the words `help` and `version`, which are no commands."""
+    """The arguments with `help` and `version`, which are no commands, replaced by the options they mean."""
     match arguments:
         case ["help", *command]:
             return [*command, "--help"]
@@ -62,7 +62,7 @@ def _tell(error: typer.TyperException) -> int:
     elif getattr(error, "option_name", "") == "--version":
         return int(app(["--version"], standalone_mode=False))
     else:
-        # The choices of an option that is missing come a line each.
+        # The message about a missing option has one line for each choice.
         sentence = " ".join(sentence.split()).rstrip(".")
         if context and "extra argument" in sentence:
             sentence += _HINTS.get(context.command_path, "")

@@ -17,7 +17,7 @@ from boss.settings import DEFAULT_URL
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _SPAN = re.compile(r"(\d{1,9})([smhd])")
 
-_tokens = typer.Typer(help="Tokens: who may do what.", no_args_is_help=True)
+_tokens = typer.Typer(help="Create, list and revoke access tokens.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def create_token(
-    name: Annotated[str, typer.Argument(help="What it is called wherever it says who did something.")],
+    name: Annotated[str, typer.Argument(help="The token's name. Jobs and the audit log say by it who did something.")],
     role: Annotated[
         Role,
         typer.Option(
@@ -44,13 +44,15 @@ def create_token(
     url: Url = DEFAULT_URL,
     token: Token = None,
     sources: Annotated[
-        list[str] | None, typer.Option("--source", help="Only for this source; may be there several times.")
+        list[str] | None, typer.Option("--source", help="Only for this source; may be given several times.")
     ] = None,
-    expires: Annotated[str | None, typer.Option(metavar="SPAN", help="How long it is good, as 90d or 12h.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="How long it is valid, such as 90d or 12h.  [default: for ever]")
+    ] = None,
 ) -> None:
-    """Create a token, and print it: it is shown this once, and kept nowhere.
+    """Create a token, and print it. It is shown only once; Boss keeps no more than a hash of it.
 
-    The first one must be an admin's, and good for ever. From then on nobody can do anything without a token.
+    The first token must be an admin's that never expires. From then on every request needs a token.
     """
     seconds = None if expires is None else _seconds(expires)
     with asking(url, token) as boss:
@@ -58,11 +60,11 @@ def create_token(
         try:
             typer.echo(made)
         except CannotWrite as error:
-            give_up(f"{error}; nobody has seen the token {name}: boss token revoke {name}, and create another")
+            give_up(f"{error}; the token {name} exists but was not shown: boss token revoke {name}, and create another")
 
 
 def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List every token there is or was: whose, what for, and when it was last used. Not the tokens themselves."""
+    """List all tokens, also expired and revoked ones: name, role, sources and last use. Never the tokens themselves."""
     with asking(url, token) as boss:
         found = now(boss.list_tokens())
     if as_json:
@@ -83,9 +85,9 @@ def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = F
 
 
 def revoke_token(
-    name: Annotated[str, typer.Argument(help="Which.")], url: Url = DEFAULT_URL, token: Token = None
+    name: Annotated[str, typer.Argument(help="The token's name.")], url: Url = DEFAULT_URL, token: Token = None
 ) -> None:
-    """Revoke a token: it counts no more, within a second on every replica."""
+    """Revoke a token. It is not valid any more, within a second on every replica."""
     with asking(url, token) as boss:
         now(boss.revoke_token(name))
 
@@ -93,18 +95,18 @@ def revoke_token(
 def source(
     url: Url = DEFAULT_URL,
     token: Token = None,
-    name: Annotated[str | None, typer.Argument(help="Which; all are listed when it is left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The source's name; without it all are listed.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Hand out none of its jobs.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Have so many of its jobs active at most.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="Hold it to nothing any more.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="The most of its jobs that may be active at once.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="Remove all its limits.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the sources with what they are held to, or hold one to something: it counts within a second everywhere.
+    """List the sources and their limits, or set the limits of one. They apply within a second on every replica.
 
-    What is said of a source is all it is held to: --limit 4 ends a pause.
+    New limits replace all earlier ones of the source: --limit 4 ends a pause.
     """
     if free and (paused or limit is not None):
-        give_up("--free is without --paused and --limit", USAGE)
+        give_up("--free cannot be combined with --paused or --limit", USAGE)
     changes = free or paused or limit is not None
     if changes and name is None:
         give_up("say which source, as boss source freg --paused", USAGE)
@@ -113,7 +115,7 @@ def source(
         if name is not None and name not in known:
             if not (paused or limit):
                 give_up(unknown(name, known), NOT_THERE)
-            typer.echo(f"boss: {unknown(name, known)} (it counts from its first job on)", err=True)
+            typer.echo(f"boss: {unknown(name, known)} (its limits apply from its first job on)", err=True)
         if changes and name is not None:
             now(boss.set_rule(name, paused=paused, limit=limit))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
@@ -124,7 +126,7 @@ def source(
         (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _rule(each))
         for each in found
     ]
-    print_table(("source", "available", "active", "done", "held to"), rows)
+    print_table(("source", "available", "active", "done", "limits"), rows)
 
 
 def _rule(each: dict[str, Any]) -> str:
@@ -135,10 +137,10 @@ def _rule(each: dict[str, Any]) -> str:
 def audit(
     url: Url = DEFAULT_URL,
     token: Token = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="The most actions to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what administrators did that is not kept with a job: tokens, pruning, what sources are held to."""
+    """List the actions of administrators that are not kept with a job: on tokens, source limits, and pruning."""
     with asking(url, token) as boss:
         found = [act for act, _ in zip(each(boss.acts()), range(limit), strict=False)]
     if as_json:
@@ -151,7 +153,7 @@ def audit(
 def _seconds(span: str) -> int:
     found = _SPAN.fullmatch(span)
     if not found:
-        give_up(f"{span!a} is no span of time; it should look like 90d, 12h, 30m or 45s", USAGE)
+        give_up(f"{span!a} is not a span of time; it should look like 90d, 12h, 30m or 45s", USAGE)
     return int(found[1]) * _UNITS[found[2]]
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: the application, the options that say where Boss is, and how mistakes are told."""
+"""The parts that all commands share: the application, the options with Boss's URL and token, and error messages."""
 
 import contextlib
 import sys
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from boss import __version__
 from boss.cli import exit_codes
 from boss.cli.values import read_plainly
 from boss.client.json_text import exact
@@ -22,26 +23,21 @@ app = typer.Typer(
     help="Boss, a job dispatcher over plain HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    # Plain help, for rich takes as long to import as all else that boss --help does.
+    # The help is plain, because importing rich takes as long as all the rest of boss --help.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nExit codes:\n" + "\n".join(f"  {code:3}  {meaning}" for code, meaning in exit_codes.MEANINGS.items()),
 )
 read_plainly()
 
-Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The Boss to ask. It has 30 s for each answer.")]
-Token = Annotated[
-    str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="Access token.", show_envvar=True)
-]
+Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The URL of Boss. Each response may take 30 s.")]
+Token = Annotated[str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="Access token.", show_envvar=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        # Here, for only this needs it, and it is slow to import.
-        from importlib.metadata import version
-
-        typer.echo(f"boss {version('boss')}")
+        typer.echo(f"boss {__version__}")
         raise typer.Exit
 
 
@@ -55,8 +51,8 @@ def main(
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under headings. Names and what is written about them are not cut; in a pipe nothing is."""
-    # Here, for most commands print no table, and it takes as long to import as they take to run.
+    """Print rows under headings. Long cells are wrapped to fit a terminal; in a pipe they are not."""
+    # Imported here, because most commands print no table, and importing it takes as long as they run.
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -70,41 +66,41 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """The same, without what could tell a terminal to do something."""
+    """The text without control characters, which a terminal would obey."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def print_json(value: object) -> None:
-    """Print a line of JSON, with every number as Boss wrote it."""
+    """Print a line of JSON, with every number exactly as Boss wrote it."""
     typer.echo(exact(value))
 
 
 def give_up(sentence: str, code: int = exit_codes.FAILED) -> NoReturn:
-    """End with one line that says what went wrong, and this exit code."""
+    """End the command with one line that says what went wrong, and this exit code."""
     typer.echo(f"boss: {sentence}", err=True)
     raise typer.Exit(code) from None
 
 
 def confirm(question: str) -> None:
-    """End the command unless the answer is yes. Ctrl-C ends it as it does elsewhere."""
+    """Ask, and end the command unless the answer is yes. Ctrl-C ends it as anywhere else."""
     typer.echo(f"{question} [y/N]: ", nl=False)
     answer = sys.stdin.readline()
     if not answer:
         typer.echo()
-        give_up("nobody answers, and nothing was done; --yes does it without a question")
+        give_up("no answer came, and nothing was done; --yes does it without asking")
     if answer.strip().lower() not in ("y", "yes"):
         give_up("nothing was done")
 
 
 def jobs_in_words(count: int) -> str:
-    """So many jobs, as a sentence has it."""
+    """A number of jobs in words: `1 job`, `1,200 jobs`."""
     return "1 job" if count == 1 else f"{count:,} jobs"
 
 
 @contextlib.contextmanager
 def asking(url: str, token: str | None) -> Iterator["Verbs"]:
-    """What a command asks a Boss, once, by `now(…)`; an error ends the command with one line."""
-    # Here, for boss --help and boss serve need none of it.
+    """A client whose requests a command sends by `now(…)`, without retries; an error ends the command with one line."""
+    # Imported here, because boss --help and boss serve need none of it.
     from boss.client.once import OnceConnection
     from boss.client.verbs import Verbs
 
@@ -114,7 +110,7 @@ def asking(url: str, token: str | None) -> Iterator["Verbs"]:
 
 @contextlib.contextmanager
 def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
-    """A client that waits so many seconds for a Boss that is away; an error ends the command with one line."""
+    """A client that retries for `patience` seconds while Boss is away; an error ends the command with one line."""
     from boss.client.sync_client import Client
 
     with _errors_told(), Client(url, token=token, patience=patience) as client:
@@ -122,7 +118,7 @@ def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
 
 
 def in_line(sentence: str) -> str:
-    """A sentence of Boss's as it stands behind a colon; a name with capitals in it keeps them."""
+    """A sentence from Boss for use after a colon, with a small first letter; names keep their capitals."""
     word = sentence.split(" ", 1)[0]
     return sentence if word == "Boss" or word[1:] != word[1:].lower() else sentence[:1].lower() + sentence[1:]
 
@@ -137,14 +133,14 @@ def _errors_told() -> Iterator[None]:
 
 
 def now(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """What the coroutine of a verb returns."""
+    """Run a coroutine of `asking`'s client, and return its result."""
     from boss.client import once
 
     return once.now(coroutine)
 
 
 def each(many: AsyncIterator[_T]) -> Iterator[_T]:
-    """As `now`, one after the other."""
+    """Iterate over an asynchronous iterator of `asking`'s client."""
     from boss.client import once
 
     return once.each(many)

@@ -1,4 +1,4 @@
-"""How a command is told where PostgreSQL is: on the command line, in the environment, or in a file."""
+"""The options for PostgreSQL's URL: on the command line, in the environment, or in a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,16 +20,20 @@ Database = Annotated[
 ]
 DatabaseFile = Annotated[
     Path | None,
-    typer.Option("--database-file", envvar="BOSS_DATABASE_FILE", metavar="FILE", help="A file with that URL in it."),
+    typer.Option(
+        "--database-file", envvar="BOSS_DATABASE_FILE", metavar="FILE", help="A file that contains the database's URL."
+    ),
 ]
 
 
 def database_url(database: str | None, file: Path | None) -> str | None:
-    """The URL that was given, in one way or the other; None when it was not."""
+    """The database's URL from either option; None without one."""
     if file is None:
         return database
     if database is not None:
-        give_up("--database and --database-file (BOSS_DATABASE, BOSS_DATABASE_FILE) are two ways; choose one", USAGE)
+        give_up(
+            "--database and --database-file (BOSS_DATABASE, BOSS_DATABASE_FILE) exclude each other; choose one", USAGE
+        )
     try:
         url = file.read_text().strip()
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A document or a result from a file, standard input or the command line: its bytes, once they are seen to be JSON."""
+"""Read a document or a result from a file, standard input or the command line, and check that it is a JSON object."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from boss.cli.application import give_up
 from boss.cli.exit_codes import USAGE
 
 _EXAMPLE = 'a JSON object such as {"a": 1}'
-# A word that ends so is meant as a file, though an id may end so as well.
+# An argument with such a suffix is taken for a file, although an id may have one as well.
 _SUFFIXES = {".json", ".jsn", ".jsonl", ".ndjson", ".txt", ".csv", ".xml", ".yaml", ".yml", ".gz"}
 _MARK = b"\xef\xbb\xbf"
 
 
 def chosen_file(source: str, id: str | None, file: str | None) -> tuple[str | None, str]:
-    """The id and the file that the words name: one word after the source that names a file is the file."""
+    """The id and the file that the arguments name. A single argument after the source is the file, if there is one."""
     if file is None:
         if id is None:
             if Path(source).is_file():
@@ -33,7 +33,7 @@ def chosen_file(source: str, id: str | None, file: str | None) -> tuple[str | No
 
 
 def _give_up_on_missing(word: str) -> None:
-    """End the command when the word is meant as a file, and there is none of that name."""
+    """End the command when the argument seems to be a file, and there is no file of that name."""
     path = Path(word)
     close = get_close_matches(path.name, _names(path.parent), n=1, cutoff=0.8) if "." in word else []
     if "/" in word or path.suffix.lower() in _SUFFIXES or close:
@@ -50,7 +50,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def read_document(file: str) -> bytes:
-    """The document in a file, as it is; - is standard input."""
+    """The document in a file, unchanged; - is standard input."""
     text, what = _read(file), "the document" if file == "-" else file
     if not text.strip():
         give_up(f"{'standard input' if file == '-' else file} is empty; a document is {_EXAMPLE}", USAGE)
@@ -60,7 +60,7 @@ def read_document(file: str) -> bytes:
 
 
 def read_result(word: str) -> bytes:
-    """The result that the word is, as it is, or that is on standard input when it is -."""
+    """The result: the argument itself, unchanged, or standard input when it is -."""
     if word != "-" and Path(word[:1000]).is_file():
         give_up(f"the result is {_EXAMPLE}, and {word} is a file: say - instead, and < {word}", USAGE)
     text = _read("-") if word == "-" else os.fsencode(word)
@@ -70,14 +70,14 @@ def read_result(word: str) -> bytes:
 
 
 def object_line(line: bytes, what: str) -> str:
-    """The text of a line, as it is, when it is a JSON object."""
+    """The text of a line, unchanged. The command ends when it is not a JSON object."""
     return _checked(line, what, line_wise=True).decode().rstrip("\r\n")
 
 
 def _read(file: str) -> bytes:
     if file == "-":
         if sys.stdin.isatty():
-            print("boss: reads it from here; Ctrl-D ends it", file=sys.stderr)
+            print("boss: reading from standard input; Ctrl-D ends it", file=sys.stderr)
         return sys.stdin.buffer.read()
     if Path(file).is_dir():
         give_up(f"{file} is a folder; name a file in it", USAGE)
@@ -88,7 +88,7 @@ def _read(file: str) -> bytes:
 
 
 def _checked(text: bytes, what: str, line_wise: bool = False) -> bytes:
-    """The same, without a byte order mark, when it is a JSON object; else the end of the command with what is wrong."""
+    """The text without a byte order mark. When it is not a JSON object, the command ends and says what is wrong."""
     text = text.removeprefix(_MARK)
     try:
         is_object = isinstance(_parsed(text), dict)
@@ -106,12 +106,12 @@ def _checked(text: bytes, what: str, line_wise: bool = False) -> bytes:
 
 
 def _parsed(text: bytes) -> Any:
-    # Numbers are for Boss to judge: it keeps more digits than Python reads, and 1e400.
+    # Numbers are not parsed here: Boss keeps more digits than Python can parse, and 1e400.
     return json.loads(text.decode(), parse_int=str, parse_float=str)
 
 
 def _begins(line: bytes) -> bool:
-    """Whether it is the first line of a document that goes on in the next."""
+    """Whether this seems to be the first line of a document that goes on in the next line."""
     return line.strip() == b"{" or (line.lstrip().startswith(b"{") and line.rstrip().endswith((b",", b":", b"{", b"[")))
 
 

@@ -1,6 +1,6 @@
-"""Every exit code, once.
+"""All exit codes and their meanings.
 
-75 and 77 are those of sysexits.h: mail servers, systemd and job runners know them by these meanings, 75 as "try again".
+75 and 77 come from sysexits.h. Mail servers, systemd and job runners know them by these meanings, 75 as "try again".
 """
 
 from boss.errors import (
@@ -32,17 +32,17 @@ INTERRUPTED = 130
 UNREAD = 141
 
 MEANINGS = {
-    OK: "it is done",
-    FAILED: "it went wrong in another way; the line on standard error says how",
+    OK: "success",
+    FAILED: "another error; the line on standard error says which",
     USAGE: "the command line is wrong, or a file that it names",
     NOT_THERE: "no such job, source or token, or none in that state or attempt, or no job to take",
     TRY_AGAIN: "Boss, or its database, is away, busy or limits you: the same command may succeed later",
-    REFUSED: "the token is missing, counts no more, or is not for that",
-    INTERRUPTED: "ended at once by Ctrl-C; by another signal it is 128 and its number, as 143 by SIGTERM",
-    UNREAD: "whoever reads what it prints has seen enough, as head may; no line says so",
+    REFUSED: "the token is missing, is not valid any more, or does not permit this",
+    INTERRUPTED: "ended at once by Ctrl-C; another signal gives 128 plus its number, such as 143 for SIGTERM",
+    UNREAD: "the reader of the output has closed it, as head does; no line says so",
 }
 
-# The first that fits counts.
+# The first class that fits gives the exit code.
 _CODES: tuple[tuple[type[BossError | StartError], int], ...] = (
     (BadInput, USAGE),
     (WrongSetting, USAGE),

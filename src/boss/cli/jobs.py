@@ -40,24 +40,32 @@ def submit(
     source: Source,
     url: Url = DEFAULT_URL,
     token: Token = None,
-    id: Annotated[str | None, typer.Argument(help="Its id; one is made when it is left out.")] = None,
-    file: Annotated[str | None, typer.Argument(help="Where the document is.  [default: -, standard input]")] = None,
-    priority: Annotated[int, typer.Option(help="Higher first.")] = 0,
-    delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Not handed out before.")] = None,
+    id: Annotated[str | None, typer.Argument(help="The job's id; generated when left out.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(help="The file with the document.  [default: -, standard input]")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Jobs with a higher priority are handed out first.")] = 0,
+    delay: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Do not hand it out before so many seconds have passed.")
+    ] = None,
     at: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="Not handed out before, as 2026-11-24T18:30:00+01:00."),
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S%z"],
+            help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00.",
+        ),
     ] = None,
-    attempts: Annotated[int | None, typer.Option(help="How many takes it gets.  [default: the server's]")] = None,
+    attempts: Annotated[int | None, typer.Option(help="The most attempts of the job.  [default: the server's]")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of the file is a job's document (NDJSON).")] = False,
     batch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the ids of --lines begin with; again, it goes on.")
+        str | None,
+        typer.Option(metavar="NAME", help="The beginning of the ids of --lines; use it again to continue."),
     ] = None,
 ) -> None:
     """Submit a job: a JSON object, from a file or standard input. Prints its id.
 
-    With --lines each line is a job's document. Their ids are the batch's name and the line's number, so that the same
-    command with the same --batch goes on after whatever broke it off, and submits no line twice.
+    With --lines each line is a job's document. An id is then the batch's name and the line's number. So after any
+    interruption the same command with the same --batch continues, and submits no line twice.
     """
     id, file = chosen_file(source, id, file)
     how: How = {"priority": priority, "delay": delay, "at": at, "attempts": attempts}
@@ -80,15 +88,18 @@ def submit(
 def take(
     url: Url = DEFAULT_URL,
     token: Token = None,
-    source: Annotated[str | None, typer.Argument(help="Whose; any when it is left out.")] = None,
-    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for one.")] = 0,
+    source: Annotated[str | None, typer.Argument(help="The source to take from; any when left out.")] = None,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for a job.")] = 0,
     lease: Annotated[
-        int | None, typer.Option(metavar="SECONDS", help="How long Boss waits for a check.  [default: the server's]")
+        int | None,
+        typer.Option(
+            metavar="SECONDS", help="How long Boss keeps the job for you without a heartbeat.  [default: the server's]"
+        ),
     ] = None,
 ) -> None:
     """Take a job, and print it with its attempt as one line of JSON. Exits with 3 when there is none.
 
-    It is for you to check it, and to say that it is done.
+    You must send its heartbeat with boss check, and finish it with boss done.
     """
     with asking(url, token) as boss:
         try:
@@ -103,13 +114,13 @@ def take(
         try:
             typer.echo(f'{head[:-1]}, "job": {text}}}')
         except CannotWrite as error:
-            # Nobody knows that the job is to be worked on.
+            # The job was not printed, so nobody would work on it.
             now(boss.give_back(job["source"], job["id"], attempt=job["attempt"], uncounted=True))
             give_up(f"{error}; {job['id']} is given back")
 
 
 def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, attempt: Attempt = None) -> None:
-    """Check on an active job, which keeps it. Exits with 3 when it is not active any more."""
+    """Send the heartbeat of an active job, which renews its lease. Exits with 3 when it is not active any more."""
     with asking(url, token) as boss, explaining(boss, source, id, attempt, always=True):
         now(boss.check(source, id, attempt))
 
@@ -120,16 +131,16 @@ def done(
     url: Url = DEFAULT_URL,
     token: Token = None,
     result: Annotated[
-        str | None, typer.Argument(help="A JSON object that is kept with it; - is standard input.")
+        str | None, typer.Argument(help="The result, a JSON object that is kept with the job; - is standard input.")
     ] = None,
     outcome: Annotated[
-        str, typer.Option(metavar="|".join(REPORTED_OUTCOMES), help="How it ended.")
+        str, typer.Option(metavar="|".join(REPORTED_OUTCOMES), help="How the job ended.")
     ] = Outcome.COMPLETED,
     attempt: Attempt = None,
 ) -> None:
-    """Say that a job is done. Exits with 3 when it is not there to be done."""
+    """Finish a job. Exits with 3 when it is neither available nor active."""
     if outcome not in REPORTED_OUTCOMES:
-        give_up(f"{outcome!a} is no outcome that can be said: it is {', '.join(REPORTED_OUTCOMES)}", USAGE)
+        give_up(f"the outcome is {outcome!a}; it takes {', '.join(REPORTED_OUTCOMES)}", USAGE)
     kept = None if result is None else read_result(result)
     with asking(url, token) as boss, explaining(boss, source, id, attempt):
         now(boss.done(source, id, kept, outcome, attempt))
@@ -142,14 +153,15 @@ def give_back(
     token: Token = None,
     result: Annotated[str | None, typer.Argument(help="A JSON object that says why; - is standard input.")] = None,
     delay: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Its rest.  [default: it grows with each attempt]")
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long until the next attempt.  [default: it grows with each attempt]"),
     ] = None,
     attempt: Attempt = None,
     uncounted: Annotated[
-        bool, typer.Option("--uncounted", help="The attempt is none of those it may have; it comes back at once.")
+        bool, typer.Option("--uncounted", help="Do not count this attempt; the job is available again at once.")
     ] = False,
 ) -> None:
-    """Give an active job back, for another attempt after a rest."""
+    """Give an active job back, for another attempt after a delay."""
     kept = None if result is None else read_result(result)
     with asking(url, token) as boss, explaining(boss, source, id, attempt):
         now(boss.give_back(source, id, delay, kept, attempt, uncounted))
@@ -161,10 +173,10 @@ def stop(
     source: Annotated[str | None, typer.Argument(help="The job's source.")] = None,
     id: Annotated[str | None, typer.Argument(help="The job's id.")] = None,
     all_of: Annotated[str | None, typer.Option("--source", help="Stop every job of this source.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the job.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reason: Annotated[str | None, typer.Option(help="The reason, which is kept with the job.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop a job, or every job of a source. A converter that has it hears of it at its next check."""
+    """Stop a job, or every job of a source. A converter that works on it learns of it at its next heartbeat."""
     if (all_of is None) == (id is None):
         give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", USAGE)
     with asking(url, token) as boss:
@@ -172,7 +184,7 @@ def stop(
             try:
                 with explaining(boss, source, id, None, always=True):
                     now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
-            except NotThere as error:  # Boss's words, where the token may not look, are about any end
+            except NotThere as error:  # when the token may not read the job, Boss's message is about finishing
                 raise NotThere(str(error).replace("can be done", "can be stopped"), error.state) from None
             return
         give_up_on_unknown(boss, all_of)

@@ -1,4 +1,4 @@
-"""Many documents from a file, a line each."""
+"""Submit many documents from a file, one a line."""
 
 import os
 import sys
@@ -19,12 +19,12 @@ from boss.model.job import JobLine, check_new_id
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-# For how long a Boss that goes away in the middle is waited for, in seconds.
+# For how long to retry when Boss goes away in the middle, in seconds.
 _PATIENCE = 30
 
 
 class How(TypedDict):
-    """What counts for all lines; see `Client.submit_lines`."""
+    """The options for all lines; see `Client.submit_lines`."""
 
     priority: int
     delay: float | None
@@ -33,8 +33,8 @@ class How(TypedDict):
 
 
 def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:
-    """Submit each line of a file as a job, with a progress bar on a terminal, and say how many are there now."""
-    # Here, for other commands need none of it, and it is slow to import.
+    """Submit each line of a file as a job, with a progress bar on a terminal; print how many were new, and the ids."""
+    # Imported here, because it is slow to import and other commands need none of it.
     from boss.model.ids import new_id
 
     batch = batch or new_id()
@@ -42,7 +42,7 @@ def submit_lines(url: str, token: str | None, source: str, file: str, batch: str
     try:
         check_new_id(_id(batch, 1))
     except BadInput as error:
-        give_up(f"--batch {batch} makes no ids: {error}", USAGE)
+        give_up(f"--batch {batch} cannot begin an id: {error}", USAGE)
     sent = new = 0
     try:
         with _opened(file) as stream, _progress(stream) as progress, client(url, token, _PATIENCE) as boss:
@@ -63,13 +63,13 @@ def submit_lines(url: str, token: str | None, source: str, file: str, batch: str
 
 
 def _id(batch: str, number: int) -> str:
-    # With zeros in front, so that lists, which go by id, have them in order.
+    # Leading zeros, so that lists, which are sorted by id, have the jobs in the order of the lines.
     return f"{batch}-{number:09}"
 
 
 def _lines(stream: BinaryIO, name: str, batch: str) -> Iterator[JobLine]:
     number = 0
-    # Not by iterating, which does not let us tell how far we are.
+    # Not by iterating over the stream, which would disable tell(), and so the progress bar.
     while line := stream.readline():
         number += 1
         yield JobLine(_id(batch, number), object_line(line, f"line {number:,} of {name}"))
@@ -81,7 +81,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(file).open("rb")  # noqa: SIM115 (an error inside the body is none of opening)
+        stream = Path(file).open("rb")  # noqa: SIM115 (an error inside the body is not one of opening)
     except OSError as error:
         give_up(f"cannot read {file}: {error.strerror or error}", USAGE)
     with stream:

@@ -1,4 +1,4 @@
-"""A list of jobs that fits the terminal: no name is cut, and what has no room is left out."""
+"""Print a list of jobs that fits the terminal. No name is cut; columns without room are left out."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from boss.cli.times import ago
 from boss.client.json_text import exact
 
 _HEADINGS = ("state", "source", "id", "attempt", "last", "by", "result")
-# So many columns are always shown, if need be with the id in a line of its own; a result needs so much room.
+# How many columns are always shown, if need be with the id on a line of its own; and the least width of a result.
 _NEEDED, _LEAST_RESULT = 5, 12
 _GAP = "  "
 
@@ -21,7 +21,7 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
     """Print a line for each job. In a pipe nothing is left out."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     rows = [_HEADINGS, *(_row(job) for job in jobs)]
-    # The last column needs no room after it, and may be long.
+    # The last column is not padded, and may be long.
     *columns, results = zip(*rows, strict=True)
     widths = [*(max(map(_width, column)) if any(column[1:]) else 0 for column in columns), int(any(results[1:]))]
     if width is not None and sum(widths[:_NEEDED]) + len(_GAP) * (_NEEDED - 1) > width:
@@ -35,7 +35,7 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
 def _line(row: tuple[str, ...], widths: list[int], width: int | None) -> str:
     line = ""
     for number, (cell, room) in enumerate(zip(row, widths, strict=True)):
-        if not room:  # nobody's token, no result
+        if not room:  # no job has a token's name or a result
             continue
         gap = _GAP if line else ""
         left = None if width is None else width - _width(line + gap)
@@ -53,7 +53,7 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _last(job: dict[str, Any]) -> str:
-    """What happened to it last, or will next."""
+    """What happened to the job last, or will happen next."""
     if job["finished"]:
         return f"{job['outcome']} {ago(job['finished'])}"
     if job["state"] == "active":
@@ -66,7 +66,7 @@ def _last(job: dict[str, Any]) -> str:
 
 
 def _who(job: dict[str, Any]) -> str:
-    """Whose tokens submitted, took and finished it; nobody's while none are needed."""
+    """The names of the tokens that submitted, took and finished the job; empty when none was needed."""
     names = (job["submitted_by"], job["taken_by"], job["finished_by"])
     return " → ".join(name or "-" for name in names) if any(names) else ""
 
@@ -76,7 +76,7 @@ def _width(text: str) -> int:
 
 
 def _cut(text: str, room: int) -> str:
-    """The beginning of it that has room, with a mark when there is more."""
+    """The beginning of a text that fits, with … when it was cut."""
     if len(text) <= room and _width(text) <= room:
         return text
     text = text[:room]

@@ -1,4 +1,4 @@
-"""The commands that look: tree, jobs, show, doctor."""
+"""The commands that only read: tree, jobs, show, doctor."""
 
 import sys
 import time
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from boss.client.verbs import Verbs
 
-# How often a tree that is watched is drawn anew, in seconds.
+# How often `boss tree --watch` draws the tree anew, in seconds.
 _WATCH_INTERVAL = 1.0
-# So many jobs are read to have them in the order of time: over HTTP they are in that of their ids.
+# The most jobs that are read to sort them by time. Over HTTP they come sorted by id.
 _MOST_SORTED = 1000
 _COLOURS = {State.AVAILABLE: "bold cyan", State.ACTIVE: "bold yellow", State.DONE: "bold green"}
 _MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Verdict.ILL: "[bold red]ill[/]"}
@@ -44,7 +44,7 @@ def tree(
     url: Url = DEFAULT_URL,
     token: Token = None,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Go on showing it, until Ctrl-C, which is its end: exit code 0.")
+        bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C, which ends it with exit code 0.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,19 +79,19 @@ def _coloured(drawn: str) -> "Text":
 def jobs(
     url: Url = DEFAULT_URL,
     token: Token = None,
-    state: Annotated[State | None, typer.Option(help="Only those that are in it.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only this source's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only jobs of this source.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The most jobs to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the last submitted first, each with its attempt and what happened to it last, or when it is due.
 
-    Of more than 1,000 the list is by id, greatest first, as with --json: for ids that Boss makes that is the same.
+    More than 1,000 jobs are sorted by id, greatest first, as with --json. For generated ids that is the same order.
     """
     with asking(url, token) as boss:
         listed = each(boss.jobs(state=state, source=source))
         by_time = not as_json and _how_many(now(boss.tree()), state, source) <= _MOST_SORTED
-        # Documents may be large: no more of them are kept than are shown.
+        # Documents may be large, so only the jobs to be shown are kept in memory.
         found = nlargest(limit, listed, key=_submitted) if by_time else list(islice(listed, limit))
         if not found:
             give_up_on_unknown(boss, source)
@@ -101,7 +101,9 @@ def jobs(
     elif found:
         print_jobs(found)
         if not by_time:
-            typer.echo("boss: by id, for there are more than 1,000; --source and --state make them fewer", err=True)
+            typer.echo(
+                "boss: sorted by id, because there are more than 1,000; --source and --state narrow the list", err=True
+            )
     else:
         typer.echo("boss: there are no such jobs", err=True)
 
@@ -111,7 +113,7 @@ def _submitted(job: dict[str, Any]) -> str:
 
 
 def _how_many(counts: dict[str, dict[str, int]], state: str | None, source: str | None) -> int:
-    """How many jobs of a tree are in this state and of this source; of all when None."""
+    """The number of jobs in a tree with this state and source; any when None."""
     states = counts.values() if state is None else [counts[state]]
     return sum(sum(each.values()) if source is None else each.get(source, 0) for each in states)
 
@@ -122,7 +124,10 @@ def show(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one job with all its properties, and why nobody has it yet. Exits with 3 when there is none."""
+    """Show a job with all its properties, and, if it is available, why it was not taken yet.
+
+    Exits with 3 when there is none.
+    """
     with asking(url, token) as boss:
         job = now(boss.find(id))
     if as_json:
@@ -154,7 +159,7 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _past(attempt: dict[str, Any]) -> str:
-    """What became of an attempt before this one."""
+    """How an earlier attempt went."""
     taken = f"taken {second(attempt.get('taken'))}" + (f" by {attempt['by']}" if attempt.get("by") else "")
     ended = f"{attempt['how']} {second(attempt['ended'])}"
     by = f" by {attempt['given_back_by']}" if attempt.get("given_back_by") else ""
@@ -167,7 +172,7 @@ def _when(instant: str | None, by: str | None = None) -> str:
 
 
 def doctor(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Examine the database: each line has a verdict, and what to do where it is not well. Exits with 1 then."""
+    """Diagnose the database. Each line has a verdict, and what to do unless it is well. Exits with 1 then."""
     with asking(url, token) as boss:
         health = now(boss.health())
     if as_json:

@@ -14,20 +14,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def migrate(database: Database = None, database_file: DatabaseFile = None) -> None:
-    """Bring a database to the schema this Boss requires, as a user who owns it.
+    """Migrate a database to the schema that this version requires, as a user who owns the database.
 
-    The user of boss serve then needs no such right.
+    The user of boss serve then does not need to own it.
 
-    Boss serves meanwhile, the version before this one as well. boss serve does the same when it starts.
+    Boss can go on serving meanwhile, also in its previous version. boss serve migrates as well when it starts.
     """
-    # Here, for the other commands have no need of a server's packages.
+    # Imported here, because the other commands do not need the server's packages.
     import asyncio
 
     try:
         from boss.main import migrate_only
         from boss.telemetry import logging
     except ModuleNotFoundError as error:
-        give_up(f"the package {error.name} is not installed; boss migrate needs pip install 'boss[server]'")
+        give_up(f"the package {error.name} is not installed; boss migrate needs boss-dispatcher[server]")
 
     url = database_url(database, database_file)
     if url is None:

@@ -1,4 +1,4 @@
-"""Standard output and error of a command: they carry every character, and what cannot be written is noticed."""
+"""Standard output and error of a command. They can write every character, and a failed write is an error."""
 
 import codecs
 import io
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class CannotWrite(Exception):
-    """Standard output takes no more; no OSError, for Typer and rich end a command at one in ways of their own.
+    """Standard output cannot be written to. It is no OSError, because Typer and rich handle those in their own ways.
 
-    `unread` is whether whoever read it has seen enough.
+    `unread` is whether its reader has closed it.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -26,13 +26,13 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            # What is left of it is let be: Python would try once more at its end.
+            # The rest of the output goes to /dev/null. Otherwise Python would try to write it again as it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise CannotWrite(error) from None
 
 
 class _Errors(io.FileIO):
-    """What cannot be said there must not change how the command ends."""
+    """Standard error. A failed write there must not change the exit code."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
@@ -42,7 +42,10 @@ class _Errors(io.FileIO):
 
 
 def prepare() -> None:
-    """Have the standard streams so. For what the encoding does not have stand JSON's escapes: JSON stays JSON."""
+    """Set up the standard streams.
+
+    A character that the encoding does not have is written as a JSON escape, so that JSON stays JSON.
+    """
     codecs.register_error("boss", _escaped)
     for number in range(3):
         _fill(number)
@@ -53,11 +56,11 @@ def prepare() -> None:
 
 
 def _fill(number: int) -> None:
-    """Open something in place of a stream that was closed, lest the next file that is opened becomes it."""
+    """Open /dev/null in place of a closed stream. Otherwise the next file that is opened would become the stream."""
     try:
         os.fstat(number)
     except OSError:
-        # Standard output that is closed is nowhere to write to.
+        # Standard output becomes read-only, so that a write to it is still an error.
         file = os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
         if file != number:
             os.dup2(file, number)

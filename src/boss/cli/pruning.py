@@ -9,7 +9,7 @@ from boss.cli.exit_codes import OK
 from boss.settings import DEFAULT_URL
 
 _DAY = 24 * 3600
-# Boss takes no more: ten years.
+# The most that the server accepts: ten years.
 _MOST_DAYS = 3660
 
 
@@ -20,14 +20,15 @@ def add_to(app: typer.Typer) -> None:
 
 def prune(
     older_than: Annotated[
-        float, typer.Option(metavar="DAYS", min=0, max=_MOST_DAYS, help="Delete what has been done for so many days.")
+        float,
+        typer.Option(metavar="DAYS", min=0, max=_MOST_DAYS, help="Delete jobs that have been done for so many days."),
     ],
     url: Url = DEFAULT_URL,
     token: Token = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many there are, and delete none.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the jobs; delete none.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete jobs that were done long ago, in small batches, until there are none left. It asks first."""
+    """Delete jobs that were done long ago, in small batches, until none are left. Asks for confirmation first."""
     with asking(url, token) as boss:
         if dry_run or not yes:
             jobs, more = now(boss.prunable(older_than * _DAY))
@@ -44,6 +45,6 @@ def prune(
                 batch, more = now(boss.prune(older_than * _DAY))
                 deleted += batch
         finally:
-            # What is gone is gone, also when something broke it off.
+            # Report the deleted jobs even when an error or Ctrl-C interrupts this.
             if deleted or not more:
                 typer.echo(f"deleted {deleted:,}")

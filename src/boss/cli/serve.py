@@ -14,7 +14,9 @@ from boss.cli.exit_codes import USAGE, code_of
 from boss.errors import StartError
 from boss.settings import Settings
 
-_Quiet = Annotated[bool, typer.Option("--quiet", envvar="BOSS_QUIET", help="Do not log a line for each move of a job.")]
+_Quiet = Annotated[
+    bool, typer.Option("--quiet", envvar="BOSS_QUIET", help="Do not log a line for each event of a job.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
     file = Parameter("database_file", Parameter.KEYWORD_ONLY, default=None, annotation=DatabaseFile)
     options.insert(database + 1, file)
     options.append(Parameter("quiet", Parameter.KEYWORD_ONLY, default=False, annotation=_Quiet))
-    # Typer goes by these.
+    # Typer reads the options from these two attributes.
     serve.__signature__ = Signature(options)  # type: ignore[attr-defined]
     serve.__annotations__ = {each.name: each.annotation for each in options}
     app.command(epilog="Example: boss serve --port 9000 --data ./data")(serve)
@@ -54,20 +56,20 @@ def _default_data() -> Path:
 
 
 def serve(*, database_file: Path | None, quiet: bool, **asked: Any) -> None:
-    """Serve until stopped by SIGTERM or Ctrl-C, answering every request under way first.
+    """Serve until SIGTERM or Ctrl-C. Then answer the requests under way, and end.
 
     Without --database it starts a PostgreSQL of its own, with its data in the folder --data.
     """
-    # Here, for the other commands have no need of a server's packages.
+    # Imported here, because the other commands do not need the server's packages.
     try:
         from boss.main import run
         from boss.telemetry import logging
     except ModuleNotFoundError as error:
-        give_up(f"the package {error.name} is not installed; boss serve needs pip install 'boss[server,embedded]'")
+        give_up(f"the package {error.name} is not installed; boss serve needs boss-dispatcher[server,embedded]")
 
     logging.configure(quiet)
     if (asked["tls_cert"] is None) != (asked["tls_key"] is None):
-        give_up("--tls-cert and --tls-key are needed both, or neither", USAGE)
+        give_up("--tls-cert and --tls-key must be given together", USAGE)
     asked["database"] = database_url(asked["database"], database_file)
     asked["data"] = asked["data"] or _default_data()
     try:

@@ -1,4 +1,4 @@
-"""Where a job is when it is not where a command looked for it."""
+"""Explain why a command did not find a job: it has another source, state or attempt."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def explaining(boss: "Verbs", source: str, id: str, attempt: int | None, always: bool = False) -> Iterator[None]:
-    """When the job is not there in the body, say of which source it is, or in which state or attempt.
+    """When the body does not find the job, end the command with the job's real source, state or attempt.
 
-    What Boss itself says of a job of that source is kept, unless it is `always` to be said, for HEAD has no words.
+    For a job of this source Boss's own message is kept, unless `always` is set: a response to HEAD has no message.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def explaining(boss: "Verbs", source: str, id: str, attempt: int | None, always:
 
 def _standing(job: "Document", attempt: int | None) -> str:
     if job["state"] == "active":
-        asked = "" if attempt is None else f", not {attempt}: somebody else has it"
+        asked = "" if attempt is None else f", not {attempt}: another converter has it"
         return f"{job['id']} is in attempt {job['attempt']} by now{asked}"
     if job["state"] == "done":
         return f"{job['id']} is done: {job['outcome']} {ago(job['finished'])}"
@@ -48,7 +48,7 @@ def _standing(job: "Document", attempt: int | None) -> str:
 
 
 def give_up_on_unknown(boss: "Verbs", source: str | None) -> None:
-    """End the command when nobody has ever heard of the source, as far as one may know."""
+    """End the command when the source has never had a job, as far as the token may know."""
     if source is None:
         return
     known = known_sources(boss)
@@ -57,13 +57,13 @@ def give_up_on_unknown(boss: "Verbs", source: str | None) -> None:
 
 
 def unknown(source: str, known: set[str]) -> str:
-    """The sentence for a source that is none of the known ones."""
+    """The message for a source that is not known."""
     close = get_close_matches(source, known, n=1)
-    return f"no job of {source} was ever here" + (f"; did you mean {close[0]}?" if close else "")
+    return f"no job of {source} was ever submitted" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def known_sources(boss: "Verbs") -> set[str] | None:
-    """The sources that have or had jobs; None when they are not for the token to know."""
+    """The sources that have or had jobs; None when the token may not read them."""
     try:
         tree = now(boss.tree())
     except BossError:

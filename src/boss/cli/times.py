@@ -1,13 +1,13 @@
-"""Instants as a person reads them: how long ago."""
+"""Instants for a person to read: how long ago."""
 
 from datetime import UTC, datetime
 
-# From which age on, in seconds, it is told in which unit; from the last one on it is told as a date.
+# Each entry: ages below this many seconds are written in this unit, so many seconds long. Older ones are dates.
 _UNITS = ((60, 1, "s"), (3600, 60, "min"), (2 * 86_400, 3600, "h"), (60 * 86_400, 86_400, "days"))
 
 
 def ago(instant: str, now: datetime | None = None) -> str:
-    """An instant of Boss's as "3 min ago", "in 5 h", or a date when it is far away."""
+    """An instant as "3 min ago", "in 5 h", or a date when it is far away."""
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(instant)).total_seconds()
     far = round(abs(seconds))
     if not far:
@@ -19,5 +19,5 @@ def ago(instant: str, now: datetime | None = None) -> str:
 
 
 def second(instant: str | None) -> str:
-    """An instant without what is below its second."""
+    """An instant without fractions of a second; empty when there is none."""
     return instant[:19] + "Z" if instant else ""

@@ -1,6 +1,6 @@
-"""What the words of a command line mean: as Typer has it, but without pydantic for most of them.
+"""Parse the values of options and arguments as Typer does, but mostly without pydantic.
 
-This Typer (0.29) reads them by pydantic, which takes 50 ms to import: as long as all else that `boss check` does.
+Typer 0.29 parses them with pydantic, which takes 50 ms to import: as long as all the rest of `boss check`.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _YES, _NO = ("1", "true", "yes", "on", "t", "y"), ("0", "false", "no", "off", "f
 
 
 class _Value:
-    """Reads the value of one option or argument; what is no word, path, number or switch is left to Typer."""
+    """Parses the value of one option or argument. Typer parses those that are no text, path, number, flag or choice."""
 
     def __init__(self, descriptor: Any, theirs: Callable[[Any], Any]) -> None:
         self._descriptor = descriptor
@@ -26,7 +26,7 @@ class _Value:
         self._annotation = descriptor.annotation
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The value itself, from what the command line or the environment has."""
+        """The parsed value, from the text on the command line or in the environment."""
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         try:
@@ -36,7 +36,7 @@ class _Value:
 
     def _read(self, value: Any, param: Any, ctx: Any) -> Any:
         info = self._descriptor.parameter_info
-        # What a shell makes of "$SOURCE" when nobody has set it: it must not mean any source, or another path.
+        # A shell passes an empty word for "$SOURCE" when that is not set. It must not mean any source, or another path.
         words = [value] if isinstance(value, str) else value
         if param.param_type_name == "argument" and "" in words:
             raise ValueError("it is empty; is a variable not set?")
@@ -86,7 +86,7 @@ def _switch(word: str) -> bool:
 
 
 def read_plainly() -> None:
-    """Have Typer read values so. A Typer that does not know this name reads them in its own way."""
+    """Make Typer parse values by `_Value`. A Typer without this function parses them in its own way."""
     theirs: Callable[[Any], Any] | None = getattr(core, "build_runtime_param", None)
     if theirs is None:
         return

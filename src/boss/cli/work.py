@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Work(TyperCommand):
-    """Has in its usage what stands after `--`, which is no argument of its own."""
+    """Shows in its usage the command after `--`, which is not one of its own arguments."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words after `boss work`."""
@@ -44,12 +44,12 @@ def work(
     token: Token = None,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE", help="Whose jobs; any if none is named."),
+        typer.Argument(metavar="SOURCE", help="The sources to take jobs from; any if none is named."),
     ] = None,
-    slots: Annotated[int, typer.Option("-j", "--slots", min=1, metavar="N", help="How many at once.")] = 1,
+    slots: Annotated[int, typer.Option("-j", "--slots", min=1, metavar="N", help="How many jobs at once.")] = 1,
     lease: Annotated[
         int | None,
-        typer.Option(min=0, metavar="SECONDS", help="How long Boss waits for a sign of life.  [default: the server's]"),
+        typer.Option(min=0, metavar="SECONDS", help="How long Boss waits for a heartbeat.  [default: the server's]"),
     ] = None,
     timeout: Annotated[
         float | None,
@@ -59,29 +59,31 @@ def work(
         float, typer.Option(min=0, metavar="SECONDS", help="How long a command has to end when it is told to.")
     ] = 10,
     once: Annotated[
-        bool, typer.Option("--once", help="JobEnd after one job (each of -j), with exit code 1 if one was not done.")
+        bool, typer.Option("--once", help="End after one job in each slot, with exit code 1 if one was not done.")
     ] = False,
-    until_empty: Annotated[bool, typer.Option("--until-empty", help="JobEnd when there is no job.")] = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no job is available.")] = False,
 ) -> None:
-    """Run a command for each job, the document on its standard input, and say how it went.
+    """Run a command for each job. It gets the document on its standard input.
 
-    Exit code 0 is done, and a JSON object on the last line it prints is the result. 99 gives the job up for good. Any
-    other gives it back for another try after a rest, with the end of what it wrote to standard error as the reason.
-    BOSS_JOB_ID, BOSS_SOURCE, BOSS_ATTEMPT and BOSS_URL are in its environment.
+    With exit code 0 the job is done, and its result is the last line that the command printed, if that is a JSON
+    object. Exit code 99 gives the job up for good. Any other gives it back for another attempt after a delay, and the
+    end of standard error is kept as the reason. BOSS_JOB_ID, BOSS_SOURCE, BOSS_ATTEMPT and BOSS_URL are in the
+    command's environment.
 
-    A job is checked at a third of its lease. When it was stopped, or takes longer than the timeout, the command and all
-    it started get SIGTERM, and after the grace SIGKILL; a timeout counts as a failed attempt.
+    Each job's heartbeat is sent at a third of its lease. When the job was stopped, or takes longer than the timeout,
+    the command and the processes that it started get SIGTERM, and after the grace SIGKILL. A timeout counts as a failed
+    attempt.
 
-    On SIGTERM or Ctrl-C no more jobs are taken. What runs has the grace to end, then gets SIGTERM, and after the grace
-    SIGKILL; it is given back, and counts as no attempt; the exit code is 0. A second signal ends everything at once,
-    with exit code 128 and its number.
+    On SIGTERM or Ctrl-C no more jobs are taken. Running commands have the grace to end. Then they get SIGTERM, and
+    after the grace SIGKILL. Their jobs are given back, and the attempts do not count. The exit code is 0. A second
+    signal ends everything at once, with exit code 128 plus its number.
     """
     command: list[str] = context.obj or []
     if not command:
         give_up("say what to run for each job, after --: boss work freg -- ./convert.sh", USAGE)
     if not shutil.which(command[0]):
         give_up(_not_runnable(command[0]), USAGE)
-    # Here, for other commands need none of it, and it is slow to import.
+    # Imported here, because it is slow to import and other commands need none of it.
     import logging
 
     from boss.client.command import CommandConverter
@@ -115,7 +117,7 @@ def work(
 
 
 def _tell_unknown(url: str, token: str | None, sources: list[str]) -> None:
-    """Say which of the sources nobody has ever heard of, as far as one may know: they may be misspelt."""
+    """Name the sources that have never had a job, as far as the token may know. They may be misspelt."""
     with asking(url, token) as boss:
         known = known_sources(boss)
     for source in sources:
@@ -124,10 +126,10 @@ def _tell_unknown(url: str, token: str | None, sources: list[str]) -> None:
 
 
 def _not_runnable(word: str) -> str:
-    """Why a word names no program."""
+    """Why the command cannot be run."""
     path = Path(word)
     if path.is_dir():
-        return f"{word} is a folder, and no program"
+        return f"{word} is a folder, not a program"
     if path.is_file() and not os.access(path, os.X_OK):
         return f"{word} is not executable: chmod +x {word}"
     meant = f"; did you mean ./{word}?" if path.is_file() else ""
@@ -136,7 +138,7 @@ def _not_runnable(word: str) -> str:
 
 @contextmanager
 def _in_lines() -> Iterator[None]:
-    """Log lines, for a pipe."""
+    """Log lines, when standard error is not a terminal."""
     import logging
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -145,7 +147,7 @@ def _in_lines() -> Iterator[None]:
 
 @contextmanager
 def _on_screen(converter: "Converter") -> Iterator[None]:
-    """What each slot is doing and for how long, for a terminal; log lines stand above it."""
+    """Show on a terminal what each slot is doing and for how long, below the log lines."""
     from rich.console import Console
     from rich.live import Live
 
@@ -171,4 +173,4 @@ def _counted(ends: "dict[JobEnd, int]") -> str:
 
 
 def _say_nothing(slot: "Slot", job: "AsyncJob", error: Exception | None) -> None:
-    """The screen shows it."""
+    """Log nothing: the screen shows the end of each job."""

@@ -1,4 +1,4 @@
-"""One of several worker processes, as `python -m boss.cli.worker`; its parent (workers.py) tells it what to do."""
+"""One of several worker processes, `python -m boss.cli.worker`. Its parent (http/workers.py) sends it its settings."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ from boss.telemetry.logging import configure
 
 log = logging.getLogger("boss")
 
-# A worker writes a line when it serves, and then one in so many seconds.
+# The interval of a worker's heartbeat. It is a line on standard output, and the first one says that it serves.
 _BEAT_S = 2.0
 
 
 def main() -> None:
-    """Read from standard input what this worker is told, and serve until a signal comes or the parent has ended."""
+    """Read the settings from standard input, and serve until a signal comes or the parent has ended."""
     settings, quiet = read_orders()
     configure(quiet)
     try:
@@ -31,21 +31,21 @@ def main() -> None:
 
 
 def read_orders() -> tuple[Settings, bool]:
-    """What the parent says: the settings, and whether to log no line for each move of a job."""
+    """The settings from the parent, and whether not to log each event of a job."""
     length = int.from_bytes(sys.stdin.buffer.read(8), "big")
     settings, quiet = pickle.loads(sys.stdin.buffer.read(length))  # noqa: S301  it comes from our parent
     return settings, quiet
 
 
 async def beat_forever() -> NoReturn:
-    """Tell the parent that this worker serves, until cancelled."""
+    """Send this worker's heartbeat to the parent until cancelled."""
     while True:
         os.write(sys.stdout.fileno(), b"serving\n")
         await asyncio.sleep(_BEAT_S)
 
 
 async def end_with_parent() -> None:
-    """Stop as by SIGTERM when the parent has ended, however it did: its end of our standard input is closed then."""
+    """Stop as by SIGTERM when the parent has ended, even by SIGKILL: that closes its end of our standard input."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
     await ended.wait()

@@ -1,4 +1,4 @@
-"""Where Boss is, and what is shown to it."""
+"""The URL of Boss, the token that is sent to it, and the errors when nothing answers there."""
 
 import os
 import re
@@ -9,11 +9,11 @@ from boss.settings import DEFAULT_URL
 
 
 def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
-    """Its URL, and the headers of every request: what is given, else what is in the environment.
+    """The URL of Boss and the headers of every request, from the arguments or else from the environment.
 
     Raises:
-        NotAUrl: that is no URL.
-        Unauthenticated: that is no token.
+        NotAUrl: the URL is malformed.
+        Unauthenticated: the token is malformed.
     """
     url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
     if not _is_url(url):
@@ -34,7 +34,7 @@ def _is_url(url: str) -> bool:
 
 
 def away(url: str, error: Exception) -> Unreachable:
-    """The error to raise when no answer came from the URL."""
+    """The error to raise when no response came from the URL."""
     if untrusted := getattr(error, "verify_message", ""):  # of ssl.SSLCertVerificationError
         return NotABoss(
             f"the certificate of what listens at {url} is not trusted: {untrusted}. "
@@ -46,27 +46,27 @@ def away(url: str, error: Exception) -> Unreachable:
 
 
 def reason(error: Exception) -> str:
-    """Why there was no answer, in words."""
+    """Why there was no response, in words."""
     number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None)
-    # A negative number is one of getaddrinfo's, and TLS has numbers of its own: both say it in words by themselves.
+    # A negative number comes from getaddrinfo, and TLS has numbers of its own. Both errors already have words.
     if number > 0 and not hasattr(error, "library"):
         return os.strerror(number)
     return words or str(error) or type(error).__name__
 
 
 def _wrong_scheme(url: str, error: Exception) -> str:
-    """What is wrong with the URL's beginning, when that is why there was no answer."""
+    """What is wrong with the URL's scheme, when that is why there was no response; else an empty text."""
     secure = url.lower().startswith("https:")
     if secure and getattr(error, "reason", "") in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return "speaks http, not https: say http://"
-    # A TLS server says what it thinks of a request without TLS in an alert of TLS, or nothing at all.
+    # A TLS server answers a request without TLS by a TLS alert, or by closing the connection.
     if not secure and (re.search(r"\x15\x03|\\x15\\+x03", str(error)) or _answers_tls(url, error)):
         return SPEAKS_HTTPS
     return ""
 
 
 def _answers_tls(url: str, error: Exception) -> bool:
-    """Whether what closed a connection without an answer is a TLS server."""
+    """Whether the server that closed the connection without a response speaks TLS."""
     import socket
     import ssl
     from http.client import RemoteDisconnected

@@ -1,4 +1,4 @@
-"""What a client asks of a Boss that is not about one job."""
+"""The client's requests that are not about a single job."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -10,37 +10,37 @@ from boss.client.requests import JSON, Sender, query
 
 
 class Administering:
-    """The tree, lists of jobs, sources and their rules, tokens, and the record of acts."""
+    """The tree, lists of jobs, sources and their limits, tokens, and the audit log."""
 
     def __init__(self, connection: Sender) -> None:
         self._connection = connection
 
     @property
     def url(self) -> str:
-        """Where its Boss is."""
+        """The URL of Boss."""
         return self._connection.url
 
     async def _ask(self, method: str, path: str, **options: Any) -> Answer:
-        """Send a request; return its answer when it is a good one.
+        """Send a request; return its response when it is a success.
 
         Raises:
-            BossError: what the server answered instead.
+            BossError: the response is an error.
         """
         answer, _ = await self._connection.send(method, path, **options)
         check(answer)
         return answer
 
     async def tree(self) -> dict[str, dict[str, int]]:
-        """How many jobs there are of each state and source."""
+        """The number of jobs of each state and source."""
         tree: dict[str, dict[str, int]] = (await self._ask("GET", "/job")).json()
         return tree
 
     async def drawn_tree(self) -> str:
-        """The tree as the design draws it."""
+        """The tree of states, sources and newest jobs, drawn as text."""
         return (await self._ask("GET", "/job", headers={"accept": "text/plain"})).text
 
     async def health(self) -> Document:
-        """What an examination of the server's database finds: `verdict`, and `findings` with one each."""
+        """The diagnosis of the server's database: `verdict`, the worst one, and `findings`, each with its own."""
         health: Document = (await self._ask("GET", "/health")).json()
         return health
 
@@ -50,20 +50,20 @@ class Administering:
         return pruned["deleted"], pruned["more"]
 
     async def prunable(self, older: float) -> tuple[int, bool]:
-        """How many jobs `prune` would delete, as far as they are counted, and whether there are more."""
+        """How many jobs `prune` would delete, and whether there are more: the server counts up to 100,000."""
         counted = (await self._ask("DELETE", "/job/done", params={"older": f"{older:f}", "dry_run": "1"})).json()
         return counted["would_delete"], counted["more"]
 
     async def sources(self) -> list[Document]:
-        """Every source, with its rule and how many jobs it has in each state."""
+        """Every source, with its limits and the number of its jobs in each state."""
         sources: list[Document] = (await self._ask("GET", "/source")).json()["sources"]
         return sources
 
     async def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
-        """Hold a source to a rule, and to nothing else.
+        """Set the limits of a source. They replace all its earlier limits.
 
         Args:
-            source: which.
+            source: the source's name.
             paused: whether none of its jobs is handed out.
             limit: how many of its jobs may be active at once; any number when None.
         """
@@ -74,17 +74,17 @@ class Administering:
     async def create_token(
         self, name: str, role: str, *, sources: Sequence[str] | None = None, expires: float | None = None
     ) -> str:
-        """Make a token, which nobody can ask for again.
+        """Create a token and return it. It cannot be read again later.
 
         Args:
-            name: what it is called wherever it says who did something.
+            name: the token's name, by which jobs and the audit log say who did something.
             role: converter, submitter or admin.
             sources: the sources it is for; all when None.
-            expires: for how many seconds it is good; for ever when None.
+            expires: for how many seconds it is valid; for ever when None.
 
         Raises:
-            NameTaken: there is or was one of that name.
-            NeedsAdmin: it is the first one, and no admin's, or it would expire.
+            NameTaken: a token of that name exists or existed.
+            NeedsAdmin: the first token must be an admin's that never expires, and this one is not.
         """
         asked = {"role": role, "sources": sources, "expires": expires}
         answer = await self._ask("POST", f"/token/{quote(name, safe='')}", data=json_text(asked), headers=JSON)
@@ -92,21 +92,21 @@ class Administering:
         return token
 
     async def list_tokens(self) -> list[Document]:
-        """Every token there is or was, by name: all that is known of it, which is not the token."""
+        """Every token with its properties, also expired and revoked ones, by name; never the token itself."""
         tokens: list[Document] = (await self._ask("GET", "/token")).json()["tokens"]
         return tokens
 
     async def revoke_token(self, name: str) -> None:
-        """Let a token count no more, within a second on every replica.
+        """Revoke a token. It becomes invalid within a second on every replica.
 
         Raises:
-            NoToken: there is none of that name.
-            NeedsAdmin: it is the last one of an admin, or the last of those that are good for ever.
+            NoToken: there is no token of that name.
+            NeedsAdmin: it is the last admin's token, or the last one of those that never expire.
         """
         await self._ask("DELETE", f"/token/{quote(name, safe='')}")
 
     async def acts(self) -> AsyncIterator[Document]:
-        """What administrators did that is not kept with a job, the newest first."""
+        """The audit log: administrators' actions that are not kept with a job, the newest first."""
         async for act in self._pages("/audit", "acts", {}):
             yield act
 
@@ -116,10 +116,10 @@ class Administering:
             yield job
 
     async def find(self, id: str) -> Document:
-        """The job with this id with all its properties, and, while it is available, `why` nobody has it yet.
+        """The job with this id and all its properties. While it is available, `why` says why it was not taken yet.
 
         Raises:
-            NotThere: there is none.
+            NotThere: there is no such job.
         """
         job: Document = (await self._ask("GET", f"/jobs/{quote(id, safe='')}")).json()
         return job

@@ -1,4 +1,4 @@
-"""What a Boss answers, and the error that an answer stands for. It imports nothing that is slow to import."""
+"""Responses of Boss, and the errors that they stand for. This module imports nothing that is slow to import."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ from boss.errors import (
     WrongAttempt,
 )
 
-# How long a server may take for anything but a wait, in seconds.
+# How long a server may take for a response, besides the time that a take waits, in seconds.
 TIMEOUT = 30.0
-# What a proxy, or Boss itself, answers while there is nobody to answer: the same may be sent again.
+# Statuses that a proxy or Boss itself sends while Boss or its database is away. The request may be retried.
 AWAY = (502, 503, 504)
 TOO_MANY = 429
 _TOO_LARGE = 413
@@ -31,12 +31,12 @@ _PROBLEM = "application/problem+json"
 _ERRORS: dict[str, type[BossError]] = {
     kind.name: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BossError)
 }
-# An answer to a HEAD has no body to say what went wrong.
+# Errors by status, for responses to HEAD, which have no body.
 _REFUSED: Mapping[int, type[BossError]] = {401: Unauthenticated, 403: Forbidden}
 
 
 class Answer(NamedTuple):
-    """A whole answer; the names of its headers are found in any case."""
+    """A complete response. Its headers are found by names in lower case."""
 
     method: str
     url: str
@@ -45,19 +45,20 @@ class Answer(NamedTuple):
     text: str
 
     def json(self) -> Any:
-        """Its body, read as JSON."""
+        """The body, parsed as JSON."""
         return read(self.text)
 
     @property
     def is_problem(self) -> bool:
-        """Whether its body is a problem of Boss's."""
+        """Whether the body is one of Boss's problems (RFC 9457)."""
         return self.headers.get("content-type") == _PROBLEM and bool(self.text)
 
 
 def check(answer: Answer) -> None:
-    """Raise what the answer says went wrong, if it does.
+    """Raise the error that the response stands for, if it is not a success.
 
-    Only an answer with Boss-State, or a problem of Boss's, is about a job; any other came from something on the way.
+    Only a response with Boss-State, or with one of Boss's problems, comes from Boss. Any other error comes from a proxy
+    or another server.
     """
     if answer.status < 300:
         return

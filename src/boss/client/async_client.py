@@ -1,7 +1,6 @@
 """A client of Boss for asyncio, over HTTP only; sync_client.py is the same for code without async.
 
-It retries what is safe to send again, for as long as its patience lasts, and raises what went wrong as an error of
-errors.py.
+It retries requests that are safe to repeat, for as long as its patience lasts. It raises errors of errors.py.
 """
 
 import asyncio
@@ -21,8 +20,8 @@ from boss.coalescer import Coalescer
 from boss.errors import BossError
 from boss.model.job import Finish, State
 
-# How long a take that is cancelled may go on, to give back what it got, in seconds: where Boss answers, it is over at
-# once.
+# How long a cancelled take may go on to give back the jobs that it got, in seconds. When Boss answers, that takes no
+# time.
 _MOMENT = 5.0
 
 
@@ -30,12 +29,12 @@ class AsyncClient(Verbs):
     """A client of the Boss at a URL. Every method raises `Unreachable` when its patience has run out.
 
     Args:
-        url: where Boss is; BOSS_URL in the environment, or this machine, when None.
-        token: what is sent as `Authorization: Bearer`; BOSS_TOKEN in the environment when None.
-        patience: for how many seconds a request is tried again while Boss or its database is away.
+        url: the URL of Boss; when None, BOSS_URL in the environment, or else this machine.
+        token: the access token, sent as `Authorization: Bearer`; when None, BOSS_TOKEN in the environment.
+        patience: for how many seconds a request is retried while Boss or its database is away.
 
     Attributes:
-        checks: check on the jobs that are held.
+        checks: sends the heartbeats of the jobs that this client holds.
     """
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
@@ -50,7 +49,7 @@ class AsyncClient(Verbs):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections; jobs that are still held are checked no more."""
+        """Close the connections, and send no more heartbeats for jobs that are still held."""
         self.checks.close()
         await self._connection.close()
 
@@ -60,16 +59,16 @@ class AsyncClient(Verbs):
     ) -> AsyncIterator[AsyncJob]:
         """Take a job, and hold it while the body of `async with` works on it.
 
-        When the body ends the job is done, with `job.result`; when it raises, the job is given back with a rest. A
-        `Lost` that `job.check()` raised ends the body and nothing else.
+        When the body ends, the job is done, with `job.result`. When the body raises, the job is given back with a
+        delay. A `Lost` that `job.check()` raised ends the body, and is not raised further.
 
         Args:
-            source: whose, or any of several; any at all when None.
+            source: the source or sources to take from; any when None.
             wait: for how many seconds to wait for a job; for ever when None.
-            lease: how many seconds the server waits for a check; the server's default when None.
+            lease: the length of the lease in seconds; the server's default when None.
 
         Raises:
-            NoJob: none came in time.
+            NoJob: no job was available in time.
         """
         async with await self.take_now(source, wait=wait, lease=lease) as job:
             yield job
@@ -77,7 +76,7 @@ class AsyncClient(Verbs):
     async def take_now(
         self, source: str | Sequence[str] | None = None, *, wait: float | None = None, lease: int | None = None
     ) -> AsyncJob:
-        """As `take`, but it is for the caller to let go of the job, by `job.done()` or `job.give_back()`."""
+        """As `take`, but the caller must end it, by `job.done()` or `job.give_back()`."""
         [job] = await self.take_many(1, source, wait=wait, lease=lease)
         return job
 
@@ -102,7 +101,7 @@ class AsyncClient(Verbs):
     async def _give_back_unheard(
         self, limit: int, source: str | Sequence[str] | None, lease: int | None, key: str
     ) -> None:
-        """Give back what a take got whose answer was on its way when the taker stopped waiting for it."""
+        """Give back the jobs of a take that was cancelled before its response arrived."""
         taken = await self.hand_out(limit, source, 0, lease, key)
         await asyncio.gather(
             *(
@@ -114,7 +113,7 @@ class AsyncClient(Verbs):
     async def _report(self, finish: Finish) -> None:
         source = finish.source
         if source not in self._finishes:
-            # Those that are told while a request is under way share the next one, as inside Boss.
+            # Group commit, as in the server: finishes that come while a request is under way share the next one.
             self._finishes[source] = Coalescer(
                 self._finish_all,
                 most=MOST_BYTES,
@@ -134,7 +133,7 @@ class AsyncClient(Verbs):
         done: list[Exception | None] = []
         for finish, line in zip(finishes, answer.text.split("\n")[:-1], strict=True):
             try:
-                # What went otherwise is asked again, alone, for the answer says more than a status then.
+                # A finish that failed is sent again by itself, because then the response has more than a status.
                 if json.loads(line)["status"] != 200:
                     await self._finish(finish, repeated)
                 done.append(None)

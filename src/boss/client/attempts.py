@@ -1,4 +1,4 @@
-"""Attempts at jobs: a function runs until it ends, or is left alone when it was told to end and does not."""
+"""Attempts at jobs: run a function until it ends, or abandon it when it was told to end and does not."""
 
 import asyncio
 import logging
@@ -10,8 +10,8 @@ from boss.errors import Lost
 
 log = logging.getLogger("boss")
 
-# How much longer than its grace a function is waited for that was told to end, and how long everything may take to end
-# when that is to be at once, in seconds.
+# In seconds: how much longer than its grace to wait for a function that was told to end; and how long to wait for it
+# when the converter ends at once.
 _LATE, _AT_ONCE = 1.0, 0.5
 
 
@@ -21,22 +21,22 @@ class Attempts:
     Args:
         convert: the function; it is cancelled when its job is stopped or lost.
         timeout: how many seconds an attempt may take; for ever when None.
-        grace: how many seconds it has to end once it was told to.
+        grace: how many seconds the function has to end once it was told to.
     """
 
     def __init__(self, convert: Convert, timeout: float | None, grace: float) -> None:
         self._convert = convert
         self._timeout = timeout
         self._grace = grace
-        # What ends the wait for a job's function, and the functions that nobody waits for any more.
+        # The event that ends the wait for each job's function; and the functions that were abandoned.
         self._over = dict[AsyncJob, asyncio.Event]()
         self._left_alone = set[asyncio.Task[Json | None]]()
 
     async def run(self, job: AsyncJob) -> Exception | None:
-        """Convert a job, whose result is then set; return what went wrong, if anything did.
+        """Convert a job and set its result; return the error, if it failed.
 
         Raises:
-            asyncio.CancelledError: everything is to end at once.
+            asyncio.CancelledError: the converter must end at once.
         """
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         job.work = converting = asyncio.create_task(self._call(job))
@@ -60,19 +60,19 @@ class Attempts:
         return error
 
     def tell_to_end(self, job: AsyncJob) -> None:
-        """Have the function end; when it has not in time, it is left alone."""
+        """Tell the function to end. It is abandoned when it does not end in time."""
         job.stop()
         self._leave_alone_later(job)
 
     def are_left_alone(self) -> bool:
-        """Whether there are functions that were left alone, and go on."""
+        """Whether abandoned functions still run."""
         return not all(function.done() for function in self._left_alone)
 
     async def _call(self, job: AsyncJob) -> Json | None:
         try:
             return await self._convert(job)
         except SystemExit as raised:
-            # It would end the event loop, and with it all other jobs.
+            # SystemExit would end the event loop, and with it all other jobs.
             raise Failure(f"the function called sys.exit({raised.code!r})") from raised
 
     def _expire(self, job: AsyncJob) -> None:

@@ -1,7 +1,7 @@
-"""Checks on held jobs, from a thread of its own: whatever blocks the event loop that works on a job does not stop them.
+"""Heartbeats of held jobs, sent by a thread of their own. So they go on when work on a job blocks the event loop.
 
-While jobs are held the thread looks ten times a second which of them is due. Holding a job and letting go of it wake no
-thread, for most jobs are over long before their first check.
+While jobs are held, the thread finds ten times a second those that are due for a check. Holding or releasing a job
+wakes no thread, because most jobs are over long before their first check.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("boss")
 
-# How often the thread looks which jobs are due, and how long it stays when none are held, in seconds.
+# How often the thread finds the jobs that are due, and how long it lives on while none are held, in seconds.
 _TICK, _STAY = 0.1, 1.0
-# How often a job without a lease is checked, to hear that it was stopped, in seconds.
+# How often a job without a lease is checked, in seconds. The check tells whether it was stopped.
 _INTERVAL_WITHOUT_LEASE = 60.0
-# How long a check waits for its answer, and after how long one that failed is repeated, if the next one is not due
-# before, in seconds.
+# How long a check waits for its response, and how soon a failed check is retried unless the next one is due before, in
+# seconds.
 _PATIENCE, _RETRY = 10.0, 5.0
 
 
 class Held(Protocol):
-    """A job that is held."""
+    """A job that this client holds."""
 
     id: str
     source: str
@@ -38,7 +38,7 @@ class Held(Protocol):
     lease: int
 
     def lose(self) -> None:
-        """Called in the checking thread when it is somebody else's, or stopped."""
+        """Called in the checking thread when the job was stopped, or its lease has expired and it was taken again."""
 
 
 def interval(lease: int) -> float:
@@ -47,22 +47,22 @@ def interval(lease: int) -> float:
 
 
 class Checks:
-    """Checks on jobs at a third of their lease.
+    """Sends the heartbeat of each held job at a third of its lease.
 
     Args:
-        connect: makes the client that sends the checks, in the thread, without patience.
+        connect: creates the client that sends the heartbeats, in the thread, without patience.
     """
 
     def __init__(self, connect: Callable[[], "AsyncClient"]) -> None:
         self._connect = connect
         self._lock = threading.Lock()
-        # When each job's next check is due (time.monotonic); never while one is under way.
+        # When each job's next check is due (time.monotonic); infinity while one is under way.
         self._due: dict[Held, float] = {}
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
     def applies_to(self, job: Held) -> None:
-        """Check on this job from now on."""
+        """Send heartbeats for this job from now on."""
         with self._lock:
             self._due[job] = time.monotonic() + interval(job.lease)
             if self._thread is None:
@@ -70,12 +70,12 @@ class Checks:
                 self._thread.start()
 
     def let_go(self, job: Held) -> None:
-        """Check on it no more."""
+        """Send no more heartbeats for this job."""
         with self._lock:
             self._due.pop(job, None)
 
     def close(self) -> None:
-        """JobEnd the thread; jobs that are still held are checked no more."""
+        """End the thread; jobs that are still held get no more heartbeats."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join(_STAY)

@@ -1,4 +1,4 @@
-"""Running a command for each job: what `boss work` converts with."""
+"""Run a command for each job, as `boss work` does."""
 
 import asyncio
 import contextlib
@@ -11,29 +11,30 @@ from collections.abc import Sequence
 from boss.client.job import AsyncJob, Failure, Interrupted, sanitize
 from boss.client.orphans import Orphans
 
-# A command that ends so says that no attempt will do better.
+# The exit code by which a command says that further attempts are useless.
 GIVES_UP = 99
-# What is kept of what a command complained of last, in bytes: enough for the longest reason.
+# How much of the end of standard error is kept, in bytes: enough for the longest reason.
 _TAIL = 8000
-# How long what a command said is waited for after its end, in seconds: what it left behind may still have its output.
+# How long to wait for the rest of a command's output after its end, in seconds. Processes that it left behind may still
+# hold its output open.
 _LINGER = 1
-# How often its output is read in a row: what it left behind may write for ever.
+# How often output is read in a row. Processes that a command left behind may write for ever.
 _READS = 16
-# A result longer than this is too large for any Boss, in bytes.
+# The longest result line that is kept, in bytes. A longer one is too large for any Boss.
 _LONGEST_LINE = 32 * 1024 * 1024
-# What is kept of a longer one, which is no JSON either.
+# What is kept instead of a longer line. It is no JSON either.
 _TOO_LONG = b"{..."
-# How often it is looked for what commands left behind, in seconds.
+# How often to reap the processes that commands left behind, in seconds.
 _REAP_INTERVAL = 1.0
 
 
 class CommandConverter:
-    """Converts a job by a command, going by its exit code.
+    """Converts a job by a command, whose exit code tells how it went.
 
     Args:
-        words: the command: the document is on its standard input.
-        url: the Boss that it is told of.
-        grace: how many seconds it has to end when it is told to.
+        words: the command and its arguments; it gets the document on its standard input.
+        url: the URL of Boss, for the command's environment.
+        grace: how many seconds the command has to end when it is told to.
     """
 
     def __init__(self, words: Sequence[str], url: str, grace: float) -> None:
@@ -46,11 +47,12 @@ class CommandConverter:
     async def __call__(self, job: AsyncJob) -> str | None:
         """Run the command for this job; return its result, as JSON text.
 
-        When this is cancelled, the command gets SIGTERM, and SIGKILL after the grace, or when it is cancelled again.
+        When this is cancelled, the command gets SIGTERM. It gets SIGKILL after the grace, or when this is cancelled
+        again.
 
         Raises:
-            Interrupted: it did not end well, perhaps because of a signal that this process gets, too.
-            Failure: it gave up for good, or could not be run.
+            Interrupted: the command failed, perhaps because of a signal that this process gets as well.
+            Failure: the command gave the job up for good, or could not be run.
         """
         if self._reaping is None:
             self._reap_forever()
@@ -80,11 +82,11 @@ class CommandConverter:
         return environment
 
     async def _until_ended(self, command: "Command", job: AsyncJob) -> None:
-        """Wait for the command to end; when the work on its job shall, it is made to."""
+        """Wait until the command has ended; when the work on its job must end, make it end."""
         try:
             await command.ended.wait()
         except asyncio.CancelledError:
-            if not job.stopped.is_set():  # everything is to end at once
+            if not job.stopped.is_set():  # the converter must end at once
                 raise
             command.signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
@@ -112,12 +114,12 @@ def _result(command: "Command") -> str | None:
 
 
 def _object(line: bytes) -> str | None:
-    """The line, if it is a JSON object, to the letter: what Boss then says of it is said of what was printed."""
+    """The line itself, if it is a JSON object. It is not rewritten, so that Boss's errors fit what was printed."""
     if not line.startswith(b"{"):
         return None
     try:
         text = line.decode()
-        # Numbers are left as they are: Python would refuse some that can be kept.
+        # Numbers are not parsed: Python would refuse some that Boss can store.
         json.loads(text, parse_int=str, parse_float=str)
     except RecursionError:
         return text
@@ -127,23 +129,23 @@ def _object(line: bytes) -> str | None:
 
 
 class Command:
-    """A running command, in a session of its own, so that whatever it started there ends with it.
+    """A running command, in a session of its own, so that the processes it starts there end with it.
 
-    It is spawned and waited for by the system's own means, which takes a quarter of the time that asyncio's subprocess
-    does: for a tiny command, that was most of it.
+    It is spawned and awaited by system calls. That takes a quarter of the time that asyncio's subprocess takes, which
+    for a tiny command was most of the time.
 
     Args:
-        words: the program, by its path, and its arguments.
-        environment: all of its environment.
-        document: what it gets on its standard input.
-        orphans: is told when it begins and ends.
+        words: the path of the program, and its arguments.
+        environment: its whole environment.
+        document: its standard input.
+        orphans: is told when the command begins and ends.
 
     Attributes:
-        ended: set when it has ended, whoever may still have its output.
-        silent: set when nobody has its output any more.
-        code: its exit code once it has ended; the negative of a signal's number when that ended it.
-        last_line: the last line with something on it that it printed.
-        complaint: the end of what it wrote to its standard error.
+        ended: set when it has ended, even if other processes still hold its output open.
+        silent: set when no process holds its output open any more.
+        code: its exit code once it has ended; the negative number of the signal that ended it.
+        last_line: the last line that it printed and that is not blank.
+        complaint: the end of its standard error.
 
     Raises:
         OSError: it cannot be run.
@@ -163,7 +165,7 @@ class Command:
         self._open = {self._stdin, self._stdout, self._stderr}
         for end in self._open:
             os.set_blocking(end, False)
-        # What fits into the pipe need not wait for the command.
+        # The part of the document that fits into the pipe can be written before the command runs.
         self._give()
         try:
             self._pid = os.posix_spawn(
@@ -171,7 +173,7 @@ class Command:
                 list(words),
                 environment,
                 file_actions=[(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((stdin, stdout, stderr))],
-                # Python ignores these, and a command must not inherit that.
+                # Python ignores these signals. The command must not inherit that.
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
                 setsid=True,
             )
@@ -184,7 +186,7 @@ class Command:
         self._orphans.began(self._pid, self._end)
         try:
             self._wait()
-        except OSError:  # no more files can be open
+        except OSError:  # too many open files
             self._end_unheard()
             raise
         self._loop.add_reader(self._stdout, self._hear, self._stdout)
@@ -198,7 +200,7 @@ class Command:
         self._end()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it, and what it started, a signal, unless it has ended."""
+        """Send a signal to the command and the processes it started, unless it has ended."""
         if not self.ended.is_set():
             os.killpg(self._pid, number)
 
@@ -232,7 +234,7 @@ class Command:
     def _end(self) -> None:
         if self.ended.is_set():
             return
-        # Before its exit code is asked for: until then its number is nobody else's.
+        # This comes before waitpid: until then no other process can get its number.
         os.killpg(self._pid, signal.SIGKILL)
         self._orphans.ended(self._pid)
         _, status = os.waitpid(self._pid, 0)
@@ -246,13 +248,13 @@ class Command:
             self._document = self._document[os.write(self._stdin, self._document) :]
         except BlockingIOError:
             return
-        except OSError:  # it need not read it
+        except OSError:  # the command does not read its input
             self._document = self._document[:0]
         if not self._document:
             self._close(self._stdin)
 
     def _hear(self, end: int) -> None:
-        """Keep what there is to hear at one end; close it when nobody has the other one any more."""
+        """Read what is available at our end of a pipe; close it when no process holds the other end any more."""
         keep = self._keep_last_line if end == self._stdout else self._keep_complaint
         with contextlib.suppress(BlockingIOError):
             for _ in range(_READS):
@@ -271,7 +273,7 @@ class Command:
         self._unfinished_line += rest
         start = bytes(self._unfinished_line[:64]).lstrip()
         if start and not start.startswith(b"{"):
-            self._unfinished_line[:] = b"..."  # no JSON object, whatever follows
+            self._unfinished_line[:] = b"..."  # it is no JSON object, however it goes on
         elif len(self._unfinished_line) > _LONGEST_LINE or start.startswith(_TOO_LONG):
             self._unfinished_line[:] = _TOO_LONG
 

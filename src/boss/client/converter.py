@@ -1,4 +1,4 @@
-"""The loop that every converter has to have: take a job, convert it, say how that went. Over HTTP only."""
+"""The loop of every converter: take a job, convert it, report its end. Over HTTP only."""
 
 import asyncio
 import contextlib
@@ -21,23 +21,31 @@ from boss.errors import BossError, NoJob
 
 log = logging.getLogger("boss")
 
-# How many sources one take can name, and how long these are waited for where there are more, in seconds.
+# How many sources one take can name. With more sources, several takes go in turn, and each waits this many seconds.
 _MOST_SOURCES, _TURN = 100, 1
-# Jobs are taken in advance by what ended in so many seconds, and given back when they were not begun in so many.
+# In seconds: the jobs that ended in the last _SOON tell how many to take in advance; after _LONG without a free slot
+# these are given back.
 _SOON, _LONG = 0.1, 1.0
 _MOST_IN_ADVANCE = 100
-# How long giving back may take when everything is to end at once, in seconds; and how long a function that was told to
-# end, or a signal that may have been meant for us too, is waited for.
+# In seconds: how long giving jobs back may take when the converter ends at once; how long to wait for a function that
+# was told to end; and how long to wait for a signal that ended a command and may reach this process too.
 _MOMENT = 1.0
-# More seconds than any process lasts, and fewer than a timer can have.
+# More seconds than any process lives, and fewer than the most a timer can have.
 _FOR_EVER = 1e9
-# How much of why a job was not done stands in its line, in characters: the end of it, where errors have their sentence.
+# How much of the reason a job's log line has, in characters. It is the end of the reason, where errors have their
+# message.
 _LONGEST_SAID = 200
 
 
 @dataclass
 class Slot:
-    """One of the jobs at once: which it is, and since when (time.monotonic)."""
+    """A slot for one job at a time.
+
+    Attributes:
+        number: its number, from 1.
+        job: the job in it; None while it is free.
+        since: since when it has this job, or is free (time.monotonic).
+    """
 
     number: int
     job: AsyncJob | None = None
@@ -47,14 +55,15 @@ class Slot:
 def log_end(slot: Slot, job: AsyncJob, error: Exception | None) -> None:
     """Log how a job ended."""
     where, took = f"slot {slot.number}: {job.source}/{job.id}, attempt {job.attempt}", time.monotonic() - slot.since
-    # Why it failed is kept with the job; what nobody foresaw is for who wrote the function.
+    # The reason of a failure is kept with the job. The traceback of any other exception is logged, for the author of
+    # the function.
     unforeseen = None if isinstance(error, BossError | Failure) else error
     why = _end_of_reason(error) if unforeseen is None else ""
     log.info("%s: %s after %.1f s%s", where, job.end or "not let go of", took, why, exc_info=unforeseen)
 
 
 def _end_of_reason(error: Exception | None) -> str:
-    """Why it was not done, in the rest of a line."""
+    """The end of the log line: why the job was not done."""
     if error is None:
         return ""
     reason = error.reason if isinstance(error, Failure) else {"error": str(error)}
@@ -65,30 +74,33 @@ def _end_of_reason(error: Exception | None) -> str:
 
 
 class Converter:
-    """Converts job after job with a function; a job is done with what that returns as its result.
+    """Converts job after job with a function. A job is done when the function returns; its return value is the result.
 
-    When the function raises, its job is given back with a rest and the exception as the reason; `Failure` says the
-    reason in its own words, or gives the job up for good. A job is checked in the background. When it was stopped or
-    lost, `job.stopped` is set, an `async` function is cancelled, and in another `job.check()` raises `Lost`, which ends
-    the function and nothing else.
+    When the function raises, its job is given back with a delay, and the exception is kept as the reason. A `Failure`
+    gives the reason in its own words, or gives the job up for good. A job's heartbeat is sent in the background. When
+    the job was stopped or lost, `job.stopped` is set. An `async` function is cancelled then. In another function
+    `job.check()` raises `Lost`, which ends only that function.
 
-    What is not begun or not ended when the converter is stopped is given back, and counts as no attempt.
+    When the converter is stopped, jobs that have not begun or not ended are given back. That does not count as an
+    attempt.
 
     Args:
-        convert: gets a `Job` and runs in a thread, or is `async` and gets an `AsyncJob`.
-        sources: whose jobs, the oldest of all of them first; any when empty.
-        url, token: see `AsyncClient`. A Boss that is away is waited for, for ever.
-        slots: how many jobs at once.
-        lease: how many seconds Boss waits for a sign of life; its default when None.
-        timeout: how many seconds an attempt may take; then it is told to end, and has failed. For ever when None.
-        grace: how many seconds what runs has to end by itself when the converter is stopped; then it is told to.
-        once: end after one job a slot.
-        until_empty: end when there is none.
-        tell: called when a job has ended, with what the function raised.
+        convert: the function. It gets a `Job` and runs in a thread, or is `async` and gets an `AsyncJob`.
+        sources: the sources to take from, the oldest job of all of them first; any when empty.
+        url, token: see `AsyncClient`. While Boss is away, the converter waits for it for ever.
+        slots: how many jobs to convert at once.
+        lease: the length of the lease in seconds; the server's default when None.
+        timeout: how many seconds an attempt may take; then the function is told to end, and the attempt has failed.
+            For ever when None.
+        grace: how many seconds running functions have to end by themselves when the converter is stopped, before they
+            are told to end.
+        once: end after one job in each slot.
+        until_empty: end when no job is available.
+        tell: called when a job has ended, with the exception that the function raised.
 
     Attributes:
-        slots: what is going on.
-        ends: how often each end came.
+        slots: the slots, with the jobs that are being converted.
+        ends: how many jobs have ended in each way.
     """
 
     def __init__(
@@ -121,30 +133,30 @@ class Converter:
         self._until_empty = until_empty
         self._tell = tell
         self._stopping = asyncio.Event()
-        # Set when a job has ended, and when we are to stop.
+        # Set when a job has ended, and when the converter must stop.
         self._changed = asyncio.Event()
         self.slots = [Slot(number) for number in range(1, slots + 1)]
         self._free = deque(self.slots)
-        # Jobs that were taken in advance, and when the last ones ended.
+        # The jobs that were taken in advance; and when the latest jobs ended.
         self._reserve = deque[AsyncJob]()
         self._ended = deque[float]()
-        # A task that has not begun to run ends without a word when all this is cancelled. These are the jobs that such
-        # tasks are to work on or give back, and those that have ended, with how.
+        # A task that has not begun to run ends silently when the task group is cancelled. These are the jobs that such
+        # tasks would convert or give back; and those whose end they would report, with their errors.
         self._unbegun: dict[str, AsyncJob] = {}
         self._untold: dict[str, tuple[AsyncJob, Exception | None]] = {}
-        # What tells Boss how a job ended.
+        # The tasks that report to Boss how jobs ended.
         self._reports = set[asyncio.Task[None]]()
         self.ends = dict.fromkeys(JobEnd, 0)
 
     def run(self) -> None:
         """Convert until SIGTERM, Ctrl-C or the end of the terminal (SIGHUP).
 
-        Then what runs has its grace to end, and is given back if it does not.
-        A second signal ends everything at once; what is not given back then comes back by its lease.
+        Then running functions have the grace to end; the jobs of those that do not end are given back. A second signal
+        ends everything at once; jobs that are not given back then become available when their leases expire.
 
         Raises:
-            BossError: something that trying again does not mend.
-            SystemExit: it was ended at once, with 128 and the signal's number.
+            BossError: an error that a retry does not mend.
+            SystemExit: a second signal came; its code is 128 plus the signal's number.
             RuntimeError: this is not the main thread.
         """
         if threading.current_thread() is not threading.main_thread():
@@ -172,11 +184,14 @@ class Converter:
                 log.warning("ended at once; what could not be given back comes back by its lease")
                 raise SystemExit(codes[0]) from None
         if self._attempts.are_left_alone():
-            # The event loop cannot be closed before they end.
+            # The event loop cannot be closed before they end, so the process is ended by force.
             end_by_force(1)
 
     def stop(self) -> None:
-        """Take no more jobs; what runs has its grace to end by itself, then is told to, and its job is given back."""
+        """Take no more jobs, and end.
+
+        Running functions have the grace to end by themselves. Then they are told to end, and their jobs are given back.
+        """
         self._stopping.set()
         self._changed.set()
 
@@ -191,7 +206,7 @@ class Converter:
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
-                # There are none, unless an error or being cancelled has ended all this.
+                # There are such jobs only when an error or a cancellation has ended the task group.
                 left = [self._give_back_unbegun(job) for job in [*self._reserve, *self._unbegun.values()]]
                 left += [self._tell_untold(job, error) for job, error in self._untold.values()]
                 if left:
@@ -199,9 +214,9 @@ class Converter:
                         await asyncio.wait_for(asyncio.gather(*left), _MOMENT)
 
     async def _take_and_convert(self, client: AsyncClient, group: asyncio.TaskGroup) -> None:
-        """Keep the slots filled, for as long as jobs are to be taken."""
+        """Keep the slots filled until no more jobs must be taken."""
         while not self._stopping.is_set():
-            # One request for all the free slots, so that the busier they are the fewer requests it takes.
+            # One take serves all free slots. So the busier the slots are, the fewer requests a job costs.
             limit = len(self._free) + self._in_advance() - len(self._reserve)
             if limit <= 0:
                 if self._once and not self._free:
@@ -218,10 +233,10 @@ class Converter:
         self._give_back_reserve(group)
 
     def _in_advance(self) -> int:
-        """How many jobs to take before there is a slot for them, so that no slot waits for a take.
+        """How many jobs to take in advance, before a slot is free for them, so that no slot waits for a take.
 
-        As many as will soon be under way, going by what was just done, and none unless each slot does several in that
-        time: a job must not wait here while another converter could have it.
+        It is as many as the slots are likely to begin soon, judged by how many have just ended. It is none unless each
+        slot does several jobs in that time, because a job must not wait here while another converter could take it.
         """
         now = time.monotonic()
         while self._ended and self._ended[0] < now - _SOON:
@@ -229,7 +244,7 @@ class Converter:
         return 0 if self._once else min(max(len(self._ended) - len(self.slots), 0), _MOST_IN_ADVANCE)
 
     async def _change_or_idle_reserve(self, group: asyncio.TaskGroup) -> None:
-        """Wait for a change; a reserve that no slot has come to in a long while is for others."""
+        """Wait for a change. When no slot becomes free for long, give the jobs taken in advance back to others."""
         try:
             async with asyncio.timeout(_LONG if self._reserve else None):
                 await self._change()
@@ -256,7 +271,7 @@ class Converter:
             log.warning("%s/%s was not begun, and could not be given back: %s", job.source, job.id, error)
 
     async def _take(self, client: AsyncClient, limit: int) -> list[AsyncJob]:
-        """The next jobs, at most so many; an empty list when there are none yet, or none are to be taken any more."""
+        """Take at most `limit` jobs; an empty list when none is available in time, or the converter must stop."""
         for _ in range(len(self._turn)):
             sources = self._turn[0]
             self._turn.rotate(-1)
@@ -288,11 +303,11 @@ class Converter:
         try:
             error = await self._attempts.run(job)
         except BaseException as cancelled:
-            # A Boss that is away is not waited for: it comes back by its lease.
+            # This does not wait for a Boss that is away: the job becomes available when its lease expires.
             with contextlib.suppress(BossError, TimeoutError):
                 await asyncio.wait_for(job.finish_or_give_back(cancelled), _MOMENT)
             raise
-        # The slot need not wait until Boss has heard.
+        # The slot does not wait until Boss has been told.
         self._untold[job.id] = job, error
         self._report(group, self._leave(job, error, Slot(slot.number, job, slot.since)))
         slot.job, slot.since = None, time.monotonic()
@@ -315,7 +330,8 @@ class Converter:
     async def _leave(self, job: AsyncJob, error: Exception | None, slot: Slot) -> None:
         self._untold.pop(job.id, None)
         if isinstance(error, Interrupted) and not job.overdue:
-            # What ended the command may be on its way to us: service managers send it to all processes of a service.
+            # The signal that ended the command may reach this process in a moment: service managers send it to all
+            # processes of a service.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _MOMENT)
         if error is not None and self._stopping.is_set() and not job.overdue:
@@ -338,7 +354,7 @@ class Converter:
         self._tell(slot, job, error)
 
     async def _end(self) -> None:
-        """Wait for what runs; once we are to stop, for no longer than the grace, and then tell it to end."""
+        """Wait until all jobs have ended. Once the converter must stop, wait for the grace, then tell them to end."""
         while self._busy() and not self._stopping.is_set():
             await self._change()
         await self._until_idle(self._grace)
@@ -364,7 +380,7 @@ class Converter:
 
 
 def _turns(sources: Sequence[str]) -> deque[Sequence[str] | None]:
-    """The sources, as many together as one take can name; None for any."""
+    """The sources, in groups as large as one take can name; None for any source."""
     if not sources:
         return deque([None])
     return deque(sources[first : first + _MOST_SOURCES] for first in range(0, len(sources), _MOST_SOURCES))
@@ -379,4 +395,4 @@ async def _done_before(task: "asyncio.Task[list[AsyncJob]]", event: asyncio.Even
         return True
     task.cancel()
     await asyncio.wait({task})
-    return not task.cancelled()  # it may have been done after all
+    return not task.cancelled()  # it may have ended before the cancellation

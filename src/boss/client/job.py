@@ -1,4 +1,4 @@
-"""A job that a client has taken: checked in the background, and let go of once."""
+"""A job that a client has taken. Its heartbeat is sent in the background until it is finished or given back."""
 
 import asyncio
 import contextlib
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("boss")
 
-# How much is kept of why an attempt failed, in characters.
+# The longest reason that is kept with a job, in characters.
 _LONGEST_REASON = 2000
-# An exit code above this says that a signal ended the program, by the custom of shells.
+# By the custom of shells, an exit code above this means that a signal ended the program.
 _BY_SIGNAL = 128
-# The rest of a job that could not be begun, in seconds.
+# The delay before the next attempt at a job that could not be begun here, in seconds.
 _REST_OF_UNCOUNTED = 10.0
 
 
 class JobEnd(StrEnum):
-    """How a taken job ended for who took it."""
+    """How a taken job ended for this client."""
 
     DONE = "done"
     GIVEN_BACK = "given back"
@@ -36,12 +36,12 @@ class JobEnd(StrEnum):
 
 
 class Failure(Exception):
-    """Raised by the work on a job: it failed, and why is kept with the job in these words.
+    """Raise this in the work on a job to say that it failed. The reason is kept with the job.
 
     Args:
         reason: a JSON object, or a sentence.
-        for_good: give the job up, for no attempt will do better.
-        uncounted: this attempt is none of those that the job may have: it was not the job that failed.
+        for_good: give the job up, because further attempts are useless.
+        uncounted: do not count this attempt, because the failure is not the job's.
     """
 
     def __init__(self, reason: Document | str, for_good: bool = False, uncounted: bool = False) -> None:
@@ -52,24 +52,24 @@ class Failure(Exception):
 
 
 class Interrupted(Failure):
-    """The work failed, or was told to end together with its converter: whether it was, that one hears in a moment."""
+    """The work failed, or a signal ended it that its converter gets as well, a moment later."""
 
 
 class AsyncJob:
-    """A job that this client has taken, checked in the background until it is let go of.
+    """A job that this client has taken. Its heartbeat is sent in the background until it is finished or given back.
 
     Attributes:
-        id, source: its names.
-        text: the document that was submitted, as JSON text, to the letter.
-        attempt: which take of the job this is, from 1.
-        traceparent: the trace it was submitted in (https://www.w3.org/TR/trace-context/); None when in none.
-        lease: how many seconds the server waits for a check; 0 for ever.
-        result: what is kept with the job when it is done; set it before leaving.
-        stopped: set when the work on it shall end: the job was stopped or lost, it ran for too long, or its converter
-            shuts down.
+        id, source: its id and source.
+        text: the document, as JSON text, exactly as it was submitted.
+        attempt: the number of this attempt, from 1.
+        traceparent: the trace it was submitted in (https://www.w3.org/TR/trace-context/); None without one.
+        lease: the length of its lease in seconds; 0 for ever.
+        result: the result that is kept with the job when it is done; set it before the work ends.
+        stopped: set when the work on it must end: the job was stopped or lost, the attempt has timed out, or the
+            converter shuts down.
         end: how it ended; None while it is held.
-        overdue: whether this attempt has taken longer than it may.
-        work: what works on it, if that is to be cancelled when `stopped` is set.
+        overdue: whether this attempt has timed out.
+        work: the future that works on it, cancelled when `stopped` is set; None when nothing is to be cancelled.
     """
 
     def __init__(self, client: "AsyncClient", taken: Document, text: str, lease: int) -> None:
@@ -91,12 +91,12 @@ class AsyncJob:
 
     @cached_property
     def document(self) -> Document:
-        """What was submitted."""
+        """The document, parsed."""
         document: Document = read(self.text)
         return document
 
     def check(self) -> None:
-        """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
+        """Raise `Lost` when the work on this job must end. It sends no request: the background heartbeat does."""
         if self.end is JobEnd.LOST:
             raise Lost(f"{self.id} was stopped, or its lease ran out and it is somebody else's by now")
         if self.overdue:
@@ -105,44 +105,45 @@ class AsyncJob:
             raise Lost(f"{self.id} is given back, for its converter shuts down")
 
     def stop(self) -> None:
-        """Have the work on it end: `stopped` is set, and `check` raises. The job is still held, to be given back."""
+        """Make the work end: set `stopped`, and let `check` raise. The job is still held, and can be given back."""
         self.stopped.set()
         if self.work is not None:
             self.work.cancel()
 
     def expire(self) -> None:
-        """As `stop`, for an attempt that has taken longer than it may, and has failed."""
+        """As `stop`, for an attempt that has timed out, and so has failed."""
         self.overdue = True
         self.stop()
 
     def lose(self) -> None:
-        """Have the work on it end, for it is not ours any more. To be called from any thread."""
+        """Make the work end, because this client does not hold the job any more. It may be called from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._lose_if_held)
 
     async def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
-        """Say that it is done: `completed`, `failed` or `stopped`.
+        """Finish the job as `completed`, `failed` or `stopped`.
 
         Raises:
-            Lost: it is not ours any more.
-            BadInput: the result cannot be kept. The job is still held.
+            Lost: this client does not hold the job any more.
+            BadInput: the result cannot be stored. The job is still held.
         """
         result = self.result if result is None else result
         end = JobEnd.DONE if outcome == Outcome.COMPLETED else JobEnd.GIVEN_UP
         await self._let_go(end, self._client.done(self.source, self.id, result, outcome, self.attempt))
 
     async def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
-        """Have somebody else try, after `delay` seconds, or a rest that grows with each attempt when None.
+        """Give the job back for another attempt.
 
         Args:
-            delay: 0 for at once.
-            result: what this attempt leaves behind: why it failed, for instance.
-            uncounted: the attempt is none of those that the job may have, for it did not fail; it comes back at once,
-                unless a delay is given.
+            delay: how many seconds until the next attempt, 0 for at once; when None, a delay that grows with each
+                attempt.
+            result: the result of this attempt, for instance why it failed.
+            uncounted: do not count this attempt, because it did not fail. The job is available again at once, unless a
+                delay is given.
 
         Raises:
-            Lost: it is not ours any more.
-            BadInput: the result cannot be kept. The job is still held.
+            Lost: this client does not hold the job any more.
+            BadInput: the result cannot be stored. The job is still held.
         """
         request = self._client.give_back(self.source, self.id, delay, result, self.attempt, uncounted)
         await self._let_go(JobEnd.GIVEN_BACK, request)
@@ -167,10 +168,13 @@ class AsyncJob:
         return await self.finish_or_give_back(error)
 
     async def finish_or_give_back(self, error: BaseException | None) -> bool:
-        """Let go of it, unless that has happened, as its work ended; return whether the error is dealt with.
+        """Finish the job or give it back, as its work ended, unless that has happened already.
 
-        Without an error it is done, with one it is given back with a rest, and the error as the reason. What had to end
-        because its converter shuts down is given back without a rest, and counts as no attempt.
+        Without an error the job is done. With an error it is given back with a delay, and the error is kept as the
+        reason. When its work had to end because the converter shuts down, it is given back without a delay, and the
+        attempt does not count.
+
+        Returns whether the error needs no further handling.
         """
         dealt_with = isinstance(error, Lost) and self.stopped.is_set()
         if self._held and self.end is None:
@@ -179,7 +183,7 @@ class AsyncJob:
                     await self._with_result(self.result, self.done)
                 elif _is_failure(error) and not dealt_with:
                     await self._fail(error if isinstance(error, Failure) else _failure(error))
-                else:  # its converter shuts down, was cancelled, or interrupted from the keyboard
+                else:  # the converter shuts down, was cancelled, or was interrupted from the keyboard
                     await self._give_back_though_cancelled()
             except Lost as lost:
                 log.warning("%s", lost)
@@ -187,7 +191,7 @@ class AsyncJob:
         return dealt_with
 
     async def _give_back_though_cancelled(self) -> None:
-        """Give it back at once; who cancels a second time does not want to wait for that."""
+        """Give the job back even though this task is cancelled; a second cancellation ends that, too."""
         giving = asyncio.create_task(self.give_back(0, uncounted=True))
         try:
             await asyncio.shield(giving)
@@ -201,14 +205,15 @@ class AsyncJob:
             return
         shuts_down = self.stopped.is_set() and not self.overdue
         uncounted = failure.uncounted or shuts_down
-        # What had to end before its time need not rest; what could not be begun here can hardly be a moment later.
+        # Work that had to end early needs no delay. Work that could not be begun here can hardly be begun a moment
+        # later, so it gets one.
         delay = 0 if shuts_down else _REST_OF_UNCOUNTED if uncounted else None
         await self._with_result(failure.reason, lambda reason: self.give_back(delay, reason, uncounted))
 
     async def _with_result(
         self, result: Json | None, let_go: Callable[[Json | None], Coroutine[Any, Any, None]]
     ) -> None:
-        """Let go of it with a result; one that cannot be kept does not keep the job from ending as it did."""
+        """End the job with a result. When the result cannot be stored, the job still ends, with a note instead."""
         try:
             await let_go(result)
         except BadInput as refused:
@@ -218,7 +223,7 @@ class AsyncJob:
             self.result = None
             try:
                 await let_go({"note": sanitize(f"the result could not be kept: {refused}")})
-            except BadInput:  # not even that, where documents can only be tiny
+            except BadInput:  # even the note is too large, where only tiny documents are allowed
                 await let_go(None)
 
     def _lose(self) -> None:
@@ -232,17 +237,17 @@ class AsyncJob:
 
 
 def _is_failure(error: BaseException) -> bool:
-    """Whether the work has failed, and was not interrupted: sys.exit(0) and sys.exit(143) are what SIGTERM leads to."""
+    """Whether the work failed, and was not just interrupted: SIGTERM leads to sys.exit(0) or sys.exit(143)."""
     if isinstance(error, SystemExit):
         return error.code not in (None, 0) and not (isinstance(error.code, int) and error.code > _BY_SIGNAL)
     return isinstance(error, Exception)
 
 
 def _failure(error: BaseException) -> Failure:
-    # That Boss was away is no fault of the job's.
+    # When Boss was away, it was not the job that failed.
     return Failure(described(error), uncounted=isinstance(error, Unreachable))
 
 
 def sanitize(text: str) -> str:
-    """The end of a text, with a mark for each character that no result can have: NUL, and half of a pair."""
+    """The end of a text, with a mark for each character that a result cannot have: NUL, and a lone surrogate."""
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")[-_LONGEST_REASON:]

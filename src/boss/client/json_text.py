@@ -1,23 +1,23 @@
-"""Documents and results, on their way to Boss: a dict, or JSON text that is sent as it is."""
+"""Documents and results as JSON: a dict, or JSON text that is sent unchanged."""
 
 import json
 from typing import Any
 
 from boss.errors import BadInput
 
-# Python reads no int of more than 4300 digits.
+# Python parses no int of more than 4300 digits.
 _MANY_DIGITS = 4000
 
 Document = dict[str, Any]
-# What a method takes as a document or a result. Text keeps what no dict can: every digit, and 1e400.
+# A document or a result as an argument. Text can have what a dict cannot: every digit of a number, and 1e400.
 Json = Document | str | bytes
 
 
 def json_text(value: Json) -> str:
-    """The JSON text of it.
+    """The JSON text of a value.
 
     Raises:
-        BadInput: it has what JSON does not have, or is no UTF-8.
+        BadInput: the value has something that JSON does not have, or is not UTF-8.
     """
     if isinstance(value, bytes):
         try:
@@ -30,9 +30,9 @@ def json_text(value: Json) -> str:
         return value
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except Exception as error:  # what a value of one's own raises is no JSON either
+    except Exception as error:  # values of the caller's own classes may raise anything
         raise BadInput(_no_json(error)) from error
-    # Half of a surrogate pair is no text that could be sent: escaped it is, and the server says what is wrong with it.
+    # A lone surrogate cannot be encoded as UTF-8. It is sent as an escape, and the server says what is wrong with it.
     return text if _is_sendable(text) else json.dumps(value)
 
 
@@ -47,7 +47,7 @@ def _no_json(error: Exception) -> str:
 
 
 def described(error: BaseException) -> str:
-    """The error's kind and words; one's own errors may have none, or fail to say them."""
+    """The class and message of an error. Errors of the caller's own may have no message, or raise when it is read."""
     try:
         words = str(error)
     except Exception:
@@ -74,18 +74,18 @@ def read(text: str) -> Any:
 
 
 def _long(digits: str) -> Any:
-    # Here, for hardly anything needs it, and it is slow to import.
+    # Imported here, because it is slow to import and rarely needed.
     from decimal import Decimal
 
     return int(digits) if len(digits) < _MANY_DIGITS else Decimal(digits)
 
 
 class Number(str):
-    """A number as it was written, for what is only to be printed: a float has fewer digits, and no 1e400."""
+    """A number exactly as it was written, for printing. A float would have fewer digits, and no 1e400."""
 
 
 def read_exactly(text: str) -> Any:
-    """The value of JSON text, in which what no Python number is like is a `Number`."""
+    """The value of JSON text. A number that Python's numbers cannot represent exactly is a `Number`."""
     return json.loads(text, parse_float=Number, parse_int=_whole)
 
 

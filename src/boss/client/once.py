@@ -1,4 +1,4 @@
-"""The way to a Boss for a command that asks once: the standard library, and nobody else's thread or event loop.
+"""The connection of a command, which sends few requests: by the standard library, without a thread or an event loop.
 
 `asyncio` and `aiohttp` take longer to import than most commands take to run.
 """
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 def now(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run what waits for nothing but a connection of this module's, which is to say: never."""
+    """Run a coroutine that awaits only this module's connection, and so never really waits."""
     try:
         coroutine.send(None)
     except StopIteration as over:
@@ -31,7 +31,7 @@ def now(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 
 def each(many: AsyncIterator[_T]) -> Iterator[_T]:
-    """As `now`, one after the other."""
+    """Iterate over an asynchronous iterator, as `now` runs a coroutine."""
 
     async def following() -> tuple[_T] | None:
         async for one in many:
@@ -43,7 +43,7 @@ def each(many: AsyncIterator[_T]) -> Iterator[_T]:
 
 
 class ExactAnswer(Answer):
-    """An answer whose numbers stay as they are written, for a command prints them."""
+    """A response whose numbers stay as they were written, because a command prints them."""
 
     def json(self) -> Any:
         """See `Answer.json`."""
@@ -51,7 +51,7 @@ class ExactAnswer(Answer):
 
 
 class OnceConnection:
-    """Sends each request once, over a connection of its own, and blocks until it is answered; see `Connection`."""
+    """Sends each request once, over a connection of its own, and blocks until the response; see `Connection`."""
 
     def __init__(self, url: str | None, token: str | None) -> None:
         self.url, headers = find_boss(url, token)
@@ -59,7 +59,7 @@ class OnceConnection:
         self._headers = {**headers, **_credentials(self._boss, "authorization")}
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection stays open."""
 
     async def send(
         self,
@@ -95,7 +95,7 @@ class OnceConnection:
 
 
 class _Way(NamedTuple):
-    """A connection, what stands before the path of a request on it, and the headers for a proxy."""
+    """A connection, the prefix of a request's path on it, and the headers for a proxy."""
 
     connection: HTTPConnection
     prefix: str = ""
@@ -125,8 +125,8 @@ def _host(url: SplitResult) -> str:
 
 
 def _proxy(boss: SplitResult) -> SplitResult | None:
-    """The proxy that the environment, or the system, has for this URL."""
-    # urllib.request is slow to import, and most have no proxy.
+    """The proxy for this URL, from the environment or the system's settings."""
+    # urllib.request is slow to import, and most environments have no proxy.
     if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.request import getproxies, proxy_bypass
@@ -138,7 +138,7 @@ def _proxy(boss: SplitResult) -> SplitResult | None:
 
 
 def _credentials(url: SplitResult, header: str) -> dict[str, str]:
-    """The header for a name and password that stand in a URL."""
+    """The header for the user name and password in a URL."""
     if url.username is None:
         return {}
     known = f"{unquote(url.username)}:{unquote(url.password or '')}"

@@ -1,4 +1,4 @@
-"""What commands and their worker leave behind: the commands of a killed worker, and processes that nobody waits for."""
+"""Clean up orphans: the commands of a killed worker, and processes that commands left behind."""
 
 import contextlib
 import logging
@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 log = logging.getLogger("boss")
 
-# It waits until the other end of its input is closed, which the system does when the worker is gone, however that came,
-# and then kills the process groups that are in the table. prctl's PR_SET_PDEATHSIG would reach a command itself, but
-# not what that started, and cannot be combined with posix_spawn. What stops the worker must not stop this.
+# The guard, a shell process. It waits until the other end of its input is closed: the system does that when the worker
+# is gone, even by SIGKILL. Then it kills the process groups in the table. prctl's PR_SET_PDEATHSIG would reach a
+# command itself but not the processes it started, and cannot be combined with posix_spawn. The guard ignores signals,
+# because those that stop the worker must not stop the guard.
 _GUARD = """
 trap '' HUP INT TERM
 read -r _
@@ -25,21 +26,22 @@ _LINE = "%10d\n"
 
 
 class Orphans:
-    """Knows the commands that run, by the numbers of their process groups.
+    """The running commands, by the numbers of their process groups.
 
-    Should this process be killed, they are; and `reap` waits for what they left behind, where that is for us to do.
+    When this process is killed, a guard kills them. `reap` waits for the processes that commands left behind, when they
+    have become children of this process.
     """
 
     def __init__(self) -> None:
         self._ended: dict[int, Callable[[], None]] = {}
         self._guard: int | None = None
-        # Writing a line costs two microseconds; the guard reads them only in the end.
+        # Writing a line costs two microseconds. The guard reads the lines only at the end.
         self._table = _open_table()
         self._lines: dict[int, int] = {}
         self._free: list[int] = []
 
     def began(self, group: int, ended: Callable[[], None]) -> None:
-        """A command runs; `ended` waits for its process when that has ended."""
+        """Add a command that runs; `ended` is called to wait for its process once that has ended."""
         self._ended[group] = ended
         line = self._free.pop() if self._free else len(self._lines)
         self._lines[group] = line
@@ -48,21 +50,21 @@ class Orphans:
             self._start_guard()
 
     def ended(self, group: int) -> None:
-        """A command has ended; it must be told before it is waited for: until then its number is nobody else's."""
+        """Remove a command that has ended. Call this before its process is waited for, which frees its number."""
         del self._ended[group]
         line = self._lines.pop(group)
         self._write(line, 0)
         self._free.append(line)
 
     def reap(self) -> None:
-        """Wait for all children that have ended: with process number 1 the system makes every orphan one."""
+        """Wait for all children that have ended. To process 1 the system gives every orphan as a child."""
         with contextlib.suppress(ChildProcessError):
             while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if child.si_pid in self._ended:
                     self._ended[child.si_pid]()
                     continue
                 os.waitpid(child.si_pid, 0)
-                if child.si_pid == self._guard:  # somebody has killed it
+                if child.si_pid == self._guard:  # the guard was killed
                     self._start_guard()
 
     def _write(self, line: int, group: int) -> None:
@@ -78,7 +80,7 @@ class Orphans:
 
 
 def _open_table() -> int:
-    """A file that nobody else can open, in memory where that can be had."""
+    """A file without a name, in memory where the system has such files."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("commands")
     with tempfile.TemporaryFile() as file:
@@ -86,10 +88,10 @@ def _open_table() -> int:
 
 
 def _spawn_guard(table: int) -> int:
-    """Start the guard of a table; return its process's number. Our end of its input is open as long as we live."""
+    """Start the guard of a table; return its process number. Our end of its input stays open as long as we live."""
     theirs, _ = os.pipe()
     nothing = os.open(os.devnull, os.O_RDWR)
-    # Its own way to the file, for it reads from the start.
+    # The guard gets a file description of its own, so that it reads the table from the start.
     lines = os.open(f"/dev/fd/{table}", os.O_RDONLY)
     try:
         return os.posix_spawn(
@@ -99,7 +101,7 @@ def _spawn_guard(table: int) -> int:
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((theirs, nothing, nothing, lines))
             ],
-            # So that what is sent to the worker's group or terminal does not reach it.
+            # A session of its own, so that signals to the worker's group or terminal do not reach it.
             setsid=True,
             setsigdef=[signal.SIGPIPE],
         )

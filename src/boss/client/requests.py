@@ -1,4 +1,4 @@
-"""How requests are written: addresses, parameters, headers and lines."""
+"""The parts of requests: addresses, parameters, headers and NDJSON lines."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ NDJSON = {"content-type": "application/x-ndjson"}
 
 
 class Sender(Protocol):
-    """The way to a Boss: connection.py, or once.py."""
+    """A connection to Boss: `transport.Connection`, or `once.OnceConnection`."""
 
     @property
     def url(self) -> str:
-        """Where its Boss is."""
+        """The URL of Boss."""
 
     async def send(
         self,
@@ -30,7 +30,7 @@ class Sender(Protocol):
         headers: Mapping[str, str] | None = None,
         data: str | None = None,
     ) -> tuple[Answer, bool]:
-        """See `connection.Connection.send`."""
+        """See `transport.Connection.send`."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -38,43 +38,47 @@ class Sender(Protocol):
 
 def address(state: State, *names: str | None) -> str:
     """The address of a state, of a source in it, or of a job."""
-    # Whatever the names are, they stay in their part of the path; the server says what is wrong with them.
+    # Every name is encoded, so that it stays one part of the path. The server says if a name is invalid.
     return "/".join(("/job", state, *(quote(name, safe="") for name in names if name is not None)))
 
 
 def take_address(source: str | Sequence[str] | None) -> str:
-    """Where to take a job of a source, of any of several, or of any at all when None."""
+    """The address to take a job from: of a source, of one of several, or of any when None."""
     if source is None or (not source and not isinstance(source, str)):
         return address(State.AVAILABLE)
-    # A comma is in no source's name, and so what has one names several.
+    # A source's name has no comma, so a text with a comma names several sources.
     sources = source.split(",") if isinstance(source, str) else source
     return "/".join(("/job", State.AVAILABLE, ",".join(quote(name, safe="") for name in sources)))
 
 
 def query(**parameters: object) -> dict[str, str]:
-    """Those of the parameters that are given."""
+    """The parameters that are not None, as text."""
     return {name: str(value) for name, value in parameters.items() if value is not None}
 
 
 def if_match(attempt: int | None) -> dict[str, str]:
-    """The header that says: only in this attempt."""
+    """The header that limits a request to this attempt."""
     return {} if attempt is None else {"if-match": f'"{attempt}"'}
 
 
 def reported(word: str) -> Outcome:
-    """The outcome that the word names, if it is one that a client can report."""
+    """The outcome of that name.
+
+    Raises:
+        BadInput: a client cannot report it.
+    """
     if word not in REPORTED_OUTCOMES:
         raise BadInput(f"{word!a} is no outcome that can be reported: it is {', '.join(REPORTED_OUTCOMES)}")
     return Outcome(word)
 
 
 def finish_line(finish: Finish) -> str:
-    """One line of many finishes."""
+    """One line of a batch finish."""
     result = f',"result":{_in_a_line(finish.result)}' if finish.result else ""
     attempt = f',"attempt":{finish.attempt}' if finish.attempt is not None else ""
     return f'{{"id":{json.dumps(finish.id)},"outcome":"{finish.outcome}"{result}{attempt}}}\n'
 
 
 def _in_a_line(text: str) -> str:
-    """The same JSON in one line: within a string it has no line ending."""
+    """The same JSON in one line. Strings in JSON have no line endings, so all of them can be replaced."""
     return text.replace("\r", " ").replace("\n", " ")

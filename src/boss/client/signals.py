@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C and the end of a terminal (SIGHUP), heard whatever the main thread is doing."""
+"""Handle SIGTERM, Ctrl-C and the end of a terminal (SIGHUP), even while the main thread is blocked."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ _LAST = 2.0
 
 @contextmanager
 def heard(first: Callable[[], None], second: Callable[[int], None]) -> Iterator[None]:
-    """Call `first` at the first of these signals, and `second` with the number of the second one.
+    """Call `first` at the first of these signals, and `second` with the number of each later one.
 
-    SIGHUP stays ignored where it is (nohup). Both are called in a thread of their own: a handler would have to wait for
-    whatever blocks the main thread. A process that is still there two seconds after the second signal is ended by
-    force.
+    SIGHUP stays ignored where it is ignored already (nohup). Both functions are called in a thread of their own: a
+    handler could not run while the main thread is blocked. A process that still runs two seconds after the second
+    signal is ended by force.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
@@ -55,12 +55,12 @@ def _hear(ours: socket.socket, first: Callable[[], None], second: Callable[[int]
 
 
 def end_by_force(code: int) -> None:
-    """JobEnd the process with this exit code if it is still there in two seconds, whatever keeps it."""
+    """End the process with this exit code if it still runs in two seconds."""
     timer = threading.Timer(_LAST, os._exit, [code])
     timer.daemon = True
     timer.start()
 
 
 def exit_code(number: int) -> int:
-    """The exit code of what a signal ended, by the custom of shells."""
+    """The exit code of a process that a signal ended, by the custom of shells."""
     return 128 + number

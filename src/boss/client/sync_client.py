@@ -1,6 +1,6 @@
-"""A client of Boss for code without async: async_client.py, run in a thread of its own.
+"""A client of Boss for code without async: it runs the client of async_client.py in a thread of its own.
 
-So there is one design, and jobs are checked in that thread while the caller works.
+So there is only one implementation, and the caller may block while that thread works.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ _T = TypeVar("_T")
 
 
 class Job:
-    """A job that this client has taken, checked in the background; see `AsyncJob`.
+    """A job that this client has taken, with its heartbeat in the background; see `AsyncJob`.
 
     Args:
-        run: runs a method of the asynchronous job where that lives, and returns what it returns.
-        job: that job.
+        run: runs a method of the asynchronous job in its event loop, and returns its return value.
+        job: the asynchronous job.
     """
 
     def __init__(self, run: Callable[..., Any], job: AsyncJob) -> None:
@@ -36,12 +36,12 @@ class Job:
 
     @property
     def document(self) -> Document:
-        """What was submitted."""
+        """The document, parsed."""
         return self._job.document
 
     @property
     def result(self) -> Json | None:
-        """What is kept with the job when it is done; set it before leaving."""
+        """The result that is kept with the job when it is done; set it before the work ends."""
         return self._job.result
 
     @result.setter
@@ -50,11 +50,11 @@ class Job:
 
     @property
     def stopped(self) -> bool:
-        """Whether the work on it shall end: the job was stopped or lost, or its converter shuts down."""
+        """Whether the work must end: the job was stopped or lost, the attempt timed out, or the converter stops."""
         return self._job.stopped.is_set()
 
     def check(self) -> None:
-        """Raise `Lost` when the work on it shall end. It asks nobody: the background does."""
+        """Raise `Lost` when the work on this job must end. It sends no request: the background heartbeat does."""
         self._job.check()
 
     def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
@@ -74,7 +74,7 @@ class Job:
 
 
 class Client:
-    """See `AsyncClient`. It is to be closed, by `with` or by `close()`."""
+    """See `AsyncClient`. Close it, by `with` or by `close()`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
         self._client = AsyncClient(url, token=token, patience=patience)
@@ -87,6 +87,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def url(self) -> str:
+        """See `AsyncClient.url`."""
+        return self._client.url
 
     def close(self) -> None:
         """Close the connections and end the thread."""
@@ -148,6 +153,18 @@ class Client:
     ) -> Job:
         """See `AsyncClient.take_now`."""
         return Job(self._run, self._run(self._client.take_now, source, wait=wait, lease=lease))
+
+    def take_many(
+        self,
+        limit: int,
+        source: str | Sequence[str] | None = None,
+        *,
+        wait: float | None = None,
+        lease: int | None = None,
+    ) -> list[Job]:
+        """See `AsyncClient.take_many`."""
+        jobs = self._run(self._client.take_many, limit, source, wait=wait, lease=lease)
+        return [Job(self._run, job) for job in jobs]
 
     def check(self, source: str, id: str, attempt: int | None = None) -> None:
         """See `AsyncClient.check`."""

@@ -1,4 +1,4 @@
-"""A function that is not `async`, run in a thread for each job."""
+"""Run a function that is not `async` in a thread for each job."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,11 @@ _Ended = asyncio.Future[tuple[Json | None, BaseException | None]]
 
 
 def as_coroutine(convert: Callable[[Job], Json | None] | Convert, patience: Callable[[], float]) -> Convert:
-    """The function itself when it is `async`, and what runs it in a thread otherwise.
+    """The function itself when it is `async`; otherwise a coroutine function that runs it in a thread.
 
-    A thread cannot be ended from outside. Once its work shall end it has `patience()` seconds to end by itself; then it
-    is left alone, and keeps nothing from ending. One whose job was lost is waited for, for the slots limit the threads.
+    A thread cannot be ended from outside. When its work must end, it has `patience()` seconds to end by itself. Then it
+    is abandoned, and the process can end without it. A thread whose job was lost is not abandoned: its slot waits for
+    it, so that there are never more threads than slots.
     """
     if iscoroutinefunction(convert) or iscoroutinefunction(type(convert).__call__):
         return cast(Convert, convert)
@@ -46,14 +47,14 @@ def as_coroutine(convert: Callable[[Job], Json | None] | Convert, patience: Call
             return result
         if isinstance(error, Exception):
             raise error
-        # It was raised in another thread, and ends nothing but the function.
+        # An exception such as SystemExit must end only the function, in whose thread it was raised.
         raise Failure(described(error)) from error
 
     return in_thread
 
 
 def _start(function: Callable[[Job], Json | None], job: AsyncJob) -> _Ended:
-    """Run the function in a thread that no process waits for."""
+    """Run the function in a daemon thread, which does not keep the process from ending."""
     loop, context = asyncio.get_running_loop(), copy_context()
     ended: _Ended = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""The way to a Boss: requests that are sent again as long as that is safe, and errors as errors.py has them."""
+"""The HTTP connection to Boss: send requests, retry them where that is safe, and raise errors of errors.py."""
 
 import asyncio
 import io
@@ -18,18 +18,18 @@ from boss.errors import NotABoss, Unreachable
 
 log = logging.getLogger("boss")
 
-# From how many characters a body is sent in pieces.
+# A longer body, in characters, is sent in pieces.
 _LARGE = 200_000
-# The rests between tries grow from the one to the other, in seconds.
+# The delay between tries grows from the first value to the second, in seconds.
 _SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
 
 
 class _AnswerLost(aiohttp.ClientError):
-    """The connection ended before the answer came."""
+    """The connection was closed before the response arrived."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send a request once: aiohttp would send some of them again by itself, and whether one was is ours to know."""
+    """Send a request once. aiohttp would retry some requests by itself, but the client must know of every retry."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -42,12 +42,13 @@ class Connection:
     """Sends requests to the Boss at a URL.
 
     Args:
-        url: where Boss is; BOSS_URL in the environment, or this machine, when None.
-        token: what is sent as `Authorization: Bearer`; BOSS_TOKEN in the environment when None.
-        patience: for how many seconds a request is tried again while Boss or its database is away.
+        url: the URL of Boss; when None, BOSS_URL in the environment, or else this machine.
+        token: the access token, sent as `Authorization: Bearer`; when None, BOSS_TOKEN in the environment.
+        patience: for how many seconds a request is retried while Boss or its database is away.
 
     Raises:
-        Unreachable: that is no URL.
+        NotAUrl: the URL is malformed.
+        Unauthenticated: the token is malformed.
     """
 
     def __init__(self, url: str | None, token: str | None, patience: float) -> None:
@@ -62,14 +63,14 @@ class Connection:
             await self._session.close()
 
     async def send(self, method: str, path: str, *, seconds: float = TIMEOUT, **options: Any) -> tuple[Answer, bool]:
-        """Send a request that may be sent again, until it is answered.
+        """Send a request that is safe to retry, until there is a response.
 
         Args:
             method, path: the request; the path is percent-encoded and may have a query.
-            seconds: for how long each try waits for its answer.
-            options: what else aiohttp takes: `params`, `headers`, `data`.
+            seconds: for how long each try waits for its response.
+            options: further arguments for aiohttp: `params`, `headers`, `data`.
 
-        Returns the answer, and whether an earlier try may have been carried out: its answer was lost.
+        Returns the response, and whether an earlier try may have been carried out, because its response was lost.
         """
         until, rest, repeated = time.monotonic() + self._patience, _SHORTEST_REST, False
         while True:
@@ -87,7 +88,8 @@ class Connection:
                 lost, repeated = str(error) or type(error).__name__, True
             else:
                 if answer.status == TOO_MANY and time.monotonic() + rest <= until:
-                    # It was not carried out. Who is asked to wait for longer than the patience lasts hears of it.
+                    # The request was not carried out, so it is retried. A 429 that comes when the patience is over is
+                    # returned.
                     await asyncio.sleep(max(rest, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
                     rest = min(2 * rest, _LONGEST_REST)
                     continue
@@ -98,30 +100,30 @@ class Connection:
                 log.warning("no Boss answers at %s: %s; trying again", self.url, lost)
             if time.monotonic() + rest > until:
                 raise Unreachable(f"no Boss answers at {self.url}: {lost}. Is it running there?")
-            # Not all at the same moment, after a restart of Boss.
+            # The delay is random, so that after a restart of Boss not all clients retry at the same moment.
             await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
             rest = min(2 * rest, _LONGEST_REST)
 
     async def _try(self, method: str, path: str, seconds: float, options: Mapping[str, Any]) -> Answer:
-        if self._session is None:  # made here, for it belongs to an event loop
+        if self._session is None:  # created here, because it belongs to a running event loop
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 middlewares=[_send_once],
-                # A look for a proxy costs a thread for every request.
+                # With trust_env aiohttp searches for a proxy in a thread for every request.
                 trust_env=bool(getproxies()),
             )
         address = f"{self._base}{path}"
         how = {"timeout": aiohttp.ClientTimeout(total=seconds), "allow_redirects": False, **options}
         if (data := options.get("data")) and len(data) > _LARGE:
-            # In one piece aiohttp sends it too, but not without a warning.
+            # aiohttp warns when a large body is sent in one piece.
             how["data"] = io.BytesIO(data.encode())
         async with self._session.request(method, URL(address, encoded=True), **how) as response:
             return Answer(method, address, response.status, response.headers, await response.text())
 
 
 def _retry_after(answer: Answer) -> float:
-    """How many seconds the answer asks to wait; a date there is none of ours."""
+    """The seconds in the header Retry-After. A date in it is ignored: Boss sends none."""
     text = answer.headers.get("retry-after", "")
     return min(float(text), _LONGEST_REST) if text.isdigit() else 0

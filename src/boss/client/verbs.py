@@ -1,7 +1,7 @@
-"""What a client can ask of a Boss: the verbs about jobs, whatever the way to it is.
+"""The client's requests about jobs, over either kind of connection.
 
-Nothing here waits by itself: async_client.py sends over a connection that an event loop serves, and the command line,
-which must not take long to start, over one that blocks (once.py).
+This module never waits by itself. async_client.py sends over a connection served by an event loop. The command line,
+which must start fast, sends over one that blocks (once.py).
 """
 
 import json
@@ -29,12 +29,12 @@ from boss.model.job import Finish, JobLine, Outcome, State
 
 # How long one request waits for a job, in seconds; the server grants no more.
 _POLL = 50
-# How much goes into one request of many lines, in bytes and in lines; the server takes more.
+# The largest batch sent in one request, in bytes and in lines. The server accepts more.
 MOST_BYTES, MOST_LINES = 4 * 1024 * 1024, 1000
 
 
 class Handed(NamedTuple):
-    """A job as a take's answer has it: its names and attempt, the document as text, and the lease in seconds."""
+    """A job in the response to a take: its id, source and attempt; the document as text; and the lease in seconds."""
 
     job: Document
     text: str
@@ -42,7 +42,7 @@ class Handed(NamedTuple):
 
 
 class Verbs(Administering):
-    """The verbs; what is done with a job that was taken is for who takes it."""
+    """Submit, take, check, finish, give back and stop jobs. Holding a taken job is up to the caller."""
 
     async def submit(
         self,
@@ -56,24 +56,24 @@ class Verbs(Administering):
         attempts: int | None = None,
         traceparent: str | None = None,
     ) -> str:
-        """Store a new job; return its id.
+        """Submit a job; return its id.
 
         Args:
-            source: whose converters get it.
-            document: what they get: a dict, or JSON text, which they get to the letter.
-            id: its id, unique for ever; one is made when None.
-            priority: higher first, from -1000 to 1000.
-            delay: not handed out before so many seconds have passed.
-            at: not handed out before.
-            attempts: how many takes it gets.
-            traceparent: the trace it belongs to, for who takes it.
+            source: the source, whose converters get the job.
+            document: the job's document: a dict, or JSON text, which converters get unchanged.
+            id: its id, unique for ever; generated when None.
+            priority: jobs with a higher priority are handed out first; from -1000 to 1000.
+            delay: the job is not handed out before so many seconds have passed.
+            at: the job is not handed out before this time.
+            attempts: the most attempts of the job; the server's default when None.
+            traceparent: the trace it belongs to, for its converter.
 
         Raises:
             IdTaken: a job with that id exists.
-            BadInput: a name or the document cannot be.
+            BadInput: a name or the document is invalid.
         """
         parameters = query(priority=priority or None, delay=delay, at=at and at.isoformat(), attempts=attempts)
-        # With an id it is safe to send again: the server takes it once.
+        # With an id the request is safe to retry: the server accepts the id once.
         id = id or _new_id()
         headers = {**JSON, "traceparent": traceparent} if traceparent else JSON
         answer, repeated = await self._connection.send(
@@ -86,7 +86,7 @@ class Verbs(Administering):
         try:
             check(answer)
         except IdTaken:
-            # By an earlier try of this very submit, whose answer was lost.
+            # After a retry the id may come from an earlier try of this submit, whose response was lost.
             if not repeated:
                 raise
         return id
@@ -101,14 +101,15 @@ class Verbs(Administering):
         at: datetime | None = None,
         attempts: int | None = None,
     ) -> AsyncIterator[tuple[int, int]]:
-        """Store many new jobs, however many, in constant memory; for the rest see `submit`.
+        """Submit any number of jobs, in constant memory; for the other arguments see `submit`.
 
-        Lines whose id a job has already change nothing: after whatever error the same lines can be submitted again.
+        A line whose id belongs to a job already changes nothing. So after any error the same lines can be submitted
+        again.
 
-        Yields, after each request: of how many lines, and how many of these were new.
+        Yields, after each request, the number of its lines and how many of them were new.
 
         Raises:
-            BadInput: a name or a document cannot be; nothing of that request was stored.
+            BadInput: a name or a document is invalid; nothing of that request was stored.
         """
         parameters = query(
             ids="given", priority=priority or None, delay=delay, at=at and at.isoformat(), attempts=attempts
@@ -119,7 +120,7 @@ class Verbs(Administering):
                 "POST", address(State.AVAILABLE, source), params=parameters, data=content, headers=NDJSON
             )
             check(answer)
-            # When an answer was lost, what is there by now may have been new then.
+            # After a retry, lines that exist already may have been stored by an earlier try, whose response was lost.
             yield len(batch), len(batch) if repeated else answer.text.count('"status":201}')
 
     async def hand_out(
@@ -130,13 +131,13 @@ class Verbs(Administering):
         lease: int | None,
         key: str | None = None,
     ) -> list[Handed]:
-        """Take at least one and at most `limit` jobs, as they are in the answer.
+        """Take at least one and at most `limit` jobs, as they are in the response.
 
-        With the key of a take whose answer nobody waited for, they are the jobs that it got, if it got any.
+        With the key of an earlier take whose response was not received, these are the jobs of that take, if it got any.
         """
         path = take_address(source)
         until = None if wait is None else time.monotonic() + wait
-        # The same key again means the same take again: an answer that was lost on the way costs nothing.
+        # A retry with the same key gets the jobs of the same take. So a lost response loses no job.
         headers = {"idempotency-key": key or os.urandom(16).hex(), "accept": NDJSON["content-type"]}
         while True:
             left = _POLL if until is None else max(0, min(_POLL, round(until - time.monotonic())))
@@ -151,11 +152,11 @@ class Verbs(Administering):
                 return [Handed(*_taken(line), granted) for line in answer.text.split("\n")[:-1]]
 
     async def check(self, source: str, id: str, attempt: int | None = None) -> None:
-        """Check on an active job, which renews its lease.
+        """Send the heartbeat of an active job, which renews its lease.
 
         Raises:
-            NotThere: it is not active.
-            WrongAttempt: it is in another attempt than the one given.
+            NotThere: the job is not active.
+            WrongAttempt: the job is in another attempt than the given one.
         """
         await self._ask("HEAD", address(State.ACTIVE, source, id), headers=if_match(attempt))
 
@@ -167,12 +168,12 @@ class Verbs(Administering):
         outcome: str = Outcome.COMPLETED,
         attempt: int | None = None,
     ) -> None:
-        """Move an available or active job to done, as `completed`, `failed` or `stopped`.
+        """Finish an available or active job as `completed`, `failed` or `stopped`.
 
         Raises:
-            NotThere: it is neither.
-            WrongAttempt: it is in another attempt than the one given.
-            BadInput: the result cannot be kept.
+            NotThere: the job is neither available nor active.
+            WrongAttempt: the job is in another attempt than the given one.
+            BadInput: the result cannot be stored.
         """
         await self._report(Finish(id, source, reported(outcome), _text(result), attempt))
 
@@ -194,21 +195,21 @@ class Verbs(Administering):
         attempt: int | None = None,
         uncounted: bool = False,
     ) -> None:
-        """Make an active job available again, after `delay` seconds or a rest that grows with each attempt.
+        """Give an active job back for another attempt after `delay` seconds, by default a delay that grows each time.
 
-        An `uncounted` attempt is none of those that the job may have, for it did not fail: it comes back at once,
-        unless a delay is given.
+        An `uncounted` attempt does not count towards the job's most attempts, because it did not fail. The job is then
+        available again at once, unless a delay is given.
 
         Raises:
-            NotThere: it is not active.
-            WrongAttempt: it is in another attempt than the one given.
+            NotThere: the job is not active.
+            WrongAttempt: the job is in another attempt than the given one.
         """
         path = address(State.ACTIVE, source, id)
         parameters = query(delay=delay, uncounted=1 if uncounted else None)
         await self._move("DELETE", path, State.AVAILABLE, attempt, params=parameters, data=_text(result))
 
     async def stop_all(self, source: str, reason: str | None = None) -> int:
-        """Stop every available and active job of a source; return how many that were. The reason is kept with each."""
+        """Stop every available and active job of a source; return their number. The reason is kept with each job."""
         stopped, result = 0, None if reason is None else json.dumps({"reason": reason})
         for state in (State.AVAILABLE, State.ACTIVE):
             parameters = {"state": state, "source": source, "limit": "1000"}
@@ -221,7 +222,7 @@ class Verbs(Administering):
     async def _move(
         self, method: str, path: str, state: State, attempt: int | None, repeated: bool = False, **options: Any
     ) -> None:
-        """Move a job to a state; one that is there already was moved by an earlier try whose answer was lost."""
+        """Move a job to a state. After a retry, a job that is in it was moved by a try whose response was lost."""
         answer, again = await self._connection.send(method, path, headers={**JSON, **if_match(attempt)}, **options)
         repeated = repeated or again
         try:
@@ -236,7 +237,7 @@ def _text(result: Json | None) -> str | None:
 
 
 def _new_id() -> str:
-    # Here, for most commands make none, and what makes them is slow to import.
+    # Imported here, because it is slow to import and most commands need no new id.
     from boss.model.ids import new_id
 
     return new_id()
@@ -256,8 +257,8 @@ def _batches(lines: Iterable[JobLine]) -> Iterator[list[JobLine]]:
 
 
 def _taken(line: str) -> tuple[Document, str]:
-    """What stands before the document in a line of a take's answer, and the document to the letter."""
-    # The line is {"id":…,"source":…,"attempt":…,"job":…}, and nothing before the document can have a quotation mark.
-    # The document is parsed by who needs it: to most it is nothing but bytes.
+    """The fields before the document in a line of a take's response, and the document as unchanged text."""
+    # The line is {"id":…,"source":…,"attempt":…,"job":…}, and no value before the document can have a quotation mark.
+    # The document is not parsed here, because most callers only pass it on.
     before, _, document = line.partition(',"job":')
     return json.loads(before + "}"), document[:-1]

@@ -5,10 +5,10 @@ import logging
 from typing import NamedTuple
 
 from boss.errors import DatabaseAway
+from boss.model.dashboard import Active, Failed, Hour
 from boss.model.job import State
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.postgres.store import Active, Failed, Hour
 
 log = logging.getLogger("boss")
 

@@ -18,6 +18,7 @@ from boss.model.job import Outcome
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.telemetry import job_log, metrics
+from boss.telemetry.job_log import JobEvent
 
 log = logging.getLogger("boss")
 
@@ -119,7 +120,7 @@ async def _end_some_leases(pool: Pool, heard: float) -> int:
     ended = await store.end_leases(pool, _BATCH_ROWS, heard)
     metrics.EXPIRED.inc(len(ended))
     metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(event.outcome is not None for event in ended))
-    job_log.record("lease ran out", ended)
+    job_log.record("lease ran out", (JobEvent(each.id, each.source, each.attempt, each.outcome) for each in ended))
     return len(ended)
 
 

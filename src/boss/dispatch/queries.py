@@ -9,11 +9,11 @@ from boss.dispatch.mismatches import not_there, where, wrong_attempt
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NotThere
+from boss.model.audit import AuditEvent
 from boss.model.diagnosis import Ages, Finding, examine
-from boss.model.job import Job, JobRecord, Location, SourceLimit, State, Take
+from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.postgres.store import AuditEvent, JobPage
 from boss.telemetry import metrics
 
 # The most rows of a statement: well past the point where more rows make it faster.

@@ -1,8 +1,8 @@
 """Authentication and authorization, before anything else is done with a request.
 
 A request's principal is found once (`Authenticator.authenticate`). Each handler names the permission that it requires,
-and `authorize` checks it. Both happen before the database is asked, so a refusal is the same whether what the request
-names exists or not.
+and `authorize` checks it. Both happen before the database is asked, so a refusal does not tell whether the job or token
+in the request exists.
 """
 
 import re
@@ -21,7 +21,7 @@ from boss.model.permissions import NOBODY, OPEN, Permission, Principal
 from boss.settings import Settings
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
-# So many seconds' worth of requests may come at once.
+# How large a burst a token may send: this many seconds' worth of its rate.
 _BURST = 1.0
 
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
@@ -48,29 +48,30 @@ class Authenticator:
 
     Args:
         tokens: the valid tokens.
-        settings: whether other machines are served without one, and how many requests a second a token has.
+        settings: `open`, whether other machines are served while there are no tokens; `rate`, how many requests a
+            second each token may send.
     """
 
     def __init__(self, tokens: Tokens, settings: Settings) -> None:
         self._tokens = tokens
         self._open = settings.open
         self._rate = settings.rate
-        # When each token's requests would have ended, had they come evenly, by its name.
+        # By a token's name: when its requests so far would have ended, had they come evenly at the rate.
         self._busy_until: dict[str, float] = {}
 
     def authenticate(self, request: Request) -> None:
-        """Find out what the sender of this request may do, and keep it with the request.
+        """Find the principal of this request, and set `request.principal`.
 
         Raises:
-            Forbidden: a browser sends it, and not for the page (browser.py); or another machine, while there are no
-                tokens.
-            TooMany: the token's requests come too fast.
+            Forbidden: a browser sends the request, but not for Boss's own page (browser.py). Or another machine sends
+                it while there are no tokens.
+            TooMany: the token exceeds its rate.
         """
-        # Other programs than browsers send none of these.
+        # Only browsers send these headers.
         if not browser.HEADERS.isdisjoint(request.headers):
             browser.check_site(request)
         if self._tokens.needed:
-            # Here, so that whoever is refused for too many requests can be named.
+            # The principal is set before the rate is checked, so that the log can name the token it refuses.
             principal = request.principal = self._access(request) or NOBODY
             if self._rate and principal.name:
                 self._check_rate(principal.name)
@@ -87,11 +88,14 @@ class Authenticator:
         if b"cookie" not in headers or not browser.is_by_page(request):
             return None
         counting = {self._tokens.principal(secret) for secret in browser.tokens_of_page(headers[b"cookie"])} - {None}
-        # Of two that count somebody has planted one, and nobody can tell which.
+        # Of two different valid principals, one cookie was planted, and nothing tells which. So neither is used.
         return counting.pop() if len(counting) == 1 else None
 
     def _check_rate(self, name: str) -> None:
-        """A leaky bucket as a meter: the generic cell rate algorithm (ITU-T I.371), for one replica."""
+        """Limit a token's rate, counted by this replica alone, by the generic cell rate algorithm (ITU-T I.371).
+
+        It is a leaky bucket as a meter.
+        """
         now = time.monotonic()
         until = max(self._busy_until.get(name, now), now)
         if until - now > _BURST:
@@ -100,11 +104,11 @@ class Authenticator:
 
 
 def authorize(request: Request, permission: Permission) -> None:
-    """Let this request pass when its sender has the permission, in every source that its path names.
+    """Check that the request's principal has the permission, for every source that the path names.
 
     Raises:
-        Unauthenticated: they have no token that counts.
-        Forbidden: theirs does not give that right.
+        Unauthenticated: the request has no valid token.
+        Forbidden: its token does not have the permission, or is not for one of the sources.
     """
     principal = request.principal
     if principal is OPEN or permission is Permission.PUBLIC:
@@ -122,15 +126,16 @@ def authorize(request: Request, permission: Permission) -> None:
 
 
 def check_source_reached(principal: Principal, source: str) -> None:
-    """Raise Forbidden when somebody's rights are not good for this source."""
+    """Raise Forbidden when the principal's token is not for this source."""
     if not principal.reaches(source):
         raise Forbidden(f"the token {principal.name} is not for the source {source[:120]!a}")
 
 
 def _refuse_far(request: Request) -> NoReturn:
-    """While there are no tokens, only who is on this machine is served, and under a name that can be no other's.
+    """Refuse a request that comes from another machine, or for another host name, while there are no tokens.
 
-    A page elsewhere can have its own name mean this machine (DNS rebinding); to a browser it is Boss's own page then.
+    The host name matters because a web page elsewhere can make its own name resolve to this machine (DNS rebinding).
+    A browser then takes it for Boss's own page.
     """
     request.principal = NOBODY
     if not _is_loopback(request.peer):
@@ -155,13 +160,14 @@ def _name(host: bytes) -> str:
 
 @lru_cache
 def _names_loopback(host: bytes | None) -> bool:
-    # Without one, as in HTTP/1.0, no page elsewhere has sent it.
+    # A browser always sends Host. A request without it, which HTTP/1.0 allows, comes from no web page.
     return not host or _is_loopback(_name(host))
 
 
 @lru_cache
 def _is_loopback(name: str) -> bool:
-    # RFC 6761, 6.3: whatever ends in .localhost is this machine.
+    name = name.removesuffix(".")
+    # RFC 6761, 6.3: every name that ends in .localhost is this machine.
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

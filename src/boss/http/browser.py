@@ -1,8 +1,8 @@
-"""What browsers send, and for whom: the page's own script, a person at the address bar, or a page elsewhere.
+"""Tell which requests of a browser come from Boss's own page, from a person at the address bar, or from another site.
 
-Browsers say so in headers that no page can change: https://www.w3.org/TR/fetch-metadata/. They do it for servers on the
-same machine and over TLS. To others they send at least an Origin, with all but a plain GET or HEAD. Other programs send
-neither, and nothing here is about them.
+Browsers say so in headers that no page can change: https://www.w3.org/TR/fetch-metadata/. They send these headers to
+servers on the same machine and over TLS. To other servers they send at least an Origin, except with a plain GET or
+HEAD. Programs that are no browsers send neither, and nothing here applies to them.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from boss.http.request import Request
 
 Headers = Mapping[bytes, bytes]
 
-# The cookie in which the page keeps its token (http/session.py).
+# The cookie that holds the dashboard's token (routes/session.py).
 COOKIE = b"boss_token"
-# What a browser may open, also by a link from elsewhere: it shows nothing by itself, and what it then asks for comes
+# What a browser may open, even by a link from another site. These files show no data. The requests for data then come
 # from Boss's own page.
 _OPENED = ("/", "/docs", "/openapi.json")
-# What says that something is fetched in case somebody opens it: the first, in older browsers one of the others.
+# Headers that mark a prefetch: the first one in current browsers, the others in older ones.
 _PURPOSES = frozenset([b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"])
 _ADVANCE = (b"prefetch", b"preview")
 _OPENS = (b"navigate", b"websocket")
@@ -32,12 +32,12 @@ _NOTHING_ELSE = "a browser opens nothing here but the page, /, and the documenta
 
 
 def check_site(request: Request) -> None:
-    """Refuse what a browser sends without the page's own script having asked for it.
+    """Refuse a browser's request that the page's own script did not send.
 
     Raises:
-        Forbidden: another site has it sent, or nobody has: it is fetched in advance, or opened by a link or by hand. A
-            link from outside a page, and whatever that redirects to, is `Sec-Fetch-Site: none`, and the page's cookie
-            travels along.
+        Forbidden: another site caused the request, or the browser prefetches it, or a person opened it by a link or by
+            hand. A link from outside any page, and whatever it redirects to, has `Sec-Fetch-Site: none`, and the
+            browser sends the page's cookie with it.
     """
     headers = request.headers
     if _is_in_advance(headers):
@@ -56,8 +56,8 @@ def check_site(request: Request) -> None:
 def is_by_page(request: Request) -> bool:
     """Whether the page's own script sends this request, as far as its headers tell.
 
-    A browser that does not say where its requests come from sends the page's Origin with a POST or DELETE, and the page
-    asks for nothing below /job by another method. So there a link gets no cookie's rights.
+    A browser without fetch metadata still sends an Origin with POST and DELETE. Below /job the page uses only these two
+    methods. So a GET or HEAD below /job, which could come from a link, does not get the rights of the cookie.
     """
     headers = request.headers
     if b"sec-fetch-site" in headers or b"sec-fetch-mode" in headers:
@@ -68,11 +68,11 @@ def is_by_page(request: Request) -> bool:
 
 
 def tokens_of_page(cookies: bytes) -> set[str]:
-    """What the page's cookie holds, in the header Cookie of a request.
+    """The values of the page's cookie in a request's Cookie header.
 
-    A host's cookies are shared by all its ports, so there may be any others, however odd, and even others of this name.
-    They are read as RFC 6265 has a server see them (section 4.2.1), and nothing in one spoils the next; http.cookies
-    stops at the first that it does not understand.
+    All ports of a host share its cookies, so there may be other cookies, however odd, and even several of this name.
+    They are parsed by RFC 6265, section 4.2.1, and a malformed cookie does not affect the next one. `http.cookies`
+    would stop at the first cookie that it does not understand.
     """
     pairs = (pair.partition(b"=") for pair in cookies.split(b";"))
     return {value.strip().decode("latin-1") for name, _, value in pairs if name.strip() == COOKIE}
@@ -83,14 +83,14 @@ def _is_in_advance(headers: Headers) -> bool:
 
 
 def _is_opened(headers: Headers) -> bool:
-    """Whether a browser opens this in a window or a frame, or as a WebSocket."""
+    """Whether the browser opens this address in a window or a frame, or as a WebSocket."""
     return headers.get(b"sec-fetch-mode") in _OPENS or headers.get(b"sec-fetch-dest") in _FRAMES
 
 
 def _is_foreign(headers: Headers) -> bool:
     site = headers.get(b"sec-fetch-site")
     if site is not None:
-        # "none": nobody's script sends it, and what a person opens has been let through before.
+        # "none" means that no page sent it. `check_site` has let through before this what a person may open.
         return site != b"same-origin"
     origin = headers.get(b"origin")
     return origin is not None and not _is_same(origin, headers.get(b"host"))

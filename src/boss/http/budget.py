@@ -1,6 +1,6 @@
-"""How much memory bodies and unread responses may have, over all connections."""
+"""The memory budget: how much request bodies and unread responses of all connections may use together."""
 
-# A body up to this size may have the last quarter of the budget as well, so that large ones cannot keep it out.
+# Only bodies up to this size may use the last quarter of the budget, so that large bodies cannot keep small ones out.
 _SMALL_BYTES = 64 * 1024
 
 
@@ -8,10 +8,10 @@ class Budget:
     """A number of bytes that all connections share.
 
     Args:
-        most: how many there are.
+        most: the size of the budget, in bytes.
 
     Attributes:
-        used: how many are in use now. Whoever holds some adds them, and takes them off again.
+        used: how many bytes are in use now. A holder of bytes adds them here, and subtracts them when it frees them.
     """
 
     __slots__ = ("_most", "used")
@@ -21,11 +21,11 @@ class Budget:
         self.used = 0
 
     def has_room(self, more: int, size: int) -> bool:
-        """Whether there is room for so many more bytes, of a body of this size."""
+        """Whether the budget has room for `more` bytes of a body of this size."""
         most = self._most if size <= _SMALL_BYTES else self._most * 3 // 4
         return self.used + more <= most
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more than all of it is in use."""
+        """Whether more bytes are in use than the budget has."""
         return self.used > self._most

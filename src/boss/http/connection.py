@@ -1,7 +1,7 @@
 """One client's connection: its time-outs, its requests one after the other, and its responses.
 
-Every phase has a limit, so that nobody holds a connection that they do not use. Who hangs up before the response to a
-take was written has not taken the job.
+Every phase has a time-out, so that no client holds a connection that it does not use. When a client hangs up before the
+response to its take has been written, the take is undone.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ class Connection(asyncio.Protocol):
     Attributes:
         settings: the limits.
         budget: the memory that all connections share.
-        queue: requests that have come while the one before them is served.
+        queue: requests that have arrived and wait for their turn.
         peer: the client's address.
-        deadline: when its phase ends, by the event loop's clock.
-        unread_until: by when something more of what was written must have been read.
+        deadline: when the current phase times out, by the event loop's clock.
+        unread_until: by when the client must have read something more of what was written.
     """
 
     __slots__ = (
@@ -58,24 +58,25 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self, connections.settings.max_headers)
         self._serving: Request | None = None
         self._task: asyncio.Task[None] | None = None
-        # What is sent last, because what came cannot be read.
+        # The last response of this connection, when its input cannot be read.
         self._refusal: Response | None = None
-        # The client has ended its sending; it may still read.
+        # Whether the client has ended its sending. It may still read.
         self._is_ended = False
-        # Until the handshake is over.
+        # The socket until the TLS handshake is over.
         self._accepted: socket.socket | None = None
         self._is_streaming = False
-        # Whether it has to be found out if a taker that waits is there.
+        # Whether a client that waits for a job has ended its sending, so that it may be gone.
         self._is_in_doubt = False
-        # While more is written than the client reads.
+        # Set while the transport's write buffer is full. It is done once the client has read enough.
         self._paused: asyncio.Future[None] | None = None
         self._undos = Undos()
-        # How many bytes were written over all, how many in the last response, and what of it is not read.
+        # Bytes written in all; bytes of the last response; bytes counted in the budget as unread; the value of
+        # `delivery.progress` when the client last read something.
         self._written = self._size = self._unread = self._got = 0
 
     @property
     def is_writing(self) -> bool:
-        """Whether something is still to be read by the client."""
+        """Whether the client has not read everything yet."""
         return self._accepted is None and not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
 
     def is_valid(self, principal: Principal) -> bool:
@@ -83,16 +84,14 @@ class Connection(asyncio.Protocol):
         return self._connections.is_valid(principal)
 
     def accept(self, accepted: socket.socket, peer: str) -> None:
-        """Somebody has connected, and a handshake begins."""
+        """A client has connected, and a TLS handshake begins."""
         self._accepted = accepted
         self.peer = peer
         self._connections.add(self)
 
-    # What the transport says.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody has connected."""
-        # uvloop's is none of asyncio's classes.
+        """A client has connected; with TLS its handshake is over."""
+        # uvloop's transports are no subclasses of asyncio's.
         self.transport = cast(asyncio.Transport, transport)
         is_new = self._accepted is None
         self._accepted = None
@@ -103,7 +102,7 @@ class Connection(asyncio.Protocol):
             self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Something has come."""
+        """Bytes have arrived."""
         if self.phase is Phase.END or self._reader.is_refused:
             return
         if self._task is None and self._undos.pending:
@@ -114,10 +113,10 @@ class Connection(asyncio.Protocol):
             self.deadline = self.loop.time() + self.settings.header_timeout
 
     def eof_received(self) -> bool:
-        """The client has ended its sending; it may still read what it asked for."""
+        """The client has ended its sending; it may still read its responses."""
         self._is_ended = self._undos.has_ended = True
         self._reader.end()
-        # TLS cannot: whoever ends it has closed it.
+        # TLS cannot be half closed: a client that ends its sending has closed the connection.
         can_half_close = self.transport.can_write_eof()
         if self._task is None and not self.queue and not self._reader.ahead:
             if self._undos.pending:
@@ -131,14 +130,15 @@ class Connection(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """The connection is over."""
         self._is_ended = self._undos.is_lost = True
-        # After an end it is a broken pipe, even if it is by a reset.
+        # When the client had ended its sending before, even a reset shows as a broken pipe.
         self._undos.has_ended |= not isinstance(exc, ConnectionResetError)
         self.phase = Phase.END
         self._reader.close()
         self._connections.remove(self)
-        # Or the garbage collector alone, which runs rarely, would free it, and the 45 kB of a TLS connection with it.
+        # Without this only the garbage collector, which runs rarely, would free the transport and the 45 kB of a TLS
+        # connection with it.
         self.transport.set_protocol(_ENDED)
         self._set_unread(0)
         for request in self.queue:
@@ -152,38 +152,37 @@ class Connection(asyncio.Protocol):
             self._undos.settle(self.transport)
 
     def pause_writing(self) -> None:
-        """More is written than the client reads."""
+        """The transport's write buffer is full: the client reads too slowly."""
         self._paused = self.loop.create_future()
         self._await_reading()
         self._connections.slow(self)
 
     def resume_writing(self) -> None:
-        """It has read nearly all."""
+        """The client has read nearly everything."""
         self._connections.keeps_up(self)
         self._set_unread(0)
-        self.unread_until = _NEVER
+        if not self._is_streaming:
+            self.unread_until = _NEVER
         if self._paused and not self._paused.done():
             self._paused.set_result(None)
         self._paused = None
         if self._task is None and self.phase is not Phase.END:
             self._next()
 
-    # What the reader says.
-
     def receive(self, request: Request) -> None:
-        """The head of a request has come."""
+        """The head of a request has arrived."""
         self.queue.append(request)
         if self._task is None and self._paused is None:
             self._next()
 
     def refuse(self, response: Response) -> None:
-        """What came cannot be read. It is answered once all before it is; nothing after it is read."""
+        """Send this response after those of all earlier requests, and read no further input."""
         self._refusal = response
         if self._task is None and self._paused is None:
             self._next()
 
     def slow_down(self, stop: bool) -> None:
-        """Read nothing from the client for now; or go on."""
+        """Stop reading from the client for now, or go on."""
         if self._is_ended or self.transport.is_closing():
             return
         if stop:
@@ -191,16 +190,14 @@ class Connection(asyncio.Protocol):
         else:
             self.transport.resume_reading()
 
-    # What a request says.
-
     def extend(self, seconds: float) -> None:
-        """The request being served has so many seconds more than it requires, from now on."""
+        """Give the request being served the usual time-out and so many seconds more, from now on."""
         if self.phase is not Phase.END:
             self.phase = Phase.RESPONSE
         self.deadline = self.loop.time() + phase.REQUEST_TIMEOUT_S + seconds
 
     def read_body(self, request: Request, expects: bool) -> None:
-        """A handler waits for the rest of a request's body."""
+        """Receive the rest of a request's body, for which a handler waits."""
         if not self.budget.has_room(request.announced, request.announced):
             request.fail(Overloaded("other requests' bodies need the memory; send this one again"))
             return
@@ -252,18 +249,20 @@ class Connection(asyncio.Protocol):
                 await self._stream(request, response)
         finally:
             self._task = self._serving = None
-            self._is_streaming = False
+            if self._is_streaming:
+                self._is_streaming = False
+                self.unread_until = _NEVER
             self.budget.used -= request.release()
             self._connections.finish(self)
             if self.phase is not Phase.END and self._paused is None:
                 self._next()
 
     async def _is_there(self) -> bool:
-        """Whether the client of a take that was cancelled because it ended its sending is there, and waits."""
+        """Whether the client still waits for its take, which was cancelled because the client ended its sending."""
         if self.phase is Phase.END or not self._is_in_doubt or not self._task:
             return False
         self._task.uncancel()
-        # Any client of HTTP/1.1 passes over an interim response (RFC 9110, 15.2); who has closed answers with a reset.
+        # Every HTTP/1.1 client skips an interim response (RFC 9110, 15.2). A closed socket answers it with a reset.
         self._send(CONTINUE)
         if await is_there(self.transport, self._written):
             return True
@@ -294,10 +293,10 @@ class Connection(asyncio.Protocol):
             self.transport.write(data)
 
     def _is_last(self, request: Request) -> bool:
-        """Whether the connection ends after the response to this request."""
+        """Whether the connection closes after the response to this request."""
         return (
             not request.keep_alive
-            # Nobody knows where the next one would begin.
+            # Where the next request would begin is unknown.
             or not request.is_complete
             or (self._is_ended and not (self.queue or self._reader.ahead or self._refusal))
             or self._connections.is_draining
@@ -309,6 +308,8 @@ class Connection(asyncio.Protocol):
         self._is_streaming = True
         self.deadline = _NEVER
         self._send(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
+        # A stream sends something more often than that. Who reads none of it has it pile up in the system's memory.
+        self._await_reading()
         if request.method != "HEAD":
             async with aclosing(response.events) as events:
                 async for event in events:
@@ -320,10 +321,8 @@ class Connection(asyncio.Protocol):
         if is_last:
             self._end()
 
-    # Ending.
-
     def _end(self) -> None:
-        """Write what there is to write, and close the connection once the client has read it."""
+        """Close the connection once the client has read what was written."""
         if self._undos.pending and self._is_ended:
             self.phase = Phase.END
             self.deadline = _NEVER
@@ -343,23 +342,23 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def close_idle(self) -> None:
-        """Close it, if it waits for a request."""
+        """Close the connection if it waits for a request."""
         if self.phase is Phase.REQUEST:
             self.phase = Phase.END
             self.transport.close()
 
     def abort(self) -> None:
-        """Close it at once, whatever is under way."""
+        """Close the connection at once, whatever is under way."""
         self._set_unread(0)
         self.deadline = self.unread_until = _NEVER
         if self._accepted is None:
             abort(self.transport)
             return
-        with suppress(OSError):  # the client was faster
+        with suppress(OSError):  # the client has closed it already
             self._accepted.shutdown(socket.SHUT_RDWR)
 
     def check_time(self, now: float) -> None:
-        """Do what there is to do when its time is over."""
+        """Act on the time-outs that have expired."""
         if now > self.deadline:
             self._expire(now)
         if self.unread_until is not _NEVER:
@@ -382,7 +381,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _await_reading(self) -> None:
-        # All of a response is held until the last of it was taken over.
+        # The memory of a response is freed only once the kernel has all of it, so all of it counts in the budget.
         self._set_unread(max(self._size, self.transport.get_write_buffer_size()))
         self._got = progress(self.transport)
         self.unread_until = self.loop.time() + phase.UNREAD_TIMEOUT_S
@@ -391,7 +390,8 @@ class Connection(asyncio.Protocol):
         if (got := progress(self.transport)) > self._got:
             self._got = got
             self.unread_until = now + phase.UNREAD_TIMEOUT_S
-            self._connections.slow(self)
+            if self._paused:
+                self._connections.slow(self)
         elif now > self.unread_until:
             self.abort()
 

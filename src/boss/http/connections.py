@@ -1,4 +1,4 @@
-"""All connections of a server: how many there may be, whose time is over, and how they end."""
+"""All connections of a server: their limit, their time-outs, and how they are closed."""
 
 import asyncio
 import time
@@ -16,26 +16,27 @@ from boss.http.response import Response
 from boss.model.permissions import Principal
 from boss.settings import Settings
 
-# How often times are checked. One timer for all of them: a timer for each would cost a request more than its parsing.
+# How often time-outs are checked. One timer serves all connections: a timer each would cost a request more than its
+# parsing.
 _CHECK_INTERVAL_S = 0.5
-# So many more connections than there may be are told so; further ones are closed without a word.
+# This many connections above the limit get a 503. Further ones are closed without a response.
 _MOST_REFUSED = 1000
 _NEVER = float("inf")
 
 
 class Connections:
-    """The connections there are.
+    """All open connections.
 
     Args:
         respond: answers a request; it never raises.
-        is_valid: whether the token that an principal came with is still valid.
+        is_valid: whether a principal's token is still valid.
         settings: the limits.
 
     Attributes:
         date: the line of the Date header, as of now.
-        idle: those that wait for a request, or for the rest of its head; the longest one first.
-        busy: how many serve a request.
-        is_draining: whether each ends after its next response.
+        idle: connections that wait for a request or for the rest of its head; the one that waits longest comes first.
+        busy: how many connections serve a request.
+        is_draining: whether each connection closes after its next response.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class Connections:
         self._all: set[Connection] = set()
         self.idle: dict[Connection, None] = {}
         self.busy = 0
-        # Connections whose client reads slowly. The one that has read nothing for longest comes first.
+        # Connections whose client reads slowly. The one whose last progress is oldest comes first.
         self._slow: dict[Connection, None] = {}
         self._settled = asyncio.Event()
         self._checked = asyncio.Event()
         self._timer = self.loop.call_later(_CHECK_INTERVAL_S, self._check)
 
     def add(self, connection: Connection) -> None:
-        """Somebody has connected; with TLS the handshake begins now."""
+        """Add a connection that was just accepted; with TLS its handshake begins now."""
         has_room = len(self._all) < self.settings.max_connections or self._make_room()
         self._all.add(connection)
         if not has_room:
@@ -70,7 +71,7 @@ class Connections:
             self.idle[connection] = None
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle for longest; False when all are at work."""
+        """Close the connection that has been idle longest; return False when none is idle."""
         for connection in self.idle:
             self.remove(connection)
             connection.abort()
@@ -85,13 +86,13 @@ class Connections:
         connection.refuse(problems.to_response(Overloaded(f"all {most} connections are at work; try again")))
 
     def remove(self, connection: Connection) -> None:
-        """It is over."""
+        """Forget a connection that is over."""
         self._all.discard(connection)
         self.idle.pop(connection, None)
         self._slow.pop(connection, None)
 
     def finish(self, connection: Connection) -> None:
-        """It has served one."""
+        """The connection has served a request."""
         self.busy -= 1
         if connection in self._all:
             self.idle[connection] = None
@@ -99,7 +100,10 @@ class Connections:
             self._settled.set()
 
     def slow(self, connection: Connection) -> None:
-        """Its client has just read something, and less than was written; of too much the slowest lose theirs."""
+        """The connection's client reads slowly, and has just made progress.
+
+        While the memory budget is exceeded, the slowest connections are closed.
+        """
         self._slow.pop(connection, None)
         self._slow[connection] = None
         while self.budget.is_exceeded and self._slow:
@@ -108,11 +112,11 @@ class Connections:
             slowest.abort()
 
     def drain(self) -> None:
-        """From now on each ends after its next response."""
+        """Close each connection after its next response from now on."""
         self.is_draining = True
 
     def keeps_up(self, connection: Connection) -> None:
-        """Its client has read what was written."""
+        """The connection's client has read what was written."""
         self._slow.pop(connection, None)
 
     async def settle(self) -> None:
@@ -122,7 +126,10 @@ class Connections:
             await self._settled.wait()
 
     async def close(self, seconds: float) -> bool:
-        """Close them all once their clients have read what was written; return whether all did in so many seconds."""
+        """Close all connections once their clients have read what was written, or after so many seconds.
+
+        Returns whether all clients have read everything.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._is_writing():

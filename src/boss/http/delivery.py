@@ -1,4 +1,7 @@
-"""Whether a client got what was written to it, as far as TCP knows (RFC 9293, and Linux's struct tcp_info)."""
+"""Tell whether a client has received what was written to it, as far as TCP knows (RFC 9293, Linux's struct tcp_info).
+
+A take whose response the client never received is undone.
+"""
 
 import asyncio
 import os
@@ -10,15 +13,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-# Linux only. Elsewhere what was written counts as delivered, and a lease brings back what was not.
+# Only Linux has it. Elsewhere everything written counts as delivered, and a job that was not comes back when its lease
+# expires.
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
-# Where in struct tcp_info stands what is looked at (linux/tcp.h), and how much of it that takes.
+# Offsets of fields in struct tcp_info (linux/tcp.h), and how much of the struct is read.
 _BYTES_ACKED, _BYTES_SENT, _BYTES_RETRANSMITTED, _LENGTH = 120, 200, 208, 216
 _AT_ONCE = struct.pack("ii", 1, 0)
 _CLOSED = 7  # TCP_CLOSE: a reset has come
-# A client may send so many takes before it has read the response to the first, and all are undone if it is gone.
+# How many takes can be undone: a client may send this many before it has read the response to the first.
 _MOST_UNDOS = 16
-# When it is looked whether what was written has been acknowledged by a client that may be gone.
+# How long to wait before each check whether a client that may be gone has acknowledged what was written.
 _CHECKS_S = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -26,9 +30,9 @@ class _Facts(NamedTuple):
     """What TCP knows of a connection.
 
     Attributes:
-        acknowledged: how many bytes the client's system has got, over all.
-        sent: how many were sent to it.
-        is_over: whether no more will be acknowledged: the client's system answered with a reset.
+        acknowledged: how many bytes the client's system has acknowledged in all.
+        sent: how many bytes were sent in all, without retransmissions.
+        is_over: whether a reset has come from the client's system, so that it acknowledges nothing more.
     """
 
     acknowledged: int
@@ -44,7 +48,7 @@ def _facts(connection: socket.socket | None) -> _Facts:
         return _ALL_DELIVERED
     try:
         facts = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LENGTH)
-    except (OSError, ValueError):  # it is closed already
+    except (OSError, ValueError):  # the socket is closed already
         return _ALL_DELIVERED
     if len(facts) < _LENGTH:
         return _ALL_DELIVERED
@@ -55,15 +59,19 @@ def _facts(connection: socket.socket | None) -> _Facts:
 
 
 def progress(transport: asyncio.Transport) -> int:
-    """A number that grows as a client reads what was written to it, while nothing more is.
+    """A number that grows as a client reads, while nothing more is written to it.
 
-    The system takes over more only once a good part of what it has was read, which can take a slow client long.
+    It counts acknowledged bytes. The write buffer alone would not show a slow client's progress: the kernel takes more
+    of it only once the client has read a good part of what the kernel has.
     """
     return _facts(transport.get_extra_info("socket")).acknowledged - transport.get_write_buffer_size()
 
 
 def abort(transport: asyncio.Transport) -> None:
-    """Close a transport at once: by a reset if not all was read, or the system would keep the rest for minutes."""
+    """Close a transport at once.
+
+    It is reset when not everything was read; otherwise the kernel would keep the rest for minutes.
+    """
     if not transport.is_closing() and transport.get_write_buffer_size():
         with suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
@@ -71,7 +79,7 @@ def abort(transport: asyncio.Transport) -> None:
 
 
 async def is_there(transport: asyncio.Transport, written: int) -> bool:
-    """Whether a client still reads, after so many bytes have been written to it, of which it has not got the last."""
+    """Whether a client is still there: whether it acknowledges all of the `written` bytes, the last ones just sent."""
     for seconds in _CHECKS_S:
         await asyncio.sleep(seconds)
         facts = _facts(transport.get_extra_info("socket"))
@@ -81,13 +89,14 @@ async def is_there(transport: asyncio.Transport, written: int) -> bool:
 
 
 class Undos:
-    """What undoes the takes of a connection whose responses were written, until its client is heard of again.
+    """The undo functions of a connection's takes, each kept until the client is known to have received its response.
 
-    A reset that comes without an end may come from a client that has read the response, for its system puts off
-    acknowledging it by up to 40 ms. So only what was never sent is certain then. After an end nothing is put off.
+    A client that has read a response can still reset the connection before it acknowledges: its system may delay an
+    acknowledgement by up to 40 ms. So after a reset without an end of sending, only bytes that were never sent are
+    certainly not received. After an end of sending no acknowledgement is delayed.
 
     Attributes:
-        pending: by how many bytes had been written then, for those whose client may not have got the response.
+        pending: for each take in doubt, the number of bytes written up to the end of its response, and its undo.
         has_ended: whether the client has ended its sending, by anything but a reset.
         is_lost: whether the connection is over.
     """
@@ -99,14 +108,14 @@ class Undos:
         self.has_ended = self.is_lost = False
 
     def add(self, transport: asyncio.Transport, undo: Callable[[], None], written: int, size: int) -> None:
-        """What undoes the take whose response, of so many bytes, is written next, after so many others."""
+        """Keep the undo of a take whose response, of `size` bytes, is written next, after `written` earlier bytes."""
         if transport.can_write_eof():
             self.pending.append((written + size, undo))
         else:
             self._watch(transport, undo, size)
 
     def settle(self, transport: asyncio.Transport, tries: int = 0) -> None:
-        """Undo the takes if the client never got their responses; close the transport once that is known."""
+        """Undo each take whose response the client did not receive; close the transport once that is known for all."""
         facts = _facts(transport.get_extra_info("socket"))
         while self.pending and (is_got := self._is_got(self.pending[0][0], facts)) is not None:
             _, undo = self.pending.popleft()
@@ -119,7 +128,7 @@ class Undos:
         transport.close()
 
     def _is_got(self, written: int, facts: _Facts) -> bool | None:
-        """Whether the client has got what was written up to there; None when it is not known yet."""
+        """Whether the client has received the first `written` bytes; None when that is not known yet."""
         if facts.acknowledged >= written:
             return True
         if not self.is_lost:
@@ -129,9 +138,10 @@ class Undos:
         return not self.has_ended if facts.is_over else None
 
     def _watch(self, transport: asyncio.Transport, undo: Callable[[], None], size: int) -> None:
-        """Undo a take over TLS if its client never gets what is written next, which is more than so many bytes.
+        """Undo a take over TLS if the client does not receive its response, of at least `size` bytes, written next.
 
-        TLS hears of its end only when the socket is closed, and nothing can be learnt from it any more.
+        With TLS the end of a connection is reported only once its socket is closed and has no facts any more. So a
+        duplicate of the socket is watched.
         """
         connection = None
         with suppress(OSError):

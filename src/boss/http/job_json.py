@@ -15,15 +15,18 @@ _SUBMITTED = ((b"boss-state", b"available"), (b"etag", b'"0"'))
 def submitted(id: str, source: str, document: str) -> Response:
     """The response to a submit of one job."""
     location = (b"location", f"/job/available/{source}/{id}".encode())
-    # Put together as text: the names need no escaping, and the document must not be parsed again.
+    # Built as text: id and source need no escaping, and the document must not be parsed again.
     body = f'{{"id":"{id}","source":"{source}","job":{document}}}'.encode()
     return Response(201, [JSON, NO_STORE, location, *_SUBMITTED], body)
 
 
 def handed_out(taken: Taken, granted: Sequence[Header], undo: Callable[[], None]) -> Response:
-    """The response to a take of one job, with headers that say what was granted besides.
+    """The response to a take of one job.
 
-    `undo` undoes the take.
+    Args:
+        taken: the job with its lease.
+        granted: further headers, such as Preference-Applied.
+        undo: undoes the take, when the client does not receive the response.
     """
     shown, lease = taken.job, lease_header(taken.lease)
     location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
@@ -36,9 +39,9 @@ def handed_out(taken: Taken, granted: Sequence[Header], undo: Callable[[], None]
 def handed_out_many(
     taken: Sequence[Taken], accept: str, granted: Sequence[Header], undo: Callable[[], None]
 ) -> Response:
-    """The response to a take of many jobs, which have no one ETag.
+    """The response to a take of many jobs. It has no ETag, which could tag only one attempt.
 
-    As NDJSON, each line has its attempt, as the lines of many finishes do.
+    As NDJSON, each line has the job's attempt, as the lines of a batch finish do.
     """
     headers = [NO_STORE, _ACTIVE, lease_header(taken[0].lease), *granted]
     if NDJSON in accept:
@@ -48,18 +51,18 @@ def handed_out_many(
 
 
 def lease_header(seconds: int) -> Header:
-    """For how many seconds a job is its taker's."""
+    """The header with the length of a job's lease in seconds."""
     return b"boss-lease", b"%d" % seconds
 
 
 def state_headers(state: State, attempt: int) -> tuple[Header, Header]:
-    """The state of a job, and its attempt as an ETag."""
+    """The headers with a job's state, and with its attempt as an ETag."""
     return (b"boss-state", state.encode()), (b"etag", b'"%d"' % attempt)
 
 
 def job_json(shown: Job) -> bytes:
-    """A job."""
-    # Put together as text: the names need no escaping, and the document must not be parsed again.
+    """A job with its id, source and document."""
+    # Built as text: id and source need no escaping, and the document must not be parsed again.
     return f'{{"id":"{shown.id}","source":"{shown.source}","job":{shown.document}}}'.encode()
 
 

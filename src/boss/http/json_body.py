@@ -1,4 +1,4 @@
-"""Small JSON bodies: what an administrator sends, read by a type."""
+"""Small JSON bodies of administrators' requests, decoded into a type."""
 
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ async def read(request: Request, kind: type[_T], example: str) -> _T:
     """The request's body as a value of this type.
 
     Raises:
-        BadInput: it is no such JSON; the sentence says where, and what would be right.
+        BadInput: the body is no JSON of this type. The message says where, and shows `example`.
     """
     text = await request.body(_MOST_BYTES, "the body")
     try:

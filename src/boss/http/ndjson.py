@@ -1,4 +1,4 @@
-"""Many at once: one JSON object a line (application/x-ndjson). An error names its line, counted from 1."""
+"""Batches: one JSON object a line (application/x-ndjson). An error names its line, counted from 1."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ from boss.http.request import Request
 from boss.model.document import JsonText, check_object, parse_object, size_as_read
 from boss.model.job import Finish, Outcome, check_id, check_new_id
 
-# So that one request cannot keep others waiting for long.
+# Limits of a batch, so that one request cannot keep others waiting for long.
 _MOST_LINES = 10_000
 _MOST_BYTES = 16 * 1024 * 1024
-# What a line may have around its document: its id and the names of both.
+# How many bytes a line may have besides its document: its id and the names of the two fields.
 _LONGEST_ID = 100
 
 
 class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of many finishes."""
+    """One line of a batch finish."""
 
     id: str
     outcome: Literal["completed", "failed", "stopped"] = "completed"
@@ -28,7 +28,7 @@ class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Refused(NamedTuple):
-    """A line that finishes nothing, though it can be read: its result cannot be kept."""
+    """A line that can be read but finishes no job, because its result cannot be stored."""
 
     id: str
     outcome: Outcome
@@ -36,7 +36,7 @@ class Refused(NamedTuple):
 
 
 class _SubmitLine(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of many submits whose ids are given."""
+    """One line of a batch submit with given ids."""
 
     id: str
     job: msgspec.Raw
@@ -46,7 +46,7 @@ async def documents(request: Request, max_document: int) -> list[JsonText]:
     """The documents in the body.
 
     Raises:
-        BadInput: one of them is no document.
+        BadInput: a line is no document.
     """
     return [_document(number, line, max_document) for number, line in await _lines(request, max_document)]
 
@@ -75,10 +75,10 @@ def _named_document(number: int, line: bytes, max_document: int) -> tuple[str, J
 
 
 async def finishes(request: Request, source: str, max_document: int) -> list[Finish | Refused]:
-    """The finishes of a source's jobs in the body, and those whose result cannot be kept.
+    """The finishes of a source's jobs in the body, in their order. A line whose result cannot be stored is `Refused`.
 
     Raises:
-        BadInput: one of them cannot be read.
+        BadInput: a line cannot be read.
     """
     return [_finish(number, line, source, max_document) for number, line in await _lines(request, max_document)]
 
@@ -119,7 +119,7 @@ async def _lines(request: Request, max_document: int) -> list[tuple[int, bytes]]
 
 def _numbered(body: bytes, max_document: int) -> Iterator[tuple[int, bytes]]:
     lines = body.split(b"\n")
-    if not lines[-1]:  # the last line may end with a line feed or not
+    if not lines[-1]:  # the last line may end with a line feed
         lines.pop()
     if len(lines) > _MOST_LINES:
         raise TooLarge(f"the body has {len(lines):,} lines; at most {_MOST_LINES:,} are taken at once")

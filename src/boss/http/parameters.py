@@ -1,4 +1,4 @@
-"""The query's parameters and the headers we read, from text to values; each error says what would be right."""
+"""Parse query parameters and headers into values. Each error says what would be valid."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,18 +21,18 @@ from boss.model.job import (
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
-# RFC 3339, section 5.6; a space for the T is allowed there, a missing offset is not.
+# RFC 3339, section 5.6. It allows a space for the T, but no missing offset.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LONGEST_DELAY = 10 * 366 * 24 * 3600
 # Gateways cut a silent connection at 60 seconds.
 LONGEST_WAIT = 50
-# RFC 7240, section 4.3; other preferences may stand before and after it.
+# RFC 7240, section 4.3. Other preferences may come before and after it.
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
-# RFC 9110, sections 8.8.3 and 5.6.1: some tags, with commas between them.
+# RFC 9110, sections 8.8.3 and 5.6.1: a list of tags, separated by commas.
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
-# What compressing proxies make of an attempt's tag: a weak one (nginx), or one with the coding in it (Apache, Jetty).
+# Compressing proxies change an attempt's tag: nginx makes it weak; Apache and Jetty append the coding.
 _ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
 _TAKE = ("limit", "wait", "lease", "fair")
@@ -40,13 +40,13 @@ _SUBMIT = ("priority", "delay", "at", "attempts", "ids")
 
 
 class TakeParameters(NamedTuple):
-    """What the query of a take says.
+    """The parameters in the query of a take.
 
     Attributes:
-        limit: how many jobs are wanted; None when it does not say so, for one job that is no list.
-        lease: for how many seconds; None when it does not say so.
+        limit: the most jobs to take; None when absent, for one job that the response does not wrap in a list.
+        lease: the length of the lease in seconds; None when absent.
         fair: whether the source with the fewest active jobs comes first.
-        wait: how many seconds to wait for one; None when it does not say so.
+        wait: how many seconds to wait for a job; None when absent.
     """
 
     limit: int | None
@@ -56,7 +56,10 @@ class TakeParameters(NamedTuple):
 
 
 class SubmitParameters(NamedTuple):
-    """What the query of a submit says, in the order of `Submission`; `ids_given`: whether each line says its id."""
+    """The parameters in the query of a submit, in the order of `Submission`.
+
+    `ids_given` tells whether each line of a batch has its job's id.
+    """
 
     priority: int
     delay: float | None
@@ -65,13 +68,13 @@ class SubmitParameters(NamedTuple):
     ids_given: bool
 
 
-# Who submits sends the same query again and again, and most often none.
+# A submitter sends the same query again and again, and most often none.
 @lru_cache(maxsize=256)
 def of_submit(text: bytes) -> SubmitParameters:
-    """What the query of a submit says.
+    """Parse the query of a submit.
 
     Raises:
-        BadInput: it says something else, too, or cannot be read.
+        BadInput: the query has an unknown parameter or an invalid value, or cannot be read.
     """
     query = parse_query(text, _SUBMIT)
     if "delay" in query and "at" in query:
@@ -82,10 +85,10 @@ def of_submit(text: bytes) -> SubmitParameters:
 # Converters send the same query with every take.
 @lru_cache(maxsize=256)
 def of_take(text: bytes) -> TakeParameters:
-    """What the query of a take says.
+    """Parse the query of a take.
 
     Raises:
-        BadInput: it says something else, too, or cannot be read.
+        BadInput: the query has an unknown parameter or an invalid value, or cannot be read.
     """
     query = parse_query(text, _TAKE)
     return TakeParameters(
@@ -97,10 +100,10 @@ def of_take(text: bytes) -> TakeParameters:
 
 
 def parse_query(text: bytes, known: Iterable[str]) -> Mapping[str, str]:
-    """The parameters in a query, each at most once and one of `known`.
+    """The parameters in a query.
 
     Raises:
-        BadInput: there is another, or one twice.
+        BadInput: the query cannot be read, has a parameter that is not `known`, or has one twice.
     """
     if not text:
         return {}
@@ -136,19 +139,19 @@ def limit(query: Mapping[str, str], default: int) -> int:
 
 
 def attempts(query: Mapping[str, str]) -> int:
-    """`?attempts=`, how many takes a job gets."""
+    """`?attempts=`, the most attempts of a job."""
     return _integer(query, "attempts", DEFAULT_ATTEMPTS, 1, MOST_ATTEMPTS)
 
 
 def ids_given(query: Mapping[str, str]) -> bool:
-    """`?ids=given`: whether each line says its id."""
+    """`?ids=given`: whether each line of a batch has its job's id."""
     if "ids" in query and query["ids"] != "given":
         raise BadInput(f"the parameter ids can only be given, or be left out for generated ids; it is {query['ids']!a}")
     return "ids" in query
 
 
 def uncounted(query: Mapping[str, str]) -> bool:
-    """`?uncounted=1`: whether this attempt is none of those that the job may have."""
+    """`?uncounted=1`: whether this attempt does not count towards the job's most attempts."""
     return bool(_integer(query, "uncounted", 0, 0, 1))
 
 
@@ -158,19 +161,23 @@ def lease(query: Mapping[str, str], default: int) -> int:
 
 
 def preferred_wait(prefer: str) -> int | None:
-    """How many seconds a taker waits, by the header Prefer (RFC 7240); None when it does not say so.
+    """How many seconds a take waits, by the header Prefer (RFC 7240); None when it has no `wait`.
 
-    More than 50 is cut to 50, and a preference that cannot be read is no preference, as the RFC has it.
+    More than 50 is cut to 50. A preference that cannot be read is ignored, as the RFC says.
     """
     found = _WAIT.search(prefer)
     return min(int(found[1]), LONGEST_WAIT) if found else None
 
 
 def attempt(if_match: str | None) -> int | None:
-    """The attempt that the header If-Match names; None when any will do. What cannot be an attempt matches none.
+    """The attempt that the header If-Match names; None when every attempt matches.
 
-    A weak tag means the same as a strong one, although it never matches in RFC 9110 (13.1.1): it tags the attempt, and
-    not of the bytes that a proxy has compressed.
+    A tag that cannot be an attempt's gives a number that matches none. A weak tag means the same as a strong one,
+    although RFC 9110 (13.1.1) says that it never matches: the tag is one of the attempt, not of the bytes that a proxy
+    has compressed.
+
+    Raises:
+        BadInput: the header has no tag, or names several attempts.
     """
     if if_match is None or if_match.strip() == "*":
         return None
@@ -186,7 +193,7 @@ def attempt(if_match: str | None) -> int | None:
 
 
 def has_tag(if_none_match: str | None, tag: str) -> bool:
-    """Whether the header If-None-Match has this tag, whatever a compressing proxy has made of it."""
+    """Whether the header If-None-Match has this tag, even as changed by a compressing proxy."""
     if if_none_match is None:
         return False
     bare = tag.strip('"')
@@ -196,7 +203,11 @@ def has_tag(if_none_match: str | None, tag: str) -> bool:
 
 
 def take_key(idempotency_key: str) -> str:
-    """The header Idempotency-Key."""
+    """The value of the header Idempotency-Key.
+
+    Raises:
+        BadInput: it is empty, too long, or has other characters than printable ASCII.
+    """
     key = idempotency_key.strip()
     if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
         raise BadInput("the Idempotency-Key takes 1 to 255 printable ASCII characters")
@@ -209,7 +220,7 @@ def delay(query: Mapping[str, str]) -> float | None:
 
 
 def older(query: Mapping[str, str]) -> float:
-    """`?older=` in seconds, which must be there."""
+    """`?older=` in seconds, which is required."""
     found = _seconds(query, "older")
     if found is None:
         raise BadInput("say how old, in seconds: ?older=2592000 deletes what has been done for 30 days")
@@ -217,7 +228,7 @@ def older(query: Mapping[str, str]) -> float:
 
 
 def dry_run(query: Mapping[str, str]) -> bool:
-    """`?dry_run=1`: whether nothing is to be done."""
+    """`?dry_run=1`: whether to change nothing."""
     return bool(_integer(query, "dry_run", 0, 0, 1))
 
 
@@ -273,7 +284,7 @@ def _instant(text: str) -> datetime:
     if not _INSTANT.fullmatch(text):
         raise ValueError
     instant = datetime.fromisoformat(text.upper())
-    # asyncpg turns it into UTC, which must not leave the years that Python and PostgreSQL share.
+    # asyncpg converts it to UTC. The result must stay within the years that both Python and PostgreSQL know.
     if not 2 <= instant.year <= 9998:
         raise ValueError
     return instant

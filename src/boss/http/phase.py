@@ -1,20 +1,20 @@
-"""What a connection waits for, and for how long it may."""
+"""The phases of a connection, and the time-outs that are not settings."""
 
 from enum import Enum, auto
 
-# How long a request may take from its arrival, that is from the end of its body. Only the database takes long: a
-# statement has as much, but there may be one to wait for first, and more than one to come.
+# How long a request may take, from the end of its body to its response. Only the database takes long. A single
+# statement may take as much, but a request may have to wait for another statement first, or need several.
 REQUEST_TIMEOUT_S = 10.0
-# How often a request that is late is cancelled: a cancellation can get lost on its way (background.py).
+# The interval at which a late request is cancelled again, because a cancellation can get lost (background.py).
 CANCEL_AGAIN_S = 0.5
 # How long a new connection may be silent.
 FIRST_BYTE_TIMEOUT_S = 30.0
-# How long a client may go without reading anything of what was written.
+# How long a client may read nothing of what was written.
 UNREAD_TIMEOUT_S = 30.0
-# How long input is dropped before a connection is closed. To close it with unread input is a reset, which may destroy
+# How long input is dropped before a connection is closed. Closing it with unread input sends a reset, which can destroy
 # the response on its way (RFC 9112, 9.6).
 LINGER_S = 5.0
-# Over TLS the client hears of the end only then.
+# Over TLS it is shorter, because the client learns only after it that the connection is closed.
 TLS_LINGER_S = 1.0
 
 
@@ -22,10 +22,10 @@ class Phase(Enum):
     """What a connection waits for."""
 
     HANDSHAKE = auto()
-    # A request's first byte: it is idle.
+    # A request's first byte: the connection is idle.
     REQUEST = auto()
     HEAD = auto()
     BODY = auto()
     RESPONSE = auto()
-    # The client's end, once all was written.
+    # The client's end of the connection, after the last response.
     END = auto()

@@ -1,4 +1,4 @@
-"""Answers, and errors as answers: RFC 9457 problem details, `application/problem+json`."""
+"""Errors as responses: RFC 9457 problem details, `application/problem+json`."""
 
 import logging
 import re
@@ -75,12 +75,12 @@ _RETRY_AFTER = (b"retry-after", b"1")
 
 
 def status(kind: type[BossError]) -> int:
-    """The status of the answer to a request that ended in an error of this kind."""
+    """The status of the response for an error of this kind."""
     return _PROBLEMS[kind].status
 
 
 def to_response(error: BossError) -> Response:
-    """The answer to a request that ended in this error."""
+    """The response for this error."""
     problem = _PROBLEMS[type(error)]
     headers: list[Header] = []
     if problem.status == 503:
@@ -97,39 +97,39 @@ def to_response(error: BossError) -> Response:
 
 
 def no_resource(detail: str) -> Response:
-    """404 for a path that is no resource; it has no Boss-State, for it is about no job."""
+    """404 for a path without a resource. It has no Boss-State, because it is not about a job."""
     return _answer("no-resource", _NO_RESOURCE, detail)
 
 
 def wrong_method(method: str, allow: str) -> Response:
-    """405, with what the path does take in `Allow`."""
+    """405, with the methods that the path has in `Allow`."""
     lists = "; lists of jobs are at /jobs" if method == "GET" else ""
     detail = f"{method} is not taken here; {allow} is{lists}"
     return _answer("wrong-method", _WRONG_METHOD, detail, [(b"allow", allow.encode())])
 
 
 def unreadable(error: httptools.HttpParserError, data: bytes) -> Response:
-    """400 for bytes that are no request; 501 for one whose method nobody knows; 505 for HTTP/2's preface."""
+    """400 for bytes that are no request; 501 for an unknown method; 505 for HTTP/2's preface."""
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD.match(data):
         return _answer("unknown-method", _UNKNOWN_METHOD, "the methods are GET, HEAD, POST, PUT and DELETE")
-    if "PRI" in str(error):  # llhttp pauses there, for somebody else to go on
+    if "PRI" in str(error):  # llhttp pauses at the preface, so that an HTTP/2 parser could go on
         return wrong_version("2.0")
     return _answer("unreadable", _UNREADABLE, f"it cannot be read: {error}")
 
 
 def headers_too_large(most: int) -> Response:
-    """431."""
+    """431, with the limits."""
     detail = f"the most this Boss reads is {most} bytes of request line and headers, and 100 headers"
     return _answer("headers-too-large", _HEADERS_TOO_LARGE, detail)
 
 
 def wrong_version(version: str) -> Response:
-    """505."""
+    """505 for a version of HTTP other than 1.1 and 1.0."""
     return _answer("wrong-version", _WRONG_VERSION, f"it is HTTP/{version}; Boss speaks HTTP/1.1 and 1.0")
 
 
 def https_needed() -> Response:
-    """400 for a request without TLS where TLS is needed."""
+    """400 for a request without TLS on a port that needs TLS."""
     return _answer(HTTPS_NEEDED, _HTTPS_NEEDED, f"what listens here {SPEAKS_HTTPS}")
 
 
@@ -139,9 +139,9 @@ def no_tunnel() -> Response:
 
 
 def unforeseen(method: str, route: str) -> Response:
-    """500 for the exception being handled: what happened goes to the log, not to the client.
+    """500 for the exception being handled. The exception goes to the log, not to the client.
 
-    The log has the route and not the path, in which somebody may have put what they should not.
+    The log names the route instead of the path, because a path may contain secrets that a client put there.
     """
     log.exception("%s %s failed", method, route)
     return _answer(

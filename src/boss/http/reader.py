@@ -1,4 +1,4 @@
-"""Bytes to requests, by httptools: llhttp, which is Node's parser and strict about what could be understood twice."""
+"""Parse bytes into requests with httptools, that is llhttp: Node's parser, which is strict about ambiguous input."""
 
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ from boss.http.target import MOST_DIGITS, check_coding, check_host, check_length
 if TYPE_CHECKING:
     from boss.http.connection import Connection
 
-# So much is given to the parser at once, for it cannot be told to stop after a request: what else is in it is requests,
-# too, and each is a hundred times as large in memory.
+# How much is given to the parser at once. It cannot be told to stop after one request. It parses all requests in a
+# slice, and each takes a hundred times as much memory as its bytes.
 _SLICE_BYTES = 2048
-# A header that is there twice could mean one thing to a proxy and another to us.
+# Headers that must not be repeated: a proxy could read one of the values, and Boss the other.
 _ONCE = frozenset(
     [
         b"authorization",
@@ -34,16 +34,16 @@ _VERSIONS = {"1.1": True, "1.0": False}
 
 
 class RequestReader:
-    """Reads the requests of one connection; its methods named `on_…` are httptools' callbacks.
+    """Reads the requests of one connection. Its methods named `on_…` are httptools' callbacks.
 
     Args:
-        connection: gets each request as soon as its head has come, while its body may still be on its way.
+        connection: gets each request as soon as its head has arrived, perhaps before its body.
         max_headers: the largest head, in bytes.
 
     Attributes:
-        ahead: what was sent ahead of its turn.
-        reading: the request whose body is on its way.
-        is_refused: what came cannot be read, and nothing more is.
+        ahead: bytes that have arrived and wait to be parsed until earlier requests have been served.
+        reading: the request whose body is arriving.
+        is_refused: whether the input cannot be read. Nothing more is parsed then.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class RequestReader:
         self._headers: dict[bytes, bytes] = {}
         self._repeated = 0
         self._twice: bytes | None = None
-        # Bytes given to the parser since it last finished a head or a part of a body.
+        # Bytes given to the parser since it last finished a head or a part of a body; those of them in the budget.
         self._fed = self._held = 0
         self.ahead = bytearray()
         self._is_going_on = self._is_slowed = False
@@ -79,7 +79,7 @@ class RequestReader:
         self.is_refused = False
 
     def feed(self, data: bytes) -> None:
-        """Read what has come, as far as it has its turn."""
+        """Parse bytes that have arrived, or keep them until earlier requests have been served."""
         if self.ahead or len(data) > _SLICE_BYTES or self._connection.queue:
             self.ahead += data
             self._connection.budget.used += len(data)
@@ -88,8 +88,8 @@ class RequestReader:
             self._parse(data)
 
     def go_on(self) -> None:
-        """Read what came ahead of its turn. A request is read while the one before it is served, and no more."""
-        # The connection asks for more as soon as it gets a request, which is in the midst of a part.
+        """Parse bytes that were kept. At most one request is read ahead of the one being served."""
+        # The connection calls this as soon as it gets a request, that is while a part is being parsed.
         if self._is_going_on:
             return
         self._is_going_on = True
@@ -100,7 +100,7 @@ class RequestReader:
             self._connection.budget.used -= len(part)
             self._parse(part)
         self._is_going_on = False
-        # What comes ahead of its turn stays with the client.
+        # While bytes are kept, the connection reads no more, so further bytes stay with the client.
         if bool(self.ahead) != self._is_slowed:
             self._is_slowed = bool(self.ahead)
             self._connection.slow_down(self._is_slowed)
@@ -117,11 +117,11 @@ class RequestReader:
         self._drop()
         self.end()
         self.reading = None
-        # They refer to this, and only the garbage collector, which runs rarely, would free them.
+        # Both refer to this reader. Without this only the garbage collector, which runs rarely, would free them.
         del self._parser, self._connection
 
     def _hold(self, head: int) -> None:
-        """Count this much of a head that is on its way in the budget; most come at once, and are never counted."""
+        """Count this much of an arriving head in the budget. Most heads arrive at once and are never counted."""
         if head != self._held:
             self._connection.budget.used += head - self._held
             self._held = head
@@ -142,7 +142,7 @@ class RequestReader:
             self._refuse(problems.unforeseen("a request", "its head"))
         except httptools.HttpParserError as error:
             self._refuse(problems.unreadable(error, data))
-        # Trailers and the extensions of chunks are not kept, but httptools puts each together before it can be dropped.
+        # Boss drops trailers and chunk extensions, but httptools holds each in memory until it is complete.
         if self._fed > self._max_headers + _SLICE_BYTES:
             self._refuse(problems.headers_too_large(self._max_headers))
         elif self._fed > _SLICE_BYTES and not self.is_refused:
@@ -151,7 +151,7 @@ class RequestReader:
                 self._refuse(problems.to_response(Overloaded("other requests need the memory; send this one again")))
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
-        """Read on as if no upgrade had been offered: httptools ends such a request without its body."""
+        """Parse a request again without its offer of an upgrade, because httptools would ignore its body."""
         if self.is_refused:
             return
         if self._parser.get_method() == b"CONNECT":
@@ -173,7 +173,7 @@ class RequestReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which nobody wants."""
+        """A header; or a trailer, which is dropped."""
         if self.reading:
             return
         name, value = name.lower(), value.rstrip()
@@ -184,7 +184,7 @@ class RequestReader:
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
-        """The head of a request has come."""
+        """The head of a request has arrived."""
         parser = self._parser
         if parser.should_upgrade() or self.is_refused:
             return
@@ -223,10 +223,10 @@ class RequestReader:
         self._connection.receive(request)
 
     def _read_unusual(self, url: bytes, headers: dict[bytes, bytes], version: str) -> tuple[bytes, bytes]:
-        """The path and the query of a request that few clients send.
+        """The path and query of a request that needs more checks, such as one with an absolute target.
 
         Raises:
-            BadInput: none may send it.
+            BadInput: the request is invalid.
         """
         if self._twice:
             raise BadInput(f"the header {self._twice.decode()} is there twice")
@@ -253,7 +253,7 @@ class RequestReader:
             budget.used -= request.release()
 
     def on_message_complete(self) -> None:
-        """All of a request has come."""
+        """The whole request has arrived."""
         if request := self.reading:
             request.is_complete = True
             if request.waiter:

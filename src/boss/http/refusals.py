@@ -1,4 +1,4 @@
-"""A line in the log for who was refused (401, 403, 429): which token it was, if that is known, and from where."""
+"""Log refused requests (401, 403, 429) with the client's address and the name of its token, if that is known."""
 
 import logging
 import time
@@ -7,8 +7,8 @@ from typing import NamedTuple
 log = logging.getLogger("boss")
 
 REFUSALS = frozenset([401, 403, 429])
-# Each kind and address has one line in so many seconds, and no more than so many of both have one at all: whoever is
-# refused must fill neither a disk nor our memory.
+# Each pair of status and address is logged once in this many seconds, and at most this many pairs are. So refused
+# requests fill neither the disk nor the memory.
 _INTERVAL = 1.0
 _MOST = 1000
 
@@ -19,19 +19,19 @@ class _Kind(NamedTuple):
 
 
 class Refusals:
-    """Logs who was refused."""
+    """Logs refused requests, at a limited rate."""
 
     def __init__(self) -> None:
-        # When each was logged, oldest first.
+        # When each pair was logged, oldest first.
         self._logged: dict[_Kind, float] = {}
 
     def note(self, status: int, name: str | None, address: str) -> None:
-        """Somebody was refused.
+        """Log a refused request, unless its status and address were logged just now.
 
         Args:
-            status: what they were answered.
-            name: the name of their token; never the token.
-            address: where their connection comes from.
+            status: the status of the response.
+            name: the name of the request's token; never the token itself.
+            address: the client's address.
         """
         now = time.monotonic()
         self._forget(now - _INTERVAL)

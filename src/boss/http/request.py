@@ -1,4 +1,4 @@
-"""A request: what its head says, once and typed, and its body as it arrives."""
+"""A request: its parsed head, and its body as it arrives."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,8 @@ from boss.model.permissions import NOBODY, Principal
 if TYPE_CHECKING:
     from boss.http.connection import Connection
 
-# So much more than it may be is read of a body before it is refused: to a proxy that still sends, an answer on a
-# connection that then closes is an error, and its client gets 502 instead of 413.
+# How much of a body is read beyond its limit before it is refused. A proxy that still sends when the response arrives
+# and the connection closes takes that for an error, and its client gets 502 instead of 413.
 _MOST_DISCARDED_BYTES = 32 * 1024 * 1024
 
 
@@ -23,24 +23,24 @@ class Request(msgspec.Struct, eq=False):
     """One request.
 
     Attributes:
-        connection: what it came on.
+        connection: the connection on which it arrived.
         method: as it was sent.
         path: as it was sent, without the query, neither decoded nor normalized.
         query_text: the query as it was sent.
-        headers: by lower-case name. Several lines of one name are one (RFC 9110, 5.3).
+        headers: by lower-case name. Several lines of one name are joined (RFC 9110, 5.3).
         peer: the address of the client, or of the proxy before Boss.
         is_http_1_1: whether it is HTTP/1.1, and not 1.0.
         keep_alive: whether the client wants to send another request on its connection.
         params: the parts of the path that vary, percent-encoded.
-        principal: what whoever sent it may do.
+        principal: who sends it, and what they may do.
         is_complete: whether all of it has arrived.
         ends_with_client: whether it is cancelled when its client hangs up.
-        late_cancels: how often it was cancelled because its time was over.
-        waiter: done when the rest of the body has arrived, or will not; None while no handler waits for it.
-        wait_s: how long its response may be in coming because it waits for a job.
+        late_cancels: how often it was cancelled because it timed out.
+        waiter: done when the rest of the body has arrived or will not arrive; None while no handler waits for it.
+        wait_s: how long it may wait for a job, in seconds.
     """
 
-    # Of msgspec, whose constructors cost a fifth of one in Python.
+    # A msgspec Struct, whose constructor costs a fifth of one in Python.
     connection: "Connection"
     method: str
     path: str
@@ -55,10 +55,10 @@ class Request(msgspec.Struct, eq=False):
     ends_with_client: bool = False
     wait_s: float = 0.0
     late_cancels: int = 0
-    # What of the body has arrived: nothing, one part, or several put together.
+    # The part of the body that has arrived: nothing, one chunk, or several joined.
     _data: bytes | bytearray = b""
     _size: int = 0
-    # How much of it is kept; what is more is dropped. None until somebody wants it.
+    # How many bytes of the body are kept; a larger one is dropped. None until a handler waits for the body.
     _most: int | None = None
     _error: BossError | None = None
     waiter: "asyncio.Future[None] | None" = None
@@ -74,27 +74,31 @@ class Request(msgspec.Struct, eq=False):
         return None if value is None else value.decode("latin-1")
 
     def query(self, known: Iterable[str] = ()) -> Mapping[str, str]:
-        """The query's parameters, each at most once and one of `known`.
+        """The query's parameters.
 
         Raises:
-            BadInput: there is another, or one twice.
+            BadInput: the query cannot be read, has a parameter that is not `known`, or has one twice.
         """
         return parse_query(self.query_text, known)
 
     def wait(self, seconds: float) -> None:
-        """Its response may be so much longer in coming, because it waits for a job."""
+        """Let the response take this many seconds longer, because the request waits for a job."""
         self.wait_s = seconds
         self.connection.extend(seconds)
 
     async def body(self, most: int, what: str) -> bytes:
-        """The whole body, however it was sent.
+        """The whole body, sent with a Content-Length or in chunks.
+
+        Args:
+            most: the largest body, in bytes.
+            what: the body's name in messages, such as `the document`.
 
         Raises:
-            TooLarge: it has more than `most` bytes; `what` is what the sentence calls it.
+            TooLarge: it has more than `most` bytes.
             BadInput: it broke off, or is compressed.
-            BodyTimeout: it did not come in time.
+            BodyTimeout: it did not arrive in time.
             Overloaded: other requests' bodies need the memory.
-            Unauthenticated: the token that it came with has ended meanwhile.
+            Unauthenticated: the request's token expired or was revoked while the body arrived.
         """
         if self.is_complete and not self._size:
             return b""
@@ -109,7 +113,7 @@ class Request(msgspec.Struct, eq=False):
         return bytes(self._data)
 
     async def _receive(self, most: int, what: str) -> None:
-        # Who waits for 100 Continue has sent nothing yet.
+        # A client that waits for 100 Continue has sent nothing yet, so it can be refused at once.
         expects = self.is_http_1_1 and self.headers.get(b"expect", b"").lower() == b"100-continue"
         discarded = 0 if expects else _MOST_DISCARDED_BYTES
         if self.announced > most + discarded:
@@ -121,7 +125,7 @@ class Request(msgspec.Struct, eq=False):
             await self.waiter
         finally:
             self.connection.extend(0)
-        # Who sends slowly was let in a while ago.
+        # The token was checked before the body arrived, which can be a while ago.
         if self._error is None and not self.connection.is_valid(self.principal):
             raise Unauthenticated(f"the token counts no more: it ended before all of {what} was there")
 
@@ -137,21 +141,21 @@ class Request(msgspec.Struct, eq=False):
         assert self._error
         return self._error
 
-    # What follows is for the connection, which feeds the body as it arrives.
+    # The connection calls the methods below, as the body arrives.
 
     @property
     def announced(self) -> int:
-        """How long the body is to be, as far as is known, or is already."""
+        """The length of the body: the Content-Length, or without one the number of bytes that have arrived."""
         length = self.headers.get(b"content-length")
         return int(length) if length else self._size
 
     @property
     def missing(self) -> int:
-        """How much of the body is still to come, as far as is known."""
+        """How many bytes of the announced body have not arrived yet."""
         return self.announced - self._size
 
     def feed(self, chunk: bytes) -> int:
-        """Take the next part of the body; return how many bytes more, or less, are held in memory now."""
+        """Add the next chunk of the body; return by how many bytes the memory that it holds has changed."""
         held = len(self._data)
         self._size += len(chunk)
         if self._error or (self._most is not None and self._size > self._most):
@@ -167,12 +171,12 @@ class Request(msgspec.Struct, eq=False):
         return len(self._data) - held
 
     def wake(self) -> None:
-        """The rest of the body has arrived, or will not: whoever waits for it goes on."""
+        """Let the handler that waits for the body go on: the rest has arrived, or will not arrive."""
         if self.waiter and not self.waiter.done():
             self.waiter.set_result(None)
 
     def fail(self, error: BossError) -> None:
-        """The body will not arrive, or is not wanted any more; who waits for it gets this error."""
+        """End the body with this error, which the handler that waits for it gets."""
         self._error = error
         self.wake()
 
@@ -181,7 +185,7 @@ class Request(msgspec.Struct, eq=False):
         self.fail(BadInput(f"broke off after {self._size} bytes"))
 
     def release(self) -> int:
-        """The body is not needed any more; return how many bytes were held."""
+        """Drop the body; return how many bytes were held."""
         held = len(self._data)
         self._data = b""
         return held

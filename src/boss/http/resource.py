@@ -1,4 +1,4 @@
-"""What is at a path: the handler of each method, `async (Request) -> Response`, and how long they take."""
+"""A resource: the handlers of the methods at one path, `async (Request) -> Response`, and their durations."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
@@ -15,12 +15,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Method(NamedTuple):
-    """What answers one method at one path.
+    """One method at one path.
 
     Attributes:
-        handler: answers it.
-        permission: what its requests need.
-        takes: whether it takes jobs: then it is cancelled when the client hangs up, so that none is taken for nobody.
+        handler: answers its requests.
+        permission: the permission that its requests require.
+        takes: whether it takes jobs. Then it is cancelled when the client hangs up, so that no job is taken in vain.
     """
 
     handler: Handler
@@ -34,14 +34,14 @@ class Resource:
     HEAD is answered by its own handler, or else by GET's without the body.
 
     Args:
-        path: where it is, with the names of parts that vary: what its times are kept under.
-        handlers: the handler for each method.
+        path: its path, with the names of the parts that vary, such as `/jobs/{id}`. It is the route in the metrics.
+        handlers: the handler of each method.
         taking: the method that takes jobs, if one does.
 
     Attributes:
-        methods: what answers each method.
-        allow: their names, for the header Allow.
-        times: how long requests took, by method and status.
+        methods: the methods by name.
+        allow: the names of the methods, for the header Allow.
+        times: the durations of requests, by method and status.
     """
 
     def __init__(self, path: str, handlers: Mapping[str, Handler], taking: str | None = None) -> None:
@@ -55,8 +55,8 @@ class Resource:
         self.times: dict[tuple[str, int], Histogram] = {}
 
     def new_times(self, method: str, status: int) -> Histogram:
-        """Where the times of requests of this method with this status are kept from now on."""
-        # Whatever a client thinks up as a method must not become a label.
+        """Create the histogram for the durations of requests with this method and status."""
+        # A method that a client made up must not become a label.
         known = method if method in self.methods else "other"
         times = self.times[known, status] = metrics.REQUESTS.labels(known, self.path, status)
         return times

@@ -1,4 +1,4 @@
-"""A response, and the bytes of one (RFC 9112)."""
+"""A response, and its encoding as bytes (RFC 9112)."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from http import HTTPStatus
@@ -8,18 +8,18 @@ Header = tuple[bytes, bytes]
 
 JSON = (b"content-type", b"application/json")
 NDJSON = "application/x-ndjson"
-# An answer is true for the moment only, and its bytes and its ETag are to stay what they are: a proxy that compresses
-# makes another tag of it.
+# A response is true only at its moment, so it must not be stored. It must not be transformed either: a proxy that
+# compresses it changes its ETag.
 NO_STORE = (b"cache-control", b"no-store, no-transform")
 
-# The whole of an interim response (RFC 9110, 15.2.1).
+# A complete interim response (RFC 9110, 15.2.1).
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 # A body up to this size is sent in one piece with its head; a larger one is not copied.
 MOST_JOINED_BYTES = 64 * 1024
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
-# Responses to any request that have no body, and so no length (RFC 9112, 6.3).
+# Statuses whose responses never have a body, and so no length (RFC 9112, 6.3).
 _BODILESS = frozenset([204, 304])
 _CLOSE = b"connection: close\r\n\r\n"
 _KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
@@ -29,11 +29,11 @@ class Response(NamedTuple):
     """A response.
 
     Attributes:
-        status: its code.
-        headers: all but Date, Connection and what says where the body ends.
+        status: its status code.
+        headers: all headers but Date, Connection, Content-Length and Transfer-Encoding.
         body: the whole body.
-        events: the body's parts when it is a stream, of which nobody knows the length.
-        undo: called when the client was gone before the response was written, so that it never got it.
+        events: the parts of the body when it is a stream, whose length is unknown.
+        undo: called when the client did not receive the response.
     """
 
     status: int
@@ -44,13 +44,13 @@ class Response(NamedTuple):
 
 
 def encode(response: Response, method: str, minor: int, close: bool, date: bytes) -> bytes:
-    """A response as it is sent, or the head of one that is a stream or has a large body.
+    """Encode a response as it is sent; or only its head, when it is a stream or has a large body.
 
     Args:
         response: the response.
-        method: the request's.
-        minor: the request's version: 1 for HTTP/1.1, 0 for 1.0.
-        close: whether the connection ends after it.
+        method: the method of the request.
+        minor: the minor version of the request's HTTP: 1 for HTTP/1.1, 0 for 1.0.
+        close: whether the connection closes after it.
         date: the line of the Date header.
     """
     parts = [_STATUS_LINES[response.status], date]
@@ -60,7 +60,7 @@ def encode(response: Response, method: str, minor: int, close: bool, date: bytes
     if response.events:
         if minor:
             parts.append(b"transfer-encoding: chunked\r\n")
-    # A HEAD that has a handler of its own does not know how long GET's body would be.
+    # A handler of its own for HEAD does not know the length of GET's body.
     elif response.status not in _BODILESS and (body or method != "HEAD"):
         parts.append(b"content-length: %d\r\n" % len(body))
     if close:
@@ -75,5 +75,5 @@ def encode(response: Response, method: str, minor: int, close: bool, date: bytes
 
 
 def encode_chunk(chunk: bytes, minor: int) -> bytes:
-    """A part of a stream, as it is sent. HTTP/1.0 has no chunks: its stream ends with the connection."""
+    """Encode a part of a stream. HTTP/1.0 has no chunks: its stream ends when the connection closes."""
     return b"%x\r\n%b\r\n" % (len(chunk), chunk) if minor else chunk

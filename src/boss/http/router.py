@@ -1,4 +1,4 @@
-"""Routing: from a request to its handler, with authentication before it, and errors as problems after it."""
+"""Routing: authenticate a request, find its handler, and turn an error into a problem."""
 
 import asyncio
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ from boss.telemetry import metrics, tracing
 
 
 class App:
-    """Finds the handler of a request, and turns what it raises into a problem.
+    """Finds the handler of a request, and turns the exceptions that it raises into problems.
 
     Args:
-        dispatcher: the verbs.
-        queries: everything that is only read.
-        feed: what the dashboard shows.
+        dispatcher: submits, takes, checks, finishes and gives back jobs.
+        queries: everything that only reads.
+        feed: the dashboard's data.
         tokens: the valid tokens.
-        settings: of the server.
+        settings: the server's settings.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class App:
         self._refusals = Refusals()
         self._is_draining = False
         self._exact: dict[str, Resource] = {}
-        # By what stands before the parts that vary, and how many of them there are: the names of these.
+        # The resource and the names of its path's variable parts, by the fixed start of the path and the number of
+        # those parts.
         self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
         self._add(
             [
@@ -66,15 +67,15 @@ class App:
                 self._exact[fixed] = resource
 
     def drain(self) -> None:
-        """From now on answer every new request with 503."""
+        """Answer every new request with 503 from now on."""
         self._is_draining = True
 
     async def respond(self, request: Request) -> Response:
-        """Answer one request; this raises nothing but CancelledError, when a taker has hung up."""
+        """Answer one request. Raises nothing but CancelledError, when the client of a take has hung up."""
         if self._is_draining and request.path != health.LIVE:
             return problems.to_response(Draining("the server is shutting down; send the request to another replica"))
         try:
-            # Also for a path at which there is nothing, so that nobody learns which there are.
+            # Paths without a resource are authenticated too, so that a refusal does not tell which paths exist.
             self._guard.authenticate(request)
         except BossError as error:
             metrics.REFUSED.labels(error.name).inc()
@@ -93,10 +94,10 @@ class App:
         return response
 
     def _find(self, request: Request) -> Resource | None:
-        """The resource at the request's path, whose varying parts the request then has.
+        """The resource at the request's path; sets `request.params` to the variable parts of the path.
 
-        Paths are matched as they were sent, and each part is decoded by itself: an encoded slash must not move a name
-        into the next part.
+        Paths are matched as they were sent, and each part is decoded by itself, because an encoded slash must not
+        divide a part in two.
         """
         if resource := self._exact.get(request.path):
             return resource
@@ -134,7 +135,7 @@ class App:
         return response
 
     async def _handle(self, request: Request, resource: Resource, method: Method) -> Response:
-        """Have the handler answer; whatever it raises becomes a problem."""
+        """Authorize the request and call its handler; every exception that they raise becomes a problem."""
         request.ends_with_client = method.takes
         try:
             if request.principal is not OPEN:
@@ -159,7 +160,7 @@ def _uncancel(times: int) -> None:
 
 
 def _seen(error: BossError, principal: Principal) -> BossError:
-    """The same error, without a word about a job of a source that is not theirs to see."""
+    """The error as this principal may see it: it tells nothing about a job whose source they do not reach."""
     if not isinstance(error, StateMismatch) or error.source is None or principal.reaches(error.source):
         return error
     return type(error)(error.unseen, None)
@@ -172,7 +173,7 @@ def _nothing_at(request: Request) -> Response:
 
 
 def _way(path: str) -> str:
-    """What somebody who asked for this path may have meant."""
+    """A hint for a client that asked for this path, at which there is no resource."""
     parts = path.split("/")[1:] or [""]
     states = ", ".join(State)
     if parts[0] == "job" and len(parts) > 1 and parts[1] not in list(State):

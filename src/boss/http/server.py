@@ -1,4 +1,4 @@
-"""The sockets that Boss listens on, and TLS, with a certificate that is renewed while it runs."""
+"""The listening sockets, and TLS with a certificate that can be renewed while Boss runs."""
 
 import asyncio
 import errno
@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -25,40 +25,42 @@ _BACKLOG = 4096
 # How long clients may take to read the last responses, in seconds.
 _CLOSE_S = 5.0
 _HANDSHAKE_TIMEOUT_S = 10.0
-# So many connections are accepted before requests have their turn again.
+# How many connections are accepted at once, before requests are served again.
 _MOST_ACCEPTED = 100
-# How long nothing is accepted when there is no room for another open file.
+# How long to accept nothing when the process cannot open another file.
 _ACCEPT_AGAIN_S = 1.0
-# How often it is looked whether there is a new certificate, in seconds.
+# How often to check for a new certificate, in seconds.
 _CERTIFICATE_INTERVAL_S = 1.0
 
 
 @asynccontextmanager
-async def listening(connections: Connections, settings: Settings) -> AsyncIterator["NotificationListener"]:
-    """Accept connections until the block is left, or the listener that it gives is closed.
+async def listening(
+    connections: Connections, settings: Settings, sockets: Sequence[socket.socket]
+) -> AsyncIterator["Acceptor"]:
+    """Accept connections on bound sockets until the block is left, or the acceptor that it yields is closed.
 
     Raises:
-        StartError: the address cannot be listened on, or the certificate cannot be used.
+        StartError: the certificate cannot be used.
     """
     certificate = _Certificate(settings)
     if settings.tls_cert:
         certificate.load()
-    listener = NotificationListener(connections, certificate if settings.tls_cert else None)
-    await listener.open(settings)
+    acceptor = Acceptor(connections, certificate if settings.tls_cert else None)
+    await acceptor.open(sockets)
     async with in_background(certificate.renew_forever()):
         try:
-            yield listener
+            yield acceptor
         finally:
-            listener.close()
+            acceptor.close()
             if not await connections.close(_CLOSE_S):
                 log.warning("some responses were not read in %s seconds; they are broken off", _CLOSE_S)
 
 
 async def listening_sockets(settings: Settings) -> list[socket.socket]:
-    """Sockets bound to every address of the host; several workers may share them.
+    """Sockets bound to every address of the host, for one worker. Other workers may bind the same addresses.
 
     Raises:
-        StartError: the address cannot be listened on.
+        StartError: Boss cannot listen on the address.
     """
     loop, sockets = asyncio.get_running_loop(), []
     try:
@@ -72,16 +74,16 @@ async def listening_sockets(settings: Settings) -> list[socket.socket]:
             if settings.workers > 1:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
-                # The addresses of IPv4 have sockets of their own.
+                # IPv4 addresses have sockets of their own.
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.setblocking(False)
             listening.bind(address)
     except OSError as error:
         for listening in sockets:
             listening.close()
-        # A negative number is one of getaddrinfo's, which says it in words by itself.
+        # A negative number comes from getaddrinfo, whose error already has words.
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        # An address that no machine, or not this one, has.
+        # A host that does not resolve, or an address that this machine does not have, is a wrong setting.
         kind_of = (
             WrongSetting if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else StartError
         )
@@ -91,12 +93,12 @@ async def listening_sockets(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
-class NotificationListener:
+class Acceptor:
     """Accepts connections.
 
     Args:
-        connections: has them from then on.
-        certificate: what they get; None without TLS.
+        connections: takes over each connection.
+        certificate: the certificate of the connections; None without TLS.
     """
 
     def __init__(self, connections: Connections, certificate: "_Certificate | None") -> None:
@@ -104,13 +106,13 @@ class NotificationListener:
         self._certificate = certificate
         self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
-        # Without TLS the event loop accepts by itself.
+        # Only with TLS. Without it the event loop accepts connections by itself.
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
 
-    async def open(self, settings: Settings) -> None:
-        """Accept connections from now on."""
-        for listening in await listening_sockets(settings):
+    async def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections on these from now on."""
+        for listening in sockets:
             if self._certificate is None:
                 server = await self._loop.create_server(
                     lambda: Connection(self._connections), sock=listening, backlog=_BACKLOG
@@ -122,7 +124,7 @@ class NotificationListener:
                 self._loop.add_reader(listening, self._accept, listening)
 
     def close(self) -> None:
-        """Accept no more of them."""
+        """Accept no more connections."""
         for server in self._servers:
             server.close()
         for listening in self._sockets:
@@ -131,7 +133,10 @@ class NotificationListener:
         self._sockets.clear()
 
     def _accept(self, listening: socket.socket) -> None:
-        """Begin a handshake with everybody who has connected. A connection counts from here on."""
+        """Accept the waiting connections, and begin their handshakes.
+
+        A connection counts towards the limit from here on, not only after its handshake.
+        """
         for _ in range(_MOST_ACCEPTED):
             try:
                 accepted, address = listening.accept()
@@ -157,8 +162,10 @@ class NotificationListener:
 
     async def _handshake(self, connection: Connection, accepted: socket.socket) -> None:
         assert self._certificate
-        # The event loop closes its socket when the handshake fails.
-        copy = accepted.dup()
+        # The event loop closes the socket when the handshake fails. The duplicate can still send a response then.
+        copy = None
+        with suppress(OSError):  # too many open files
+            copy = accepted.dup()
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
@@ -166,42 +173,49 @@ class NotificationListener:
                 ssl=self._certificate.context,
                 ssl_handshake_timeout=min(_HANDSHAKE_TIMEOUT_S, self._connections.settings.header_timeout),
             )
-        except OSError as error:  # SSLError is one, and so is the end of the connection or of its time
+        except OSError as error:  # a failed handshake (SSLError), a closed connection, or a time-out
             self._connections.remove(connection)
-            if getattr(error, "reason", "") == "HTTP_REQUEST":
+            accepted.close()
+            if copy and getattr(error, "reason", "") == "HTTP_REQUEST":
                 with suppress(OSError):
                     copy.send(encode(problems.https_needed(), "", True, True, self._connections.date))
         finally:
-            copy.close()
+            if copy:
+                copy.close()
+
+
+def _no_pass_phrase() -> str:
+    # Without this OpenSSL asks on the terminal, and everybody waits for an answer.
+    raise WrongSetting("the key of the certificate has a pass phrase; Boss takes a key without one")
 
 
 class _Certificate:
-    """The certificate that new connections get."""
+    """The certificate for new connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.context: ssl.SSLContext | None = None
 
     def load(self) -> None:
-        """Read it from its files.
+        """Read the certificate and its key from their files.
 
         Raises:
-            WrongSetting: they are no certificate with its key.
+            WrongSetting: the files are not a certificate with its key.
         """
         cert, key = self._settings.tls_cert, self._settings.tls_key
         assert cert
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
         try:
-            context.load_cert_chain(cert, key)
+            context.load_cert_chain(cert, key, _no_pass_phrase)
         except (OSError, ssl.SSLError) as error:
             raise WrongSetting(f"{cert} and {key} are no certificate with its key: {error}") from error
         self.context = context
 
     async def renew_forever(self) -> None:
-        """Until cancelled: when the certificate's files have changed, or on SIGHUP, use the new one from then on.
+        """Load the certificate anew whenever its files change, and on SIGHUP, until cancelled.
 
-        Whoever is connected goes on with the old one.
+        Open connections keep the old certificate.
         """
         if not self._settings.tls_cert:
             return
@@ -218,14 +232,17 @@ class _Certificate:
             try:
                 self.load()
             except StartError as error:
-                # Half of it may have been written; the next look sees the rest.
+                # The files may be half written. The next check sees the rest.
                 log.warning("the old certificate goes on: %s", error)
                 continue
             seen = now
             log.info("new connections get the new certificate")
 
     def _changed_at(self) -> list[int]:
-        """What changes when the files do; Kubernetes changes a link in their path."""
+        """Modification times and inode numbers of the files.
+
+        Kubernetes replaces a symbolic link in their path, so the inode numbers are needed too.
+        """
         files: list[Path] = [file for file in (self._settings.tls_cert, self._settings.tls_key) if file]
         try:
             return [number for file in files for number in (file.stat().st_mtime_ns, file.stat().st_ino)]

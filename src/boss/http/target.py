@@ -1,4 +1,4 @@
-"""The target of a request (RFC 9112, 3.2): where its path and its query are, and whose they are."""
+"""The target of a request (RFC 9112, 3.2): its path, its query and its authority; and checks of related headers."""
 
 import re
 from functools import lru_cache
@@ -9,7 +9,7 @@ from boss.errors import BadInput
 # RFC 3986, 3.2.2, and a port.
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
 _LONGEST_HOST = 300
-# Of a Content-Length.
+# The most digits of a Content-Length.
 MOST_DIGITS = 18
 
 
@@ -19,7 +19,7 @@ class Target(NamedTuple):
     Attributes:
         path: neither decoded nor normalized; `*` for OPTIONS *.
         query: what follows the question mark.
-        authority: the host and port of an absolute target, which count instead of the Host header; None without.
+        authority: the host and port of an absolute target, which replace the Host header; None without them.
     """
 
     path: bytes
@@ -28,10 +28,10 @@ class Target(NamedTuple):
 
 
 def parse_target(url: bytes) -> Target:
-    """The parts of a target.
+    """Split a target into its parts.
 
     Raises:
-        BadInput: it has a fragment, which no client sends, or is none.
+        BadInput: it has a fragment, which no client may send, or is neither a path nor an http URL.
     """
     if b"#" in url:
         raise BadInput("the request's target has a #; send it percent-encoded, as %23")
@@ -50,10 +50,10 @@ def parse_target(url: bytes) -> Target:
 
 
 def check_host(host: bytes | None, version: str) -> None:
-    """RFC 9112, 3.2: no HTTP/1.1 without a Host.
+    """Check the Host header, which HTTP/1.1 requires (RFC 9112, 3.2).
 
     Raises:
-        BadInput: there is none, or it is no host.
+        BadInput: it is missing or malformed.
     """
     if host is None:
         if version == "1.1":
@@ -64,25 +64,27 @@ def check_host(host: bytes | None, version: str) -> None:
 
 @lru_cache(maxsize=256)
 def is_host(host: bytes) -> bool:
-    """Whether this can be a host and its port."""
+    """Whether this can be a host, perhaps with a port."""
     return len(host) <= _LONGEST_HOST and _HOST.fullmatch(host) is not None
 
 
 def check_coding(coding: bytes | None, version: str) -> None:
-    """RFC 9112, 6.1 and 6.3: llhttp looks at the coding only after it has called the request complete in its head.
+    """Check the Transfer-Encoding (RFC 9112, 6.1 and 6.3).
+
+    llhttp checks it only after it has reported the head as complete.
 
     Raises:
-        BadInput: it is none that says where the body ends.
+        BadInput: the coding is not chunked, which alone tells where the body ends.
     """
     if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
         raise BadInput("the Transfer-Encoding is not chunked of HTTP/1.1; send chunked, or a Content-Length")
 
 
 def check_length(length: bytes) -> None:
-    """Zeros may stand before a Content-Length; as many as nobody writes are refused.
+    """Check the number of digits in a Content-Length. It may begin with zeros, but not with absurdly many.
 
     Raises:
-        BadInput: there are more digits than any length has.
+        BadInput: it has more digits than any length needs.
     """
     if len(length) > MOST_DIGITS:
         raise BadInput(f"the Content-Length has {len(length)} digits; it takes one number of bytes")

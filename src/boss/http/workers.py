@@ -1,7 +1,8 @@
-"""Several processes that serve one port, under one parent: `boss serve --workers N`.
+"""Several worker processes that serve one port, under one parent: `boss serve --workers N`.
 
-The parent runs the embedded PostgreSQL, starts each worker, starts it again when it dies or says nothing any more, and
-passes signals on. It serves no requests. The kernel shares the port's connections out among the workers (SO_REUSEPORT).
+The parent runs the embedded PostgreSQL, starts the workers, and passes signals on to them. It restarts a worker that
+dies or no longer sends its heartbeat. It serves no requests itself. The kernel distributes the port's connections among
+the workers (SO_REUSEPORT).
 """
 
 import asyncio
@@ -22,11 +23,14 @@ from boss.settings import Settings
 
 log = logging.getLogger("boss")
 
-# How long a worker may say nothing before it counts as frozen, and how long it may take to start: a slow machine, and a
-# lock on the tables that it waits for.
+# How long a worker may send no heartbeat before it counts as frozen.
 _SILENCE_S = 15.0
+# How long a worker may take to start: the machine may be slow, and the worker may have to wait for a lock on the
+# tables.
 _START_S = 60.0
-# How long a worker may take to drain, with the time its clients have to read.
+# How long to wait once more for its heartbeat, in case this process itself was stopped.
+_ONCE_MORE_S = 3.0
+# How long a worker may take to drain, including the time that its clients have to read.
 _STOP_S = 16.0
 # How long to wait before a worker is started again.
 _AGAIN_S = 1.0
@@ -36,10 +40,10 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
     """Run the workers until `stop` is set, then let them drain.
 
     Args:
-        settings: what each is told; it names the database.
-        quiet: whether they log no line for each move of a job.
+        settings: the settings of each worker; they name the database.
+        quiet: whether the workers do not log each event of a job.
         stop: set by a signal.
-        tell: called once all of them serve.
+        tell: called once all workers serve.
 
     Raises:
         StartError: a worker cannot start.
@@ -51,7 +55,7 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
                 await worker.start()
             tell()
             if settings.tls_cert:
-                # They take up a renewed certificate; without TLS it would be their end.
+                # SIGHUP makes the workers load a renewed certificate. Without TLS it would kill them.
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _send_all, workers, signal.SIGHUP)
             async with asyncio.TaskGroup() as group:
                 watching = [group.create_task(worker.keep_running(stop)) for worker in workers]
@@ -65,7 +69,7 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
 
 @contextmanager
 def _counted_together() -> Iterator[None]:
-    """A folder in which the workers keep their metrics, so that each can tell those of all."""
+    """Give the workers a folder for their metrics, so that each worker can report the metrics of all."""
     folder = tempfile.mkdtemp(prefix="boss-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     try:
@@ -75,7 +79,7 @@ def _counted_together() -> Iterator[None]:
 
 
 class _Worker:
-    """One worker process, and those that come after it in its place."""
+    """One worker process, and the processes that replace it."""
 
     def __init__(self, number: int, settings: Settings, quiet: bool) -> None:
         self._number = number
@@ -83,23 +87,30 @@ class _Worker:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it; return once it serves.
+        """Start the worker; return once it serves.
 
         Raises:
-            StartError: it does not.
+            StartError: it does not serve in time.
         """
-        process = self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "boss.cli.worker"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        assert process.stdin
-        # It stays open: its end tells the worker that there is no parent any more.
-        process.stdin.write(len(self._told).to_bytes(8, "big") + self._told)
+        try:
+            process = self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "boss.cli.worker"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # Until it has a handler of its own, a signal to renew the certificate would end it.
+                preexec_fn=_ignore_hang_ups,
+            )
+            assert process.stdin
+            # The pipe stays open. Its end tells the worker that the parent is gone.
+            process.stdin.write(len(self._told).to_bytes(8, "big") + self._told)
+        except (OSError, RuntimeError) as error:  # uvloop's, for a pipe whose reader has just died
+            raise StartError(f"worker {self._number} cannot be started: {error}") from error
         if not await self._heard(_START_S):
             raise StartError(f"worker {self._number} did not start; the log says why")
         log.info("worker %s of this Boss serves as process %s", self._number, process.pid)
 
     async def keep_running(self, stop: asyncio.Event) -> None:
-        """Start it again whenever it ends, until `stop` is set; then return when it has ended."""
+        """Restart the worker whenever it ends, until `stop` is set; then return when it has ended."""
         while True:
             while await self._heard(_SILENCE_S):
                 pass
@@ -107,7 +118,7 @@ class _Worker:
             if not stop.is_set():
                 log.error("worker %s says nothing any more; it is started again", self._number)
                 self.send(signal.SIGKILL)
-            # Once told to stop, `supervise` sees to it that this comes to an end.
+            # When `stop` is set, `supervise` makes the process end.
             await self._process.wait()
             multiprocess.mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
             with suppress(TimeoutError):
@@ -116,22 +127,28 @@ class _Worker:
             try:
                 await self.start()
             except StartError as error:
-                # It is heard no more, and so begins anew.
+                # The loop finds the worker silent, and so starts it once more.
                 log.error("%s; it is tried again", error)
 
     async def _heard(self, seconds: float) -> bool:
-        """Whether it says something within so many seconds."""
+        """Whether the worker sends a heartbeat within so many seconds."""
         assert self._process
         assert self._process.stdout
-        with suppress(TimeoutError):
-            return bool(await asyncio.wait_for(self._process.stdout.readline(), seconds))
+        # After this process was stopped, the time-out fires before what a healthy worker has sent is read.
+        for patience in (seconds, _ONCE_MORE_S):
+            with suppress(TimeoutError):
+                return bool(await asyncio.wait_for(self._process.stdout.readline(), patience))
         return False
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
+        """Send the worker a signal, if it runs."""
         if self._process and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+
+def _ignore_hang_ups() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _send_all(workers: Iterable[_Worker], number: signal.Signals) -> None:

@@ -140,6 +140,13 @@ class JobRecord(NamedTuple):
     history: str | None
 
 
+class JobPage(NamedTuple):
+    """One page of a list, and whether there are more jobs after it."""
+
+    jobs: list[JobRecord]
+    more: bool
+
+
 class Submission(NamedTuple):
     """A job to be stored: due after `delay` seconds or at `due_at`, at once when both are None.
 

@@ -1,21 +1,8 @@
 """Audit events: what administrators did that no job records: tokens, pruning, source limits."""
 
-from datetime import datetime
-from typing import NamedTuple
-
+from boss.model.audit import AuditEvent
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Statement
-
-
-class AuditEvent(NamedTuple):
-    """One action (`did`) of a principal; `by` is the name of its token, and `what` has the details as JSON text."""
-
-    number: int
-    at: datetime
-    by: str | None
-    did: str
-    what: str
-
 
 AUDIT_EVENTS = Statement(
     "acts",

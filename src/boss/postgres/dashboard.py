@@ -1,8 +1,6 @@
 """The dashboard's data. Its cost grows with the active jobs and the jobs done in a minute, not with all done jobs."""
 
-from datetime import datetime
-from typing import NamedTuple
-
+from boss.model.dashboard import Active, Failed, Hour
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
 from boss.postgres.statement import Statement, probe
@@ -17,18 +15,6 @@ ORDER BY taken_at
 LIMIT $1
 """,
 )
-
-
-class Active(NamedTuple):
-    """An active job; `until` is None when its lease never expires."""
-
-    id: str
-    source: str
-    attempt: int
-    attempts: int
-    taken: datetime | None
-    seen: datetime | None
-    until: datetime | None
 
 
 async def active(pool: Pool, limit: int) -> list[Active]:
@@ -61,17 +47,6 @@ LIMIT $1
 """,
 )
 _LONGEST_REASON = 500
-
-
-class Failed(NamedTuple):
-    """A job that failed or was abandoned, with the beginning of the reason, if there is one."""
-
-    id: str
-    source: str
-    outcome: str
-    attempt: int
-    finished: datetime
-    reason: str | None
 
 
 async def failed(pool: Pool, limit: int) -> list[Failed]:
@@ -120,19 +95,6 @@ ORDER BY sum(throughput.finished) DESC
 LIMIT $1
 """,
 )
-
-
-class Hour(NamedTuple):
-    """The throughput of one source, or of all together under '', in the last hour.
-
-    For each of these minutes: how many jobs were finished, and how long they waited for their take, in seconds on
-    average.
-    """
-
-    source: str
-    minutes: list[datetime]
-    finished: list[int]
-    waited: list[float | None]
 
 
 async def hour(pool: Pool, limit: int) -> list[Hour]:

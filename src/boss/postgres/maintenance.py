@@ -6,7 +6,6 @@ from typing import NamedTuple
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.statement import READY, Statement, probe
-from boss.telemetry.job_log import JobEvent
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE = 5.0
@@ -133,7 +132,16 @@ RETURNING id, source, attempt, outcome
 )
 
 
-async def end_leases(pool: Pool, limit: int, heard: float) -> list[JobEvent]:
+class EndedLease(NamedTuple):
+    """A job whose lease expired; `outcome` is None when it is available again."""
+
+    id: str
+    source: str
+    attempt: int
+    outcome: str | None
+
+
+async def end_leases(pool: Pool, limit: int, heard: float) -> list[EndedLease]:
     """Expire at most `limit` leases whose takers sent no heartbeat in time; return which.
 
     These jobs are available again, in their old order in the queue, or abandoned if it was their last attempt.
@@ -144,7 +152,7 @@ async def end_leases(pool: Pool, limit: int, heard: float) -> list[JobEvent]:
         heard: for how many seconds this replica could have received heartbeats. A lease does not expire before that is
             a third of it, or 30 seconds if that is less.
     """
-    return [JobEvent(**row) for row in await fetch(pool, END_LEASES, limit, heard)]
+    return [EndedLease(**row) for row in await fetch(pool, END_LEASES, limit, heard)]
 
 
 # The heartbeat is written last: a statement cannot lock a row that it has changed itself.

@@ -1,8 +1,8 @@
 """SQL statements: their names, the predicates that several share, and rows passed as arrays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Statement:
@@ -46,15 +46,18 @@ class Arrays:
     """
 
     def __init__(self, first: int = 1, **types: str) -> None:
-        self._fields = attrgetter(*types)
+        self._fields = tuple(types)
+        self._in_order = attrgetter(*types)
         self.names = ", ".join(types)
         self.unnest = f"unnest({', '.join(f'${first + turn}::{each}[]' for turn, each in enumerate(types.values()))})"
 
-    def of(self, rows: Iterable[object]) -> list[Sequence[object]]:
+    def of(self, rows: Sequence[NamedTuple]) -> list[Sequence[object]]:
         """The parameters for these rows, of which there must be at least one.
 
         A column in which every row is None becomes an empty array, which `unnest` fills with NULLs. To send it in full
         would cost Boss 0.08 µs a row, and PostgreSQL as much: for most jobs a third of the columns are None.
         """
-        columns = zip(*map(self._fields, rows), strict=True)
+        # Rows that have just these fields, in this order, need not be taken apart: a third of a microsecond each.
+        has_just_these = rows[0]._fields == self._fields
+        columns = zip(*(rows if has_just_these else map(self._in_order, rows)), strict=True)
         return [() if column.count(None) == len(column) else column for column in columns]

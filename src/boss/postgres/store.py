@@ -3,14 +3,15 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
-from boss.postgres.audit import AuditEvent, audit_events
-from boss.postgres.dashboard import Active, Failed, Hour, active, count_minute, failed, hour, place_in_queue
+from boss.postgres.audit import audit_events
+from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.finishes import finish, give_back
 from boss.postgres.leases import check
-from boss.postgres.lists import JobPage, count, find, list_jobs, newest
+from boss.postgres.lists import count, find, list_jobs, newest
 from boss.postgres.maintenance import (
     OUTAGE,
+    EndedLease,
     PendingWork,
     compact_counts,
     end_leases,
@@ -36,12 +37,8 @@ from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_t
 __all__ = [
     "CHANNEL",
     "OUTAGE",
-    "Active",
-    "AuditEvent",
-    "Failed",
+    "EndedLease",
     "Handout",
-    "Hour",
-    "JobPage",
     "PendingWork",
     "active",
     "ages",

@@ -1,6 +1,7 @@
-"""Boss's page: what stands in this folder, as it is. It asks the same resources as any other client, and `/watch`.
+"""The dashboard: the files in this folder, served as they are.
 
-Nothing is built and nothing comes from elsewhere: the page works without internet, and its policy forbids the rest.
+It uses the same resources as any other client, and `/watch`. It needs no build and loads nothing from other sites, so
+it works without internet. Its content security policy forbids everything else.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ _HEADERS = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    # Kept, but asked for anew each time: after an upgrade nobody has half of the old page.
+    # A browser keeps the file, but revalidates it each time. So after an upgrade no browser mixes old and new files.
     (b"cache-control", b"no-cache"),
 )
 

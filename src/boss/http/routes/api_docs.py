@@ -1,6 +1,6 @@
-"""`/openapi.json`, the API as a document, and `/docs`, the same to read in a browser.
+"""`/openapi.json`, the OpenAPI document of the API, and `/docs`, the same as a page for a browser.
 
-The page is made here from the document, so it works without internet and cannot say anything else than it does.
+The page is generated from the document, so it works without internet and always agrees with it.
 """
 
 import json
@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from boss import __version__
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
@@ -25,14 +26,15 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; mar
 dt { font-family: ui-monospace, monospace } dd { margin: 0 }
 """
 
-# How a parameter is written, by where it stands.
+# How the page writes a parameter in the query, in the path, and in a header.
 _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
 
 
 def resources() -> list[Resource]:
     """The resources of the documentation."""
-    text = (files("boss") / "http" / "openapi.json").read_bytes()
-    page = _page(json.loads(text)).encode()
+    api = json.loads((files("boss") / "http" / "openapi.json").read_bytes())
+    api["info"]["version"] = __version__
+    text, page = json.dumps(api, indent=2, ensure_ascii=False).encode(), _page(api).encode()
 
     @requires(Permission.PUBLIC)
     async def openapi(request: Request) -> Response:
@@ -120,6 +122,6 @@ def _term(name: str, meaning: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text as HTML, with what stands between backticks as code."""
+    """Text as HTML, with the words between backticks as code."""
     parts = escape(text.strip(), quote=False).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""`/watch`: what is going on, as server-sent events, for the page.
+"""`/watch`: the dashboard's feed, as server-sent events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -15,42 +15,64 @@ from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
+from boss.model.dashboard import Hour
 from boss.model.job import State
 from boss.model.permissions import Permission, Principal
-from boss.postgres.store import Hour
 
 _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
-# A silent connection is kept open by a comment now and then, in seconds, and found to be broken by it.
+# How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
+# broken.
 _BEAT = 15.0
 _MINUTES = 60
 
 
-def resources(watcher: DashboardFeed, tokens: Tokens) -> Sequence[Resource]:
+def resources(feed: DashboardFeed, tokens: Tokens) -> Sequence[Resource]:
     """The resource."""
+    events = _Events()
 
     @requires(Permission.READ)
     async def watch(request: Request) -> Response:
-        """GET /watch: an event whenever something has changed, with what has, until either side ends it."""
+        """GET /watch: an event with the changes whenever something has changed, until either side closes it."""
         request.query()
-        return Response(200, _HEADERS, events=_events(watcher, tokens, request.principal))
+        return Response(200, _HEADERS, events=_stream(feed, events, tokens, request.principal))
 
     return [Resource("/watch", {"GET": watch})]
 
 
-async def _events(watcher: DashboardFeed, tokens: Tokens, principal: Principal) -> AsyncGenerator[bytes, None]:
-    news: View | None = None
+class _Events:
+    """The events of the last view: 200 readers, who mostly have seen the same, are sent the same bytes."""
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        # By what a reader has seen and the sources that they may see. What was seen is kept, so that its id is its own.
+        self._encoded: dict[tuple[int, frozenset[str] | None], tuple[View | None, bytes]] = {}
+
+    def encoded(self, view: View, seen: View | None, principal: Principal) -> bytes:
+        """The event for somebody who has seen another view, or none."""
+        if view is not self._view:
+            self._view, self._encoded = view, {}
+        key = id(seen), principal.sources
+        if key not in self._encoded:
+            before = seen and _of_theirs(seen, principal)
+            news = orjson.dumps(_news(_of_theirs(view, principal), before), option=orjson.OPT_UTC_Z)
+            self._encoded[key] = seen, b"data: %b\n\n" % news
+        return self._encoded[key][1]
+
+
+async def _stream(
+    feed: DashboardFeed, events: _Events, tokens: Tokens, principal: Principal
+) -> AsyncGenerator[bytes, None]:
     seen: View | None = None
-    with watcher:
+    with feed:
         while True:
             try:
-                news = await asyncio.wait_for(watcher.next(news), _BEAT)
+                view = await asyncio.wait_for(feed.next(seen), _BEAT)
             except TimeoutError:
                 event = b":\n\n"
             else:
-                if news is None:
+                if view is None:
                     return
-                view = _of_theirs(news, principal)
-                event = b"data: " + orjson.dumps(_news(view, seen), option=orjson.OPT_UTC_Z) + b"\n\n"
+                event = events.encoded(view, seen, principal)
                 seen = view
             if not tokens.is_valid(principal):
                 return
@@ -58,7 +80,7 @@ async def _events(watcher: DashboardFeed, tokens: Tokens, principal: Principal) 
 
 
 def _of_theirs(view: View, principal: Principal) -> View:
-    """What is in a view of the sources that somebody's rights are good for."""
+    """The part of a view that the principal may see: that of the sources their token is for."""
     if principal.sources is None:
         return view
     return view._replace(
@@ -70,7 +92,7 @@ def _of_theirs(view: View, principal: Principal) -> View:
 
 
 def _news(view: View, seen: View | None) -> dict[str, object]:
-    """What is in a view that was not in the one seen before."""
+    """The part of a view that differs from the view sent before."""
     now = datetime.now(UTC)
     news: dict[str, object] = {"now": now, "away": view.away}
     before = seen.counts if seen else {}
@@ -87,7 +109,7 @@ def _news(view: View, seen: View | None) -> dict[str, object]:
 
 
 def _line(hour: Hour, now: datetime) -> dict[str, list[float | None]]:
-    """The last hour by minutes, the last one that is over at the end: jobs done, and seconds waited on average."""
+    """The last 60 full minutes, the latest one last: jobs finished, and the average wait in seconds, by minute."""
     finished: list[float | None] = [0] * _MINUTES
     waited: list[float | None] = [None] * _MINUTES
     this_minute = now.replace(second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""Whether this Boss lives, whether it can serve, and how well the database does its work."""
+"""`/health`: whether this process lives, whether it can serve, and what a diagnosis of the database finds."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from boss.http.response import JSON, NO_STORE, Response
 from boss.model.diagnosis import worst
 from boss.model.permissions import Permission
 
-# The path at which even a server that is shutting down says that it lives.
+# The path that answers 200 even while the server drains.
 LIVE = "/health/live"
-# A database that takes longer to say anything is away, in seconds.
+# How long the database may take to answer before it counts as away, in seconds.
 _PATIENCE = 2
 
 
@@ -25,7 +25,7 @@ def resources(queries: Queries) -> Sequence[Resource]:
 
     @requires(Permission.PUBLIC)
     async def live(request: Request) -> Response:
-        """GET /health/live: 200 for as long as this process answers at all."""
+        """GET /health/live: 200 as long as this process answers at all."""
         request.query()
         return Response(200, [JSON, NO_STORE], b'{"live":true}')
 
@@ -42,7 +42,7 @@ def resources(queries: Queries) -> Sequence[Resource]:
 
     @requires(Permission.MONITOR)
     async def health(request: Request) -> Response:
-        """GET /health: what an examination of the database finds, each with a verdict and what to do."""
+        """GET /health: the findings of a diagnosis of the database, each with a verdict and what to do."""
         request.query()
         findings = await queries.diagnose()
         body = {"verdict": worst(findings), "findings": [finding._asdict() for finding in findings]}

@@ -39,7 +39,7 @@ _PAGE = 100
 
 
 def resources(jobs: "Jobs") -> list[Resource]:
-    """The resources, with those about jobs that are not below /job."""
+    """The resources about jobs: those below /job, and /jobs."""
     return [
         Resource("/job", {"GET": jobs.tree}),
         Resource("/jobs", {"GET": jobs.list_jobs}),
@@ -131,7 +131,10 @@ class Jobs:
 
     @requires(Permission.CONVERT)
     async def give_back(self, request: Request) -> Response:
-        """DELETE /job/active/{source}/{id}: that job is available again after a rest, or done after its last take."""
+        """DELETE /job/active/{source}/{id}: give that job back.
+
+        It is available again after a delay, or done after its last attempt.
+        """
         source, id = _address(request)
         query = request.query(("delay", "uncounted"))
         delay, uncounted = parameters.delay(query), parameters.uncounted(query)
@@ -174,7 +177,7 @@ class Jobs:
 
     @requires(Permission.SUBMIT)
     async def submit(self, request: Request) -> Response:
-        """POST /job/available/{source}[/{id}]: the document in the body is a new job; in NDJSON, each line has one."""
+        """POST /job/available/{source}[/{id}]: submit the document in the body as a job; in NDJSON, one a line."""
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
         asked = parameters.of_submit(request.query_text)
@@ -255,9 +258,9 @@ class Jobs:
 
     @requires(Permission.ADMINISTER)
     async def prune(self, request: Request) -> Response:
-        """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, 10,000 at most at once.
+        """DELETE /job/done?older=…: delete jobs that have been done for so many seconds, at most 10,000 at once.
 
-        With ?dry_run=1 nothing is deleted: they are counted.
+        With ?dry_run=1 it only counts them.
         """
         query = request.query(("older", "dry_run"))
         older = parameters.older(query)
@@ -305,9 +308,9 @@ class Jobs:
 
     @requires(Permission.READ)
     async def find(self, request: Request) -> Response:
-        """GET /jobs/{id}: the job with that id with all its properties, whatever its source and state.
+        """GET /jobs/{id}: the job with that id and all its properties, in any source and state.
 
-        An available one also says why nobody has it yet.
+        For an available job, `why` says why no converter has taken it yet.
         """
         request.query()
         found = await self._queries.find(job.check_id(request.path_param("id")))
@@ -354,8 +357,8 @@ def _sources(text: str) -> tuple[str, ...]:
 def _key(header: bytes, address: str, principal: Principal) -> str:
     """The key of a take.
 
-    It counts for the address it was sent to, as in the Idempotency-Key draft of the IETF, and for whoever sent it:
-    another's key gives nobody their jobs.
+    It is scoped to the address that it was sent to, as in the IETF's Idempotency-Key draft, and to the principal that
+    sent it. So nobody gets another's jobs by sending the same key.
     """
     key = f"{address} {parameters.take_key(header.decode('latin-1'))}"
     return key if principal.name is None else f"{principal.name}: {key}"

@@ -1,4 +1,4 @@
-"""`/metrics`, for Prometheus: what was counted and timed, and how many jobs there are now and how old they are."""
+"""`/metrics`, for Prometheus: counters and durations, and the number and ages of the jobs there are now."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ from boss.model.job import State
 from boss.model.permissions import Permission
 from boss.telemetry.metrics import collected
 
-# So many sources, those with the most open jobs, have series of their own; the others share this one. No source has
-# such a name.
+# This many sources, those with the most open jobs, have series of their own. The others share one series, whose name
+# cannot be a source's.
 _MOST_SOURCES = 1000
 _OTHERS = "(others)"
 
@@ -32,8 +32,9 @@ def resources(queries: Queries) -> Sequence[Resource]:
 
     @requires(Permission.MONITOR)
     async def metrics(request: Request) -> Response:
-        """GET /metrics: everything, in the format that Accept asks for; what needs the database is left out without it.
+        """GET /metrics: all metrics, in the format that Accept asks for.
 
+        While the database is away, the metrics that need it are left out.
         https://prometheus.io/docs/instrumenting/exposition_formats/
         """
         request.query()
@@ -49,7 +50,7 @@ def resources(queries: Queries) -> Sequence[Resource]:
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """The format that Accept asks for; the usual one where it asks for a version that is none."""
+    """The format that Accept asks for; the usual one when its version is malformed."""
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):
@@ -64,7 +65,7 @@ class _Everything(Collector):
         self._here = here
 
     def collect(self) -> Iterator[Metric]:
-        """What this process counted, and what was just asked for."""
+        """The metrics that were collected, and those that were just read from the database."""
         yield from collected()
         yield from self._here
 

@@ -1,7 +1,7 @@
-"""`/session`: how the page signs in, with a token that it then has in a cookie.
+"""`/session`: how the dashboard signs in. Its access token is then in a cookie.
 
-The cookie is out of reach for scripts (HttpOnly) and stays away from requests that other sites have a browser send
-(SameSite=Strict); what comes from other sites is refused besides (auth.py), so there is no other token against that.
+Scripts cannot read the cookie (HttpOnly), and browsers do not send it with requests from other sites (SameSite=Strict).
+Boss also refuses requests from other sites (browser.py), so it needs no CSRF token.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
     """The resource."""
 
     def cookie(request: Request, value: str, more: str = "") -> Header:
-        # Behind a proxy with TLS it is the page's own address that says so.
+        # Behind a proxy with TLS only the page's own address, the Origin, tells that the browser uses TLS.
         by_tls = settings.tls_cert or (request.header(b"origin") or "").startswith("https://")
         secure = "; Secure" if by_tls else ""
         text = f"{COOKIE.decode()}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
@@ -37,7 +37,7 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
 
     @requires(Permission.PUBLIC)
     async def who(request: Request) -> Response:
-        """GET /session: who asks, by their token; 401 when they need one."""
+        """GET /session: the principal of this request; 401 when it needs a valid token and has none."""
         request.query()
         if request.principal.role is None:
             raise Unauthenticated("sign in with a token")
@@ -45,7 +45,7 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
 
     @requires(Permission.PUBLIC)
     async def sign_in(request: Request) -> Response:
-        """POST /session: a cookie with this token, `{"token": "boss_…"}`, if it counts."""
+        """POST /session: set a cookie with the token in the body, `{"token": "boss_…"}`, if it is valid."""
         request.query()
         asked = await json_body.read(request, _SignIn, '{"token": "boss_…"}')
         principal = tokens.principal(asked.token)
@@ -55,7 +55,7 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
 
     @requires(Permission.PUBLIC)
     async def sign_out(request: Request) -> Response:
-        """DELETE /session: the cookie is gone; the token counts as before."""
+        """DELETE /session: delete the cookie; the token stays valid."""
         request.query()
         return Response(204, [cookie(request, "", "; Max-Age=0")])
 

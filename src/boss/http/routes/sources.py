@@ -1,4 +1,4 @@
-"""`/source`: what sources there are, and what each is held to."""
+"""`/source`: the sources and their limits."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ _EXAMPLE = '{"paused": true} or {"limit": 4}'
 
 
 class _Rule(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out is not so: the rule that is put is the whole rule."""
+    """The limits of a source in a PUT, which replaces all earlier limits. An absent field means no such limit."""
 
     paused: bool = False
     limit: int | None = None
@@ -33,7 +33,7 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
 
     @requires(Permission.READ)
     async def sources(request: Request) -> Response:
-        """GET /source: every source with its rule and how many jobs it has in each state."""
+        """GET /source: every source with its limits and the number of its jobs in each state."""
         request.query()
         found = [
             _shown(rule, counts) for rule, counts in await queries.sources() if request.principal.reaches(rule.source)
@@ -42,7 +42,7 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
 
     @requires(Permission.ADMINISTER)
     async def put(request: Request) -> Response:
-        """PUT /source/{source}: hold it to a rule from now on, `{"paused": true}` or `{"limit": 4}`; `{}` to none."""
+        """PUT /source/{source}: set the source's limits, `{"paused": true}` or `{"limit": 4}`; `{}` removes them."""
         request.query()
         source = job.check_source(request.path_param("source"))
         asked = await json_body.read(request, _Rule, _EXAMPLE)

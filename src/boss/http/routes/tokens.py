@@ -1,4 +1,4 @@
-"""`/token` and `/audit`: who may come in, and what administrators did."""
+"""`/token` and `/audit`: the access tokens, and the audit log of administrators' actions."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ _EXAMPLE = '{"role": "converter", "sources": ["freg"], "expires": 7776000}'
 
 
 class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
-    """A token to be made: for all sources without any, for ever without an `expires` in seconds."""
+    """A new token: for all sources without `sources`, valid for ever without `expires` (in seconds)."""
 
     role: Role
     sources: list[str] | None = None
@@ -33,14 +33,14 @@ def resources(queries: Queries, tokens: Tokens) -> Sequence[Resource]:
 
     @requires(Permission.ADMINISTER)
     async def list_tokens(request: Request) -> Response:
-        """GET /token: every token there is or was: its name and all that is known of it, which is not the token."""
+        """GET /token: every token, also expired and revoked ones, with its properties; never the token itself."""
         request.query()
         found = [_shown(token) for token in await tokens.list_tokens()]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
 
     @requires(Permission.ADMINISTER)
     async def create(request: Request) -> Response:
-        """POST /token/{name}: a new token; the answer is the only place where it ever stands."""
+        """POST /token/{name}: create a token. Only this response ever contains the token itself."""
         request.query()
         asked = await json_body.read(request, _NewToken, _EXAMPLE)
         by, name = request.principal.name, request.path_param("name")
@@ -49,14 +49,17 @@ def resources(queries: Queries, tokens: Tokens) -> Sequence[Resource]:
 
     @requires(Permission.ADMINISTER)
     async def revoke(request: Request) -> Response:
-        """DELETE /token/{name}: it counts no more, here at once and on other replicas within a second."""
+        """DELETE /token/{name}: revoke the token. It is invalid here at once, on other replicas within a second."""
         request.query()
         await tokens.revoke(request.path_param("name"), request.principal.name)
         return Response(204, [])
 
     @requires(Permission.ADMINISTER)
     async def audit(request: Request) -> Response:
-        """GET /audit: what administrators did that is not kept with a job, newest first, and the next address."""
+        """GET /audit: a page of administrators' actions that are not kept with a job, newest first, and its next page.
+
+        `next` is the next page's address.
+        """
         query = request.query(("before", "limit"))
         limit = parameters.limit(query, default=_PAGE)
         acts = await queries.audit_events(_before(query.get("before")), limit)

@@ -1,10 +1,10 @@
-"""The tree of states, sources and jobs: as counts for a program, and drawn for a person as the design draws it."""
+"""The tree of states, sources and jobs: as counts for a program, and drawn as text for a person."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from boss.model.job import State
 
-# How many ids are drawn under a source.
+# How many ids the drawn tree shows under a source.
 DRAWN_IDS = 3
 
 Counts = Mapping[tuple[str, State], int]
@@ -12,7 +12,7 @@ Newest = Mapping[tuple[str, State], Sequence[str]]
 
 
 def tree(counts: Counts) -> dict[str, dict[str, int]]:
-    """For every state, every source ever seen with its count."""
+    """For each state, the number of jobs of every source ever seen."""
     sources = sorted({source for source, _ in counts})
     return {state.value: {source: counts.get((source, state), 0) for source in sources} for state in State}
 
@@ -21,8 +21,8 @@ def draw(counts: Counts, newest: Newest) -> str:
     """The tree as text, one line a node, with the newest ids under each source.
 
     Args:
-        counts: how many jobs there are of each source and state.
-        newest: one id more than DRAWN_IDS, where there are that many, so that the rest can be hinted at.
+        counts: the number of jobs of each source and state.
+        newest: the newest ids of each source and state. One more than DRAWN_IDS means that "… more" is drawn.
     """
     lines = ["job"]
     sources = sorted({source for source, _ in counts})

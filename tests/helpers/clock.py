@@ -13,8 +13,8 @@ import asyncpg
 from boss.dispatch.maintenance import Hearing, maintain
 from boss.dispatch.wait_queue import WaitQueue
 from boss.postgres.connection import Pool, connected
-from tests.rules import no_rules
-from tests.servers import BossProcess
+from tests.helpers.dispatchers import no_rules
+from tests.helpers.servers import BossProcess
 
 _INSTALL = """
 CREATE SCHEMA clock;

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.acceptance.test_limits import certificate
-from tests.servers import free_port, until
+from tests.helpers.certificates import certificate
+from tests.helpers.servers import free_port, until
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text()
 # nginx's main file, which includes the one on the page.

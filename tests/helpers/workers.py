@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.servers import PATIENCE, alive, until
+from tests.helpers.servers import PATIENCE, alive, until
 
 BOSS = str(Path(sys.executable).with_name("boss"))
 

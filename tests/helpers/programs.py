@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.servers import until
+from tests.helpers.servers import until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "converters.md").read_text()
 # By the language of a block: the file for its program, and the command that runs it.

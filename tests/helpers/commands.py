@@ -14,8 +14,8 @@ import sys
 import termios
 from pathlib import Path
 
-from tests.acceptance.workers import hear_every_signal
-from tests.servers import PATIENCE
+from tests.helpers.servers import PATIENCE
+from tests.helpers.workers import hear_every_signal
 
 PROGRAM = Path(sys.executable).with_name("boss")
 

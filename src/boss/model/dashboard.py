@@ -1,0 +1,40 @@
+"""What the dashboard shows beside the counts of jobs."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Active(NamedTuple):
+    """An active job; `until` is None when its lease never expires."""
+
+    id: str
+    source: str
+    attempt: int
+    attempts: int
+    taken: datetime | None
+    seen: datetime | None
+    until: datetime | None
+
+
+class Failed(NamedTuple):
+    """A job that failed or was abandoned, with the beginning of the reason, if there is one."""
+
+    id: str
+    source: str
+    outcome: str
+    attempt: int
+    finished: datetime
+    reason: str | None
+
+
+class Hour(NamedTuple):
+    """The throughput of one source, or of all together under '', in the last hour.
+
+    For each of these minutes: how many jobs were finished, and how long they waited for their take, in seconds on
+    average.
+    """
+
+    source: str
+    minutes: list[datetime]
+    finished: list[int]
+    waited: list[float | None]

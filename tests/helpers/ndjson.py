@@ -1,0 +1,3 @@
+"""Requests in NDJSON."""
+
+LINES = {"content-type": "application/x-ndjson"}
