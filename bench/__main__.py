@@ -1,10 +1,10 @@
-"""What Boss does in a second, beside what the same machine can do at best.
+"""The throughput of Boss, beside the most that the same machine can do.
 
 Usage: python -m bench [--rounds N] [--seconds S] [--connections C,C,...]
 
-Every round measures everything once, one after the other, so that a slow minute of a noisy machine hits all of them.
-Loads come from wrk and pgbench, which are compiled, and for the peers from their own clients. Prints a table of medians
-with the spread, and writes it with the machine and the versions to bench/results.md, with a plot beside it.
+Every round measures everything once, one after the other, so that a slow minute of a noisy machine affects all of it.
+The loads come from wrk and pgbench, which are compiled, and for the peers from their own clients. It prints a table of
+medians with the spread, and writes it with the machine and the versions to bench/results.md, with a plot beside it.
 """
 
 import argparse
@@ -29,13 +29,13 @@ from bench.postgres import Postgres, postgres_running
 from bench.wrk import LOAD, wrk
 
 FOLDER = Path(__file__).parent
-# So many jobs are there before takes or dones are measured: more than any machine does meanwhile.
+# The number of jobs before takes or dones are measured: more than any machine does meanwhile.
 STOCK = 160_000
 NDJSON = "NDJSON cycle, by 1,000"
 
 
 class Measure(NamedTuple):
-    """Something to be measured: how, at how many connections, and what is prepared before."""
+    """One measurement: how to run it, at how many connections, and what to prepare before."""
 
     name: str
     connections: int
@@ -44,7 +44,7 @@ class Measure(NamedTuple):
 
 
 def pgbench(postgres: Postgres) -> Callable[[int, float], float]:
-    """The design's three statements, one transaction each: whole cycles a second."""
+    """The rate of whole cycles of the design's three statements, each in a transaction of its own."""
 
     def run(connections: int, seconds: float) -> float:
         command = [
@@ -59,7 +59,7 @@ def pgbench(postgres: Postgres) -> Callable[[int, float], float]:
 
 @contextlib.contextmanager
 def started(*arguments: str, url: str) -> Iterator[None]:
-    """A server of bench/servers.py, ready."""
+    """Start a server of bench/servers.py; yield it when it is ready."""
     process = subprocess.Popen([sys.executable, "-m", "bench.servers", *arguments], stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
@@ -74,7 +74,7 @@ def started(*arguments: str, url: str) -> Iterator[None]:
 
 
 def measures(postgres: Postgres, boss: str, uncoalesced: str, trivial: str, connections: list[int]) -> list[Measure]:
-    """Everything that is measured in a round, in this order."""
+    """All measurements of a round, in order."""
     found: list[Measure] = []
     for count in connections:
         found += [
@@ -96,7 +96,7 @@ def measures(postgres: Postgres, boss: str, uncoalesced: str, trivial: str, conn
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement")

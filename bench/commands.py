@@ -2,8 +2,8 @@
 
 Usage: python -m bench.commands [REVISION] [--rounds N]
 
-Whole processes of Python that does nothing, of this version's commands, and of the same commands of a revision to
-compare with, if one is given; all in turn, so that a slow minute of the machine hits all of them.
+It runs whole processes in turn: Python that does nothing, this version's commands, and the same commands of a revision
+to compare with, if one is given. So a slow minute of the machine affects all of them.
 """
 
 import argparse
@@ -29,13 +29,12 @@ COMMANDS = {
     "boss --version": ["--version"],
     "boss --help": ["--help"],
 }
-# How a process ends that did what it was asked: with 3 when there is nothing to take, and with 2 in a version without
-# the option.
+# The exit codes of a process that worked: 3 when there is nothing to take, and 2 in a version without the option.
 _ENDS = {0, 2, 3}
 
 
 def seconds(boss: BossProcess, words: list[str], source: Path | None) -> float:
-    """How long this process took."""
+    """How long this process takes, in seconds."""
     environment = {**os.environ, "BOSS_URL": boss.url, **({"PYTHONPATH": str(source)} if source else {})}
     begun = time.perf_counter()
     ended = subprocess.run([sys.executable, *words], capture_output=True, env=environment).returncode
@@ -45,7 +44,7 @@ def seconds(boss: BossProcess, words: list[str], source: Path | None) -> float:
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision", nargs="?")
     parser.add_argument("--rounds", type=int, default=20)

@@ -2,9 +2,9 @@
 
 Usage: python -m bench.cycle [--connections N] [--seconds S]
 
-Functions are known by py-spy (pip install py-spy), libraries and the kernel by perf (apt-get install linux-perf);
-without one its table is left out. Both only look on from outside, in a load of their own each; processor time is taken
-in one that nobody watches. Boss runs on an embedded PostgreSQL of its own, in one process.
+py-spy finds the functions (pip install py-spy), and perf the libraries and the kernel (apt-get install linux-perf).
+Without one of them its table is left out. Both sample from outside, each under a load of its own; processor time is
+measured under a load without either. Boss runs on an embedded PostgreSQL of its own, in one process.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from bench.machine import write_section
 from bench.processor import spent
 from bench.wrk import Loaded, load
 
-# Rows of a table.
+# The most rows of a table.
 _MOST = 25
 _STATEMENT = re.compile(r'^boss_statement_duration_seconds_(sum|count)\{statement="([^"]+)"\} (\S+)$', re.MULTILINE)
 Shares = collections.Counter[str]
@@ -34,7 +34,7 @@ Times = dict[tuple[str, str], float]
 
 
 def main() -> None:
-    """Run the loads and write down what was seen."""
+    """Run the loads and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=4, help="of each load")
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def profile(boss: BossProcess, data: Path, connections: int, seconds: int) -> list[str]:
-    """The section: four loads, of which the first is to warm up."""
+    """The section of the results: four loads, the first of them to warm up."""
 
     def cycles() -> Loaded:
         return load(boss.url, "cycle.lua", connections, seconds)
@@ -78,7 +78,7 @@ def profile(boss: BossProcess, data: Path, connections: int, seconds: int) -> li
 
 
 def _program(name: str) -> str | None:
-    """Where a tool is: in this environment, or on the path."""
+    """The path of a tool, in this environment or on the PATH."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if not found:
         print(f"{name} is not there")
@@ -99,7 +99,7 @@ def _statement_rows(before: Times, after: Times, cycles: int) -> Iterator[str]:
 
 
 def _functions(spying: list[str], seconds: int, cycles: Callable[[], object]) -> Shares:
-    """How often each function of Python was seen at work, under load; threads without one are left out."""
+    """How many samples found each Python function at work, under load; threads without one are left out."""
     found = Shares()
     with tempfile.NamedTemporaryFile("r", suffix=".raw") as file:
         options = ["--format", "raw", "--function", "--rate", "250", "--duration", str(seconds), "--output", file.name]
@@ -120,7 +120,7 @@ def _modules(functions: Shares) -> Shares:
 
 
 def _libraries(perf: str, pids: list[int], seconds: int, cycles: Callable[[], object]) -> Shares:
-    """How often processes were seen at work in each library, the kernel among them, under load."""
+    """How many samples found the processes at work in each library, or in the kernel, under load."""
     with tempfile.NamedTemporaryFile(suffix=".data") as file:
         which = ["--event", "cpu-clock", "--freq", "1999", "--pid", ",".join(map(str, pids))]
         recording = [perf, "record", *which, "--output", file.name, "--", "sleep", str(seconds)]

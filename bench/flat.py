@@ -1,9 +1,9 @@
-"""That Boss stays as fast as it was: beside a long history, a long transaction, much churn and many sources.
+"""Shows that Boss stays as fast: beside a long history, an old transaction, much churn and many sources.
 
 Usage: python -m bench.flat [--done N] [--takes N] [--churn N]
 
-A take is timed alone, one request after the other on one connection. What is compared is taken in turn, so that a slow
-minute of the machine hits both.
+Takes are timed one after the other on one connection. The two sides of a comparison are measured in turn, so that a
+slow minute of the machine affects both.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _SIZE = "SELECT pg_table_size('job')::float8, pg_indexes_size('job')::float8"
 
 
 def fill(postgres: Postgres, database: str, prefix: str, status: str, jobs: int, source: str, sources: int = 1) -> None:
-    """Put so many jobs there, spread over so many sources."""
+    """Insert so many jobs, spread over so many sources."""
     postgres.run(database, _FILL, prefix, source, sources, DOCUMENT, status, jobs)
 
 
@@ -55,7 +55,7 @@ def takes(boss: BossProcess, path: str = "", number: int = TAKES) -> float:
 
 
 def row(name: str, one: list[float], other: list[float], wanted: str) -> str:
-    """A line of a table: both medians, and the median and spread of the ratio within a round."""
+    """A row of a table: both medians, and the median and the spread of the ratio within a round."""
     medians = f"{statistics.median(one):.2f} | {statistics.median(other):.2f}"
     return f"| {name} | {medians} | {ratio(other, one)} | {wanted} |"
 
@@ -96,7 +96,7 @@ def history(postgres: Postgres, done: int) -> list[str]:
 
 
 def reads(boss: BossProcess, done: int) -> list[str]:
-    """What lists and counts cost, in milliseconds."""
+    """The times of lists and counts, in milliseconds."""
     lines = [f"| at {done:,} done and 100,000 available | ms, median | most | wanted |", "| --- | ---: | ---: | ---: |"]
     asked = {
         "GET /job": ("/job", "application/json"),
@@ -117,7 +117,7 @@ def reads(boss: BossProcess, done: int) -> list[str]:
 
 
 def old_transaction(postgres: Postgres, number: int) -> list[str]:
-    """Takes while a transaction is open that sees the table as it was before them all."""
+    """Takes while a transaction is open that began before all of them, so that no dead row can be removed."""
     with replica(postgres, "transaction") as boss, asyncio.Runner() as runner:
         fill(postgres, "transaction", "job-", "AVAILABLE", number + 50_000, "source-")
         postgres.run("transaction", "VACUUM ANALYZE job")
@@ -150,10 +150,10 @@ def old_transaction(postgres: Postgres, number: int) -> list[str]:
 
 
 def time_behind(client: httpx.Client) -> float:
-    """How long a job that is given back waits, in seconds, while others are taken."""
+    """How long a job that was given back waits while others are taken, in seconds."""
     job = client.get("/job/available").json()
     address = f"/job/active/{job['source']}/{job['id']}"
-    for _ in range(200):  # the mark passes it
+    for _ in range(200):  # the cursor passes it
         client.get("/job/available")
     start = time.perf_counter()
     assert client.delete(address, params={"delay": 0}).status_code == 204
@@ -163,9 +163,9 @@ def time_behind(client: httpx.Client) -> float:
 
 
 def churn(postgres: Postgres, jobs: int) -> list[str]:
-    """An hour's worth of jobs, each deleted a while after it was done, in as short a time as it takes."""
+    """Run an hour's worth of jobs as fast as possible, and delete each a while after it is done."""
     with replica(postgres, "churn", "--keep-done", str(10 / 86400)) as boss, asyncio.Runner() as runner:
-        # A minute passes here in about two seconds, so autovacuum looks as often.
+        # A minute passes here in about two seconds, so autovacuum runs as often.
         for setting in ("autovacuum_naptime = '2s'", "autovacuum_vacuum_cost_delay = 0"):
             postgres.run("churn", f"ALTER SYSTEM SET {setting}")
         postgres.run("churn", "SELECT pg_reload_conf()")
@@ -222,7 +222,7 @@ def many_sources(postgres: Postgres) -> list[str]:
 
 
 def main() -> None:
-    """Measure all of it and write it down."""
+    """Measure everything and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--done", type=int, default=5_000_000)
     parser.add_argument("--takes", type=int, default=300_000)

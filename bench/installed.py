@@ -1,4 +1,4 @@
-"""A version of Boss in an environment of its own, from its own lock file."""
+"""Installs a version of Boss into an environment of its own, from its own lock file."""
 
 import hashlib
 import shutil
@@ -10,7 +10,7 @@ _VERSIONS = _ROOT / ".venv" / "versions"
 
 
 def code_of(revision: str, folder: Path, *paths: str) -> Path:
-    """The files of a revision of this repository, all or those at these paths, in a folder; where its packages are."""
+    """Write the files of a revision into a folder, all or those at these paths; return where its packages are."""
     command = ["git", "archive", revision, *paths]
     archive = subprocess.run(command, capture_output=True, check=True, cwd=_ROOT).stdout
     folder.mkdir(parents=True)
@@ -19,7 +19,7 @@ def code_of(revision: str, folder: Path, *paths: str) -> Path:
 
 
 def installed(revision: str | None, python: Path) -> Path:
-    """The Python of a revision's environment, or of what is here now when None; made unless it is there already."""
+    """The Python of a revision's environment, or of the working tree's when None; creates the environment if needed."""
     folder = _VERSIONS / (_commit(revision) if revision else "now")
     code = folder / "code" if revision else _ROOT
     if revision and not code.exists():

@@ -1,8 +1,8 @@
-"""The interpreter that is measured: one that was built with profile-guided optimisation.
+"""The interpreter for benchmarks: one that was built with profile-guided optimisation.
 
-One built plainly, as pyenv does, runs Python 1.8 times slower: all that is C looks as if it cost nothing, and a ratio
-means little. `configure` notes the optimisation; Debian and Ubuntu ask `make` for it instead, and afterwards take its
-flag out of what is noted, where it would otherwise be always.
+An interpreter without it, as pyenv builds them, runs Python code 1.8 times slower. Then everything written in C seems
+to cost nothing, and ratios mean little. `configure` records the optimisation. Debian and Ubuntu request it from `make`
+instead, and then remove its flag from the record, where it would always be otherwise.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What Boss adds to the time of a take: at a tenth of the peak load, and when it is idle, beside the bare statement.
+"""The latency that Boss adds to a take, at a tenth of the peak load and when idle, beside the bare statement.
 
 Usage: python -m bench.latency [--rounds N]
 
@@ -29,7 +29,7 @@ from boss.postgres.takes import TAKE, slots
 
 SECONDS = 3.0
 CONNECTIONS = 64
-# Takes a second of an idle server: each is over before the next comes.
+# Takes a second when the server is idle: each is over before the next comes.
 FEW = 50.0
 BARE, IDLE, TENTH = "the bare statement", "Boss, idle", "Boss, at a tenth of the peak"
 REQUEST = b"GET /job/available HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -44,12 +44,12 @@ class Taker:
 
     @classmethod
     async def connect(cls, url: str) -> "Taker":
-        """A connection to the Boss at this URL."""
+        """Connect to the Boss at this URL."""
         host, _, port = url.removeprefix("http://").partition(":")
         return cls(*await asyncio.open_connection(host, int(port)))
 
     async def take(self) -> None:
-        """Take a job, and read it."""
+        """Take a job, and read the response."""
         self._writer.write(REQUEST)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         assert head.startswith(b"http/1.1 200"), head
@@ -100,7 +100,7 @@ async def measure(postgres: Postgres, url: str, rate: float) -> dict[str, list[f
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds

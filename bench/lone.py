@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 _DOCUMENT = b'{"payload":"' + b"x" * 186 + b'"}'
 _TIMES = 150
-# Between two requests, in seconds: whatever the last one left to do is done.
+# The pause between two requests, in seconds: it is enough for all work that the last one left behind.
 _PAUSE = 0.002
 
 
@@ -37,7 +37,7 @@ def _request(method: bytes, path: bytes, body: bytes = b"") -> bytes:
 
 
 def _answered(connection: socket.socket) -> None:
-    """Read an answer, whose length its headers say."""
+    """Read a response; its headers give its length."""
     received = connection.recv(65536)
     while b"\r\n\r\n" not in received:
         received += connection.recv(65536)

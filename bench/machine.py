@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and where its results go: one section of bench/results.md for each."""
+"""The machine of a benchmark, and its results: one section of bench/results.md for each benchmark."""
 
 import datetime
 import platform
@@ -27,21 +27,21 @@ def machine() -> str:
 
 
 def ratio(one: list[float], other: list[float]) -> str:
-    """How many times the one is the other, round by round, as two cells of a table: the median, and the spread.
+    """The ratio of the one to the other as two cells of a table: its median and its spread over the rounds.
 
-    Each round's own ratio, for the machine may have been faster in one round than in another.
+    It is taken within each round, because the machine may be faster in one round than in another.
     """
     ratios = sorted(ratios_of(one, other))
     return f"{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f}"
 
 
 def ratios_of(one: list[float], other: list[float]) -> list[float]:
-    """How many times the one is the other, round by round."""
+    """The ratio of the one to the other in each round."""
     return [a / b for a, b in zip(one, other, strict=True)]
 
 
 def write_section(heading: str, lines: list[str]) -> None:
-    """Print what was found, and put it in the place of the section with this heading."""
+    """Print the results, and replace the section with this heading by them."""
     text = "\n".join(
         [f"## {heading}", "", f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {machine()}.", *lines]
     )

@@ -2,7 +2,7 @@
 
 Usage: python -m bench.memory [--seconds S]
 
-PostgreSQL is another process and not counted. What is counted is resident memory (VmRSS), the most seen in a sample
+PostgreSQL is another process and not counted. The figures are of resident memory (VmRSS), the most in samples taken
 every tenth of a second.
 """
 
@@ -27,7 +27,7 @@ _MIB = 2**20
 
 
 def most_meanwhile(process: psutil.Process, work: Callable[[], None]) -> float:
-    """The most memory it has while the work is done, in MiB."""
+    """The most memory of the process while the work is done, in MiB."""
     most = 0
     working = threading.Thread(target=work)
     working.start()
@@ -39,14 +39,14 @@ def most_meanwhile(process: psutil.Process, work: Callable[[], None]) -> float:
 
 
 def under_load(process: psutil.Process, url: str, script: str, seconds: float) -> tuple[float, float]:
-    """The most memory it has under a load of wrk, in MiB, and the rate of that load."""
+    """The most memory of the process under a load of wrk, in MiB, and the rate of that load."""
     rates: list[float] = []
     used = most_meanwhile(process, lambda: rates.append(wrk(url, script)(CONNECTIONS, seconds)))
     return used, rates[0]
 
 
 def wait_in_line(boss: BossProcess, seconds: float) -> None:
-    """So many takers wait that long."""
+    """Let so many takers wait that long."""
     takers = []
     for _ in range(CONNECTIONS):
         taker = socket.create_connection(("127.0.0.1", boss.port))
@@ -58,7 +58,7 @@ def wait_in_line(boss: BossProcess, seconds: float) -> None:
 
 
 def main() -> None:
-    """Measure and write down."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20, help="of each load")
     seconds = parser.parse_args().seconds

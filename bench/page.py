@@ -1,9 +1,9 @@
-"""How long the page takes to open, and what /metrics takes, beside a long history.
+"""How long the dashboard takes to open, and how long /metrics takes, beside a long history.
 
 Usage: python -m bench.page [--done N]
-Needs Debian's chromium. Two databases with 1,000 sources each, one with hardly anything done and one with millions. A
-page is open when the tree shows its first source, counted by the browser from the start of the navigation, in a new
-browser context, so that nothing is cached.
+It needs Debian's chromium. There are two databases with 1,000 sources each, one with few done jobs and one with
+millions. The dashboard is open when its tree shows the first source; the browser measures from the start of the
+navigation. Each time is a new browser context, so that nothing is cached.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _OPENED = """
 
 
 def opening(browser: Browser, boss: BossProcess) -> float:
-    """Milliseconds until the page shows the tree."""
+    """Milliseconds until the dashboard shows the tree."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(boss.url, wait_until="commit")
@@ -52,7 +52,7 @@ def scraping(boss: BossProcess) -> float:
 
 
 def stock(postgres: Postgres, database: str, done: int) -> None:
-    """Done jobs, and 100 available and one active of each source."""
+    """Insert done jobs, and 100 available jobs and an active one of each source."""
     fill(postgres, database, "done-", "DONE", done, "source-", SOURCES)
     fill(postgres, database, "ready-", "AVAILABLE", 100 * SOURCES, "source-", SOURCES)
     fill(postgres, database, "held-", "ACTIVE", SOURCES, "source-", SOURCES)
@@ -60,7 +60,7 @@ def stock(postgres: Postgres, database: str, done: int) -> None:
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--done", type=int, default=5_000_000)
     done = parser.parse_args().done

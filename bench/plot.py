@@ -1,4 +1,4 @@
-"""The plot of the throughput: what a second brings by connections, and whole cycles beside the peers'."""
+"""The plot of the throughput: rates by connections, and whole cycles beside those of the peers."""
 
 import statistics
 from pathlib import Path
@@ -8,7 +8,7 @@ _BOSS = ("submit", "take", "done", "cycle")
 
 def plot_rates(rates: dict[tuple[str, int], list[float]], file: Path) -> None:
     """Draw the medians, with their spread, into an SVG file."""
-    # Here, for it is installed for benchmarks only (make bench).
+    # Imported here because it is installed for benchmarks only (make bench).
     import matplotlib as mpl
 
     mpl.use("svg")

@@ -1,4 +1,4 @@
-"""The PostgreSQL of a benchmark: Boss's own embedded one, and what is in it before each measurement."""
+"""The PostgreSQL of a benchmark: Boss's own embedded one, and its content before each measurement."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ INSERT INTO job (id, source, document, status, attempt, taken_at, seen_at, lease
 SELECT 'done-' || n, 'bench', $2::text::jsonb, $1, 0, now(), now(), 1800, now() + interval '30 minutes'
 FROM generate_series(0, $3::int - 1) AS n
 """
-# The design's table, with nothing of ours beside it.
+# The design's table, without anything of Boss.
 _DESIGN = """
 DROP TABLE IF EXISTS job;
 CREATE TABLE job (id varchar(26) PRIMARY KEY, status varchar(100), source varchar(100), document jsonb);
@@ -48,17 +48,17 @@ class Postgres:
         return str(Path(package.origin).parent / f"pginstall{MAJOR}" / "bin" / name)
 
     def empty(self) -> None:
-        """No job at all."""
+        """Remove all jobs."""
         self.run("coalesced", "TRUNCATE job, tally")
 
     def stock(self, status: str, jobs: int) -> None:
-        """So many jobs of this status, and no other: done-0 and so on when they are active, for load/done.lua."""
+        """Replace all jobs with so many of this status. Active ones are called done-0 and so on, for load/done.lua."""
         self.empty()
         self.run("coalesced", _STOCK, status, _DOCUMENT, jobs)
         self.run("coalesced", "VACUUM (ANALYZE, FREEZE) job")
 
     def empty_design(self) -> None:
-        """The design's table, empty."""
+        """Create the design's table, empty."""
         self.run("design", _DESIGN)
 
     def run(self, database: str, statement: str, *values: object) -> None:
@@ -74,7 +74,7 @@ class Postgres:
 
 @contextlib.contextmanager
 def postgres_running(folder: Path) -> Iterator[Postgres]:
-    """The embedded PostgreSQL with its defaults, which are durable ones."""
+    """Run the embedded PostgreSQL with its default settings, which are durable."""
     with asyncio.Runner() as runner:
         running = embedded_postgres(folder)
         url = runner.run(running.__aenter__())

@@ -1,4 +1,4 @@
-"""Processor time: of Boss's processes, of its PostgreSQL's, each with all that came from it, and of the machine."""
+"""Processor time: of Boss's and of PostgreSQL's processes, each with all its descendants, and of the machine."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.helpers.servers import postmaster
 
 
 class Spent(NamedTuple):
-    """Seconds of processor time."""
+    """Processor time, in seconds."""
 
     boss: float
     postgres: float
@@ -18,7 +18,7 @@ class Spent(NamedTuple):
 
 
 def spent(boss: int, data: Path) -> Spent:
-    """What the Boss with this process id, and the embedded PostgreSQL in its data folder, have used so far."""
+    """The time used so far by the Boss with this process id, and by the embedded PostgreSQL in its data folder."""
     database = postmaster(data)
     times = psutil.cpu_times()
     machine = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
@@ -26,7 +26,7 @@ def spent(boss: int, data: Path) -> Spent:
 
 
 def _of_all(pid: int, without: int | None = None) -> float:
-    """Of a process, of all its children that have ended, and of those that live, but for one."""
+    """The time of a process, of all its children that have ended, and of those that live, except one."""
     total = 0.0
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)

@@ -1,9 +1,9 @@
-"""What a client that sends what is refused costs the others.
+"""What a client costs the others when its requests are refused.
 
 Usage: python -m bench.refused [--rounds N]
 
-64 connections submit, alone and beside one client that sends three documents a second which Boss refuses, or which
-PostgreSQL refuses when they are in a statement with others' documents. Rounds are interleaved.
+64 connections submit jobs: alone, and beside a client that sends three documents a second that are refused, either by
+Boss, or by PostgreSQL in a statement together with the documents of others. Rounds are interleaved.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SECONDS = 5.0
 INTERVAL = 1 / 3
 ALONE, BY_BOSS, BY_POSTGRESQL = "alone", "beside refused ones", "beside ones that PostgreSQL refuses"
 _BODIES = {BY_BOSS: '{"a": 1e200000}', BY_POSTGRESQL: '{"refuse": true}'}
-# There is nothing left that Boss lets through and PostgreSQL refuses, so it is told to refuse something.
+# Boss lets nothing through any more that PostgreSQL refuses, so PostgreSQL is told to refuse something.
 _REFUSE = """
 CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
 AS $$ BEGIN RAISE data_exception USING MESSAGE = 'refused'; END $$;
@@ -37,7 +37,7 @@ FOR EACH ROW WHEN (NEW.document ? 'refuse') EXECUTE FUNCTION refuse();
 
 @contextlib.contextmanager
 def sending(boss: BossProcess, body: str | None) -> Iterator[None]:
-    """Somebody sends this body three times a second; nobody when None."""
+    """Send this body three times a second; nothing when None."""
     over = threading.Event()
 
     def send() -> None:
@@ -58,14 +58,14 @@ def sending(boss: BossProcess, body: str | None) -> Iterator[None]:
 
 
 def measure(postgres: Postgres, boss: BossProcess, kind: str) -> float:
-    """Submits a second."""
+    """The rate of submits a second."""
     postgres.empty()
     with sending(boss, _BODIES.get(kind)):
         return wrk(boss.url, "submit.lua", "1")(CONNECTIONS, SECONDS)
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds

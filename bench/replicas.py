@@ -1,4 +1,4 @@
-"""What a second replica brings on this machine: the same connections on one Boss, and half of them on each of two.
+"""The gain of a second replica on one machine: the same connections to one Boss, and half of them to each of two.
 
 Usage: python -m bench.replicas [--rounds N]
 """
@@ -23,7 +23,7 @@ SCRIPTS = ("submit", "take", "cycle")
 
 
 def rate(postgres: Postgres, urls: list[str], script: str) -> float:
-    """What these replicas do together in a second."""
+    """The rate of these replicas together, a second."""
     if script == "take":
         postgres.stock("AVAILABLE", STOCK)
     else:
@@ -34,7 +34,7 @@ def rate(postgres: Postgres, urls: list[str], script: str) -> float:
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds

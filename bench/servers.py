@@ -1,4 +1,4 @@
-"""What is measured: a Boss, the same with coalescing switched off, and a trivial endpoint of the same HTTP server.
+"""Servers to compare Boss with: Boss with coalescing switched off, and a trivial endpoint of the same HTTP server.
 
 Usage: python -m bench.servers uncoalesced serve --port PORT --database URL
        python -m bench.servers trivial PORT
@@ -22,7 +22,7 @@ _MOST_BYTES = 1024
 
 
 async def trivial(request: Request) -> Response:
-    """The least that a handler can do: read the body, if any, and answer."""
+    """The least that a handler can do: read the body, if there is one, and respond."""
     if request.method == "POST":
         await request.body(_MOST_BYTES, "a body")
     return Response(200, [JSON], b'{"ok":true}')
@@ -36,14 +36,14 @@ async def _serve_trivial(port: int) -> None:
 
 
 async def _alone(self: Coalescer[Any, Any], request: Any) -> Any:
-    """Instead of Coalescer.__call__: a statement for every request, as many at once as there are connections."""
+    """Replaces Coalescer.__call__: one statement for every request, as many at once as there are connections."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     await self._serve([(request, future)])
     return await future
 
 
 def main() -> None:
-    """Serve what the first argument says."""
+    """Serve what the first argument names."""
     what = sys.argv.pop(1)
     if what == "trivial":
         uvloop.run(_serve_trivial(int(sys.argv[1])))

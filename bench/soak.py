@@ -2,7 +2,7 @@
 
 Usage: python -m bench.soak [--minutes N]
 
-From the second minute on nothing may grow, and nothing may be lost; both are checked, and the exit code tells.
+From the second minute on nothing may grow, and no job may be lost. It checks both, and the exit code tells.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from bench.postgres import Postgres, postgres_running
 
 SHARE = 0.7
 CONVERTERS = 32
-# So many takers only wait, for a source that has no jobs.
+# The number of takers that only wait, for a source that has no jobs.
 IDLE = 200
 SOURCES = 5
-# Done jobs are kept for so long, in days, so that the table has a size to keep.
+# How long done jobs are kept, in days, so that the table reaches a size and stays there.
 KEEP = "0.0005"
 PEAK_SECONDS = 20
 SAMPLE = 5.0
@@ -47,7 +47,9 @@ _END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ap
 
 @dataclass
 class Sample:
-    """What was seen at one moment, or since the last one. Memory and files are those of the replica that lives on."""
+    """One sample: what was measured at one moment or since the last sample. Memory and files are those of the replica
+    that is never killed.
+    """
 
     second: float
     memory: float
@@ -60,12 +62,12 @@ class Sample:
 
 @dataclass
 class Ledger:
-    """What was answered, and so must hold."""
+    """The successful answers to the clients: what they promise must hold."""
 
     submitted: set[str] = field(default_factory=set)
     taken: Counter[tuple[str, str]] = field(default_factory=Counter)
     finished: set[str] = field(default_factory=set)
-    # Sent to be done, and never answered: it may be done or not.
+    # Jobs whose finish was sent and never answered: they may be done or not.
     unsure: set[str] = field(default_factory=set)
     times: list[float] = field(default_factory=list)
     requests: int = 0
@@ -73,7 +75,7 @@ class Ledger:
 
 
 class Load:
-    """Converters that submit a job, take one, check it and let go of it, as fast as they may."""
+    """Converters that submit a job, take one, send a heartbeat and finish it, as fast as they are allowed to."""
 
     def __init__(self, urls: list[str], ledger: Ledger) -> None:
         self._urls = urls
@@ -84,11 +86,11 @@ class Load:
         self.over = False
 
     def keep_to(self, cycles: float) -> None:
-        """So many cycles a second from now on; 0 for as many as there can be."""
+        """Run this many cycles a second from now on; 0 for as many as possible."""
         self._pace, self._next = cycles, time.monotonic()
 
     async def convert(self, client: aiohttp.ClientSession) -> None:
-        """One cycle after the other, until it is over."""
+        """Run one cycle after the other until the end."""
         while not self.over:
             await self._turn()
             id = f"{os.getpid()}-{self._numbers}"
@@ -96,7 +98,7 @@ class Load:
             source = f"source-{self._numbers % SOURCES}"
             if await self._until_answered(client, "POST", f"/job/available/{source}/{id}?attempts=1000", DOCUMENT):
                 self._ledger.submitted.add(id)
-            # Twice, for those that were given back or left: else more would be submitted than are done.
+            # Convert twice because of jobs that were given back or left: otherwise more would be submitted than done.
             for _ in range(2):
                 if not await self.convert_one(client):
                     break
@@ -105,12 +107,12 @@ class Load:
 
     async def _turn(self) -> None:
         if self._pace:
-            # Nobody makes up for what a fault has held up for long.
+            # After a long fault, do not catch up on the missed cycles.
             self._next = max(self._next + 1 / self._pace, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, self._next - time.monotonic()))
 
     async def convert_one(self, client: aiohttp.ClientSession) -> bool:
-        """Take a job, check it and let go of it, mostly; return whether there was one."""
+        """Take a job, send a heartbeat and usually finish it; return whether there was one."""
         started = time.monotonic()
         answer = await self._ask(client, "GET", f"/job/available?lease={LEASE}")
         if answer is None or answer[0] != 200:
@@ -123,7 +125,7 @@ class Load:
         await self._ask(client, "HEAD", f"/job/active/{source}/{id}")
         chance = random.random()
         if chance < 0.02 and not self.over:
-            return True  # it dies, and the lease runs out
+            return True  # the converter dies, and the lease expires
         if chance < 0.06 and not self.over:
             await self._ask(client, "DELETE", f"/job/active/{source}/{id}?delay=0")
             return True
@@ -178,7 +180,7 @@ class Load:
         return found
 
     async def wait_idly(self, client: aiohttp.ClientSession) -> None:
-        """A taker that never gets anything."""
+        """Wait like a taker that never gets a job."""
         while not self.over:
             answer = await self._ask(client, "GET", "/job/available/nothing?wait=20")
             if answer is None or answer[0] != 404:
@@ -186,7 +188,7 @@ class Load:
 
 
 class Replicas:
-    """Three of them; the first one is never killed, to see whether it grows."""
+    """The three replicas. The first one is never killed, to see whether it grows."""
 
     def __init__(self, database: str) -> None:
         self._database = database
@@ -198,11 +200,11 @@ class Replicas:
 
     @property
     def urls(self) -> list[str]:
-        """Where they are."""
+        """The URLs of the replicas."""
         return [replica.url for replica in self.running]
 
     def replace(self, number: int, how: signal.Signals) -> None:
-        """End one, and start it again; the others serve meanwhile."""
+        """Stop or kill one replica and start it again, while the others serve."""
         self.running[number].process.send_signal(how)
         self.running[number].process.wait(60)
         self.running[number].close()
@@ -217,7 +219,7 @@ class Replicas:
 async def inject(
     replicas: Replicas, postgres: Postgres, folder: Path, load: Load, told: list[tuple[float, str]]
 ) -> None:
-    """A fault now and then, each kind in its turn."""
+    """Inject a fault now and then, each kind in turn."""
     started = time.monotonic()
 
     async def freeze() -> None:
@@ -235,7 +237,7 @@ async def inject(
         await asyncio.to_thread(postgres.run, "coalesced", _END_SESSIONS)
 
     async def crash() -> None:
-        # A session that is killed has PostgreSQL end all of them and recover.
+        # After the kill of one session, PostgreSQL ends all sessions and recovers.
         for process in psutil.Process(postmaster(folder)).children()[-1:]:
             process.kill()
 
@@ -265,7 +267,7 @@ async def inject(
 
 
 async def observe(replicas: Replicas, postgres: Postgres, ledger: Ledger, samples: list[Sample], load: Load) -> None:
-    """PendingWork at everything every few seconds."""
+    """Take a sample every few seconds."""
     started = last = time.monotonic()
     steady = psutil.Process(replicas.running[0].process.pid)
     requests = ledger.requests
@@ -300,7 +302,7 @@ async def observe(replicas: Replicas, postgres: Postgres, ledger: Ledger, sample
 
 
 async def soak(replicas: Replicas, postgres: Postgres, folder: Path, seconds: float) -> "Report":
-    """The load from its peak to its end, with faults from the first minute on."""
+    """Run the load from its peak to its end, with faults from the first minute on."""
     ledger = Ledger()
     samples: list[Sample] = []
     faults: list[tuple[float, str]] = []
@@ -332,7 +334,7 @@ async def soak(replicas: Replicas, postgres: Postgres, folder: Path, seconds: fl
 
 
 async def work_off(load: Load, client: aiohttp.ClientSession, url: str) -> None:
-    """Convert what is left, also what comes back by its lease."""
+    """Convert all jobs that are left, and those that come back when their leases expire."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if await load.convert_one(client):
@@ -347,7 +349,7 @@ async def work_off(load: Load, client: aiohttp.ClientSession, url: str) -> None:
 
 @dataclass
 class Report:
-    """What a soak found."""
+    """The findings of a soak."""
 
     peak: float
     pace: float
@@ -356,7 +358,7 @@ class Report:
     ledger: Ledger
 
     def lost(self) -> set[str]:
-        """What was answered to be stored, and then neither done nor left."""
+        """The jobs that Boss said it has stored, and that are now neither done nor left."""
         return self.ledger.submitted - self.ledger.finished - self.ledger.unsure
 
     def twice(self) -> list[tuple[str, str]]:
@@ -364,7 +366,7 @@ class Report:
         return [attempt for attempt, times in self.ledger.taken.items() if times > 1]
 
     def growth(self) -> dict[str, tuple[float, float, float]]:
-        """Of each measure: its median in the third after the first minute and in the last third, and their ratio."""
+        """The growth of each measure after the first minute: medians in the first and last third, and their ratio."""
         steady = [sample for sample in self.samples if sample.second > 60]
         third = max(1, len(steady) // 3)
         found = {}
@@ -377,7 +379,7 @@ class Report:
         return found
 
 
-# By how much the last third may be above the first: what a fault just now leaves in a sample, and no trend.
+# How much higher the last third may be than the first: a recent fault may show in a sample, without being a trend.
 ALLOWED = {"memory": 1.15, "files": 1.15, "sessions": 1.3, "size": 1.3, "p99": 1.5}
 UNITS = {
     "memory": "memory of the replica that lives on, MiB",
@@ -389,8 +391,8 @@ UNITS = {
 
 
 def plot(report: Report, file: Path) -> None:
-    """Each measure over time, with the faults."""
-    # Here, for it is installed for benchmarks only (make soak).
+    """Plot each measure over time, with the faults."""
+    # Imported here because it is installed for benchmarks only (make soak).
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -410,7 +412,7 @@ def plot(report: Report, file: Path) -> None:
 
 
 def main() -> None:
-    """Run it, and write down what it found."""
+    """Run the soak and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     minutes = parser.parse_args().minutes

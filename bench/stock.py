@@ -1,4 +1,4 @@
-"""Jobs for a load to work on, brought about through Boss itself: any version's, whatever its tables are like."""
+"""Prepares jobs for a load through Boss's own API, so that it works with any version, whatever its tables are."""
 
 import json
 
@@ -6,12 +6,12 @@ import httpx
 
 _NDJSON = "application/x-ndjson"
 _DOCUMENT = {"payload": "x" * 186}
-# A request's lines.
+# The most lines of a request.
 _LINES = 1000
 
 
 def submit(url: str, jobs: int) -> None:
-    """So many jobs that are available: done-0 and so on, for load/done.lua."""
+    """Submit so many jobs, called done-0 and so on, for load/done.lua."""
     with httpx.Client(base_url=url, timeout=60, headers={"Content-Type": _NDJSON}) as client:
         for first in range(0, jobs, _LINES):
             numbers = range(first, min(jobs, first + _LINES))

@@ -1,9 +1,9 @@
-"""What Boss has to reach, beside an earlier version of itself and beside its peers, and whether it does.
+"""Performance targets: what Boss must reach, compared with an earlier version and with its peers, and whether it does.
 
 Usage: python -m bench.targets [REVISION] [--rounds N] [--seconds S] [--workers N]
 
-The rounds of bench/versions.py, and in each of them, too, the cycles of the peers that `make bench-peers` has installed
-and of the design's statements.
+It runs the rounds of bench/versions.py. Each of them also has the cycles of the peers that `make bench-peers` has
+installed, and of the design's statements.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ CONNECTIONS = {BEANSTALKD: (64,), BULLMQ: (64, 256), BUNQUEUE[0]: (64,), BUNQUEU
 
 
 class Target(NamedTuple):
-    """How many times a figure of this version has to be another's, at least or at most."""
+    """One target: the least or the greatest ratio of a figure of this version to another figure."""
 
     figure: str
     whose: str
@@ -59,7 +59,7 @@ TARGETS = [
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     asked = versions.options(__doc__)
     sides, found = versions.sides(asked.revision, asked.workers), dict[str, Figures]()
     for number in range(asked.rounds):
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _measure_peers(figures: Figures, seconds: float) -> None:
-    """The cycles of each, on empty queues."""
+    """Measure the cycles of each peer, on empty queues."""
     with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder, contextlib.ExitStack() as stack:
         postgres = stack.enter_context(postgres_running(Path(folder)))
         commands = stack.enter_context(peers.peers_running(postgres))

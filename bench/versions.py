@@ -1,10 +1,10 @@
-"""Another version of Boss beside this one: what a change has cost, or brought.
+"""Compares another version of Boss with this one: what a change has cost, or gained.
 
 Usage: python -m bench.versions [REVISION] [--rounds N] [--seconds S] [--workers N]
 
-Each is installed from its own lock file into its own environment, on the same interpreter, which has to be one that was
-built with profile-guided optimisation. In each round both are started on empty folders, with all their defaults, and
-are then measured in turn, so that a slow minute of the machine hits both. `--workers` is for this version alone.
+Each version is installed from its own lock file into its own environment. Both use the same interpreter, which must be
+one that was built with profile-guided optimisation. Each round starts both on empty folders with their defaults, and
+measures them in turn, so that a slow minute of the machine affects both. `--workers` applies to this version only.
 """
 
 import argparse
@@ -29,16 +29,16 @@ from bench.wrk import load, whole
 
 REVISION = "3886ff7"
 NDJSON_LINES = 1000
-# What each side is called.
+# The name of each side.
 BEFORE, NOW = "before", "now"
-# The name of the share of the machine's time that went to nobody who was measured.
+# The name of the share of the machine's time that other processes used.
 ELSE = ", of the machine to others"
 # Every figure of a side, round by round.
 Figures = dict[str, list[float]]
 
 
 class Version(NamedTuple):
-    """How a version is started: the interpreter of its environment, and flags for `boss serve` beside the defaults."""
+    """How to start a version: the interpreter of its environment, and flags for `boss serve` beside the defaults."""
 
     name: str
     python: Path
@@ -46,7 +46,7 @@ class Version(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A version at work, and what was found of it in all rounds."""
+    """A running version, and its figures of all rounds."""
 
     boss: BossProcess
     data: Path
@@ -55,7 +55,7 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def running(versions: list[Version], found: dict[str, Figures]) -> Iterator[list[Running]]:
-    """All of them, started on empty folders and warmed up."""
+    """Start all versions on empty folders, and warm them up."""
     with contextlib.ExitStack() as stack:
         sides = []
         for name, python, flags in versions:
@@ -68,7 +68,7 @@ def running(versions: list[Version], found: dict[str, Figures]) -> Iterator[list
 
 
 def measure(sides: list[Running], seconds: float, number: int) -> None:
-    """One round: everything of all sides in turn, and who is first changes."""
+    """Measure one round: everything, of all sides in turn. Which side is first changes from round to round."""
     turn = sides if number % 2 else sides[::-1]
     for step in STEPS:
         for side in turn:
@@ -76,7 +76,7 @@ def measure(sides: list[Running], seconds: float, number: int) -> None:
 
 
 def _lone(side: Running, _: float) -> None:
-    time.sleep(0.5)  # it has been at work just now
+    time.sleep(0.5)  # it has just been at work
     for name, took in lone.milliseconds(side.boss.port).items():
         side.figures.setdefault(f"a lone {name}, ms", []).append(took)
 
@@ -84,7 +84,7 @@ def _lone(side: Running, _: float) -> None:
 def _loaded(
     name: str, script: str, connections: int, *arguments: str, share: float = 1
 ) -> Callable[[Running, float], None]:
-    """A load, for a share of the time; its name is what it is noted by."""
+    """Run a load for a share of the time, and keep its figures under its name."""
 
     def run(side: Running, seconds: float) -> None:
         before, begun = spent(side.boss.process.pid, side.data), time.perf_counter()
@@ -107,7 +107,7 @@ def _loaded(
 
 
 def _submit(side: Running, seconds: float) -> None:
-    """Submits; and then enough jobs for takes and dones, of which no version does three times as many in the time."""
+    """Measure submits. Then prepare jobs for takes and dones, more than any version does: three times as many."""
     _SUBMIT(side, seconds)
     stock.submit(side.boss.url, round(3 * whole(_SHARE * seconds) * side.figures["submit at 64, a second"][-1]))
 
@@ -117,7 +117,7 @@ def _done(side: Running, seconds: float) -> None:
     _DONE(side, seconds)
 
 
-# Of the time, for loads that have to be prepared, and are steadier than cycles.
+# The share of the time for loads that need preparation; their figures are steadier than those of cycles.
 _SHARE = 0.5
 _SUBMIT = _loaded("submit at 64", "submit.lua", 64, share=_SHARE)
 _DONE = _loaded("done at 64", "done.lua", 64, "1", share=_SHARE)
@@ -145,7 +145,7 @@ SHOWN = [
 
 
 def sides(revision: str, workers: int | None) -> list[Version]:
-    """The revision, and what is here now."""
+    """The two sides: the revision, and the working tree."""
     python = optimised()
     flags = ["--workers", str(workers)] if workers else []
     return [
@@ -155,7 +155,7 @@ def sides(revision: str, workers: int | None) -> list[Version]:
 
 
 def compared(before: Figures, now: Figures, revision: str, seconds: float, flags: list[str]) -> list[str]:
-    """The section about two versions."""
+    """The section of the results about two versions."""
     title = subprocess.run(["git", "log", "-1", "--format=%h, %s", revision], capture_output=True, text=True).stdout
     with_flags = f" with {' '.join(flags)}" if flags else ""
     rounds = len(next(iter(now.values())))
@@ -185,7 +185,7 @@ def _median(figures: list[float]) -> str:
 
 
 def options(description: str | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision", nargs="?", default=REVISION)
     parser.add_argument("--rounds", type=int, default=3)
@@ -195,7 +195,7 @@ def options(description: str | None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     asked = options(__doc__)
     versions, found = sides(asked.revision, asked.workers), dict[str, Figures]()
     for number in range(asked.rounds):
@@ -207,7 +207,7 @@ def main() -> None:
 
 
 def print_round(number: int, found: dict[str, Figures]) -> None:
-    """What a round gave, for whoever waits."""
+    """Print the figures of a round, as a sign of progress."""
     for name, figures in found.items():
         for what, each in figures.items():
             print(f"round {number + 1}: {name}: {what}: {each[-1]:,.2f}", flush=True)

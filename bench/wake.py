@@ -1,9 +1,9 @@
 """How long a waiting taker on one replica waits for a job that is submitted on another.
 
 Usage: python -m bench.wake [ROUNDS]
-Starts two replicas on an embedded PostgreSQL of their own. Each round a taker waits on the second one, a job is
-submitted on the first, and the time from sending the submit to having read the take's answer is kept. Beside it, for
-comparison in the same run, the time of the submit alone.
+It starts two replicas on an embedded PostgreSQL of their own. In each round a taker waits on the second replica, and a
+job is submitted on the first. The figure is the time from sending the submit until the take's response is read. For
+comparison, the same run also measures the submit alone.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from boss.postgres.embedded import embedded_postgres
 
 
 async def main(rounds: int) -> None:
-    """Run the benchmark and print what it found."""
+    """Run the benchmark and print its results."""
     with tempfile.TemporaryDirectory(prefix="boss-bench-") as folder:
         async with embedded_postgres(Path(folder)) as database:
             with contextlib.ExitStack() as running:
@@ -43,7 +43,7 @@ async def main(rounds: int) -> None:
 
 
 async def measure(database: str, one: str, other: str, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds from submit to take, and of the submit alone, for each round."""
+    """The seconds from submit to take, and those of the submit alone, for each round."""
     wakes: list[float] = []
     submits: list[float] = []
     watcher = await asyncpg.connect(database)
@@ -59,7 +59,7 @@ async def measure(database: str, one: str, other: str, rounds: int) -> tuple[lis
             taker = asyncio.create_task(wait())
             while not await watcher.fetchval("SELECT count(*) FROM waiting"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.02)  # it is in the line by now
+            await asyncio.sleep(0.02)  # the taker is in the wait queue by now
             start = time.perf_counter()
             async with client.post(f"{one}/job/available/freg", data=b"{}") as answer:
                 assert answer.status == 201

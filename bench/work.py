@@ -1,9 +1,9 @@
-"""What `boss work` costs around the commands it runs: the same tiny commands by it and by `xargs`.
+"""The overhead of `boss work` around its commands: the same tiny commands, run by it and by `xargs`.
 
 Usage: python -m bench.work [--rounds N] [--jobs N]
-Starts a Boss on an embedded PostgreSQL of its own. Each round submits the jobs, has `boss work -j 8 -- true` do them,
-and then runs as many with `xargs -P 8`. The share of its slots' time is counted inside `boss work`: of all the time
-that its slots had, from the first job's start to the last one's end, how much a command was there.
+It starts a Boss on an embedded PostgreSQL of its own. Each round submits the jobs, lets `boss work -j 8 -- true` do
+them, and then runs as many commands with `xargs -P 8`. Inside `boss work` it measures how busy the slots are: for which
+share of their time, from the start of the first job to the end of the last, a command was running.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SLOTS = 8
 
 
 class TimedCommand(Command):
-    """Adds up how long commands were there, each from before it was spawned until its end was heard of."""
+    """Adds up how long commands ran, each from before it was spawned until its end was noticed."""
 
     total = 0.0
     first = last = 0.0
@@ -44,7 +44,7 @@ class TimedCommand(Command):
 
 
 def work(url: str, source: str) -> None:
-    """`boss work`, in this process, which then prints the share of its slots' time that commands had."""
+    """Run `boss work` in this process, and print for which share of the slots' time commands ran."""
     boss.client.command.Command = TimedCommand  # type: ignore[misc]
     sys.argv = ["boss", "work", source, "--url", url, "-j", str(SLOTS), "--until-empty", "--", "true"]
     try:
@@ -56,7 +56,7 @@ def work(url: str, source: str) -> None:
 
 
 def main() -> None:
-    """Run the rounds and write down what they gave."""
+    """Run the rounds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=10_000)

@@ -1,4 +1,4 @@
-"""Loads by wrk, which is compiled: what Boss then does, and how long it takes over it."""
+"""Loads from wrk, which is compiled: the rates and latencies of Boss under them."""
 
 import re
 import resource
@@ -14,7 +14,7 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
 class Loaded(NamedTuple):
-    """What came of a load: requests, or whole cycles of them when the script counts those."""
+    """The result of a load. It counts requests, or whole cycles of them where the script counts those."""
 
     done: int
     rate: float
@@ -27,7 +27,7 @@ class Loaded(NamedTuple):
 
 
 def whole(seconds: float) -> int:
-    """How long it runs then: it knows whole seconds only."""
+    """The time that wrk runs, in seconds: it takes whole seconds only."""
     return max(1, round(seconds))
 
 
@@ -35,8 +35,8 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
     """Run wrk.
 
     Raises:
-        RuntimeError: more than a hundredth of the requests went wrong, and the script does not count on that; or it
-            counted nothing.
+        RuntimeError: more than a hundredth of the requests failed, and the script does not expect that; or it counted
+            nothing.
     """
     if not shutil.which("wrk"):
         sys.exit("wrk is needed: apt-get install wrk")
@@ -69,7 +69,7 @@ def load(url: str, script: str | None, connections: int, seconds: float, *argume
 
 
 def wrk(url: str, script: str | None, *arguments: str) -> Callable[[int, float], float]:
-    """Requests a second by wrk, or whole cycles, at so many connections for so many seconds."""
+    """The rate of requests, or of whole cycles, a second, at so many connections for so many seconds."""
     return lambda connections, seconds: load(url, script, connections, seconds, *arguments).rate
 
 

@@ -1,4 +1,4 @@
-"""What tests share: one PostgreSQL for the session, a database of its own for whoever asks."""
+"""Fixtures that tests share: one PostgreSQL for the session, and a database of its own for each test that wants one."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from tests.helpers.servers import BossProcess, boss_running
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL that runs for the whole session, the one that Boss embeds."""
+    """The URL of a PostgreSQL for the whole session: the one that Boss embeds."""
     # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
     with tempfile.TemporaryDirectory(prefix="boss-test-") as folder, asyncio.Runner() as runner:
         running = embedded_postgres(Path(folder))
@@ -31,13 +31,13 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def database(postgres: str) -> Iterator[str]:
-    """The URL of an empty database, this test's alone."""
+    """The URL of an empty database for this test alone."""
     yield from new_database(postgres)
 
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A data folder of this test's own."""
+    """A data folder for this test alone."""
     # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
     with tempfile.TemporaryDirectory(prefix="boss-data-") as folder:
         yield Path(folder) / "a folder, new"
@@ -58,7 +58,7 @@ def folder(postgres: str) -> Iterator[Path]:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[PostgresServer]:
-    """A PostgreSQL of this test's own, to kill and to freeze; unlike Boss's own, nobody starts it again."""
+    """A PostgreSQL for this test alone, to kill and to freeze. Unlike with Boss's own, nothing starts it again."""
     server = PostgresServer.new(folder / "server")
     yield server
     server.close()
@@ -66,7 +66,7 @@ def server(folder: Path) -> Iterator[PostgresServer]:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    """A pool of connections to a database with the schema in it."""
+    """A connection pool to a database with Boss's schema."""
     async with connected(database) as pool:
         await migrate(pool)
         yield pool
@@ -82,7 +82,7 @@ def module_boss(postgres: str) -> Iterator[BossProcess]:
 
 @pytest.fixture(scope="module")
 def clock(postgres: str) -> Iterator[Clock]:
-    """A clock for the tests of a module, with a Boss that goes by it."""
+    """A clock for the tests of a module, and a Boss that uses it."""
     for database in new_database(postgres):
         with Clock(database) as clock, boss_running("--database", database, "--lease", "600") as boss:
             clock.boss = boss
@@ -91,7 +91,7 @@ def clock(postgres: str) -> Iterator[Clock]:
 
 @pytest.fixture
 def client(module_boss: BossProcess) -> Iterator[httpx.Client]:
-    """A client of the module's Boss, with nothing available in it."""
+    """A client of the module's Boss, which has no available jobs."""
     with module_boss.client() as client:
         while client.get("/job/available", params={"limit": 1000}).status_code == 200:
             pass

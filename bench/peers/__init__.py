@@ -1,8 +1,8 @@
-"""The queues that people use, measured beside Boss: each at the same work, with the durability that its name says.
+"""Other queues, measured beside Boss: each does the same work, with the durability that its name says.
 
-`make bench-peers` installs them; what is not there is left out. Each program prints one line of JSON with the rates of
-submits, of takes that are completed, and of whole cycles, one operation each; of cycles alone when that is asked for,
-and bunqueue's always.
+`make bench-peers` installs them; those not installed are left out. Each program prints one line of JSON with the rates
+of submits, of takes with completion, and of whole cycles. It prints that of cycles alone when asked to, and bunqueue's
+program always does.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Peers = dict[str, list[str]]
 
 @contextlib.contextmanager
 def peers_running(postgres: Postgres) -> Iterator[Peers]:
-    """The command that measures each peer, without its connections and seconds; their servers run meanwhile."""
+    """Start the peers' servers; yield the command that measures each, without its connections and seconds."""
     found: Peers = {}
     with contextlib.ExitStack() as running:
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="boss-bench-"))
@@ -50,7 +50,7 @@ def peers_running(postgres: Postgres) -> Iterator[Peers]:
         if PYTHON.exists():
             found["pgqueuer"] = [str(PYTHON), str(FOLDER / "pgqueuer_loops.py"), postgres.new_database("pgqueuer")]
         if _BUN.exists():
-            # It wants to see a host, and then goes by the socket all the same.
+            # It demands a host, and then uses the socket all the same.
             url = postgres.new_database("bunqueue").replace("@/", "@localhost/").replace("?host=", "?path=")
             for name, where in (
                 ("SQLite, no fsync", {"DATA_PATH": f"{folder}/bunqueue.db"}),
@@ -63,17 +63,17 @@ def peers_running(postgres: Postgres) -> Iterator[Peers]:
 
 @contextlib.contextmanager
 def _bunqueue(where: dict[str, str]) -> Iterator[str]:
-    """bunqueue's server with its data there; gives the port of its HTTP."""
+    """Start bunqueue's server with its data in this folder; yield the port of its HTTP API."""
     program = _NODE_MODULES / "bunqueue" / "dist" / "cli" / "index.js"
     options = ["start", "--host", "127.0.0.1", "--tcp-port", str(free_port()), "--http-port"]
-    # It refuses a client after 10,000 requests a minute, unless told otherwise.
+    # By default it refuses a client after 10,000 requests a minute.
     environment = {**os.environ, "RATE_LIMIT_MAX_REQUESTS": "1000000000", "LOG_LEVEL": "error", **where}
     with _server(str(_BUN), str(program), *options, environment=environment) as port:
         yield port
 
 
 def measure(command: list[str], connections: int, seconds: float, *only: str) -> dict[str, float]:
-    """Run a peer's program; return its rates a second, perhaps "cycle" only."""
+    """Run a peer's program; return its rates a second, some of them "cycle" only."""
     ran = subprocess.run([*command, str(connections), str(seconds), *only], capture_output=True, text=True)
     sys.stderr.write(ran.stderr)
     if ran.returncode:
@@ -84,7 +84,7 @@ def measure(command: list[str], connections: int, seconds: float, *only: str) ->
 
 @contextlib.contextmanager
 def _server(*command: str, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """A server on a port of its own, the last argument; gives the port, once something listens there."""
+    """Start a server on a port of its own, the last argument; yield the port once something listens there."""
     port = free_port()
     quiet = subprocess.DEVNULL
     process = subprocess.Popen([*command, str(port)], stdout=quiet, stderr=quiet, env=environment)

@@ -1,7 +1,7 @@
 """beanstalkd: python beanstalkd.py PORT CONNECTIONS SECONDS [ONLY]
 
-Each connection sends its next command when the answer to the last one is there; a Protocol on uvloop is as lean as
-Python gets, and says at the end how much of the time it was at work itself.
+Each connection sends its next command when it has the answer to the last one. It is a Protocol on uvloop, which is as
+lean as Python gets. At the end it prints for how much of the time it was busy itself.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ RESERVE = b"reserve-with-timeout 0\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """One client. `after` says what is sent after which answer, and what counts as one operation."""
+    """One client. `after` says what to send after each answer, and what counts as one operation."""
 
     def __init__(self, first: bytes, deletes: bool, puts: bool) -> None:
         self.first = first
@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's own is none by name
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own transport does not derive from it
         self.transport.write(self.first)
 
     def data_received(self, data: bytes) -> None:
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         elif word == b"DELETED":
             self.done += 1
             following = PUT if self.puts else RESERVE
-        else:  # TIMED_OUT: there is none
+        else:  # TIMED_OUT: there is no job
             following = PUT if self.puts else RESERVE
         self.received = b""
         if self.running:

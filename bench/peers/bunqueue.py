@@ -1,6 +1,6 @@
 """bunqueue over HTTP: python -m bench.peers.bunqueue PORT CONNECTIONS SECONDS
 
-By wrk, as Boss is: a client in Python or Node would be busier than the server.
+The load comes from wrk, as for Boss: a client in Python or Node would be busier than the server.
 """
 
 import json

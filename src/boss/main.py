@@ -235,7 +235,7 @@ async def _serve_until(
 ) -> None:
     _give_large_blocks_back()
     _tune_garbage_collection()
-    connections = Connections(started.app.respond, started.tokens.count, settings)
+    connections = Connections(started.app.respond, started.tokens.is_valid, settings)
     async with listening(connections, settings, sockets), AsyncExitStack() as parts:
         if settings.workers == 1:
             _tell_where(settings)

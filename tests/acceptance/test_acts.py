@@ -1,4 +1,4 @@
-"""The record of acts: what was done stands in it, whatever happens meanwhile, for both are one transaction."""
+"""Audit events: every action has its event, whatever happens meanwhile, because both are in one transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -62,7 +62,7 @@ def test_a_prune_that_takes_long_answers_in_time_and_goes_on_when_asked_again(sl
         assert len(answers) > 1
         assert sum(answer["deleted"] for answer in answers) == JOBS
         acts = client.get("/audit").json()["acts"]
-        # One act for each request, however many statements it took; none for one that found nothing.
+        # One event for each request, however many statements it took; none for a request that deleted nothing.
         assert [act["what"] for act in reversed(acts)] == [
             {"jobs": answer["deleted"], "older": 60} for answer in answers if answer["deleted"]
         ]

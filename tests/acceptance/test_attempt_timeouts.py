@@ -1,4 +1,4 @@
-"""An attempt that takes longer than it may is ended, and has failed."""
+"""An attempt that takes longer than its time-out is ended, and fails."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Everything wrong that a client can send: a clear 4xx each, never a 5xx, and nobody else harmed."""
+"""Bad input of every kind: each gets a clear 4xx, never a 5xx, and harms no other client."""
 
 import concurrent.futures
 import contextlib

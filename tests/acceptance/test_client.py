@@ -1,4 +1,4 @@
-"""The client library against real servers, on a way that loses answers, and over restarts."""
+"""The client library against real servers, through a proxy that loses responses, and over restarts."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Documents from files: what a word is taken for, and what is said of a file that is none."""
+"""Documents from files: when an argument is read as a file, and the error when it is not one."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a command says to who did not know it: each one line, about what was meant."""
+"""Hints of commands to newcomers: one line each, about what was probably meant."""
 
 import re
 import signal

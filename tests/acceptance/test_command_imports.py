@@ -1,4 +1,4 @@
-"""What a command must not import: most of its time would go into that. bench/commands.py measures the rest."""
+"""Modules that a command must not import: that would take most of its time. bench/commands.py measures the rest."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a command prints, where not every character can be written, or nothing at all."""
+"""The output of commands where not every character can be written, or nothing at all."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Commands go through the proxy that the environment has, or past it."""
+"""Commands use the proxy of the environment, or bypass it."""
 
 import base64
 import socket

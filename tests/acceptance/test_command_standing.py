@@ -1,4 +1,4 @@
-"""What commands say of a job or a source that is not as they were told; one job, and many, as people read them."""
+"""What commands say when a job or a source is not in the expected state; one job and many, as people read them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Behind a proxy that compresses: what it makes of an ETag still names the attempt, and bytes stay what they were."""
+"""Behind a proxy that compresses: the ETag that it changes still names the attempt, and bodies stay the same."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""The HTTP contract, line by line (shared/protocol.md), over real HTTP on a real PostgreSQL."""
+"""The HTTP contract, line by line, over real HTTP on a real PostgreSQL."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""What a browser sends on behalf of another web site: nothing of it may do or show anything."""
+"""Requests that a browser sends on behalf of another web site: none may do or show anything."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What is small as it is sent and huge as it is read: never stored, and harmless where it is there already."""
+"""Documents that are small when sent and huge when read: never stored, and harmless if they are stored already."""
 
 import itertools
 import json

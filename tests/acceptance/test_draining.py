@@ -1,4 +1,4 @@
-"""Told to stop: what is under way is answered, idle connections end, and what comes then is told to go elsewhere."""
+"""Draining: requests under way are answered, idle connections end, and new requests are sent elsewhere."""
 
 import contextlib
 

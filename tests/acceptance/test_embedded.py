@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: nobody else on the machine gets at it, nor by it at root, and its log has no secret."""
+"""The embedded PostgreSQL: no other user can reach it, or become root through it, and its log has no secret."""
 
 import os
 import pwd
@@ -245,7 +245,7 @@ class TestPlanted:
     def test_the_whole_folder(self, plain: Path) -> None:
         plain.mkdir()
         os.chown(plain, pwd.getpwnam("nobody").pw_uid, -1)
-        assert "belongs to nobody, and should to" in end_of_data(plain)
+        assert "belongs to nobody, but should belong to" in end_of_data(plain)
 
     def test_a_folder_for_all(self, plain: Path) -> None:
         plain.mkdir()

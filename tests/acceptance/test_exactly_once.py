@@ -1,4 +1,4 @@
-"""What must never happen: two takers of one attempt, a lost job, a job both done and available. All by counting."""
+"""What must never happen: two takers of one attempt, a lost job, a job both done and available. Shown by counting."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Every exit code, by real processes: what a script may rely on."""
+"""Every exit code, which scripts may rely on, from real processes."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""The headers in which browsers say where a request comes from and what for, one by one.
+"""The headers with which browsers say where a request comes from and what it is for, one by one.
 
 tests/acceptance/test_navigations.py and test_cross_site.py have a browser send them.
 """

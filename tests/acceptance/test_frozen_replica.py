@@ -47,7 +47,7 @@ asyncio.run(main())
 
 @contextlib.contextmanager
 def frozen(program: str, server: PostgresServer) -> Iterator["subprocess.Popen[str]"]:
-    """A process that has stopped itself, and has the lock by which the rules of sources are changed."""
+    """A process that has frozen itself while it holds the lock for changing source limits."""
     process = subprocess.Popen([sys.executable, "-c", program, server.url], stderr=subprocess.PIPE, text=True)
     try:
         held = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {_LOCK % 2**32}"

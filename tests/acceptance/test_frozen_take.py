@@ -1,4 +1,4 @@
-"""A replica that freezes in the middle of a take, whatever it was at: the others go on."""
+"""A replica freezes in the middle of a take, at any point: the others go on."""
 
 import signal
 import time

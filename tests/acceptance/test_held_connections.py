@@ -1,4 +1,4 @@
-"""Nobody holds what they do not use: each phase of a connection has its time, and the longest idle one makes room."""
+"""Connections cannot be hoarded: each phase has a time-out, and the connection that is idle for longest makes room."""
 
 import contextlib
 import json

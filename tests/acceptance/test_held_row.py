@@ -1,4 +1,4 @@
-"""A job that somebody holds in SQL keeps waiting who asks for it, and those of the same kind, and nobody else."""
+"""A job that is locked in SQL delays requests for it, and those of the same kind, and no others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def test_a_held_job_holds_up_nobody_else(database: str, by_hand: "asyncpg.
         for number in range(10):
             await asyncio.to_thread(take_one, boss, f"free-{number}")
             assert not done.done()
-        # Nor does one that is looked at, or checked, of those that are free.
+        # Nor does a read or a heartbeat of a job that is not locked.
         assert await asyncio.to_thread(head, boss, "free-3") == 200
         assert not done.done()
         await transaction.rollback()

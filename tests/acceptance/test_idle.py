@@ -1,4 +1,4 @@
-"""How long a connection may say nothing: longer than proxies keep theirs, so that it is they who close."""
+"""How long a connection may be idle: longer than proxies keep theirs, so that the proxies close them."""
 
 from boss.settings import Settings
 from tests.helpers.servers import boss_running

@@ -1,4 +1,4 @@
-"""Staying alive (shared/protocol.md): leases, checks, attempts and giving back, with a clock that the test moves."""
+"""Leases: heartbeats, attempts and giving back, with a clock that the test moves."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""When a lease begins and ends, whatever the database or Boss is held up by."""
+"""When a lease begins and ends, whatever delays the database or Boss."""
 
 import asyncio
 import signal

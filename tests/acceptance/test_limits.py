@@ -1,4 +1,4 @@
-"""What a client cannot have too much of, and how it hears of it."""
+"""Limits on what a client may use, and the responses at these limits."""
 
 import collections
 import contextlib

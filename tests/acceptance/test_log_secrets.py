@@ -1,4 +1,4 @@
-"""No line in the log has a document, a result, a token or a password, whatever goes wrong. Who was refused is in it."""
+"""No log line has a document, a result, a token or a password, whatever goes wrong. Refused clients are logged."""
 
 import json
 import re

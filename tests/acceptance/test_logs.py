@@ -1,4 +1,4 @@
-"""What the server logs: JSON when nobody looks on, a line for each move of a job, and never a document."""
+"""The server's log: JSON unless on a terminal, a line for each event of a job, and never a document."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Bodies under way and responses not read have a budget of memory, over all connections."""
+"""One memory budget covers bodies being read and responses being sent, over all connections."""
 
 import contextlib
 import socket

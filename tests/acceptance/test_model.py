@@ -211,7 +211,7 @@ class Machine(RuleBasedStateMachine):
         for line, document in zip(read_lines(answer.text), documents, strict=True):
             self.model.submit(line["id"], source, document, query)
 
-    # Taker
+    # Taking
 
     @rule(
         source=ANY_SOURCE,
@@ -248,7 +248,7 @@ class Machine(RuleBasedStateMachine):
         assert answer.status_code == 200
         for job in wanted:
             if held:
-                # To ask again is a sign of life.
+                # The same take again is also a heartbeat.
                 job.until = self.model.now + job.lease if job.lease else None
             else:
                 job.taken(DEFAULT_LEASE if lease is None else lease, named, self.model.now)

@@ -1,4 +1,4 @@
-"""What a killed worker, or a command, leaves behind: nothing that runs, and nothing that nobody waits for."""
+"""A killed worker or command leaves no running process behind, and no zombie."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Done jobs that are old go away: by the setting, or when asked to."""
+"""Old done jobs are deleted: by the setting, or on request."""
 
 import http.server
 import subprocess

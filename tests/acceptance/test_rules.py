@@ -1,4 +1,4 @@
-"""What sources are held to: paused, so many active at once; and takes that are fair among sources."""
+"""Source limits: paused sources, a limit of active jobs; and takes that are fair among sources."""
 
 import itertools
 import threading
@@ -203,7 +203,7 @@ class TestSources:
             "done": 0,
         }
         assert (listed[f"{source}-new"]["paused"], listed[f"{source}-new"]["limit"]) == (True, 7)
-        # What is put is the whole rule.
+        # A PUT replaces all earlier limits of the source.
         rule(one, f"{source}-new", limit=7)
         listed = {each["source"]: each for each in one.get("/source").json()["sources"]}
         assert listed[f"{source}-new"]["paused"] is False

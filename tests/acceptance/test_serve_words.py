@@ -1,4 +1,4 @@
-"""What boss serve and boss migrate say of where their data is, and of what they cannot do: words, and no errno."""
+"""Messages of boss serve and boss migrate about their data and their failures: words, and no errno."""
 
 from pathlib import Path
 

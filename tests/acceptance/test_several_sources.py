@@ -1,4 +1,4 @@
-"""Takes that name several sources, `/job/available/{a},{b}`: over two replicas, with keys, rules, tokens and waits."""
+"""Takes that name several sources, `/job/available/{a},{b}`: over two replicas, with keys, limits, tokens and waits."""
 
 import itertools
 import time

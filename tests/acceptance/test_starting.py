@@ -127,12 +127,12 @@ class TestSomethingElseThere:
     def test_a_table_is_missing(self, database: str, name: str) -> None:
         assert migrate_by_command(database).returncode == 0
         run_in(database, f"DROP TABLE {name} CASCADE")
-        assert f"the table {name} is not there" in end_of(BossProcess("--database", database))
+        assert f"the table {name} is missing" in end_of(BossProcess("--database", database))
 
     def test_the_triggers_are_missing(self, database: str) -> None:
         assert migrate_by_command(database).returncode == 0
         run_in(database, "ALTER TABLE job DISABLE TRIGGER tally_updated; DROP FUNCTION tally_deleted CASCADE")
-        assert "without its triggers tally_updated, tally_deleted" in end_of(BossProcess("--database", database))
+        assert "lacks its triggers tally_updated, tally_deleted" in end_of(BossProcess("--database", database))
 
 
 class TestReadOnly:

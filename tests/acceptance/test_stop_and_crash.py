@@ -1,4 +1,4 @@
-"""Stopping and dying: what was answered is there afterwards, and nobody has to help."""
+"""Stops and crashes: everything that was answered is there afterwards, without anybody's help."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Tokens that end: somebody can always make new ones, and who lost theirs meanwhile gets nothing done."""
+"""Tokens that expire or are revoked: an admin can always create new ones, and an invalid token permits nothing."""
 
 import json
 from collections.abc import Iterator

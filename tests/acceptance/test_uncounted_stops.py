@@ -1,4 +1,4 @@
-"""Whatever stops a converter, no job fails that did not run: what it held goes back, and counts as no attempt."""
+"""Whatever stops a converter, no job fails without having run: its jobs are given back without using up an attempt."""
 
 import asyncio
 import os

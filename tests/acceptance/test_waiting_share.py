@@ -1,4 +1,4 @@
-"""The places in which takers wait are for all: no token has more than a tenth of them."""
+"""The wait queue is shared: no token may have more than a tenth of the waiting takers."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""`/watch`: what is going on, as server-sent events."""
+"""`/watch`: the dashboard feed, as server-sent events."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What boss work says: of its command line, of its sources, and of why a job was not done."""
+"""Messages of boss work: about its command line, its sources, and why a job was not done."""
 
 import re
 from pathlib import Path

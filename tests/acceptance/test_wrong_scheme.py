@@ -1,4 +1,4 @@
-"""A URL that begins wrongly, with https or with http; and a certificate that nobody trusts."""
+"""A URL with the wrong scheme, https or http; and a certificate that is not trusted."""
 
 import os
 from pathlib import Path

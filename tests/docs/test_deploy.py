@@ -1,4 +1,4 @@
-"""What is in deploy/ holds: by the linters of each kind, and by a real Prometheus that scrapes a real Boss."""
+"""The files in deploy/ work: shown by the linter of each kind, and by a real Prometheus that scrapes a real Boss."""
 
 import json
 import re

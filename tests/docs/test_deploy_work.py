@@ -1,4 +1,4 @@
-"""What is in deploy/ for workers holds, and leaves them the time that they need to give their jobs back."""
+"""The files in deploy/ for workers work, and leave them enough time to give their jobs back."""
 
 import re
 import shutil

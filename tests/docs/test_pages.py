@@ -1,4 +1,4 @@
-"""Every command in docs/ is run, and gives what is shown; and the site builds without a warning."""
+"""Every command in docs/ prints what is shown there; and the site builds without a warning."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What goes through the proxies of docs/proxies.md is what Boss says, for as long as it takes, and once."""
+"""The proxies of docs/proxies.md pass Boss's responses on unchanged, only once, and however long they take."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A replica dies under a take: through the proxies of docs/proxies.md no other job goes to nobody."""
+"""A replica dies during a take: behind the proxies of docs/proxies.md, no second job is handed out to nobody."""
 
 import contextlib
 from collections.abc import Iterator

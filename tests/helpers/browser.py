@@ -1,10 +1,10 @@
-"""How tests start a real browser: Debian's Chromium, by Playwright, without a look at the network outside."""
+"""Starts a real browser for tests: Debian's Chromium with Playwright, without access to the network outside."""
 
 from typing import TypedDict
 
 
 class Launch(TypedDict):
-    """What Playwright's `chromium.launch` takes."""
+    """The arguments for Playwright's `chromium.launch`."""
 
     executable_path: str
     args: list[str]
@@ -12,6 +12,6 @@ class Launch(TypedDict):
 
 LAUNCH: Launch = {
     "executable_path": "/usr/bin/chromium",
-    # As root there is no sandbox; and it must not ask for updates where there is no way out.
+    # As root Chromium has no sandbox, and it must not ask for updates where there is no network.
     "args": ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 }

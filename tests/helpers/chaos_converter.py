@@ -1,7 +1,7 @@
-"""A converter as a process of its own, to be killed: poll, check, done, by the design, over whichever replica answers.
+"""A converter as a process of its own, to be killed. By the design it polls, checks and finishes, on any replica.
 
 Usage: python chaos_converter.py NAME LOG PORT...
-It writes a line for everything that it was told before it does anything with it: `taken ID ATTEMPT`, `done ID ATTEMPT`.
+It writes a line for each response before it acts on it: `taken ID ATTEMPT`, `done ID ATTEMPT`.
 """
 
 import http.client
@@ -18,14 +18,14 @@ connection: http.client.HTTPConnection | None = None
 
 
 def note(*words: str) -> None:
-    """One line, in one write, so that a kill cannot tear it."""
+    """Write a line with one call, so that a kill cannot cut it."""
     os.write(log, (" ".join(words) + "\n").encode())
 
 
 def ask(
     method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> tuple[int, Mapping[str, str], bytes] | None:
-    """One request to any replica; None when nobody knows what became of it."""
+    """Send a request to any replica; return the response, or None when its outcome is unknown."""
     global connection
     try:
         if connection is None:
@@ -42,7 +42,7 @@ def ask(
 
 
 def convert(source: str, id: str, etag: str) -> None:
-    """Work for a while with a check now and then, stop when the job is lost, and say that it is done."""
+    """Work for a while with a heartbeat now and then, stop when the job is lost, and finish it."""
     until = time.monotonic() + random.expovariate(1 / 0.05)
     while time.monotonic() < until:
         time.sleep(min(0.1, random.random() * 0.2))

@@ -1,7 +1,7 @@
-"""A clock that tests move: the database's, for leases and delays are the database's time.
+"""A clock that tests move. It is the database's, because leases and delays go by the database's time.
 
-Nothing in Boss knows of it. A schema that stands before pg_catalog in the search path has a now() of its own, and so
-all of Boss's statements, defaults and triggers go by it. The time that passes is no outage: Boss was there all along.
+Nothing in Boss knows of it. A schema before pg_catalog in the search path has its own now(), which all of Boss's
+statements, defaults and triggers then use. The time that passes is not an outage: Boss was running all along.
 """
 
 import asyncio
@@ -38,11 +38,11 @@ SELECT EXISTS (SELECT FROM job
 
 
 class Clock:
-    """The clock of a database that is still empty when this is made.
+    """The clock of a database, which must still be empty when this is created.
 
     Attributes:
-        boss: a Boss on that database, for who wants to pass both on.
-        moved: how far it was moved so far, in seconds.
+        boss: a Boss on that database.
+        moved: how far the clock has been moved, in seconds.
     """
 
     boss: BossProcess
@@ -66,7 +66,7 @@ class Clock:
         self._runner.close()
 
     def move(self, seconds: float) -> None:
-        """Let so much time pass; return when all that is due by then has been done."""
+        """Let so much time pass; return when maintenance has done all that is due by then."""
         self.moved += seconds
         self._runner.run(self._move(seconds))
 
@@ -83,6 +83,6 @@ class Clock:
     async def _move(self, seconds: float) -> None:
         assert self._pool
         await self._pool.execute("SELECT clock.move($1)", seconds)
-        # The server may be at it as well, and hold what it is moving; so look whether all is done.
+        # The server may do maintenance at the same time and lock these jobs, so check that everything is done.
         while await self._pool.fetchval(_LATE):
             await maintain(self._pool, WaitQueue(), no_rules(self._pool), Hearing(-math.inf))

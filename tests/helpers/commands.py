@@ -1,4 +1,4 @@
-"""The command `boss` as a process: its answers, or what it shows on a terminal."""
+"""The command `boss` as a process: its output, or what it shows on a terminal."""
 
 import codecs
 import contextlib
@@ -38,7 +38,7 @@ class Boss:
 
 
 class Terminal:
-    """A terminal on which a command runs; what it has shown, without escapes."""
+    """A terminal in which a command runs, with the text that it has shown, without escape sequences."""
 
     def __init__(self, boss: Boss, *words: str, columns: int = 120) -> None:
         self._ours, theirs = pty.openpty()
@@ -54,9 +54,9 @@ class Terminal:
         os.close(theirs)
 
     def until(self, words: str) -> str:
-        """What it has shown, once these words are in it."""
+        """Wait until the terminal has shown these words; return all that it has shown."""
         shown = ""
-        # A character may come in two parts.
+        # A character may arrive in two parts.
         decoder = codecs.getincrementaldecoder("utf-8")()
         while words not in shown:
             ready, _, _ = select.select([self._ours], [], [], PATIENCE)
@@ -68,13 +68,13 @@ class Terminal:
         return shown
 
     def end(self) -> int:
-        """Ctrl-C; return its exit code."""
+        """Press Ctrl-C; return the command's exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.ended()
 
     def ended(self) -> int:
-        """Its exit code, once it has ended."""
-        with contextlib.suppress(OSError):  # it has closed the terminal
+        """Wait until the command has ended; return its exit code."""
+        with contextlib.suppress(OSError):  # the command has closed the terminal
             while os.read(self._ours, 1 << 16):
                 pass
         os.close(self._ours)

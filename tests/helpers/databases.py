@@ -22,7 +22,7 @@ def run_in(url: str, statement: str) -> None:
 
 
 def value_in(url: str, query: str) -> Any:
-    """The first value that a query finds in a database."""
+    """The first value that a query returns."""
     return _in_a_thread(url, lambda connection: connection.fetchval(query))
 
 
@@ -34,7 +34,7 @@ def _in_a_thread(url: str, work: Callable[[Connection], Awaitable[_Value]]) -> _
         finally:
             await connection.close()
 
-    # In a thread, for Playwright has an event loop running in ours.
+    # In a thread, because Playwright runs an event loop in ours.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(run())).result()
 

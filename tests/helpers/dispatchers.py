@@ -1,4 +1,4 @@
-"""Parts of Boss in tests that are held to nothing."""
+"""Parts of Boss for tests without source limits."""
 
 from collections.abc import Callable, Coroutine
 
@@ -13,14 +13,14 @@ from boss.postgres.connection import Pool
 
 
 def no_rules(pool: Pool) -> SourceLimits:
-    """The rules of no source, and queues of any length."""
+    """Source limits that limit no source, with queues of any length."""
     return SourceLimits(pool, 10**9, lambda: None)
 
 
 def dispatcher_over(
     pool: Pool, wait_queue: WaitQueue, cursors: ScanCursors, announce: Callable[[], Coroutine[None, None, bool]]
 ) -> Dispatcher:
-    """A dispatcher over these, without rules."""
+    """A dispatcher without source limits."""
     rules = no_rules(pool)
     taker = Taker(pool, wait_queue, Handouts(pool, cursors, rules), rules, announce, most_waiting=1000)
     return Dispatcher(pool, wait_queue, rules, taker, Queries(pool, wait_queue, rules))

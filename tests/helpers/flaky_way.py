@@ -1,4 +1,4 @@
-"""A way to a Boss on which answers get lost: a TCP proxy that hangs up instead of answering, when told to."""
+"""A proxy to a Boss that loses responses: when told to, it closes the connection instead of passing the response on."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ class FlakyWay:
     """A proxy to a port of this machine.
 
     Attributes:
-        port: where it listens.
-        lose: of how many requests the answer is lost from now on: Boss does them, and nobody hears of it.
-        hold: while it is true, answers come no further than here.
+        port: its port.
+        lose: how many responses it loses from now on; Boss does carry out these requests.
+        hold: while true, it keeps responses back.
     """
 
     def __init__(self, to: int) -> None:
@@ -55,7 +55,7 @@ class FlakyWay:
 
 @contextlib.contextmanager
 def flaky_way(to: int) -> Iterator[FlakyWay]:
-    """A proxy to this port, in a thread of its own."""
+    """Run a proxy to this port, in a thread of its own."""
     way, ready, over = FlakyWay(to), threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 

@@ -5,9 +5,9 @@ from typing import Any
 
 
 def read_lines(text: str) -> list[dict[str, Any]]:
-    """The objects, one a line, each ended by a line feed.
+    """The objects, one on each line, and each line ends with a line feed.
 
-    Not `str.splitlines`, which also splits at characters that may stand inside a JSON string, such as U+0085.
+    `str.splitlines` would also split at characters that a JSON string may contain, such as U+0085.
     """
     lines = text.split("\n")
     assert lines.pop() == ""

@@ -1,4 +1,4 @@
-"""Load for tests in which servers come and go: what was answered is what must hold afterwards."""
+"""Load for tests in which servers come and go: afterwards everything must hold that a response promised."""
 
 import itertools
 import random
@@ -13,23 +13,24 @@ SOURCES = 3
 
 
 class Load:
-    """Submitters and takers on some replicas, who write down what they were answered.
+    """Submitters and takers that use several replicas, and record the responses.
 
     Args:
-        urls: where the replicas are; it may change meanwhile.
+        urls: the URLs of the replicas; they may change meanwhile.
 
     Attributes:
-        submitted: the ids of what was answered to be there.
+        submitted: the ids of the jobs that were stored, by the responses.
         taken: how often each attempt, an id and an ETag, was handed out.
-        done: the ids of what was answered to be done.
-        statuses: how often each status was answered.
-        failed: the requests that were not answered.
+        done: the ids of the jobs that were done, by the responses.
+        statuses: how many responses had each status.
+        failed: the requests without a response.
     """
 
     def __init__(self, urls: list[str]) -> None:
         self.urls = urls
         self._lock = threading.Lock()
-        # One for all threads, for each reads all certificates there are; a connection for each request, for servers go.
+        # One client for all threads, because each new one reads all certificates. One connection for each request,
+        # because servers stop.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self._client = httpx.Client(timeout=40, limits=limits)
         self._numbers = itertools.count()
@@ -42,7 +43,7 @@ class Load:
         self.failed: list[str] = []
 
     def ask(self, method: str, path: str, **more: object) -> httpx.Response | None:
-        """A request to one of the replicas; None when it was not answered."""
+        """Send a request to one of the replicas; return its response, or None without one."""
         url = random.choice(self.urls)
         try:
             answer = self._client.request(method, f"{url}{path}", **more)  # type: ignore[arg-type]
@@ -58,7 +59,7 @@ class Load:
         return answer
 
     def submit(self) -> None:
-        """Submit one job after the other until it is over."""
+        """Submit one job after the other until the end."""
         while not self.over.is_set():
             id = f"job-{next(self._numbers)}"
             while True:
@@ -72,7 +73,7 @@ class Load:
                 time.sleep(0.05)
 
     def convert(self) -> None:
-        """Take and finish one job after the other until it is over."""
+        """Take and finish one job after the other until the end."""
         while not self.over.is_set():
             self.convert_one("/job/available?lease=3&wait=2")
 
@@ -90,7 +91,7 @@ class Load:
             if finished is None or finished.status_code == 503:
                 time.sleep(0.05)
                 continue
-            # 404: an earlier try was carried out; 412 or 404 as well: the lease ran out meanwhile.
+            # 404: an earlier try was carried out. 412, or 404 again: the lease expired meanwhile.
             if finished.status_code == 200:
                 with self._lock:
                     self.done.add(id)

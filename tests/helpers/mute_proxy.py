@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that goes mute: from some moment on nothing comes through, and nobody hangs up."""
+"""A proxy to PostgreSQL that goes mute: from some moment on it passes nothing on, and closes no connection."""
 
 import contextlib
 import socket
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 
 class MuteProxy:
-    """Hands on what comes over its port, until it has handed on so many of the server's messages, or is told to stop.
+    """Passes everything on, until it is told to stop or has passed on so many of the server's answers.
 
     Args:
-        port: where the server is.
-        messages: how many answers of the server, as they come in one piece, it hands on; None for all.
+        port: the server's port.
+        messages: how many of the server's answers it passes on, each as it arrives in one piece; None for all.
     """
 
     def __init__(self, port: int, messages: int | None = None) -> None:
@@ -48,9 +48,9 @@ class MuteProxy:
                 target.close()
 
     def close(self) -> None:
-        """End all of it."""
+        """Close the proxy and all its connections."""
         self._end(self._listening)
-        # It may be about to connect to the server.
+        # A handler may be about to connect to the server.
         self._accepting.join()
         for each in self._sockets:
             self._end(each)
@@ -63,7 +63,7 @@ class MuteProxy:
 
 @contextlib.contextmanager
 def mute_proxy(port: int, messages: int | None = None) -> Iterator[MuteProxy]:
-    """One, closed on leaving."""
+    """Run a mute proxy; it is closed at the end of the block."""
     proxy = MuteProxy(port, messages)
     try:
         yield proxy

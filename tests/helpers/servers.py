@@ -19,7 +19,7 @@ PATIENCE = 60.0
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Return once it holds, by what another process or thread does."""
+    """Wait until the condition holds; another process or thread makes it true."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline
@@ -27,7 +27,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether this process runs; one that nobody has waited for does not."""
+    """Whether this process runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -35,15 +35,15 @@ def alive(pid: int) -> bool:
 
 
 def cmdline(process: psutil.Process) -> list[str]:
-    """What a process was started with; nothing of one that has just ended."""
+    """The command line of a process; empty when it has just ended."""
     try:
         return process.cmdline()
-    except psutil.NoSuchProcess:  # a zombie is one of these
+    except psutil.NoSuchProcess:  # a zombie raises one of these
         return []
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on just now."""
+    """A TCP port that nothing listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -55,9 +55,9 @@ class BossProcess:
 
     Args:
         flags: its flags.
-        port: where it listens; a free one when None.
-        source: the folder of the code to run, another version's for instance; what is installed when None.
-        python: the interpreter of the environment that it is installed in; this one when None.
+        port: its port; a free one when None.
+        source: the folder of the code to run, for instance another version's; the installed code when None.
+        python: the interpreter of the environment in which it is installed; this one when None.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class BossProcess:
         )
 
     def wait_until_ready(self) -> "BossProcess":
-        """Return once it serves."""
+        """Wait until it serves."""
         self.wait_for_log("Boss serves on")
         return self
 
     def wait_for_log(self, words: str) -> None:
-        """Return once the log has these words."""
+        """Wait until the log has these words."""
         deadline = time.monotonic() + PATIENCE
         while words not in self.log:
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -91,21 +91,21 @@ class BossProcess:
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """Its log so far."""
         return Path(self._log.name).read_text()
 
     def terminate(self) -> int:
-        """SIGTERM; return its exit code."""
+        """Send SIGTERM; return its exit code."""
         self.process.terminate()
         return self.process.wait(PATIENCE)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
 
     def close(self) -> None:
-        """Stop it, however it is."""
+        """Stop it, in whatever state it is."""
         if self.process.poll() is None:
             self.terminate()
         self._log.close()
@@ -117,7 +117,7 @@ class BossProcess:
 
 @contextlib.contextmanager
 def boss_running(*flags: str, port: int | None = None) -> Iterator[BossProcess]:
-    """A Boss process, ready, and stopped on leaving."""
+    """Run a Boss process; yield it when it is ready, and stop it at the end of the block."""
     boss = BossProcess(*flags, port=port)
     try:
         yield boss.wait_until_ready()

@@ -1,4 +1,4 @@
-"""Bytes on a connection: what no HTTP client library would send."""
+"""Bytes on a connection, for requests that no HTTP client library would send."""
 
 import contextlib
 import socket
@@ -10,7 +10,7 @@ HOST = b"Host: localhost\r\n"
 
 
 class Reply(NamedTuple):
-    """One HTTP/1.1 answer as it came."""
+    """One HTTP/1.1 response as it arrived."""
 
     status: int
     headers: dict[str, str]
@@ -18,10 +18,10 @@ class Reply(NamedTuple):
 
 
 def exchange(port: int, *parts: bytes, methods: Sequence[str] = ()) -> list[Reply]:
-    """Everything that is answered to these bytes, each part sent by itself, after which the sending ends."""
+    """Send these bytes, each part by itself, and end the sending; return everything that is received."""
     with Wire(port) as wire:
         wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(ConnectionError):  # it has been refused already
+        with contextlib.suppress(ConnectionError):  # Boss has refused the request already
             for part in parts:
                 wire.send(part)
             wire.end()
@@ -54,7 +54,7 @@ class Wire:
         return self.send("\r\n".join(lines).encode("latin-1"), b"\r\n\r\n", body)
 
     def reply(self, method: str = "GET") -> Reply:
-        """Read one answer; skip 100 Continue."""
+        """Read one response; skip 100 Continue."""
         head = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         status = int(head[0].split(" ")[1])
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
@@ -67,14 +67,14 @@ class Wire:
         return Reply(status, headers, body)
 
     def replies(self, *methods: str) -> list[Reply]:
-        """Read every answer until Boss ends the connection; `methods` are those of the first requests, if not GET."""
+        """Read all responses until Boss ends the connection; `methods` are those of the first requests, if not GET."""
         read: list[Reply] = []
         while self._received or self._receives():
             read.append(self.reply(methods[len(read)] if len(read) < len(methods) else "GET"))
         return read
 
     def end(self) -> "Wire":
-        """End the sending; what is answered can still be read."""
+        """End the sending; responses can still be read."""
         self.socket.shutdown(socket.SHUT_WR)
         return self
 
@@ -83,7 +83,7 @@ class Wire:
         self.socket.close()
 
     def reset(self) -> None:
-        """Close it as a process does that dies with unread input: by a reset."""
+        """Close the connection with a reset, like a process that dies with unread input."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 

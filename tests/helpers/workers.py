@@ -18,13 +18,13 @@ BOSS = str(Path(sys.executable).with_name("boss"))
 
 
 def hear_every_signal() -> None:
-    """For a process that is to be started, also from a shell's background or under nohup, which ignore some."""
+    """Restore the signals in a new process: a shell's background and nohup make it ignore some."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 class Worker:
-    """A worker; what it says goes to a file, so that nobody who has its output keeps us waiting."""
+    """A worker. Its output goes to a file, so that no process that inherits the output keeps us waiting."""
 
     def __init__(self, url: str, log: Path, *words: str) -> None:
         self.log = log
@@ -48,14 +48,14 @@ class Worker:
 
 @contextlib.contextmanager
 def working(url: str, folder: Path, *words: str) -> Iterator[Worker]:
-    """`boss work` with these words."""
+    """Run `boss work` with these arguments."""
     with _running(Worker(url, folder / "worker.log", BOSS, "work", *words)) as worker:
         yield worker
 
 
 @contextlib.contextmanager
 def converting(url: str, folder: Path, program: str, *words: str) -> Iterator[Worker]:
-    """A program in Python, with warnings as errors."""
+    """Run a program in Python, with warnings as errors."""
     command = (sys.executable, "-W", "error", "-c", program, *words)
     with _running(Worker(url, folder / "worker.log", *command)) as worker:
         yield worker
@@ -78,7 +78,7 @@ def _running(worker: Worker) -> Iterator[Worker]:
 
 
 def written(file: Path) -> list[int]:
-    """The numbers in a file, once it has some."""
+    """Wait until the file has numbers; return them."""
     until(lambda: file.exists() and file.read_text().endswith("\n"))
     return [int(word) for word in file.read_text().split()]
 

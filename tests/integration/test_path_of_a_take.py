@@ -59,7 +59,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     queries = Queries(pool, wait_queue, no_rules(pool))
     app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings)
     sockets = await listening_sockets(settings)
-    async with listening(Connections(app.respond, tokens.count, settings), settings, sockets):
+    async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)
         yield Client(reader, writer)
         writer.close()

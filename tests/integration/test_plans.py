@@ -1,7 +1,7 @@
-"""Statements that find jobs by their ids look at those jobs and no other, whatever PostgreSQL knows of the table.
+"""Statements that find jobs by their ids read those jobs and no others, whatever PostgreSQL's statistics say.
 
-A plan is made when a session first runs a statement, and kept. What it is made from may be wrong: of a table that was
-emptied, or was empty, or that nobody has ever counted. What counts is what is really read.
+A plan is made when a session first runs a statement, and is kept. The statistics may be wrong then: of a table that was
+emptied, or was empty, or was never analysed. So these tests count what is really read.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What a database's URL says of its hosts, and what is said of a URL that cannot be understood."""
+"""The hosts in a database's URL, and the error for a URL that cannot be understood."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names: which are taken, and which are made."""
+"""Names of jobs: which are accepted, and which are generated."""
 
 import time
 

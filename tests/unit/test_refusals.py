@@ -1,4 +1,4 @@
-"""The lines in the log for who was refused: few, however many they are."""
+"""Log lines about refused clients: there are few lines, however many refusals."""
 
 import pytest
 

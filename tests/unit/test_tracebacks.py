@@ -1,4 +1,4 @@
-"""What a log says of errors, whoever raises and whoever logs them: enough to find the fault, and nothing secret."""
+"""Errors in the log, wherever they are raised and logged: enough to find the fault, and nothing secret."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who takes turns: one statement under way at a time, each kind in its turn, and nobody held up by a slow one."""
+"""Coalescers take turns: one statement under way at a time, each kind in turn, and no kind waits for a slow one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""The queue of takers that wait: the oldest first, one for each job, and nobody forgotten."""
+"""The wait queue: the oldest taker first, one for each job, and none forgotten."""
 
 import asyncio
 from collections import Counter

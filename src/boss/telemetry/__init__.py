@@ -1,1 +1,1 @@
-"""What Boss tells of itself: metrics, log lines, traces."""
+"""Telemetry: metrics, log lines and traces."""

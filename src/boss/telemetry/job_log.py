@@ -1,8 +1,8 @@
-"""One line in the log for each move of a job: which job, and what became of it, never its document.
+"""The job log: one line for each event of a job. It names the job and what became of it, never the document.
 
-A line costs less than a microsecond, for a statement's moves are written at once and as text; structlog's own loggers
-take many times as long for each, which would be a tenth of all that Boss does when it is busy. Its look on a terminal
-is structlog's (logging.py).
+A line costs less than a microsecond, because the events of a statement are written together and as text. structlog's
+own loggers take many times as long for each line, which would be a tenth of the work of a busy Boss. On a terminal,
+structlog renders the lines (logging.py).
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class JobEvent(NamedTuple):
-    """A move of a job: its names, and the attempt, the outcome and the token's name where there are such."""
+    """An event of one job: its id and source, and the attempt, the outcome and the token's name if there are any."""
 
     id: str
     source: str
@@ -20,23 +20,23 @@ class JobEvent(NamedTuple):
     by: str | None = None
 
 
-# Writes moves that have happened at once: what happened, when (RFC 3339), and which.
+# Writes events of several jobs: what happened, when (RFC 3339), and to which jobs.
 Write = Callable[[str, str, Iterable[JobEvent]], None]
-# None while nobody wants to read them.
+# None while the job log is off.
 write: Write | None = None
 
 
-def record(event: str, moves: Iterable[JobEvent]) -> None:
-    """Write down moves that have happened: `submitted`, `taken`, `finished`, `given back`, `expired`."""
+def record(what: str, events: Iterable[JobEvent]) -> None:
+    """Write down what happened to these jobs: `submitted`, `taken`, `finished`, `given back`, `lease ran out`, …"""
     if write is not None:
-        write(event, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), moves)
+        write(what, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), events)
 
 
-def as_json(event: str, now: str, moves: Iterable[JobEvent]) -> str:
-    """The moves as JSON, a line each. Names of jobs, sources, outcomes and tokens need no escaping."""
-    start = f'{{"timestamp":"{now}","level":"info","event":"{event}","job":"'
+def as_json(what: str, now: str, events: Iterable[JobEvent]) -> str:
+    """The events as JSON, one line each. Names of jobs, sources, outcomes and tokens need no escaping."""
+    start = f'{{"timestamp":"{now}","level":"info","event":"{what}","job":"'
     lines: list[str] = []
-    for id, source, attempt, outcome, by in moves:
+    for id, source, attempt, outcome, by in events:
         end = f',"outcome":"{outcome}"' if outcome is not None else ""
         if attempt is not None:
             end = f',"attempt":{attempt}{end}'

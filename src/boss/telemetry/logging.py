@@ -1,7 +1,7 @@
-"""How the server logs: JSON, one object a line, or, on a terminal, lines to be read by a person. To standard error.
+"""The server's log, on standard error: JSON, one object a line; on a terminal, lines for people.
 
-No line has a document, a result, a token or a password: of errors it says what tracebacks.py has of them, whoever logs
-them, and whether or not somebody caught them.
+No line has a document, a result, a token or a password. Of any error, caught or not and whoever logs it, the log shows
+only what tracebacks.py makes of it.
 """
 
 import logging
@@ -28,13 +28,13 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.stdlib.ExtraAdder(allow=["status", "by", "address"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-# The part of other loggers' lines that is kept. asyncio's words end before it shows futures and callbacks with their
-# values; a warning is kept as its place and its kind.
+# The part of other loggers' messages that is kept. asyncio's messages are cut before futures and callbacks, which show
+# values. A warning is cut to its file, its line and its category.
 _KEPT = {"asyncio": re.compile(r"[\w .,'-]*"), "py.warnings": re.compile(r"[^:]*:\d+: \w+")}
 
 
 def configure(quiet: bool) -> None:
-    """Log from now on; when quiet, without a line for each move of a job."""
+    """Start logging; when `quiet`, without the job log."""
     terminal = sys.stderr.isatty()
     console = structlog.dev.ConsoleRenderer(colors=terminal)
     last: list[structlog.typing.Processor] = (
@@ -55,7 +55,7 @@ def configure(quiet: bool) -> None:
 
 
 def _errors(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Instead of an error, what is told of it."""
+    """Replace an error with what the log may show of it."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):
@@ -92,17 +92,17 @@ def _as_text(event: Mapping[str, object], **_: object) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
-def _write_json(event: str, now: str, moves: Iterable[JobEvent]) -> None:
-    # What is written down has happened; that nobody reads it any more must not become an error of who asked for it.
+def _write_json(what: str, now: str, events: Iterable[JobEvent]) -> None:
+    # The events have happened already. If standard error is closed, the request must not fail because of it.
     with suppress(OSError, ValueError):
-        sys.stderr.buffer.write(job_log.as_json(event, now, moves).encode())
+        sys.stderr.buffer.write(job_log.as_json(what, now, events).encode())
         sys.stderr.buffer.flush()
 
 
 def _write_to_terminal(console: structlog.dev.ConsoleRenderer) -> job_log.Write:
-    def write(event: str, now: str, moves: Iterable[JobEvent]) -> None:
+    def write(what: str, now: str, events: Iterable[JobEvent]) -> None:
         with suppress(OSError, ValueError):
-            lines = map(orjson.loads, job_log.as_json(event, now, moves).splitlines())
+            lines = map(orjson.loads, job_log.as_json(what, now, events).splitlines())
             sys.stderr.write("".join(f"{console(None, '', line)}\n" for line in lines))
 
     return write

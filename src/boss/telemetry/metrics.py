@@ -1,8 +1,7 @@
-"""What Boss counts and times, for Prometheus: each metric once. What is asked of the database is in
-http/routes/metrics.py.
+"""The metrics for Prometheus, each defined once. Those read from the database are in http/routes/metrics.py.
 
-Names and units go by https://prometheus.io/docs/practices/naming/. Every label has a bounded set of values. Of several
-workers each tells what all have counted: they keep it in files that they share, in $PROMETHEUS_MULTIPROC_DIR.
+Names and units follow https://prometheus.io/docs/practices/naming/. Every label has a bounded set of values. With
+several worker processes, each reports the sums of all: they share files in $PROMETHEUS_MULTIPROC_DIR.
 https://prometheus.github.io/client_python/multiprocess/
 """
 
@@ -13,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
-# A series for each series, of when it began: Prometheus itself makes no use of them.
+# Without the `_created` series, one for each series: Prometheus itself does not use them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 _PROCESS = ProcessCollector(registry=REGISTRY)
@@ -60,7 +59,7 @@ CONNECTIONS = Gauge(
 )
 
 
-# What the collector above tells of a process is not kept in the workers' files, but these are.
+# The process collector above does not use the workers' shared files, so these gauges do.
 _OF_WORKERS = {
     name: Gauge(name, f"{about} of all workers.", registry=None, multiprocess_mode="livesum")
     for name, about in (
@@ -74,14 +73,14 @@ _OF_WORKERS = {
 
 
 def measure_worker() -> None:
-    """Set what all workers tell of this one's process."""
+    """Set the gauges of this worker's process, so that every worker can report them."""
     for family in _PROCESS.collect():
         if family.name in _OF_WORKERS:
             _OF_WORKERS[family.name].set(family.samples[0].value)
 
 
 def collected() -> Iterable[Metric]:
-    """All of these, of all workers."""
+    """All metrics, of all workers together."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return REGISTRY.collect()

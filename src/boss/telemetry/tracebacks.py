@@ -1,12 +1,12 @@
-"""What a log says of an error: what kind it is and where it came from, and nothing that somebody has sent.
+"""Errors as the log shows them: their kind and where they came from, and nothing that a client sent.
 
-Always: its type, its frames as file, line and function, without source text and without locals, and what led to it. Of
-PostgreSQL's errors besides: the SQLSTATE, and the names of table, column, data type and constraint. Of the system's:
-the error number's own words, for what else they say may be an address.
+The log always shows an error's type, its frames (file, line and function, without source text and locals), and the
+errors that led to it. For PostgreSQL's errors it adds the SQLSTATE and the names of table, column, data type and
+constraint. For system errors it adds the standard text of the error number; their own message may have an address.
 
-The message only of errors whose message Python puts together from names in code (`_ABOUT_CODE`). Those of all others
-may quote what they were given: `invalid literal for int(): '…'`, `KeyError: '…'`, PostgreSQL's `invalid input syntax`;
-and so a document, a result, a token or a password. The frames say where that was, so it can be tried again by hand.
+It shows a message only where Python makes it of names in code (`_ABOUT_CODE`). All other messages may quote what they
+were given (`invalid literal for int(): '…'`, `KeyError: '…'`, PostgreSQL's `invalid input syntax`), and so a document,
+a result, a token or a password. The frames say where it happened, so that a developer can reproduce it.
 """
 
 import os
@@ -26,7 +26,7 @@ _ABOUT_CODE = (
     ZeroDivisionError,
 )
 _OF_POSTGRES = ("sqlstate", "schema_name", "table_name", "column_name", "data_type_name", "constraint_name")
-# So many frames are kept, the innermost, and so many errors that led to each other.
+# The most frames, of which the innermost are kept, and the most errors that led to each other.
 _MOST_FRAMES = 40
 _MOST_ERRORS = 10
 
@@ -34,17 +34,17 @@ Told = dict[str, object]
 
 
 def tell(error: BaseException) -> list[Told]:
-    """What a log says of an error, and after it of each one that led to it."""
+    """What the log shows of an error, and then of each error that led to it."""
     return [_told(each) for each, _ in zip(_chain(error), range(_MOST_ERRORS), strict=False)]
 
 
 def as_text(told: list[Told]) -> str:
-    """The same for a person: the first error at the end, as Python has it."""
+    """The same as text for people, in Python's order: the error itself at the end."""
     return "\n".join(_lines(each) for each in reversed(told))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, those that it is a group of, and those that led to it."""
+    """An error, the errors of its group, and the errors that led to it."""
     seen: set[int] = set()
     next_ones = [error]
     while next_ones:

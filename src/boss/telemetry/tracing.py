@@ -1,6 +1,6 @@
-"""Traces, by OpenTelemetry, when OTEL_EXPORTER_OTLP_ENDPOINT says where they go; otherwise nothing is imported.
+"""Traces with OpenTelemetry, if OTEL_EXPORTER_OTLP_ENDPOINT says where to send them; otherwise it is not imported.
 
-A job's `traceparent` (https://www.w3.org/TR/trace-context/) travels from its submit to its take in any case.
+In any case a job's `traceparent` (https://www.w3.org/TR/trace-context/) is passed on from its submit to its take.
 """
 
 import os
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, Tracer
 
-# What cannot be read is as if it were not there, as the recommendation has it.
+# A `traceparent` that does not match is ignored, as the recommendation says.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-# What starts spans; None while nobody wants any.
+# Starts spans; None while tracing is off.
 tracer: "Tracer | None" = None
 _provider: "TracerProvider | None" = None
 
 
 def start() -> None:
-    """Trace from now on, if the environment says where to.
+    """Start tracing, if the environment says where to send traces.
 
     Raises:
         ModuleNotFoundError: OpenTelemetry is not installed.
@@ -42,19 +42,19 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Send what has not been sent yet."""
+    """Send the spans that have not been sent yet."""
     if _provider:
         _provider.shutdown()
 
 
 def readable(traceparent: str | None) -> str | None:
-    """The same, when it can be read."""
+    """The `traceparent` itself if it is valid; None otherwise."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 @contextmanager
 def request_span(name: str, method: str, route: str, traceparent: str | None) -> "Iterator[Span]":
-    """The span of a request, in the trace that it came with."""
+    """Start the span of a request, in the trace that the request belongs to."""
     from opentelemetry.trace import SpanKind
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -66,7 +66,7 @@ def request_span(name: str, method: str, route: str, traceparent: str | None) ->
 
 
 def of_submit(traceparent: str | None) -> str | None:
-    """What is kept with a job: the span of its submit, or else what the request came with."""
+    """The `traceparent` to store with a job: of the span of its submit, or else the one of the request."""
     if tracer is None:
         return readable(traceparent)
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -77,7 +77,7 @@ def of_submit(traceparent: str | None) -> str | None:
 
 
 def of_takes(traceparents: Iterable[str | None]) -> None:
-    """Link the span of a take to those of the submits."""
+    """Link the span of a take to the spans of the submits."""
     if tracer is None:
         return
     from opentelemetry.trace import get_current_span

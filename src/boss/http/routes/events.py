@@ -74,7 +74,7 @@ async def _stream(
                     return
                 event = events.encoded(view, seen, principal)
                 seen = view
-            if not tokens.count(principal):
+            if not tokens.is_valid(principal):
                 return
             yield event
 
