@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Line = JobLine
 
-# The one place of it: pyproject.toml, `boss --version` and /openapi.json read it here.
+# The version is defined only here: pyproject.toml, `boss --version` and /openapi.json read it.
 __version__ = "0.2.0.dev0"
 
 __all__ = [

@@ -59,7 +59,7 @@ def run(settings: Settings, quiet: bool = False) -> None:
         StartError: Boss cannot start here.
     """
     if settings.tls_cert:
-        # It has a renewed certificate taken up; until that is possible it must not end the start.
+        # With TLS, SIGHUP reloads the certificate. Until Boss can do that, the signal must not end the start.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if settings.workers > 1:
         uvloop.run(_supervise(settings, quiet))
@@ -91,7 +91,7 @@ async def _supervise(settings: Settings, quiet: bool) -> None:
 
     stop = _stopped_by_signals(settings)
     async with AsyncExitStack() as parts:
-        # First, for a second Boss at the same port must not touch the database of the one that serves there.
+        # Check the port first: a second Boss on it must not touch the database of the one that serves there.
         for each in await listening_sockets(replace(settings, workers=1)):
             each.close()
         url = settings.database
@@ -249,7 +249,7 @@ async def _serve_until(
 
 
 def _tell_where(settings: Settings) -> None:
-    # An IPv6 address is in brackets in a URL (RFC 3986, 3.2.2).
+    # In a URL, an IPv6 address stands in brackets (RFC 3986, 3.2.2).
     host = f"[{settings.host}]" if ":" in settings.host else settings.host or "localhost"
     log.info("Boss serves on http%s://%s:%s", "s" if settings.tls_cert else "", host, settings.port)
     if settings.database is None:

@@ -46,7 +46,7 @@ def test_with_tls_it_serves_again(database: str, tmp_path: Path) -> None:
 def test_the_embedded_postgresql_is_still_seen_to(data: Path) -> None:
     with boss_running("--data", str(data)) as boss:
         with flooded(boss, 80):
-            until(lambda: "cannot be seen to" in boss.log or "wait to be accepted" in boss.log)
+            until(lambda: "cannot be checked or restarted" in boss.log or "wait to be accepted" in boss.log)
         until(lambda: is_live(boss.url))
         first = postmaster(data)
         psutil.Process(first).send_signal(signal.SIGKILL)

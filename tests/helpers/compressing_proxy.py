@@ -6,9 +6,10 @@ from http.server import BaseHTTPRequestHandler
 
 
 class CompressingProxy(BaseHTTPRequestHandler):
-    """As nginx: compresses whatever it may, or, as nginx does, whatever there is; a tag is a weak one then.
+    """Compresses responses like nginx, and then makes their ETags weak.
 
-    A body of more than `most` bytes goes no further.
+    With `obeys` it leaves alone what must not be transformed; nginx compresses everything. It answers 413 to a body of
+    more than `most` bytes.
     """
 
     protocol_version = "HTTP/1.1"
@@ -44,4 +45,4 @@ class CompressingProxy(BaseHTTPRequestHandler):
     do_GET = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

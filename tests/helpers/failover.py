@@ -13,7 +13,7 @@ TAKERS, SUBMITTERS = 6, 3
 
 @pytest.fixture
 def servers(postgres: str) -> Iterator[tuple[PostgresServer, PostgresServer]]:
-    """A primary, and a standby without which it commits nothing."""
+    """A primary, and a synchronous standby, without which the primary commits nothing."""
     # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
     with tempfile.TemporaryDirectory(prefix="boss-failover-") as folder:
         Path(folder).chmod(0o755)

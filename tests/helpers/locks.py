@@ -12,7 +12,7 @@ from tests.helpers.servers import until
 
 @contextmanager
 def transaction(url: str, statement: str) -> Iterator[Callable[[str], None]]:
-    """Run a statement in a transaction that stays open; yield what runs further ones in it, COMMIT for instance."""
+    """Run a statement in a transaction that stays open; yield a function that runs more in it, for instance COMMIT."""
     with asyncio.Runner() as runner, ThreadPoolExecutor(1) as thread:
         connection = thread.submit(runner.run, asyncpg.connect(url)).result()
 
@@ -28,7 +28,7 @@ def transaction(url: str, statement: str) -> Iterator[Callable[[str], None]]:
 
 
 def waiting_for_locks(url: str, sessions: int) -> None:
-    """Return once so many sessions wait for a lock."""
+    """Wait until so many sessions wait for a lock."""
 
     async def count() -> int:
         connection = await asyncpg.connect(url)

@@ -21,7 +21,7 @@ def steps(text: str) -> list[tuple[str, str]]:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of a process that runs what is installed, with no settings of Boss."""
+    """The environment for a process that runs the installed programs, without any settings of Boss."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("BOSS_")}
 
 
@@ -47,7 +47,7 @@ class Shell:
         }
 
     def run(self, command: str) -> str:
-        """What it prints. Curl is silent about its progress, as it is when a person calls it."""
+        """Run a command; return its output. Curl shows no progress, as when a person calls it."""
         command = re.sub(r"\bcurl\b", "curl -sS", command).replace("8080", str(self.port))
         if command.endswith("&"):
             self._serve(command.removesuffix("&"))
@@ -90,7 +90,7 @@ class Shell:
             server.wait(PATIENCE)
 
     def follow(self, steps: list[tuple[str, str]]) -> None:
-        """Run each command, and find what is shown."""
+        """Run each command, and compare its output with what the page shows."""
         for command, shown in steps:
             printed = [line.rstrip() for line in self.run(command).splitlines()]
             expected = [line.rstrip() for line in shown.splitlines()]

@@ -27,7 +27,7 @@ class _Redirecting(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def rules(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""How a start ends, and what holds it up."""
+"""Starts of Boss that fail or are held up."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tests.helpers.servers import PATIENCE, BossProcess, until
 
 
 def end_of(boss: BossProcess) -> str:
-    """What it said, once it has ended by itself; it is a sentence, in one line."""
+    """Wait until Boss has ended by itself; return its message, which must be a sentence on one line."""
     with contextlib.closing(boss):
         until(lambda: boss.process.poll() is not None)
         # Try again, where the database is away.
@@ -30,7 +30,7 @@ def migrate_by_command(url: str) -> "subprocess.CompletedProcess[str]":
 
 @contextlib.contextmanager
 def holding(url: str, statement: str) -> Iterator[None]:
-    """A transaction that has done this, and is open."""
+    """Keep a transaction open that has run this statement."""
     with asyncio.Runner() as runner:
         connection = runner.run(asyncpg.connect(url))
         runner.run(connection.execute(f"BEGIN; {statement}"))

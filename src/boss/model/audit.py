@@ -1,4 +1,4 @@
-"""Audit events: what administrators did that is not kept with a job."""
+"""Audit events: what administrators did that no job records."""
 
 from datetime import datetime
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What the dashboard shows beside the counts of jobs."""
+"""What the dashboard shows besides the job counts."""
 
 from datetime import datetime
 from typing import NamedTuple

@@ -147,10 +147,10 @@ async def _stop_leftover(folder: DataFolder) -> None:
 
 
 def _is_running(folder: DataFolder) -> bool:
-    """Whether it runs.
+    """Whether a PostgreSQL runs in this folder.
 
     Raises:
-        OSError: it cannot be seen, for too many files are open.
+        OSError: that cannot be found out, because too many files are open.
     """
     try:
         pid = int(read(folder.database / "postmaster.pid").split("\n", 1)[0])
@@ -238,7 +238,7 @@ async def _keep_running(folder: DataFolder) -> None:
             await _stop_leftover(folder)
             await _start(folder)
         except (StartError, OSError) as error:
-            log.error("the embedded PostgreSQL cannot be seen to just now: %s", error)
+            log.error("the embedded PostgreSQL cannot be checked or restarted right now: %s", error)
 
 
 def _program(name: str) -> Path:

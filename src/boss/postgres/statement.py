@@ -57,7 +57,7 @@ class Arrays:
         A column in which every row is None becomes an empty array, which `unnest` fills with NULLs. To send it in full
         would cost Boss 0.08 µs a row, and PostgreSQL as much: for most jobs a third of the columns are None.
         """
-        # Rows that have just these fields, in this order, need not be taken apart: a third of a microsecond each.
+        # Rows with just these fields, in this order, are used as they are: that saves a third of a microsecond a row.
         has_just_these = rows[0]._fields == self._fields
         columns = zip(*(rows if has_just_these else map(self._in_order, rows)), strict=True)
         return [() if column.count(None) == len(column) else column for column in columns]
