@@ -92,7 +92,13 @@ def commands_page() -> str:
 
 def python_page() -> str:
     """What can be imported from `boss`."""
-    lines = [*NOTE, "# Python API", "", "Everything here is imported from `boss`.", ""]
+    lines = [
+        *NOTE,
+        "# Python API",
+        "",
+        "Everything here is imported from `boss`. `Json` is `dict[str, Any] | str | bytes`:",
+    ]
+    lines += ["a JSON object, or JSON text, which is kept to the last digit.", ""]
     for name in ("Converter", "AsyncClient", "Client", "AsyncJob", "Job", "JobLine", "Failure"):
         lines += _class(getattr(boss, name))
     lines += ["## Errors", "", "Every error is a `BossError`, and `str(error)` is one sentence.", ""]
