@@ -55,9 +55,11 @@ def jobs_of(got: Got) -> list[list[Taken]]:
     return [jobs for jobs in got if not isinstance(jobs, Exception)]
 
 
-async def plan(pool: Pool, statement: str) -> list[dict[str, Any]]:
+async def plan(pool: Pool, statement: str, *settings: str) -> list[dict[str, Any]]:
     """The nodes of the plan by which PostgreSQL runs a statement in our sessions: one that knows no parameters."""
-    async with pool.acquire() as connection:
+    async with pool.acquire() as connection, connection.transaction():
+        for setting in settings:
+            await connection.execute(f"SET LOCAL {setting}")
         # In a function, for asyncpg sends no statement with parameters that are not given.
         await connection.execute(
             "CREATE OR REPLACE FUNCTION pg_temp.plan(statement text, OUT explained text) LANGUAGE plpgsql AS "
@@ -107,6 +109,29 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
         sorted_by = {node["Sort Key"][0].split(".")[0] for node in nodes if "Sort" in node["Node Type"]}
         chosen = {"asked", "ready", "first", "head", "of_head", "numbered", "taken"}
         assert {re.sub(r"_\d+$", "", name) for name in sorted_by} <= chosen
+
+
+@pytest.mark.parametrize("cost", [1.1, 4, 400])
+async def test_no_take_sorts_the_queue_by_the_statistics_of_a_long_history(large: Pool, cost: float) -> None:
+    """With 5,000,000 done jobs a take from a source read and sorted all of its 5,000 jobs."""
+    await fill(
+        large,
+        "INSERT INTO job (id, source, document) "
+        "SELECT 'more-' || lpad(n::text, 8, '0'), 'source-' || n % 20, '{}' FROM generate_series(1, 100000) AS n",
+    )
+    await large.execute("ANALYZE job")
+    # As if nearly all jobs were done: those of a state lie together then, and those of a source do not.
+    for column, correlation in (("status", 1.0), ("source", 0.0)):
+        for slot in range(1, 6):
+            await large.execute(
+                f"UPDATE pg_statistic SET stanumbers{slot} = ARRAY[{correlation}]::float4[] "
+                f"WHERE starelid = 'job'::regclass AND stakind{slot} = 3 AND staattnum = "
+                f"(SELECT attnum FROM pg_attribute WHERE attrelid = 'job'::regclass AND attname = '{column}')"
+            )
+    for statement in (takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS):
+        nodes = await plan(large, statement.sql, f"random_page_cost = {cost}")
+        used = {node["Index Name"] for node in nodes if "Index Name" in node}
+        assert used <= {"job_ready", "job_ready_of_source", "job_pkey"}, (statement.name, used)
 
 
 @pytest.mark.parametrize("analyzed", ["after", "before", "never"])
