@@ -401,7 +401,7 @@ def test_who_waits_is_sent_away_when_a_token_is_needed(database: str) -> None:
         waiting = thread.submit(httpx.get, f"{boss.url}/job/available?wait=50", timeout=60)
         until(lambda: waiting_takers(client) == 1)
         create(client, "root", "admin")
-        assert_problem(waiting.result(timeout=10), 401, "one is needed by now")
+        assert_problem(waiting.result(timeout=10), 401, "a token is needed now")
 
 
 def test_tokens_count_while_the_database_is_away(database: str, postgres: str) -> None:
