@@ -32,11 +32,12 @@ asyncio.run(main())
 READING = f"""
 import asyncio, os, signal, sys
 from boss.postgres.connection import connected, fetch
+from boss.postgres.statement import Statement
 
 async def main():
     async with connected(sys.argv[1]) as pool:
-        big = "\\n-- big\\nSELECT pg_advisory_xact_lock({_LOCK}), repeat('x', 1000000) FROM generate_series(1, 99)"
-        reading = asyncio.create_task(fetch(pool, big))
+        big = "SELECT pg_advisory_xact_lock({_LOCK}), repeat('x', 1000000) FROM generate_series(1, 99)"
+        reading = asyncio.create_task(fetch(pool, Statement("big", big)))
         await asyncio.sleep(0.05)
         os.kill(os.getpid(), signal.SIGSTOP)
         await reading
