@@ -187,7 +187,7 @@ class Taker:
             return NoJob("no job is available")
         limit = self._limits.of(take.source)
         if limit.paused:
-            return NoJob(f"{take.source} is paused: none of its jobs is handed out")
+            return NoJob(f"the source {take.source} is paused: none of its jobs is handed out")
         return NoJob(f"no job is available from {take.source}{_limited(limit)}")
 
     async def _undo_one(self, taken: Taken) -> None:
