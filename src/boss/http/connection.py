@@ -247,9 +247,7 @@ class Connection(asyncio.Protocol):
                 await self._stream(request, response)
         finally:
             self._task = self._serving = None
-            if self._is_streaming:
-                self._is_streaming = False
-                self.unread_until = _NEVER
+            self._is_streaming = False
             self.budget.used -= request.release()
             self._connections.finish(self)
             if self.phase is not Phase.END and self._paused is None:
@@ -305,9 +303,10 @@ class Connection(asyncio.Protocol):
         is_last = not request.is_http_1_1 or self._is_last(request)
         self._is_streaming = True
         self.deadline = _NEVER
-        self._send(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
-        # A stream sends something more often than that. Who reads none of it has it pile up in the system's memory.
+        self._size = 0
+        # A stream sends something every few seconds. If the client reads none of it, it piles up in the kernel.
         self._await_reading()
+        self._send(encode(response, request.method, request.is_http_1_1, is_last, self._connections.date))
         if request.method != "HEAD":
             async with aclosing(response.events) as events:
                 async for event in events:
@@ -316,6 +315,7 @@ class Connection(asyncio.Protocol):
                         await self._paused
             if request.is_http_1_1:
                 self._send(LAST_CHUNK)
+        self.unread_until = _NEVER
         if is_last:
             self._end()
 
