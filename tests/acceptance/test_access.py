@@ -1,4 +1,4 @@
-"""Who may do what: every endpoint, with every role and source, on a real server."""
+"""Permissions: every endpoint, with every role and source, on a real server."""
 
 import itertools
 import json

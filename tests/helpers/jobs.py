@@ -1,4 +1,4 @@
-"""What is known of a job, and takes of it."""
+"""Reads the record of a job, and takes jobs."""
 
 from datetime import datetime
 from typing import Any
