@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from boss.coalescer import Coalescer
-from boss.dispatch.mismatches import mismatch, not_finished, not_there, where, wrong_attempt
+from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_there, where
 from boss.dispatch.queries import Queries
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
@@ -27,11 +27,10 @@ from boss.model.job import (
 )
 from boss.postgres import store
 from boss.postgres.connection import Pool
+from boss.postgres.statement import MOST_ROWS
 from boss.telemetry import job_log, metrics
 from boss.telemetry.job_log import JobEvent
 
-# The most rows of a statement: well past the point where more rows make it faster.
-_MOST_JOBS = 1000
 # The most characters of documents in one statement, so that a batch of large ones stays small in memory.
 _MOST_DOCUMENT = 8 * 1024 * 1024
 # The most jobs that one prune request deletes, so that it answers in time; it can be sent again.
@@ -86,7 +85,7 @@ class Dispatcher:
             key=attrgetter("id"),
             turns=turns,
         )
-        self._checks = Coalescer(self._check_all, most=_MOST_JOBS, turns=turns)
+        self._checks = Coalescer(self._check_all, most=MOST_ROWS, turns=turns)
 
     async def submit(self, submission: Submission) -> None:
         """Store a new job.
@@ -180,9 +179,8 @@ class Dispatcher:
         state = await self._give_backs(given)
         if state is None:
             location = await self._queries.locate(given.id)
-            is_there = location and location.is_at(given.source, State.ACTIVE)
-            if location and is_there and given.attempt not in (None, location.attempt):
-                raise wrong_attempt(given.id, given.attempt, location.state, location.attempt)
+            check_location(State.ACTIVE, given.source, given.id, given.attempt, location)
+            # It has become so since.
             raise not_there(State.ACTIVE, given.source, given.id, location)
         return state
 
@@ -190,11 +188,7 @@ class Dispatcher:
         """Like `Queries.read`, without the document. For an active job it is a heartbeat and renews the lease."""
         is_active = state is State.ACTIVE
         location = await (self._checks(Check(id, source, attempt)) if is_active else self._queries.locate(id))
-        if location is None or location.state != state or location.source != source:
-            raise not_there(state, source, id, location)
-        if attempt not in (None, location.attempt):
-            raise wrong_attempt(id, attempt, location.state, location.attempt)
-        return location
+        return check_location(state, source, id, attempt, location)
 
     async def prune(self, older: float, by: str | None) -> tuple[int, bool]:
         """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.
@@ -209,10 +203,10 @@ class Dispatcher:
         deleted, more, event = 0, True, None
         until = time.monotonic() + _LONGEST_PRUNE_S
         while more and deleted < _MOST_PRUNED and time.monotonic() < until:
-            batch, event = await store.prune_by(self._pool, older, _MOST_JOBS, by, event)
+            batch, event = await store.prune_by(self._pool, older, MOST_ROWS, by, event)
             metrics.PRUNED.inc(batch)
             deleted += batch
-            more = batch == _MOST_JOBS
+            more = batch == MOST_ROWS
         return deleted, more
 
     async def set_limit(self, source: str, paused: bool, limit: int | None, by: str | None) -> SourceLimit:

@@ -28,6 +28,20 @@ def wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> Wro
     return WrongAttempt(f"the request is about {about} of {id}, which is {state} in attempt {attempt}", state)
 
 
+def check_location(state: State, source: str, id: str, attempt: int | None, location: Location | None) -> Location:
+    """The location of a job, which is at the address of a request, and in its attempt if it names one.
+
+    Raises:
+        NotThere: it is not there.
+        WrongAttempt: it is in another attempt.
+    """
+    if location is None or not location.is_at(source, state):
+        raise not_there(state, source, id, location)
+    if attempt not in (None, location.attempt):
+        raise wrong_attempt(id, attempt, location.state, location.attempt)
+    return location
+
+
 def not_finished(finish: Finish, location: Location | None) -> BossError:
     """The reason why a finish did nothing, judged by where the job is now."""
     there = location is not None and location.source == finish.source and location.state is not State.DONE

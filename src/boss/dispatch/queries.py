@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from boss.coalescer import Coalescer
-from boss.dispatch.mismatches import not_there, where, wrong_attempt
+from boss.dispatch.mismatches import check_location, where
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NotThere
@@ -14,10 +14,9 @@ from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
 from boss.postgres import store
 from boss.postgres.connection import Pool
+from boss.postgres.statement import MOST_ROWS
 from boss.telemetry import metrics
 
-# The most rows of a statement: well past the point where more rows make it faster.
-_MOST_JOBS = 1000
 # The most documents that one statement reads: each may have a megabyte.
 _MOST_READ = 32
 # The limit up to which prunable jobs are counted.
@@ -43,8 +42,8 @@ class Queries:
         self._wait_queue = wait_queue
         self._limits = limits
         self._reads = Coalescer(self._read_all, most=_MOST_READ)
-        self._locates = Coalescer(self._locate_all, most=_MOST_JOBS)
-        self._reaches = Coalescer(self._reach, most=_MOST_JOBS)
+        self._locates = Coalescer(self._locate_all, most=MOST_ROWS)
+        self._reaches = Coalescer(self._reach, most=MOST_ROWS)
 
     async def locate(self, id: str) -> Location | None:
         """Where the job with this id is; None when there is none."""
@@ -58,10 +57,9 @@ class Queries:
             WrongAttempt: it is in another attempt than the one given.
         """
         job = await self._reads(id)
-        if job is None or job.state != state or job.source != source:
-            raise not_there(state, source, id, job and Location(job.source, job.state, job.attempt, 0))
-        if attempt not in (None, job.attempt):
-            raise wrong_attempt(id, attempt, job.state, job.attempt)
+        location = job and Location(job.source, job.state, job.attempt, 0)
+        check_location(state, source, id, attempt, location)
+        assert job
         return job
 
     async def any_available(self, take: Take) -> bool:

@@ -12,11 +12,10 @@ from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
 from boss.model.job import SourceLimit, Take, Taken
 from boss.postgres import store
 from boss.postgres.connection import Pool
+from boss.postgres.statement import MOST_ROWS
 from boss.telemetry import job_log
 from boss.telemetry.job_log import JobEvent
 
-# The most rows of a statement: well past the point where more rows make it faster.
-_MOST_JOBS = 1000
 # The most addresses of a statement: it measures each of these jobs whose size is not known.
 _MOST_ADDRESSES = 64
 # One token may have 1/10 of the waiting takers.
@@ -64,7 +63,7 @@ class Taker:
             turns: Turns | None,
             key: Callable[[Take], object] | None = None,
         ) -> Coalescer[Take, list[Taken]]:
-            return Coalescer(statement, most=_MOST_JOBS, weigh=_limit, key=key, on_abandoned=self.undo, turns=turns)
+            return Coalescer(statement, most=MOST_ROWS, weigh=_limit, key=key, on_abandoned=self.undo, turns=turns)
 
         self._of_any, self._of_source = of(handouts.of_any, turns), of(handouts.of_sources, turns)
         self._with_key = of(handouts.by_key, turns, _key)
@@ -75,7 +74,7 @@ class Taker:
         # run outside the turns.
         self._of_several, self._within_limits = of(handouts.of_several, None), of(handouts.within_limits, None)
         self._chosen_with_key = of(handouts.by_key, None, _key)
-        self._undos = Coalescer(self._undo_all, most=_MOST_JOBS)
+        self._undos = Coalescer(self._undo_all, most=MOST_ROWS)
 
     async def take(self, take: Take, wait: float = 0) -> list[Taken]:
         """Make the first available jobs active, at least one; wait up to `wait` seconds for one to arrive.

@@ -20,6 +20,9 @@ class Statement:
         self.sql: Final = f"-- {name}\n{sql.strip()}\n"
 
 
+# The most rows of a statement: well past the point where more rows make it faster.
+MOST_ROWS = 1000
+
 # The condition of a job that a take may get: available and due.
 READY = "status = 'AVAILABLE' AND due_at IS NULL"
 
