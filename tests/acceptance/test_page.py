@@ -178,7 +178,7 @@ class TestJob:
         for id, why in (
             (second, f"It is the next of {source}"),
             (third, f"1 jobs of {source} come before this one"),
-            (delayed, "It is delayed until then"),
+            (delayed, "It is delayed until 2"),
         ):
             page.goto(f"/#/job/{id}")
             expect(page.get_by_text(f"Why nobody has it yet: {why}")).to_be_visible()

@@ -52,7 +52,7 @@ class TestContract:
 
     def test_none_comes(self, client: httpx.Client, source: str) -> None:
         answer = client.get(f"/job/available/{source}?wait=1")
-        assert_problem(answer, 404, f"No job is available from {source}")
+        assert_problem(answer, 404, f"No job of {source} is ready")
         assert (answer.headers["preference-applied"], answer.headers["boss-state"]) == ("wait=1", "none")
 
     @pytest.mark.parametrize("prefer", ["wait=soon", "wait", "respond-async", "await=5", "wait=-1", ""])

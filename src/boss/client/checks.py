@@ -61,7 +61,7 @@ class Checks:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def applies_to(self, job: Held) -> None:
+    def hold(self, job: Held) -> None:
         """Send heartbeats for this job from now on."""
         with self._lock:
             self._due[job] = time.monotonic() + interval(job.lease)

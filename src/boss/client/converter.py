@@ -95,7 +95,7 @@ class Converter:
         grace: how many seconds running functions have to end by themselves when the converter is stopped, before they
             are told to end.
         once: end after one job in each slot.
-        until_empty: end when no job is available.
+        until_empty: end when no job is ready.
         tell: called when a job has ended, with the exception that the function raised.
 
     Attributes:

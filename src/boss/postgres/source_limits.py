@@ -49,8 +49,8 @@ WITH {_ALONE}, changed AS (
 
 async def set_source_limit(pool: Pool, new: SourceLimit, by: str | None) -> None:
     """Replace all earlier limits of the source with this one, and record it as an audit event."""
-    details = json.dumps({"source": new.source, "paused": new.paused, "limit": new.limit})
-    if new.paused or new.limit is not None:
-        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.limit)
+    details = json.dumps({"source": new.source, "paused": new.paused, "limit": new.most_active})
+    if new.paused or new.most_active is not None:
+        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.most_active)
     else:
         await fetch(pool, REMOVE_SOURCE_LIMIT, new.source, by, details)
