@@ -18,6 +18,7 @@ from typing import NamedTuple
 import asyncpg
 import uvloop
 
+from boss import __version__
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
@@ -195,7 +196,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
-    return _Started(App(dispatcher, queries, feed, tokens, settings), dispatcher, feed, tokens)
+    return _Started(App(dispatcher, queries, feed, tokens, settings, __version__), dispatcher, feed, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:

@@ -462,7 +462,7 @@ class TestAudit:
             done = [(act["by"], act["did"], act["what"]) for act in page["acts"]]
             assert done[0] == (
                 "root",
-                "set the rule of a source",
+                "set the limits of a source",
                 {"source": "elsewhere", "paused": False, "limit": None},
             )
             assert done[1][2]["limit"] == 2

@@ -160,7 +160,7 @@ class TestJob:
         press(page, "Stop")
         page.get_by_role("button", name="Stop it").click()
         expect(page.get_by_text("stopped", exact=True)).to_be_visible()
-        press(page, "Take up again")
+        press(page, "Submit again")
         page.get_by_role("button", name="Submit it again").click()
         expect(page.get_by_text("available", exact=True)).to_be_visible()
         [new, old] = client.get(f"/jobs?source={source}").json()["jobs"]

@@ -102,9 +102,9 @@ class Queries:
         """Jobs with all their properties; see `store.list_jobs`."""
         return await store.list_jobs(self._pool, state, sources, after, limit)
 
-    async def newest(self, each: int) -> dict[tuple[str, State], list[str]]:
+    async def greatest_ids(self, each: int) -> dict[tuple[str, State], list[str]]:
         """The greatest `each` ids of every source and state that has jobs, greatest first."""
-        return await store.newest(self._pool, each)
+        return await store.greatest_ids(self._pool, each)
 
     async def count(self) -> dict[tuple[str, State], int]:
         """How many jobs there are of each source and state, of every source ever seen."""
