@@ -84,6 +84,8 @@ class Converter:
     When the converter is stopped, jobs that have not begun or not ended are given back. That does not count as an
     attempt.
 
+    It logs how each job ended to the logger `boss`: `logging.basicConfig(level=logging.INFO)` shows these lines.
+
     Args:
         convert: the function. It gets a `Job` and runs in a thread, or is `async` and gets an `AsyncJob`.
         sources: the sources to take from, the oldest job of all of them first; any when empty.
