@@ -80,7 +80,7 @@ async def picture(browser: Browser, url: str, name: str, scheme: str, width: int
     await page.wait_for_selector(".live.on, h1")
     if "#" not in url:
         await page.get_by_role("button", name="freg", exact=True).click()
-        await page.wait_for_selector(".shelves")
+        await page.wait_for_selector(".by-state")
     await page.wait_for_timeout(2500)
     await page.screenshot(path=HERE / name)
     await context.close()

@@ -65,7 +65,7 @@ def test_help_of_a_command_fits_and_has_an_example(boss: Boss, command: str) -> 
         (["submit", "freg", "--priority", "high"], "'--priority': 'high' is not a whole number (boss submit --help"),
         (["serve", "--max-document", "64MiB"], "'64MiB' is not a whole number of bytes; say 67108864 (boss serve"),
         (["serve", "--max-document", "1 kB"], "'1 kB' is not a whole number of bytes; say 1000 (boss serve"),
-        (["serve", "--lease", "1m"], "'1m' is not a whole number of seconds (boss serve"),
+        (["serve", "--lease", "1m"], "'1m' is not a whole number of seconds; say 60 (boss serve"),
         (["jobs", "--limit", "0"], "'--limit': 0 is less than 1 (boss jobs --help says more)"),
         (["take", "--wait", "long"], "'--wait': 'long' is not a number of seconds (boss take --help"),
         (["submit", "freg", "--at", "noon"], "'--at': 'noon' is not a time with its offset from UTC; it should look"),
@@ -82,6 +82,8 @@ def test_help_of_a_command_fits_and_has_an_example(boss: Boss, command: str) -> 
         (["work", "freg", "cat"], "say what to run for each job, after --"),
         (["serve", "--port", "80000"], "80000 is more than 65535"),
         (["prune", "--older-than", "1e99"], "'--older-than': 1e99 is more than 3660"),
+        (["prune", "--older-than", "30d"], "'30d' is not a number of days; say 30 (boss prune"),
+        (["submit", "freg", "--delay", "5m"], "'5m' is not a number of seconds; say 300 (boss submit"),
         (["prune", "--older-than", "nan"], "'--older-than': 'nan' is not a number of days"),
     ],
 )

@@ -116,7 +116,7 @@ def test_a_neighbours_cookies_leave_the_page_alone(
         page.get_by_role("button", name="Sign in").click()
         expect(row(page, "freg")).to_be_visible()
         row(page, "freg").get_by_role("button").click()
-        expect(page.locator(".shelves")).to_be_visible()
+        expect(page.locator(".by-state")).to_be_visible()
         page.reload()
         expect(row(page, "freg")).to_be_visible()
         sent = context.cookies(f"http://{host}:{boss.port}/jobs")

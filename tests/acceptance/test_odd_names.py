@@ -104,7 +104,7 @@ class TestPage:
             if not again:
                 page.reload()
         row(page, "__proto__").get_by_role("button").click()
-        expect(page.locator(".shelves:visible li")).to_have_count(3)
+        expect(page.locator(".by-state:visible li")).to_have_count(3)
         page.get_by_role("searchbox", name="Show only sources").fill("proto")
         expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(2)
 

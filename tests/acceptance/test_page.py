@@ -43,11 +43,11 @@ class TestOverview:
             for window in (page, other):
                 expect(row(window, source).locator("td.number")).to_have_text(["12", "0", "0"])
                 row(window, source).get_by_role("button").click()
-                expect(window.locator(".shelves li")).to_contain_text([*reversed(ids[4:]), "4 more", "none", "none"])
+                expect(window.locator(".by-state li")).to_contain_text([*reversed(ids[4:]), "4 more", "none", "none"])
             client.get(f"/job/available/{source}")
             for window in (page, other):
                 expect(row(window, source).locator("td.number")).to_have_text(["11", "1", "0"])
-                expect(window.locator(".shelves div").nth(1).locator("li")).to_have_text([ids[0]])
+                expect(window.locator(".by-state div").nth(1).locator("li")).to_have_text([ids[0]])
                 expect(window.get_by_role("region", name="Active")).to_contain_text(ids[0])
             client.post(f"/job/done/{source}/{ids[0]}")
             for window in (page, other):
@@ -224,7 +224,7 @@ def test_axe_finds_nothing(
     for page in opened(browser, module_boss.url, scheme):
         expect(page.get_by_text("no column a").first).to_be_visible()
         row(page, source).get_by_role("button").click()
-        expect(page.locator(".shelves")).to_be_visible()
+        expect(page.locator(".by-state")).to_be_visible()
         found = [Axe().run(page)]
         for id in (ids[1], ids[2], ids[3]):
             page.goto(f"/#/job/{id}")

@@ -45,7 +45,7 @@ def test_no_view_scrolls_sideways(page: Page, client: httpx.Client, source: str,
     page.reload()
     expect(page.get_by_text("no-column").first).to_be_visible()
     row(page, name).get_by_role("button").click()
-    expect(page.locator(".shelves")).to_be_visible()
+    expect(page.locator(".by-state")).to_be_visible()
     assert page.evaluate(TOO_WIDE) == []
     page.evaluate(MANY)
     assert page.evaluate(TOO_WIDE) == []

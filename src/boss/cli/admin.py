@@ -1,7 +1,6 @@
 """The commands that administer a running Boss: token, source, audit."""
 
 import json
-import re
 from itertools import islice
 from typing import Annotated, Any
 
@@ -11,14 +10,12 @@ from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now,
 from boss.cli.exit_codes import NOT_THERE, USAGE
 from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
-from boss.cli.times import second, span
+from boss.cli.times import second, seconds_of, span
 from boss.model.permissions import Role
 from boss.settings import DEFAULT_URL
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 # The details of an audit event that are spans of time, in seconds.
 _SPANS = {"expires": "after", "older": "than"}
-_SPAN = re.compile(r"(\d{1,9})([smhd])")
 
 _tokens = typer.Typer(help="Create, list and revoke access tokens.", no_args_is_help=True)
 
@@ -166,11 +163,11 @@ def _detail(name: str, value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else json.dumps(value).strip('"')
 
 
-def _seconds(span: str) -> int:
-    found = _SPAN.fullmatch(span)
-    if not found:
-        give_up(f"{span!a} is not a span of time; it should look like 90d, 12h, 30m or 45s", USAGE)
-    return int(found[1]) * _UNITS[found[2]]
+def _seconds(words: str) -> int:
+    seconds = seconds_of(words)
+    if seconds is None:
+        give_up(f"{words!a} is not a span of time; it should look like 90d, 12h, 30m or 45s", USAGE)
+    return seconds
 
 
 def _print_lines(found: list[dict[str, Any]]) -> None:

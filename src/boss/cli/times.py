@@ -1,9 +1,13 @@
-"""Instants for a person to read: how long ago."""
+"""Instants and spans of time, for a person to read and to write."""
 
+import re
 from datetime import UTC, datetime
 
 # Each entry: ages below this many seconds are written in this unit, so many seconds long. Older ones are dates.
 _UNITS = ((60, 1, "s"), (3600, 60, "min"), (2 * 86_400, 3600, "h"), (60 * 86_400, 86_400, "days"))
+
+_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_SPAN = re.compile(r"(\d{1,9})([dhms])")
 
 
 def ago(instant: str, now: datetime | None = None) -> str:
@@ -18,12 +22,16 @@ def ago(instant: str, now: datetime | None = None) -> str:
     return instant[:10]
 
 
+def seconds_of(span: str) -> int | None:
+    """The seconds of a span of time such as 90d, 12h, 30m or 45s; None when it is none."""
+    found = _SPAN.fullmatch(span)
+    return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
 def span(seconds: float) -> str:
     """A span of time as the option --expires takes it: 90d, 12h, 30m, 45s, in the greatest unit that divides it."""
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds and seconds % unit == 0:
-            return f"{seconds / unit:g}{name}"
-    return f"{seconds:g}s"
+    name, unit = next((name, unit) for name, unit in _SECONDS.items() if (seconds and seconds % unit == 0) or unit == 1)
+    return f"{seconds / unit:g}{name}"
 
 
 def second(instant: str | None) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 import typer
 from typer import core
 
+from boss.cli.times import seconds_of
+
 _NUMBERS: dict[object, str] = {int: "a whole number", float: "a number"}
 # The format of an instant. It is parsed here, for Typer's message names only the format.
 TIME = "%Y-%m-%dT%H:%M:%S%z"
@@ -67,7 +69,7 @@ class _Value:
                 raise ValueError
         except (ValueError, OverflowError):
             of_unit = f" of {unit.lower()}" if unit.endswith("S") else ""
-            meant = _bytes(str(value)) if unit == "BYTES" else ""
+            meant = _meant(str(value), unit)
             raise ValueError(f"{value!a} is not {_NUMBERS[self._annotation]}{of_unit}{meant}.") from None
         if least is not None and not number >= least:
             raise ValueError(f"{value} is less than {least}.")
@@ -85,8 +87,15 @@ def _choice(kind: type[Enum], word: str) -> Enum:
     raise ValueError(f"{word!a} is not one of {', '.join(words)}{meant}.")
 
 
+def _meant(word: str, unit: str) -> str:
+    """A hint for a size or a span of time with a unit, such as 64MiB or 5m."""
+    seconds = seconds_of(word)
+    if unit in ("SECONDS", "DAYS") and seconds is not None:
+        return f"; say {seconds / (86_400 if unit == 'DAYS' else 1):.10g}"
+    return _bytes(word) if unit == "BYTES" else ""
+
+
 def _bytes(word: str) -> str:
-    """A hint for a size with a unit, such as 64MiB."""
     found = re.fullmatch(r"(\d{1,9})\s*([kmg])(i?)b?", word.strip(), re.IGNORECASE)
     if not found:
         return ""

@@ -11,20 +11,20 @@ from boss.postgres.statement import READY, Statement, probe
 AGES = Statement(
     "ages",
     f"""
-SELECT shelf.source,
+SELECT counted.source,
        extract(epoch FROM now() - head.submitted_at)::float8 AS available,
        extract(epoch FROM now() - held.taken_at)::float8 AS active
-FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available FROM tally GROUP BY source) AS shelf
+FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available FROM tally GROUP BY source) AS counted
 LEFT JOIN LATERAL (
     SELECT submitted_at
     FROM job
-    WHERE shelf.available > 0 AND {READY} AND {probe("source", "shelf.source")}
+    WHERE counted.available > 0 AND {READY} AND {probe("source", "counted.source")}
     ORDER BY source, priority DESC, position
     LIMIT 1
 ) AS head ON true
 LEFT JOIN (
     SELECT source, min(taken_at) AS taken_at FROM job WHERE status = 'ACTIVE' GROUP BY source
-) AS held ON held.source = shelf.source
+) AS held ON held.source = counted.source
 """,
 )
 

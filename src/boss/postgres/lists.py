@@ -64,13 +64,13 @@ def _list_statement(name: str, chosen: str) -> Statement:
         f"""
 WITH chosen AS ({chosen}
 ), sized AS MATERIALIZED (
-    SELECT id, row_number() OVER newest_first AS turn, count(*) OVER () AS jobs_chosen,
+    SELECT id, row_number() OVER greatest_first AS turn, count(*) OVER () AS jobs_chosen,
            sum(CASE WHEN document_bytes > {MOST_TEXT} THEN 0 ELSE {about("document")} END
                + CASE WHEN result_bytes > {MOST_TEXT} THEN 0 ELSE {about("result")} END
-               + coalesce(8 * pg_column_size(history), 0)) OVER newest_first AS size
+               + coalesce(8 * pg_column_size(history), 0)) OVER greatest_first AS size
     FROM job
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
-    WINDOW newest_first AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)
+    WINDOW greatest_first AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)
 )
 SELECT {_COLUMNS}, (SELECT max(jobs_chosen) FROM sized) AS jobs_chosen
 FROM job
@@ -82,11 +82,12 @@ ORDER BY id DESC
 
 LIST = _list_statement("list", "SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2")
 
-# The index has the jobs of each source and state in order, so the newest of several are among the newest of each.
+# The index has the jobs of each source and state in order, so the greatest ids of several are among the greatest of
+# each.
 LIST_OF_SOME = _list_statement(
-    "list_shelves",
+    "list_of_some",
     """
-    SELECT newest.id
+    SELECT last_of.id
     FROM (SELECT source, status
           FROM tally
           WHERE ($3::text[] IS NULL OR source = ANY($3)) AND status = coalesce($4, status)
@@ -98,7 +99,7 @@ LIST_OF_SOME = _list_statement(
         WHERE job.status = counted.status AND job.source = counted.source AND id < $1
         ORDER BY id DESC
         LIMIT $2
-    ) AS newest
+    ) AS last_of
     ORDER BY id DESC
     LIMIT $2""",
 )

@@ -68,14 +68,14 @@ export function tree() {
     }
 
     async function fill() {
-      const shelves = await Promise.all(STATES.map(async (state, place) => {
+      const lists = await Promise.all(STATES.map(async (state, place) => {
         const jobs = made.counts[place] ? await boss.greatestIds(source, state, INSIDE).catch(() => []) : [];
         const left = made.counts[place] - jobs.length;
         const items = jobs.map((job) => el("li", {}, el("a", { class: "id", href: `#/job/${encodeURIComponent(job.id)}` }, job.id)));
         if (left > 0) items.push(el("li", {}, `${count(left)} more`));
         return el("div", {}, el("h2", { class: `state ${state}` }, state), el("ol", {}, items.length ? items : el("li", {}, "none")));
       }));
-      inside.replaceChildren(el("div", { class: "shelves" }, shelves));
+      inside.replaceChildren(el("div", { class: "by-state" }, lists));
     }
     return made;
   }
