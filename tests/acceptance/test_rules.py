@@ -15,6 +15,8 @@ from tests.helpers.limits import rule
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 
+pytestmark = pytest.mark.every_postgres
+
 numbers = itertools.count(1)
 
 

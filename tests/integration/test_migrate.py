@@ -12,6 +12,8 @@ from boss.postgres.connection import Pool, connected
 from boss.postgres.migrate import migrate, migrations
 from tests.helpers.servers import BossProcess
 
+pytestmark = pytest.mark.every_postgres
+
 
 def test_replicas_that_start_together_on_an_empty_database(database: str) -> None:
     replicas = [BossProcess("--database", database) for _ in range(3)]

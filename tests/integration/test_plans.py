@@ -15,6 +15,8 @@ from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool
 
+pytestmark = pytest.mark.every_postgres
+
 SOME = 20
 MANY = 6000
 

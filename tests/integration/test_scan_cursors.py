@@ -23,6 +23,8 @@ from boss.postgres.connection import Pool, connected
 from boss.postgres.scan_cursors import HEADS
 from tests.helpers.dispatchers import dispatcher_over
 
+pytestmark = pytest.mark.every_postgres
+
 INDEXES = ("job_ready", "job_ready_of_source")
 
 
