@@ -15,6 +15,8 @@ from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import boss_running, until
 from tests.helpers.tokens import API, Guarded, create, waiting_takers
 
+pytestmark = pytest.mark.slow
+
 ALL = frozenset(["converter", "submitter", "admin"])
 CONVERT, SUBMIT, ADMIN = ALL - {"submitter"}, ALL - {"converter"}, frozenset(["admin"])
 READ = SUBMIT

@@ -26,6 +26,8 @@ from tests.helpers.postgres import MOST_CONNECTIONS, PostgresServer
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, free_port, until
 
+pytestmark = pytest.mark.slow
+
 # Each request is answered within ten seconds, whatever it waits for; the rest is for a busy machine.
 SOON = 15
 

@@ -25,6 +25,8 @@ from tests.helpers.servers import BossProcess, boss_running, free_port, until
 from tests.helpers.tokens import create
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 LIMITS = (
     *("--max-document", "1000", "--max-headers", "8192", "--max-waiting", "3", "--max-queue", "5"),
     *("--header-timeout", "1", "--body-timeout", "1", "--rate", "20"),

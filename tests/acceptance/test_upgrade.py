@@ -17,6 +17,8 @@ from tests.helpers.load import Load, every_job, open_jobs
 from tests.helpers.postgres import PROGRAMS
 from tests.helpers.servers import BossProcess, boss_running, until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NEWEST = migrations()[-1][1]
 # The newest that has to wait for whoever reads the table of jobs.
