@@ -37,6 +37,8 @@ from typing import ClassVar
 PROBLEM_TYPE = "urn:boss:problem:"
 # The problem of a request without TLS where TLS is needed.
 HTTPS_NEEDED = "https-needed"
+# The problem of a path at which there is no resource.
+NO_RESOURCE = "no-resource"
 # The message for a request that needs TLS and came without.
 SPEAKS_HTTPS = "speaks https, not http: say https://"
 # The message of a 503 whose cause is the database.

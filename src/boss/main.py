@@ -18,6 +18,7 @@ from typing import NamedTuple
 import asyncpg
 import uvloop
 
+from boss import __version__
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
@@ -31,6 +32,7 @@ from boss.dispatch.tokens import Tokens
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import DATABASE_AWAY, DatabaseAway, NoDatabase, StartError, WrongSetting
 from boss.http.background import in_background
+from boss.http.certificate import Certificate
 from boss.http.connections import Connections
 from boss.http.router import App
 from boss.http.server import listening, listening_sockets
@@ -61,6 +63,8 @@ def run(settings: Settings, quiet: bool = False) -> None:
     if settings.tls_cert:
         # With TLS, SIGHUP reloads the certificate. Until Boss can do that, the signal must not end the start.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # A wrong certificate is told at once, not after the database has started.
+        Certificate(settings).load()
     if settings.workers > 1:
         uvloop.run(_supervise(settings, quiet))
     else:
@@ -97,8 +101,13 @@ async def _supervise(settings: Settings, quiet: bool) -> None:
         url = settings.database
         if url is None:
             url = await parts.enter_async_context(_embedded(settings.data))
-        await migrate_only(url)
-        await supervise(replace(settings, database=url), quiet, stop, lambda: _tell_where(settings))
+        needs_tokens = await _prepare(url)
+
+        def tell() -> None:
+            _tell_where(settings)
+            _tell_who_is_served(settings, needs_tokens)
+
+        await supervise(replace(settings, database=url), quiet, stop, tell)
     log.info("Boss has stopped")
 
 
@@ -187,7 +196,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
-    return _Started(App(dispatcher, queries, feed, tokens, settings), dispatcher, feed, tokens)
+    return _Started(App(dispatcher, queries, feed, tokens, settings, __version__), dispatcher, feed, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:
@@ -226,6 +235,22 @@ async def migrate_only(url: str) -> list[str]:
         raise _no_start(error) from error
 
 
+async def _prepare(url: str) -> bool:
+    """Bring the database to the schema that this Boss needs; return whether requests need a token.
+
+    Raises:
+        StartError: the migrations cannot be applied.
+    """
+    try:
+        async with connected(url) as pool:
+            await migrate(pool)
+            tokens = Tokens(pool, lambda _: None)
+            await tokens.load()
+            return tokens.needed
+    except DatabaseAway as error:
+        raise _no_start(error) from error
+
+
 async def _serve_until(
     stop: asyncio.Event,
     started: _Started,
@@ -239,8 +264,7 @@ async def _serve_until(
     async with listening(connections, settings, sockets), AsyncExitStack() as parts:
         if settings.workers == 1:
             _tell_where(settings)
-        if not started.tokens.needed:
-            _tell_who_is_served(settings)
+            _tell_who_is_served(settings, started.tokens.needed)
         for duty in duties:
             await parts.enter_async_context(in_background(duty))
         await stop.wait()
@@ -256,7 +280,9 @@ def _tell_where(settings: Settings) -> None:
         log.info("its data is in %s (--data or BOSS_DATA say where)", settings.data.resolve())
 
 
-def _tell_who_is_served(settings: Settings) -> None:
+def _tell_who_is_served(settings: Settings, needs_tokens: bool) -> None:
+    if needs_tokens:
+        return
     first = "boss token create NAME --role admin makes the first one"
     if settings.open:
         log.warning("there are no tokens yet, so EVERYBODY who reaches this address may do everything; %s", first)

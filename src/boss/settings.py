@@ -38,7 +38,10 @@ def _setting(
 class Settings:
     """The settings of `boss serve`. Times are in seconds, sizes in bytes."""
 
-    host: str = _setting(DEFAULT_HOST, "Address to listen on.")
+    host: str = _setting(
+        DEFAULT_HOST,
+        "Address to listen on: 0.0.0.0 for all of IPv4, :: for all of IPv6, an empty text for all of both.",
+    )
     port: int = _setting(DEFAULT_PORT, "Port to listen on.", least=1, most=65535)
     database: str | None = _setting(
         None,

@@ -205,9 +205,9 @@ class TestSources:
             assert one.get("/job/available").json()["source"] == "freg"
             got = [two.get("/job/available").json()["source"] for _ in range(2)]
             assert sorted(got) == ["freg", "sirius"]
-            assert_problem(two.get("/job/available"), 404, "No job is available")
+            assert_problem(two.get("/job/available"), 404, "^No job of freg, sirius is ready$")
             assert two.head("/job/available").status_code == one.head("/job/available").status_code == 404
-            assert_problem(two.get("/job/available?wait=1"), 404, "No job is available")
+            assert_problem(two.get("/job/available?wait=1"), 404, "^No job of freg, sirius is ready$")
             assert root.get("/job/available?limit=10").json()[0]["source"] == "other"
 
     def test_waiting_for_any_source_hears_of_its_sources_only(self, guarded: Guarded) -> None:
@@ -464,7 +464,7 @@ class TestAudit:
             done = [(act["by"], act["did"], act["what"]) for act in page["acts"]]
             assert done[0] == (
                 "root",
-                "set the rule of a source",
+                "set the limits of a source",
                 {"source": "elsewhere", "paused": False, "limit": None},
             )
             assert done[1][2]["limit"] == 2

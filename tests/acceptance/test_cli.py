@@ -158,7 +158,7 @@ class TestMistakes:
             (["submit", "freg"], "[]", 2, 'the document is not a JSON object such as {"a": 1}'),
             (["submit", "freg", "id", "/nowhere"], "", 2, "cannot read /nowhere: "),
             (["submit", "fr eg"], "{}", 2, "'fr eg' cannot be a source: it takes 1 to 100 of"),
-            (["take", "nothing"], "", 3, "no job is available from nothing"),
+            (["take", "nothing"], "", 3, "no job of nothing is ready"),
             (["check", "freg", "none"], "", 3, "no job has the id none"),
             (["done", "freg", "none"], "", 3, "only an available or active job can be done: no job has the id none"),
             (["done", "freg", "none", "{"], "", 2, "the result is not JSON"),
@@ -416,7 +416,8 @@ class TestAdministering:
             assert "needs a token" in converter("take").stderr
             assert "last token of an admin" in boss("token", "revoke", "root").stderr
             audit = boss("audit").stdout.splitlines()
-            assert re.search(r"root +revoked a token +{\"token\": \"freg-import\"}", audit[1])
+            assert re.search(r"root +revoked a token +token freg-import", audit[1])
+            assert "token freg-import, expires after 90d, role converter, sources freg sirius" in audit[2]
 
     def test_a_source_is_held_to_something(self, boss: Boss, client: httpx.Client, source: str) -> None:
         submit(client, source)

@@ -23,6 +23,19 @@ def boss(module_boss: BossProcess) -> Boss:
     return Boss(module_boss.url)
 
 
+def test_the_usage_of_many_lines(boss: Boss) -> None:
+    assert "| {source} [file] --lines\n" in boss("submit", "-h").stdout
+
+
+def test_times_with_an_offset_and_with_z(boss: Boss, client: httpx.Client, source: str) -> None:
+    for at in ("2999-11-24T18:30:00+01:00", "2999-11-24T17:30:00Z"):
+        id = boss("submit", source, "--at", at, stdin="{}").stdout.strip()
+        assert client.get(f"/jobs/{id}").json()["due"].startswith("2999-11-24T17:30:00")
+    said = boss("take", source)
+    assert said.returncode == 3
+    assert f"no job of {source} is ready; 2 jobs of it are delayed, the first until 2999-11-24T17:30:00Z" in said.stderr
+
+
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version(boss: Boss, option: str) -> None:
     assert boss(option).stdout == f"boss {__version__}\n"
@@ -42,16 +55,23 @@ def test_help_of_a_command_fits_and_has_an_example(boss: Boss, command: str) -> 
     ("words", "says"),
     [
         (["sumbit", "freg"], "no such command 'sumbit'. Did you mean 'submit'? (boss --help says more)"),
-        (["status"], "no such command 'status' (boss --help says more)"),
+        (["stauts"], "no such command 'stauts' (boss --help says more)"),
+        (["status"], "no such command 'status'; did you mean boss tree? (boss --help says more)"),
+        (["list"], "no such command 'list'; did you mean boss jobs?"),
+        (["find", "monday"], "no such command 'find'; did you mean boss show?"),
         (["token", "crate", "x"], "no such command 'crate'. Did you mean 'create'? (boss token --help says more)"),
         (["submit", "freg", "--prioritty", "3"], "no such option: --prioritty (did you mean --priority)"),
         (["jobs", "--stat", "done"], "no such option: --stat (did you mean --state)"),
         (["work", "freg", "--slotz", "3", "--", "cat"], "no such option: --slotz (did you mean --slots)"),
         (["submit", "freg", "--priority"], "option '--priority' requires an argument"),
         (["submit", "freg", "--priority", "high"], "'--priority': 'high' is not a whole number (boss submit --help"),
+        (["serve", "--max-document", "64MiB"], "'64MiB' is not a whole number of bytes; say 67108864 (boss serve"),
+        (["serve", "--max-document", "1 kB"], "'1 kB' is not a whole number of bytes; say 1000 (boss serve"),
+        (["serve", "--lease", "1m"], "'1m' is not a whole number of seconds (boss serve"),
         (["jobs", "--limit", "0"], "'--limit': 0 is less than 1 (boss jobs --help says more)"),
-        (["take", "--wait", "long"], "'--wait': 'long' is not a number (boss take --help says more)"),
-        (["submit", "freg", "--at", "noon"], "'--at': 'noon' does not match the formats"),
+        (["take", "--wait", "long"], "'--wait': 'long' is not a number of seconds (boss take --help"),
+        (["submit", "freg", "--at", "noon"], "'--at': 'noon' is not a time with its offset from UTC; it should look"),
+        (["submit", "freg", "--at", "2026-11-24T18:30:00"], "should look like 2026-11-24T18:30:00+01:00 or 2026-11-24"),
         (["jobs", "--state", "actve"], "'actve' is not one of available, active, done (did you mean active?)"),
         (
             ["token", "create", "x", "--role", "amdin"],
@@ -64,7 +84,7 @@ def test_help_of_a_command_fits_and_has_an_example(boss: Boss, command: str) -> 
         (["work", "freg", "cat"], "say what to run for each job, after --"),
         (["serve", "--port", "80000"], "80000 is more than 65535"),
         (["prune", "--older-than", "1e99"], "'--older-than': 1e99 is more than 3660"),
-        (["prune", "--older-than", "nan"], "'--older-than': 'nan' is not a number"),
+        (["prune", "--older-than", "nan"], "'--older-than': 'nan' is not a number of days"),
     ],
 )
 def test_one_line_of_what_is_wrong(boss: Boss, words: list[str], says: str) -> None:

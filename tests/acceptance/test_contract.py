@@ -90,9 +90,9 @@ class TestTake:
         assert taken == ["z", "a", "m"]
 
     def test_none_is_404(self, client: httpx.Client, source: str) -> None:
-        assert_problem(client.get("/job/available"), 404, "No job is available")
+        assert_problem(client.get("/job/available"), 404, "^No job is ready$")
         answer = client.get(f"/job/available/{source}")
-        assert_problem(answer, 404, f"from {source}")
+        assert_problem(answer, 404, f"^No job of {source} is ready$")
         assert answer.headers["boss-state"] == "none"
 
     def test_another_sources_job_is_not_taken(self, client: httpx.Client, source: str) -> None:
@@ -111,7 +111,11 @@ class TestTake:
         first, second = submit(client, source), submit(client, source)
         assert client.post(f"/job/active/{source}/{second}").json()["id"] == second
         assert_problem(client.post(f"/job/active/{source}/{second}"), 404, f"/job/active/{source}/{second}")
-        assert_problem(client.post(f"/job/active/another/{first}"), 404, f"/job/available/{source}/{first}")
+        assert_problem(
+            client.post(f"/job/active/another/{first}"),
+            404,
+            f"^Only an available job of another can be taken: it is at /job/available/{source}/{first}",
+        )
         assert client.get(f"/job/available/{source}").json()["id"] == first
 
     def test_many(self, client: httpx.Client, source: str) -> None:

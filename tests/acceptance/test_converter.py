@@ -75,7 +75,7 @@ def test_a_function(boss: Client, client: httpx.Client, url: str, source: str, s
     converter = Converter(convert, [source], url=url, slots=slots, until_empty=True)
     asyncio.run(converter.work())
     assert results(client, source) == ENDS
-    assert list(converter.ends.values()) == [3, 2, 1, 0]
+    assert list(converter.ends.values()) == [3, 2, 1, 0, 0]
 
 
 async def test_an_async_function(client: httpx.Client, url: str, source: str) -> None:

@@ -161,7 +161,7 @@ def _take_all(boss: BossProcess) -> tuple[int, list[list[str]]]:
             assert client.get("/jobs?limit=1000").status_code == 200
             while (answer := client.get("/job/available/freg?limit=1000&lease=0")).status_code == 200:
                 got.append([job["id"] for job in answer.json()])
-            assert_problem(answer, 404, "No job is available from freg")
+            assert_problem(answer, 404, "No job of freg is ready")
             assert client.head("/job/available/freg").status_code == 404
         return got
 

@@ -128,7 +128,7 @@ class TestTake:
 
     def test_none_is_404(self, client: httpx.Client, source: str) -> None:
         answer = client.get(f"/job/available/{source}?limit=10", headers={"accept": "application/x-ndjson"})
-        assert_problem(answer, 404, "No job is available")
+        assert_problem(answer, 404, f"^No job of {source} is ready$")
 
 
 class TestDone:

@@ -163,7 +163,7 @@ class TestJob:
         press(page, "Stop")
         page.get_by_role("button", name="Stop it").click()
         expect(page.get_by_text("stopped", exact=True)).to_be_visible()
-        press(page, "Take up again")
+        press(page, "Submit again")
         page.get_by_role("button", name="Submit it again").click()
         expect(page.get_by_text("available", exact=True)).to_be_visible()
         [new, old] = client.get(f"/jobs?source={source}").json()["jobs"]
@@ -181,7 +181,7 @@ class TestJob:
         for id, why in (
             (second, f"It is the next of {source}"),
             (third, f"1 jobs of {source} come before this one"),
-            (delayed, "It is delayed until then"),
+            (delayed, "It is delayed until 2"),
         ):
             page.goto(f"/#/job/{id}")
             expect(page.get_by_text(f"Why nobody has it yet: {why}")).to_be_visible()

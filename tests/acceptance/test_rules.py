@@ -138,10 +138,16 @@ class TestLimit:
         rule(one, source, limit=4)
         assert len(one.get(f"/job/available/{source}?limit=10").json()) == 4
         until(lambda: other.head(f"/job/available/{source}").status_code == 404)
-        assert_problem(other.get(f"/job/available/{source}"), 404, "of which 4 at most are active at once")
+        assert_problem(
+            other.get(f"/job/available/{source}"), 404, "is ready, or 4 of them are active, which is the limit$"
+        )
         waiting = one.get(f"/jobs?source={source}&state=available&limit=1").json()["jobs"][0]["id"]
         assert "no more than 4 may be" in one.get(f"/jobs/{waiting}").json()["why"]
-        assert_problem(one.post(f"/job/active/{source}/{waiting}"), 404, "4 at most")
+        assert_problem(
+            one.post(f"/job/active/{source}/{waiting}"),
+            404,
+            f"^.?{waiting[1:]} cannot be taken now: no more than 4 jobs",
+        )
         [held] = one.get(f"/jobs?source={source}&state=active&limit=1").json()["jobs"]
         one.post(f"/job/done/{source}/{held['id']}")
         assert one.post(f"/job/active/{source}/{waiting}").status_code == 200

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.certificates import certificate
 from tests.helpers.commands import Boss
 from tests.helpers.servers import BossProcess, boss_running, free_port
 
@@ -71,3 +72,28 @@ def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
     said = Boss("")("serve", "--tls-cert", f"{tmp_path}/cert.pem", "--tls-key", f"{tmp_path}/key.pem")
     assert f"file '{tmp_path}/cert.pem' does not exist (boss serve --help says more)" in said.stderr
     assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_certificate_is_read_before_the_database_starts(data: Path, tmp_path: Path, workers: str) -> None:
+    cert, key = certificate(tmp_path, "first")
+    other = tmp_path / "other"
+    other.mkdir()
+    _, other_key = certificate(other, "second")
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for tls_cert, tls_key, says in (
+        (key, cert, f"{cert} has no private key (PEM); --tls-cert and --tls-key are swapped"),
+        (cert, cert, f"{cert} has no private key (PEM)"),
+        (empty, key, f"{empty} has no certificate (PEM)"),
+        (cert, other_key, f"the key in {other_key} is not the key of the first certificate in {cert}"),
+    ):
+        flags = ("--tls-cert", str(tls_cert), "--tls-key", str(tls_key), "--workers", workers)
+        said = Boss("")("serve", "--data", str(data), "--port", str(free_port()), *flags)
+        assert (said.returncode, said.stderr) == (2, f"boss: {says}\n")
+    assert not data.exists()
+
+
+def test_it_is_told_once_who_is_served(database: str) -> None:
+    with boss_running("--database", database, "--workers", "2") as boss:
+        assert boss.log.count("there are no tokens yet, so this machine, and no other, may do everything") == 1

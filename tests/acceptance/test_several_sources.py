@@ -51,7 +51,7 @@ def test_the_oldest_of_those_named_comes_first(client: httpx.Client, names: list
     assert (taken.json()["id"], taken.headers["location"]) == (ids[2], f"/job/active/{two}/{ids[2]}")
     assert client.get(f"/job/available/{one},{one},{two}").json()["id"] == ids[3]
     assert client.head(f"/job/available/{one},{two}").status_code == 404
-    assert_problem(client.get(f"/job/available/{one},{two}"), 404, f"No job is available from {one}, {two}")
+    assert_problem(client.get(f"/job/available/{one},{two}"), 404, f"No job of {one}, {two} is ready")
     assert client.get(f"/job/available/{other}").json()["id"] == f"not-{other}"
 
 

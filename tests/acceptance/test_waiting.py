@@ -54,7 +54,7 @@ class TestContract:
 
     def test_none_comes(self, client: httpx.Client, source: str) -> None:
         answer = client.get(f"/job/available/{source}?wait=1")
-        assert_problem(answer, 404, f"No job is available from {source}")
+        assert_problem(answer, 404, f"No job of {source} is ready")
         assert (answer.headers["preference-applied"], answer.headers["boss-state"]) == ("wait=1", "none")
 
     @pytest.mark.parametrize("prefer", ["wait=soon", "wait", "respond-async", "await=5", "wait=-1", ""])
@@ -132,7 +132,7 @@ class Statements:
 
 
 # What a replica does by itself, whoever waits.
-IDLE = {"reach", "look", "count_minute", "valid_tokens", "rules", "count"}
+IDLE = {"reach", "pending_work", "count_minute", "valid_tokens", "source_limits", "count"}
 # What asyncpg asks once on each connection, before the first statement with an array in its answer. Two of a replica's
 # own duties that meet may need another connection, at any moment.
 NEW_CONNECTION = ("SELECT current_setting('jit')", "WITH RECURSIVE typeinfo_tree")
@@ -172,7 +172,7 @@ async def test_1000_takers_who_wait_cost_no_statement_and_one_job_wakes_one(data
             statements.new()
             async with asyncio.timeout(PATIENCE):
                 seen: Counter[str] = Counter()
-                while seen["look"] < 8:
+                while seen["pending_work"] < 8:
                     await asyncio.sleep(0.1)
                     seen += statements.new()
             assert not of_takers(seen), seen
@@ -301,7 +301,7 @@ async def test_thousands_of_hang_ups_at_random_moments_cost_no_job(database: str
             unread = counts.pop("ACTIVE", 0)
             assert counts == {"DONE": jobs - unread} == {"DONE": len(finished)}
             # Most who were too early to have an answer have not taken anything, and their jobs came back at once.
-            assert statements.new()["untake"] > 0
+            assert statements.new()["undo_takes"] > 0
             await asyncio.to_thread(clock.move, 600)
 
             async def all_done() -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.commands import Boss
 from tests.helpers.requests import submit
-from tests.helpers.servers import BossProcess
+from tests.helpers.servers import PATIENCE, BossProcess
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +49,33 @@ def test_why_a_job_was_given_back(boss: Boss, client: httpx.Client, source: str)
     [line] = [line for line in said.stderr.splitlines() if "given back after" in line]
     assert re.search(r" s: exit code 7: …0+ \ufffd\[1mno such column: я$", line)
     assert len(line) < 400
+
+
+def test_the_last_attempt_is_not_given_back(boss: Boss, client: httpx.Client, source: str) -> None:
+    id = submit(client, source, attempts=1)
+    said = boss("work", source, "--until-empty", "--", "sh", "-c", "echo no such column >&2; exit 7")
+    assert f"{source}/{id}, attempt 1: failed in its last attempt after " in said.stderr
+    assert said.stderr.splitlines()[-1].endswith(" 1 failed in its last attempt")
+    assert client.get(f"/jobs/{id}").json()["state"] == "done"
+
+
+def test_give_back_says_that_the_last_attempt_is_over(boss: Boss, client: httpx.Client, source: str) -> None:
+    for attempts, says in ((2, ""), (1, "boss: that was the last attempt of {id}: it is done, failed\n")):
+        id = submit(client, source, attempts=attempts)
+        assert boss("take", source).returncode == 0
+        said = boss("give-back", source, id)
+        assert (said.returncode, said.stderr) == (0, says.format(id=id))
+
+
+@pytest.mark.parametrize("misspelt", ["", "y"])
+def test_what_it_waits_for(boss: Boss, client: httpx.Client, source: str, misspelt: str) -> None:
+    client.post(f"/job/done/{source}/{submit(client, source)}").raise_for_status()
+    working = boss.start("work", f"{source}{misspelt}", "--", "cat")
+    assert working.stderr
+    assert working.stderr.readline().endswith(f" waiting for jobs of {source}{misspelt}\n")
+    if misspelt:
+        says = f" no job of {source}y was ever submitted; did you mean {source}?\n"
+        assert working.stderr.readline().endswith(says)
+    working.terminate()
+    _, rest = working.communicate(timeout=PATIENCE)
+    assert "ever submitted" not in rest

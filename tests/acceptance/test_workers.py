@@ -157,3 +157,30 @@ def test_without_tls_the_end_of_a_terminal_stops_them_in_order(two: BossProcess)
     assert two.process.wait(30) == 0
     assert not [each for each in processes if alive(each.pid)]
     assert "has died or is frozen" not in two.log
+
+
+def test_the_metrics_of_a_parent_that_was_killed_are_removed(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with boss_running("--database", database, *WORKERS) as lives:
+        [of_living] = folders(tmp_path)
+        killed = BossProcess("--database", database, *WORKERS)
+        with contextlib.closing(killed.wait_until_ready()):
+            of_killed = folders(tmp_path) - {of_living}
+            children = workers(killed)
+            killed.kill()
+            psutil.wait_procs(children, timeout=60)
+        assert folders(tmp_path) == {of_living, *of_killed}
+        with boss_running("--database", database, *WORKERS) as again:
+            assert of_living in folders(tmp_path)
+            assert not of_killed & folders(tmp_path)
+            assert len(folders(tmp_path)) == 2
+            assert metric(again, "boss_database_up") == 1
+        assert folders(tmp_path) == {of_living}
+        assert metric(lives, "boss_database_up") == 1
+
+
+def folders(within: Path) -> set[str]:
+    """The folders of metrics there are."""
+    return {each.name for each in within.glob("boss-metrics-*")}

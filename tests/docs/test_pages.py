@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
 WITH_COMMANDS = sorted(name for name, text in PAGES.items() if "```console" in text)
+# A submit by curl, which sends a body, or by boss submit: its source and its id.
+SUBMIT = re.compile(r"(?:curl -d \S.*/job/available/|boss submit )([\w-]+)[/ ]?([\w.-]*)")
 
 
 @pytest.fixture
@@ -34,6 +37,18 @@ def test_every_command_gives_what_is_shown(page: str, shell: Shell) -> None:
     if not commands[0][0].endswith("&"):
         shell.run("boss serve --port 8080 --data ./boss-data &")
     shell.follow(commands)
+
+
+def test_no_two_pages_submit_to_the_same_source() -> None:
+    """So that a reader can follow one page after the other on the same Boss. Ids are unique over all sources, too."""
+    sources, ids = Counter[str](), Counter[str]()
+    for text in ((ROOT / "README.md").read_text(), *PAGES.values()):
+        submitted = {found for command, _ in steps(text) for found in SUBMIT.findall(command)}
+        sources.update({source for source, _ in submitted})
+        ids.update({id for _, id in submitted if id and "." not in id})
+    assert {"freg", "weather"} <= sources.keys()
+    assert "monday" in ids
+    assert [each for each, pages in [*sources.items(), *ids.items()] if pages > 1] == []
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

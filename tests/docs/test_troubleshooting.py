@@ -25,4 +25,4 @@ def texts(path: Path) -> list[str]:
         for node in nodes
         if isinstance(node, ast.JoinedStr)
     ]
-    return [re.sub(r"\{\}", GAP, text) for text in (*plain, *filled)]
+    return [re.sub(r"\{\}|%(\.\d)?[sdf]", GAP, text) for text in (*plain, *filled)]

@@ -10,10 +10,10 @@ from types import TracebackType
 
 import asyncpg
 
-from boss.dispatch.maintenance import Hearing, maintain
+from boss.dispatch.maintenance import Uptime, maintain
 from boss.dispatch.wait_queue import WaitQueue
 from boss.postgres.connection import Pool, connected
-from tests.helpers.dispatchers import no_rules
+from tests.helpers.dispatchers import no_limits
 from tests.helpers.servers import BossProcess
 
 _INSTALL = """
@@ -85,4 +85,4 @@ class Clock:
         await self._pool.execute("SELECT clock.move($1)", seconds)
         # The server may do maintenance at the same time and lock these jobs, so check that everything is done.
         while await self._pool.fetchval(_LATE):
-            await maintain(self._pool, WaitQueue(), no_rules(self._pool), Hearing(-math.inf))
+            await maintain(self._pool, WaitQueue(), no_limits(self._pool), Uptime(-math.inf))

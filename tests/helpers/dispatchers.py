@@ -12,7 +12,7 @@ from boss.dispatch.wait_queue import WaitQueue
 from boss.postgres.connection import Pool
 
 
-def no_rules(pool: Pool) -> SourceLimits:
+def no_limits(pool: Pool) -> SourceLimits:
     """Source limits that limit no source, with queues of any length."""
     return SourceLimits(pool, 10**9, lambda: None)
 
@@ -21,6 +21,6 @@ def dispatcher_over(
     pool: Pool, wait_queue: WaitQueue, cursors: ScanCursors, announce: Callable[[], Coroutine[None, None, bool]]
 ) -> Dispatcher:
     """A dispatcher without source limits."""
-    rules = no_rules(pool)
-    taker = Taker(pool, wait_queue, Handouts(pool, cursors, rules), rules, announce, most_waiting=1000)
-    return Dispatcher(pool, wait_queue, rules, taker, Queries(pool, wait_queue, rules))
+    limits = no_limits(pool)
+    taker = Taker(pool, wait_queue, Handouts(pool, cursors, limits), limits, announce, most_waiting=1000)
+    return Dispatcher(pool, wait_queue, limits, taker, Queries(pool, wait_queue, limits))

@@ -20,7 +20,7 @@ from boss.http.router import App
 from boss.http.server import listening, listening_sockets
 from boss.postgres.connection import Pool
 from boss.settings import Settings
-from tests.helpers.dispatchers import dispatcher_over, no_rules
+from tests.helpers.dispatchers import dispatcher_over, no_limits
 from tests.helpers.servers import free_port
 
 OURS = f"{Path(boss.__file__).parent}/"
@@ -56,8 +56,8 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     tokens = Tokens(pool, lambda _: None)
     wait_queue = WaitQueue()
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
-    queries = Queries(pool, wait_queue, no_rules(pool))
-    app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings)
+    queries = Queries(pool, wait_queue, no_limits(pool))
+    app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings, "0")
     sockets = await listening_sockets(settings)
     async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)

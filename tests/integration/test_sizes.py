@@ -13,7 +13,7 @@ from boss.model.job import State, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from tests.helpers.dispatchers import no_rules
+from tests.helpers.dispatchers import no_limits
 from tests.helpers.postgres import fill
 
 pytestmark = pytest.mark.slow
@@ -115,7 +115,7 @@ async def take(handouts: Handouts, take: Take) -> list[Taken]:
 )
 async def test_a_take_sets_aside_what_it_cannot_read(unreadable: Pool, asked: Take) -> None:
     pool = unreadable
-    got = await take(Handouts(pool, ScanCursors(), no_rules(pool)), asked)
+    got = await take(Handouts(pool, ScanCursors(), no_limits(pool)), asked)
     assert [each.job.id for each in got] == [f"good-{number}" for number in range(min(asked.limit, 3))]
     for record in (await store.list_jobs(pool, State.DONE, None, None, 10)).jobs:
         assert (record.outcome, record.attempt, record.taken_at) == ("failed", 0, None)
@@ -128,10 +128,10 @@ async def test_a_take_past_marks_and_one_by_address_set_it_aside_as_well(unreada
     pool = unreadable
     cursors = ScanCursors()
     cursors.reset([ScanCursor(None, 0, 0), ScanCursor("a", 0, 0)])
-    assert [each.job.id for each in await take(Handouts(pool, cursors, no_rules(pool)), Take(None))] == ["good-0"]
+    assert [each.job.id for each in await take(Handouts(pool, cursors, no_limits(pool)), Take(None))] == ["good-0"]
     await insert_unreadable(pool, "bad-3")
     asked = [("bad-3", Take("a")), ("good-1", Take("a"))]
-    assert len(await Handouts(pool, cursors, no_rules(pool)).by_address(asked)) == 2
+    assert len(await Handouts(pool, cursors, no_limits(pool)).by_address(asked)) == 2
     places = await store.locate(pool, ["bad-3", "good-1"])
     assert {id: place.state for id, place in places.items()} == {"bad-3": State.DONE, "good-1": State.ACTIVE}
 
@@ -142,7 +142,7 @@ async def test_what_many_keys_hold_is_handed_out_again_in_parts(pool: Pool) -> N
         "INSERT INTO job (id, source, document) SELECT n, 'a', jsonb_build_object('a', repeat('x', 6000000)) "
         "FROM generate_series(1, 12) AS n",
     )
-    handouts = Handouts(pool, ScanCursors(), no_rules(pool))
+    handouts = Handouts(pool, ScanCursors(), no_limits(pool))
     takes = [Take("a", key=f"k{number}") for number in range(12)]
     first = await handouts.by_key(takes)
     assert await handouts.by_key([*takes, Take("a", key="new")]) == [*first, []]
@@ -172,7 +172,7 @@ async def test_the_texts_of_a_take_come_to_32_mib_and_those_of_a_page_to_8(pool:
     assert [job.id for job in page.jobs] == [f"job-{200 - number}" for number in range(8)]
     assert page.more
     takes = [Take("a", 1000), Take("a", 1000), Take("a", 1)]
-    got = await Handouts(pool, ScanCursors(), no_rules(pool)).of_sources(takes)
+    got = await Handouts(pool, ScanCursors(), no_limits(pool)).of_sources(takes)
     many, more, one = [jobs for jobs in got if not isinstance(jobs, Exception)]
     assert [each.job.id for each in [*many, *more]] == [f"job-{101 + number}" for number in range(64)]
     assert sum(len(each.job.document) for each in many) == MOST_TEXT
@@ -190,7 +190,7 @@ async def test_large_documents_of_unknown_size_are_measured_no_further_than_they
         "(SELECT jsonb_build_object('a', jsonb_agg(1000000000 + i)) AS document "
         "FROM generate_series(1, 85000) AS i) AS d",
     )
-    got = await take(Handouts(pool, ScanCursors(), no_rules(pool)), asked)
+    got = await take(Handouts(pool, ScanCursors(), no_limits(pool)), asked)
     assert 25 <= len(got) <= 32
     assert sum(len(each.job.document) for each in got) <= MOST_TEXT
     assert (await store.list_jobs(pool, None, None, None, 1000)).more

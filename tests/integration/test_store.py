@@ -30,7 +30,7 @@ from boss.postgres import (
 )
 from boss.postgres.connection import Pool, connected
 from boss.postgres.store import EndedLease
-from tests.helpers.dispatchers import no_rules
+from tests.helpers.dispatchers import no_limits
 from tests.helpers.postgres import fill
 
 pytestmark = pytest.mark.every_postgres
@@ -159,15 +159,15 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
         *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
         *(takes.UNDO_TAKES, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
-        *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_AND_RULES, takes_by_key.TAKE_AGAIN),
+        *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, takes_by_key.TAKE_AGAIN),
         *(
-            takes_within_limits.TAKE_BY_RULES,
-            takes_within_limits.TAKE_BY_RULES_AND_KEY,
+            takes_within_limits.TAKE_WITHIN_LIMITS,
+            takes_within_limits.TAKE_BY_KEY_WITHIN_LIMITS,
             takes_within_limits.ANY_ALLOWED,
         ),
         *(takes_within_limits.TAKE_OF_SEVERAL, takes_within_limits.TAKE_OF_SEVERAL_BY_KEY),
         *(scan_cursors.HEADS, maintenance.RESUME_LEASES),
-        *(lists.NEWEST, lists.LIST, lists.LIST_OF_SOME),
+        *(lists.GREATEST_IDS, lists.LIST, lists.LIST_OF_SOME),
         *(
             maintenance.PENDING_WORK,
             maintenance.MAKE_DUE,
@@ -353,7 +353,7 @@ async def test_an_undone_take_leaves_as_many_attempts_and_its_number_is_not_used
 
 async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
-    handouts = Handouts(pool, ScanCursors(), no_rules(pool))
+    handouts = Handouts(pool, ScanCursors(), no_limits(pool))
     [[taken]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     [[again]] = jobs_of(await handouts.by_key([Take(None, key=" k")]))
     assert again == taken
@@ -363,7 +363,7 @@ async def test_a_take_that_was_handed_out_again_is_not_undone(pool: Pool) -> Non
 async def test_one_key_sent_to_many_at_once_takes_once(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(50)])
     keys = [f"k{number}" for number in range(10)]
-    handouts = Handouts(pool, ScanCursors(), no_rules(pool))
+    handouts = Handouts(pool, ScanCursors(), no_limits(pool))
     takes = [Take("freg" if key < "k5" else None, key=key) for key in keys]
     got = [jobs_of(each) for each in await asyncio.gather(*(handouts.by_key(takes) for _ in range(20)))]
     assert all(each == got[0] for each in got)

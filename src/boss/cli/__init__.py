@@ -1,5 +1,6 @@
 """The command `boss`: one module for each group of commands."""
 
+import re
 import sys
 from typing import NoReturn
 
@@ -20,6 +21,25 @@ _HINTS = {
     "boss jobs": "; the jobs of a source are listed with --source SOURCE",
     "boss tree": "; the jobs of a source are listed with boss jobs --source SOURCE",
     "boss show": "; a job is shown by its id alone, without its source",
+}
+
+_NO_COMMAND = re.compile("^No such command '([^']+)'")
+# What other programs call the commands.
+_ALSO_CALLED = {
+    "list": "jobs",
+    "ls": "jobs",
+    "find": "show",
+    "get": "show",
+    "status": "tree",
+    "top": "tree --watch",
+    "start": "serve",
+    "run": "work",
+    "add": "submit",
+    "push": "submit",
+    "cancel": "stop",
+    "sources": "source",
+    "tokens": "token list",
+    "health": "doctor",
 }
 
 
@@ -66,6 +86,8 @@ def _tell(error: typer.TyperException) -> int:
         sentence = " ".join(sentence.split()).rstrip(".")
         if context and "extra argument" in sentence:
             sentence += _HINTS.get(context.command_path, "")
+        if (unknown := _NO_COMMAND.search(sentence)) and unknown[1] in _ALSO_CALLED:
+            sentence = f"no such command '{unknown[1]}'; did you mean boss {_ALSO_CALLED[unknown[1]]}?"
         sentence = sentence.replace("Value error, ", "").replace("(Possible options: ", "(did you mean ")
         more = f" ({context.command_path} --help says more)" if context else ""
         typer.echo(f"boss: {sentence[:1].lower()}{sentence[1:].rstrip('.')}{more}", err=True)

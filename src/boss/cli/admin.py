@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +11,13 @@ from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now,
 from boss.cli.exit_codes import NOT_THERE, USAGE
 from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
-from boss.cli.times import second
+from boss.cli.times import second, span
 from boss.model.permissions import Role
 from boss.settings import DEFAULT_URL
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+# The details of an audit event that are spans of time, in seconds.
+_SPANS = {"expires": "after", "older": "than"}
 _SPAN = re.compile(r"(\d{1,9})([smhd])")
 
 _tokens = typer.Typer(help="Create, list and revoke access tokens.", no_args_is_help=True)
@@ -123,13 +126,13 @@ def source(
         _print_lines(found)
         return
     rows = [
-        (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _rule(each))
+        (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _limits(each))
         for each in found
     ]
     print_table(("source", "available", "active", "done", "limits"), rows)
 
 
-def _rule(each: dict[str, Any]) -> str:
+def _limits(each: dict[str, Any]) -> str:
     limit = "" if each["limit"] is None else f"{each['limit']:,} active at most"
     return ", ".join(filter(None, ("paused" if each["paused"] else "", limit)))
 
@@ -142,12 +145,25 @@ def audit(
 ) -> None:
     """List the actions of administrators that are not kept with a job: on tokens, source limits, and pruning."""
     with asking(url, token) as boss:
-        found = [act for act, _ in zip(each(boss.acts()), range(limit), strict=False)]
+        found = list(islice(each(boss.acts()), limit))
     if as_json:
         _print_lines(found)
         return
-    rows = [(second(act["at"]), act["by"] or "", act["did"], json.dumps(act["what"])) for act in found]
+    rows = [(second(event["at"]), event["by"] or "", event["did"], _details(event["what"])) for event in found]
     print_table(("when", "who", "did", "what"), rows)
+
+
+def _details(what: dict[str, Any]) -> str:
+    """The details of an audit event in words; those that say nothing are left out."""
+    # The database does not keep their order.
+    shown = sorted(what.items(), key=lambda pair: (pair[0] not in ("token", "source"), pair[0]))
+    return ", ".join(f"{name} {_detail(name, value)}" for name, value in shown if value is not None)
+
+
+def _detail(name: str, value: Any) -> str:
+    if name in _SPANS:
+        return f"{_SPANS[name]} {span(float(value))}"
+    return " ".join(map(str, value)) if isinstance(value, list) else json.dumps(value).strip('"')
 
 
 def _seconds(span: str) -> int:

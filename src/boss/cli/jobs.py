@@ -2,16 +2,18 @@
 
 import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from boss.cli.application import Token, Url, asking, confirm, give_up, jobs_in_words, now
 from boss.cli.documents import chosen_file, read_document, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
 from boss.cli.output import CannotWrite
-from boss.cli.standing import explaining, give_up_on_unknown, known_sources, unknown
+from boss.cli.standing import explaining, give_up_on_unknown, why_none
+from boss.cli.values import TIME
 from boss.errors import NoJob, NotThere
 from boss.model.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
@@ -21,6 +23,14 @@ Id = Annotated[str, typer.Argument(help="The job's id.")]
 Attempt = Annotated[
     int | None, typer.Option(min=0, help="Only if the job is still in this attempt, as boss take printed it.")
 ]
+
+
+class _Submit(TyperCommand):
+    """Shows in its usage that many jobs need no id."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after `boss submit`."""
+        return [*super().collect_usage_pieces(ctx), "| {source} [file] --lines"]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +43,8 @@ def add_to(app: typer.Typer) -> None:
         (give_back, "boss give-back freg monday --delay 60"),
         (stop, "boss stop freg monday --reason 'wrong file'"),
     ):
-        app.command(command.__name__.replace("_", "-"), epilog=f"Example: {example}")(command)
+        kind = _Submit if command is submit else None
+        app.command(command.__name__.replace("_", "-"), cls=kind, epilog=f"Example: {example}")(command)
 
 
 def submit(
@@ -51,7 +62,8 @@ def submit(
     at: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%S%z"],
+            metavar="TIME",
+            formats=[TIME],
             help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00.",
         ),
     ] = None,
@@ -105,11 +117,7 @@ def take(
         try:
             [(job, text, granted)] = now(boss.hand_out(1, source, wait, lease))
         except NoJob as error:
-            known = known_sources(boss) if source else None
-            for name in (source or "").split(","):
-                if known is not None and name not in known:
-                    raise NoJob(f"{error}; {unknown(name, known)}") from None
-            raise
+            raise NoJob("; ".join([str(error), *why_none(boss, (source or "").split(","))])) from None
         head = json.dumps({"id": job["id"], "source": job["source"], "attempt": job["attempt"], "lease": granted})
         try:
             typer.echo(f'{head[:-1]}, "job": {text}}}')
@@ -161,10 +169,11 @@ def give_back(
         bool, typer.Option("--uncounted", help="Do not count this attempt; the job is available again at once.")
     ] = False,
 ) -> None:
-    """Give an active job back, for another attempt after a delay."""
+    """Give an active job back, for another attempt after a delay. After its last attempt it is done, failed."""
     kept = None if result is None else read_result(result)
     with asking(url, token) as boss, explaining(boss, source, id, attempt):
-        now(boss.give_back(source, id, delay, kept, attempt, uncounted))
+        if now(boss.give_back(source, id, delay, kept, attempt, uncounted)) is State.DONE:
+            typer.echo(f"boss: that was the last attempt of {id}: it is done, failed", err=True)
 
 
 def stop(

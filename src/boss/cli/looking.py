@@ -48,7 +48,10 @@ def tree(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the tree: every source in every state, with its newest jobs."""
+    """Show the tree: every source in every state, with the greatest ids of its jobs there.
+
+    For generated ids, which begin with the time, these are the newest jobs.
+    """
     with asking(url, token) as boss:
         if watch:
             _watch(boss)

@@ -1,18 +1,23 @@
 """Explain why a command did not find a job: it has another source, state or attempt."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from boss.cli.application import give_up, now
+from boss.cli.application import each, give_up, now
 from boss.cli.exit_codes import NOT_THERE
-from boss.cli.times import ago
+from boss.cli.times import ago, second
 from boss.errors import BossError, NotThere, WrongAttempt
+from boss.model.job import State
 
 if TYPE_CHECKING:
     from boss.client.json_text import Document
     from boss.client.verbs import Verbs
+
+# The most jobs that are read to say until when they are delayed: one page of the list.
+_MOST_READ = 100
 
 
 @contextlib.contextmanager
@@ -60,6 +65,26 @@ def unknown(source: str, known: set[str]) -> str:
     """The message for a source that is not known."""
     close = get_close_matches(source, known, n=1)
     return f"no job of {source} was ever submitted" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def why_none(boss: "Verbs", sources: Sequence[str]) -> list[str]:
+    """Why a take found no job: a source was never here, or its jobs are delayed; as far as the token may know."""
+    try:
+        tree = now(boss.tree())
+        return [why for source in sources if source for why in _why_none_of(boss, source, tree)]
+    except BossError:
+        return []
+
+
+def _why_none_of(boss: "Verbs", source: str, tree: dict[str, dict[str, int]]) -> Iterator[str]:
+    known = {each for counts in tree.values() for each in counts}
+    if source not in known:
+        yield unknown(source, known)
+    elif tree[State.AVAILABLE].get(source):
+        first = islice(each(boss.jobs(state=State.AVAILABLE, source=source)), _MOST_READ)
+        if due := sorted(job["due"] for job in first if job["due"]):
+            many = "1 job of it is" if len(due) == 1 else f"{len(due):,} jobs of it are"
+            yield f"{many} delayed, the first until {second(due[0])}"
 
 
 def known_sources(boss: "Verbs") -> set[str] | None:

@@ -18,6 +18,14 @@ def ago(instant: str, now: datetime | None = None) -> str:
     return instant[:10]
 
 
+def span(seconds: float) -> str:
+    """A span of time as the option --expires takes it: 90d, 12h, 30m, 45s, in the greatest unit that divides it."""
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds and seconds % unit == 0:
+            return f"{seconds / unit:g}{name}"
+    return f"{seconds:g}s"
+
+
 def second(instant: str | None) -> str:
     """An instant without fractions of a second; empty when there is none."""
     return instant[:19] + "Z" if instant else ""

@@ -3,7 +3,9 @@
 Typer 0.29 parses them with pydantic, which takes 50 ms to import: as long as all the rest of `boss check`.
 """
 
+import re
 from collections.abc import Callable
+from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
 from math import isfinite
@@ -14,6 +16,8 @@ import typer
 from typer import core
 
 _NUMBERS: dict[object, str] = {int: "a whole number", float: "a number"}
+# The format of an instant. It is parsed here, for Typer's message names only the format.
+TIME = "%Y-%m-%dT%H:%M:%S%z"
 _YES, _NO = ("1", "true", "yes", "on", "t", "y"), ("0", "false", "no", "off", "f", "n", "")
 
 
@@ -51,16 +55,20 @@ class _Value:
         if isinstance(self._annotation, type) and issubclass(self._annotation, Enum):
             return _choice(self._annotation, str(value))
         if self._annotation in _NUMBERS:
-            return self._number(value, info.min, info.max)
+            return self._number(value, info.min, info.max, str(info.metavar or ""))
+        if info.formats == [TIME]:
+            return _time(str(value))
         return self._theirs(self._descriptor).coerce(value, param, ctx)
 
-    def _number(self, value: Any, least: float | None, most: float | None) -> float:
+    def _number(self, value: Any, least: float | None, most: float | None, unit: str) -> float:
         try:
             number: float = self._annotation(value)
             if not isfinite(number):
                 raise ValueError
         except (ValueError, OverflowError):
-            raise ValueError(f"{value!a} is not {_NUMBERS[self._annotation]}.") from None
+            of_unit = f" of {unit.lower()}" if unit.endswith("S") else ""
+            meant = _bytes(str(value)) if unit == "BYTES" else ""
+            raise ValueError(f"{value!a} is not {_NUMBERS[self._annotation]}{of_unit}{meant}.") from None
         if least is not None and not number >= least:
             raise ValueError(f"{value} is less than {least}.")
         if most is not None and not number <= most:
@@ -75,6 +83,28 @@ def _choice(kind: type[Enum], word: str) -> Enum:
     close = get_close_matches(word, words, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise ValueError(f"{word!a} is not one of {', '.join(words)}{meant}.")
+
+
+def _bytes(word: str) -> str:
+    """A hint for a size with a unit, such as 64MiB."""
+    found = re.fullmatch(r"(\d{1,9})\s*([kmg])(i?)b?", word.strip(), re.IGNORECASE)
+    if not found:
+        return ""
+    step = 1024 if found[3] else 1000
+    return f"; say {int(found[1]) * step ** ('kmg'.index(found[2].lower()) + 1)}"
+
+
+def _time(word: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(word)
+        if instant.tzinfo is None:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"{word!a} is not a time with its offset from UTC; it should look like 2026-11-24T18:30:00+01:00 "
+            "or 2026-11-24T17:30:00Z."
+        ) from None
+    return instant
 
 
 def _switch(word: str) -> bool:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from boss.client.converter import Converter, Slot
     from boss.client.job import AsyncJob, JobEnd
+
+# How long to wait for the first job before a line says what is waited for.
+_MOMENT_S = 2.0
 
 
 class _Work(TyperCommand):
@@ -61,7 +64,7 @@ def work(
     once: Annotated[
         bool, typer.Option("--once", help="End after one job in each slot, with exit code 1 if one was not done.")
     ] = False,
-    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no job is available.")] = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no job is ready.")] = False,
 ) -> None:
     """Run a command for each job. It gets the document on its standard input.
 
@@ -105,24 +108,47 @@ def work(
         tell=_say_nothing if shown else log_end,
     )
     try:
-        with _on_screen(converter) if shown else _in_lines():
+        with _on_screen(converter) if shown else _in_lines(), _waits_told(converter, url, token, sources or []):
             converter.run()
     except BossError as error:
         give_up(in_line(str(error)), code_of(error))
     logging.getLogger("boss").info("%s", _counted(converter.ends) or "there was nothing to do")
     if until_empty and sources and not sum(converter.ends.values()):
-        _tell_unknown(url, token, sources)
+        for sentence in _unknown(url, token, sources):
+            typer.echo(f"boss: {sentence}", err=True)
     if once and converter.ends[JobEnd.DONE] < sum(converter.ends.values()):
         raise typer.Exit(1)
 
 
-def _tell_unknown(url: str, token: str | None, sources: list[str]) -> None:
-    """Name the sources that have never had a job, as far as the token may know. They may be misspelt."""
+@contextmanager
+def _waits_told(converter: "Converter", url: str, token: str | None, sources: list[str]) -> Iterator[None]:
+    """After a moment without a job, log what the converter waits for. A source may be misspelt."""
+    import logging
+    from threading import Timer
+
+    def tell() -> None:
+        if any(slot.job for slot in converter.slots) or any(converter.ends.values()):
+            return
+        log = logging.getLogger("boss")
+        log.info("waiting for jobs of %s", ", ".join(sources) or "any source")
+        with suppress(typer.Exit):
+            for sentence in _unknown(url, token, sources):
+                log.warning("%s", sentence)
+
+    timer = Timer(_MOMENT_S, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _unknown(url: str, token: str | None, sources: list[str]) -> list[str]:
+    """A sentence for each source that has never had a job, as far as the token may know."""
     with asking(url, token) as boss:
         known = known_sources(boss)
-    for source in sources:
-        if known is not None and source not in known:
-            typer.echo(f"boss: {unknown(source, known)}", err=True)
+    return [] if known is None else [unknown(source, known) for source in sources if source not in known]
 
 
 def _not_runnable(word: str) -> str:

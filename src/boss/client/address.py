@@ -18,6 +18,8 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
     url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
     if not _is_url(url):
         raise NotAUrl(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
+    if longer := _more_than_a_url_of_boss(url):
+        raise NotAUrl(f"{url!a} is not the URL of Boss itself: {longer}; it should look like {DEFAULT_URL}")
     token = token or os.environ.get("BOSS_TOKEN")
     if token and not (token.isascii() and token.isprintable()):
         raise Unauthenticated("the token has a character that no token can have, for instance a line ending")
@@ -33,16 +35,40 @@ def _is_url(url: str) -> bool:
         return False
 
 
+def _more_than_a_url_of_boss(url: str) -> str:
+    """What the URL has that the URL of Boss does not have. Its path may be one below which a proxy has Boss."""
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        return f"it has a {'query' if parts.query else 'fragment'}"
+    # A request below such a path could be another request, and even take a job.
+    return "it has the path of jobs" if re.search("/job/(available|active|done)(/|$)", parts.path) else ""
+
+
 def away(url: str, error: Exception) -> Unreachable:
     """The error to raise when no response came from the URL."""
     if untrusted := getattr(error, "verify_message", ""):  # of ssl.SSLCertVerificationError
         return NotABoss(
-            f"the certificate of the server at {url} is not trusted: {untrusted}. "
-            "SSL_CERT_FILE in the environment may name a file with the certificates to trust"
+            f"the certificate of the server at {url} is not trusted: {untrusted}. {_trusted_certificates()}"
         )
     if wrong := _wrong_scheme(url, error):
         return NotABoss(f"the server at {url} {wrong}")
     return Unreachable(f"no Boss answers at {url}: {reason(error)}. Is it running there?")
+
+
+def _trusted_certificates() -> str:
+    """Which certificates are trusted, or why they cannot be read: OpenSSL does not tell."""
+    import ssl
+
+    file = os.environ.get("SSL_CERT_FILE")
+    if not file:
+        return "SSL_CERT_FILE in the environment may name a file with the certificates to trust"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return f"SSL_CERT_FILE names {file}, which has no certificate (PEM)"
+    except OSError as error:
+        return f"SSL_CERT_FILE names {file}, which cannot be read: {error.strerror}"
+    return f"The certificates to trust are those in {file} (SSL_CERT_FILE)"
 
 
 def reason(error: Exception) -> str:

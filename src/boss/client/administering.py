@@ -36,7 +36,7 @@ class Administering:
         return tree
 
     async def drawn_tree(self) -> str:
-        """The tree of states, sources and newest jobs, drawn as text."""
+        """The tree of states and sources, with the greatest ids of each, drawn as text."""
         return (await self._ask("GET", "/job", headers={"accept": "text/plain"})).text
 
     async def health(self) -> Document:
@@ -107,11 +107,11 @@ class Administering:
 
     async def acts(self) -> AsyncIterator[Document]:
         """The audit log: administrators' actions that are not kept with a job, the newest first."""
-        async for act in self._pages("/audit", "acts", {}):
-            yield act
+        async for event in self._pages("/audit", "acts", {}):
+            yield event
 
     async def jobs(self, *, state: str | None = None, source: str | None = None) -> AsyncIterator[Document]:
-        """Every job with all its properties, the newest first, one page after the other."""
+        """Every job with all its properties, the greatest id first, one page after the other."""
         async for job in self._pages("/jobs", "jobs", query(state=state, source=source)):
             yield job
 

@@ -8,6 +8,7 @@ from boss import errors
 from boss.client.json_text import read
 from boss.errors import (
     HTTPS_NEEDED,
+    NO_RESOURCE,
     PROBLEM_TYPE,
     SPEAKS_HTTPS,
     BadInput,
@@ -73,15 +74,22 @@ def check(answer: Answer) -> None:
         raise NotThere(sentence, state) if answer.status == 404 else WrongAttempt(sentence, state)
     if answer.status == _TOO_LARGE and not answer.is_problem:
         raise BadInput(f"something between here and Boss refuses a body of this size: {answer.url} answers 413")
-    if not answer.is_problem:
+    if not answer.is_problem and not _is_without_body(answer):
         raise NotABoss(f"{answer.url} answers {answer.status}. Is it a Boss?")
-    problem = answer.json()
+    problem = answer.json() if answer.text else {"type": f"{PROBLEM_TYPE}{NO_RESOURCE}", "detail": ""}
     sentence = problem["detail"]
+    if problem["type"] == f"{PROBLEM_TYPE}{NO_RESOURCE}":
+        raise NotABoss(f"Boss has nothing at {answer.url}. Is the path in its URL right?")
     if problem["type"] == f"{PROBLEM_TYPE}{HTTPS_NEEDED}":
         here = urlsplit(answer.url)
         raise NotABoss(f"the server at {here.scheme}://{here.netloc} {SPEAKS_HTTPS}")
     kind = _ERRORS.get(problem["type"].removeprefix(PROBLEM_TYPE), BossError)
     raise kind(sentence, state) if issubclass(kind, StateMismatch) else kind(sentence)
+
+
+def _is_without_body(answer: Answer) -> bool:
+    """Whether this is Boss's 404 to HEAD for a path without a resource."""
+    return answer.method == "HEAD" and answer.status == 404 and answer.headers.get("content-type") == _PROBLEM
 
 
 def _path(answer: Answer) -> str:

@@ -94,11 +94,11 @@ class AsyncClient(Verbs):
             handed = await self.hand_out(limit, source, wait, lease, key)
         except asyncio.CancelledError:
             with contextlib.suppress(BossError, TimeoutError):
-                await asyncio.wait_for(self._give_back_unheard(limit, source, lease, key), _MOMENT)
+                await asyncio.wait_for(self._give_back_unreceived(limit, source, lease, key), _MOMENT)
             raise
         return [AsyncJob(self, *each) for each in handed]
 
-    async def _give_back_unheard(
+    async def _give_back_unreceived(
         self, limit: int, source: str | Sequence[str] | None, lease: int | None, key: str
     ) -> None:
         """Give back the jobs of a take that was cancelled before its response arrived."""

@@ -1,7 +1,7 @@
 """Heartbeats of held jobs, sent by a thread of their own. So they go on when work on a job blocks the event loop.
 
-While jobs are held, the thread finds ten times a second those that are due for a check. Holding or releasing a job
-wakes no thread, because most jobs are over long before their first check.
+While jobs are held, the thread finds ten times a second those whose heartbeat is due. Holding or releasing a job
+wakes no thread, because most jobs are over long before their first heartbeat.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ log = logging.getLogger("boss")
 
 # How often the thread finds the jobs that are due, and how long it lives on while none are held, in seconds.
 _TICK, _STAY = 0.1, 1.0
-# How often a job without a lease is checked, in seconds. The check tells whether it was stopped.
+# How often the heartbeat of a job without a lease is sent, in seconds. It tells whether the job was stopped.
 _INTERVAL_WITHOUT_LEASE = 60.0
-# How long a check waits for its response, and how soon a failed check is retried unless the next one is due before, in
-# seconds.
+# How long a heartbeat waits for its response, and how soon a failed one is retried unless the next one is due before,
+# in seconds.
 _PATIENCE, _RETRY = 10.0, 5.0
 
 
@@ -38,11 +38,11 @@ class Held(Protocol):
     lease: int
 
     def lose(self) -> None:
-        """Called in the checking thread when the job was stopped, or its lease has expired and it was taken again."""
+        """Called in this thread when the job was stopped, or its lease has expired and it was taken again."""
 
 
 def interval(lease: int) -> float:
-    """How often a job with this lease is checked, in seconds."""
+    """How often the heartbeat of a job with this lease is sent, in seconds."""
     return lease / 3 if lease else _INTERVAL_WITHOUT_LEASE
 
 
@@ -56,12 +56,12 @@ class Checks:
     def __init__(self, connect: Callable[[], "AsyncClient"]) -> None:
         self._connect = connect
         self._lock = threading.Lock()
-        # When each job's next check is due (time.monotonic); infinity while one is under way.
+        # When each job's next heartbeat is due (time.monotonic); infinity while one is under way.
         self._due: dict[Held, float] = {}
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def applies_to(self, job: Held) -> None:
+    def hold(self, job: Held) -> None:
         """Send heartbeats for this job from now on."""
         with self._lock:
             self._due[job] = time.monotonic() + interval(job.lease)
@@ -114,7 +114,7 @@ class Checks:
         every, now = interval(job.lease), time.monotonic()
         if now - due > every:
             log.warning(
-                "%s/%s is checked %.1f s late, and its lease is %s s: this process, or its machine, stood still",
+                "the heartbeat of %s/%s is %.1f s late, and the lease is %s s: this process or its machine stood still",
                 *(job.source, job.id, now - due, job.lease),
             )
         following = now + every
@@ -126,7 +126,9 @@ class Checks:
                 job.lose()
             return
         except (BossError, TimeoutError) as error:
-            log.warning("%s/%s could not be checked: %s", job.source, job.id, str(error) or "no response came")
+            log.warning(
+                "the heartbeat of %s/%s could not be sent: %s", job.source, job.id, str(error) or "no response came"
+            )
             following = time.monotonic() + min(every, _RETRY)
         with self._lock, contextlib.suppress(KeyError):
             del self._due[job]

@@ -187,14 +187,14 @@ class Command:
         try:
             self._wait()
         except OSError:  # too many open files
-            self._end_unheard()
+            self._end_unwatched()
             raise
         self._loop.add_reader(self._stdout, self._hear, self._stdout)
         self._loop.add_reader(self._stderr, self._hear, self._stderr)
         if self._document:
             self._loop.add_writer(self._stdin, self._give)
 
-    def _end_unheard(self) -> None:
+    def _end_unwatched(self) -> None:
         os.killpg(self._pid, signal.SIGKILL)
         self.close()
         self._end()

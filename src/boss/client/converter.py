@@ -84,6 +84,8 @@ class Converter:
     When the converter is stopped, jobs that have not begun or not ended are given back. That does not count as an
     attempt.
 
+    It logs how each job ended to the logger `boss`: `logging.basicConfig(level=logging.INFO)` shows these lines.
+
     Args:
         convert: the function. It gets a `Job` and runs in a thread, or is `async` and gets an `AsyncJob`.
         sources: the sources to take from, the oldest job of all of them first; any when empty.
@@ -95,7 +97,7 @@ class Converter:
         grace: how many seconds running functions have to end by themselves when the converter is stopped, before they
             are told to end.
         once: end after one job in each slot.
-        until_empty: end when no job is available.
+        until_empty: end when no job is ready.
         tell: called when a job has ended, with the exception that the function raised.
 
     Attributes:

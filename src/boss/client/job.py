@@ -6,17 +6,19 @@ import logging
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from boss.client.json_text import Document as Document
 from boss.client.json_text import Json, described, read
 from boss.errors import BadInput, Lost, NotThere, Unreachable, WrongAttempt
-from boss.model.job import Outcome
+from boss.model.job import Outcome, State
 
 if TYPE_CHECKING:
     from boss.client.async_client import AsyncClient
 
 log = logging.getLogger("boss")
+
+_T = TypeVar("_T")
 
 # The longest reason that is kept with a job, in characters.
 _LONGEST_REASON = 2000
@@ -33,6 +35,7 @@ class JobEnd(StrEnum):
     GIVEN_BACK = "given back"
     GIVEN_UP = "given up"
     LOST = "stopped or lost"
+    FAILED = "failed in its last attempt"
 
 
 class Failure(Exception):
@@ -87,7 +90,7 @@ class AsyncJob:
         self._client = client
         self._held = True
         self._loop = asyncio.get_running_loop()
-        client.checks.applies_to(self)
+        client.checks.hold(self)
 
     @cached_property
     def document(self) -> Document:
@@ -129,7 +132,8 @@ class AsyncJob:
         """
         result = self.result if result is None else result
         end = JobEnd.DONE if outcome == Outcome.COMPLETED else JobEnd.GIVEN_UP
-        await self._let_go(end, self._client.done(self.source, self.id, result, outcome, self.attempt))
+        await self._let_go(self._client.done(self.source, self.id, result, outcome, self.attempt))
+        self.end = end
 
     async def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
         """Give the job back for another attempt.
@@ -146,20 +150,22 @@ class AsyncJob:
             BadInput: the result cannot be stored. The job is still held.
         """
         request = self._client.give_back(self.source, self.id, delay, result, self.attempt, uncounted)
-        await self._let_go(JobEnd.GIVEN_BACK, request)
+        # After its last attempt the server keeps the job as failed instead.
+        is_over = await self._let_go(request) is State.DONE
+        self.end = JobEnd.FAILED if is_over else JobEnd.GIVEN_BACK
 
-    async def _let_go(self, end: JobEnd, request: Coroutine[Any, Any, None]) -> None:
+    async def _let_go(self, request: Coroutine[Any, Any, _T]) -> _T:
         self._held = False
         try:
-            await request
+            returned = await request
         except BadInput:  # nothing was done
             self._held = True
             raise
         except (NotThere, WrongAttempt) as error:
             self._lose()
             raise Lost(str(error)) from error
-        self.end = end
         self._client.checks.let_go(self)
+        return returned
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from boss.client.async_client import AsyncClient
 from boss.client.job import AsyncJob
 from boss.client.json_text import Document, Json
-from boss.model.job import JobLine, Outcome
+from boss.model.job import JobLine, Outcome, State
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -189,9 +189,9 @@ class Client:
         result: Json | None = None,
         attempt: int | None = None,
         uncounted: bool = False,
-    ) -> None:
+    ) -> State:
         """See `AsyncClient.give_back`."""
-        self._run(self._client.give_back, source, id, delay, result, attempt, uncounted)
+        return self._run(self._client.give_back, source, id, delay, result, attempt, uncounted)
 
     def tree(self) -> dict[str, dict[str, int]]:
         """See `AsyncClient.tree`."""

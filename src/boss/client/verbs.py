@@ -194,11 +194,13 @@ class Verbs(Administering):
         result: Json | None = None,
         attempt: int | None = None,
         uncounted: bool = False,
-    ) -> None:
+    ) -> State:
         """Give an active job back for another attempt after `delay` seconds, by default a delay that grows each time.
 
         An `uncounted` attempt does not count towards the job's most attempts, because it did not fail. The job is then
         available again at once, unless a delay is given.
+
+        Returns the job's state now: available; or done, failed, when this was its last attempt.
 
         Raises:
             NotThere: the job is not active.
@@ -206,7 +208,7 @@ class Verbs(Administering):
         """
         path = address(State.ACTIVE, source, id)
         parameters = query(delay=delay, uncounted=1 if uncounted else None)
-        await self._move("DELETE", path, State.AVAILABLE, attempt, params=parameters, data=_text(result))
+        return await self._move("DELETE", path, State.AVAILABLE, attempt, params=parameters, data=_text(result))
 
     async def stop_all(self, source: str, reason: str | None = None) -> int:
         """Stop every available and active job of a source; return their number. The reason is kept with each job."""
@@ -221,8 +223,11 @@ class Verbs(Administering):
 
     async def _move(
         self, method: str, path: str, state: State, attempt: int | None, repeated: bool = False, **options: Any
-    ) -> None:
-        """Move a job to a state. After a retry, a job that is in it was moved by a try whose response was lost."""
+    ) -> State:
+        """Move a job to a state; return the state it is in then.
+
+        After a retry, a job that is in this state was moved by a try whose response was lost.
+        """
         answer, again = await self._connection.send(method, path, headers={**JSON, **if_match(attempt)}, **options)
         repeated = repeated or again
         try:
@@ -230,6 +235,7 @@ class Verbs(Administering):
         except (NotThere, WrongAttempt) as error:
             if not repeated or error.state != state:
                 raise
+        return State(answer.headers.get("boss-state", state))
 
 
 def _text(result: Json | None) -> str | None:

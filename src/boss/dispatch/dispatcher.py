@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from boss.coalescer import Coalescer
-from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_there, where
+from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_taken, not_there, where
 from boss.dispatch.queries import Queries
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
@@ -134,8 +134,8 @@ class Dispatcher:
         if taken is None:
             location = await self._queries.locate(id)
             if location and location.is_at(source, State.AVAILABLE) and self._limits.applies_to(take):
-                raise self._taker.no_job(take)
-            raise not_there(State.AVAILABLE, source, id, location)
+                raise self._taker.no_room(take, id)
+            raise not_taken(source, id, location)
         return taken
 
     async def finish(self, finish: Finish) -> None:

@@ -41,7 +41,7 @@ _COUNT_INTERVAL_S = 20.0
 _DAY_S = 24 * 3600.0
 
 
-class Hearing:
+class Uptime:
     """How long this replica has been able to receive heartbeats: since it started, or since the database came back.
 
     Args:
@@ -51,12 +51,12 @@ class Hearing:
     def __init__(self, since: float | None = None) -> None:
         self._since = since
 
-    def lost(self) -> None:
+    def interrupt(self) -> None:
         """Note that this replica cannot receive heartbeats."""
         self._since = None
 
     def seconds(self) -> float:
-        """For how many seconds it has been able to; after `lost` the time starts with this call."""
+        """For how many seconds it has been able to; after `interrupt` the time starts with this call."""
         if self._since is None:
             self._since = time.monotonic()
         return time.monotonic() - self._since
@@ -64,14 +64,14 @@ class Hearing:
 
 async def maintain_forever(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, now: asyncio.Event) -> NoReturn:
     """Maintain until cancelled: every second, as soon as a job is due or a lease expires, and when `now` is set."""
-    hearing = Hearing()
+    uptime = Uptime()
     while True:
         pause = _INTERVAL_S
         now.clear()
         try:
-            pause = min(_INTERVAL_S, await maintain(pool, wait_queue, limits, hearing))
+            pause = min(_INTERVAL_S, await maintain(pool, wait_queue, limits, uptime))
         except DatabaseAway:
-            hearing.lost()
+            uptime.interrupt()
             log.warning("maintenance is postponed: the database is away")
         except Exception:
             log.exception("maintenance failed; the next round tries again")
@@ -79,7 +79,7 @@ async def maintain_forever(pool: Pool, wait_queue: WaitQueue, limits: SourceLimi
             await asyncio.wait_for(now.wait(), pause)
 
 
-async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, hearing: Hearing) -> float:
+async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, uptime: Uptime) -> float:
     """Do the pending work once; return the seconds until there may be more.
 
     When nothing is pending this costs one statement, however many takers wait.
@@ -87,11 +87,11 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, hear
     seen = await store.pending_work(pool, wait_queue.demand())
     if seen.silence is None or seen.silence > store.OUTAGE:
         await store.resume_leases(pool)
-        hearing.lost()
+        uptime.interrupt()
     if seen.next_due is not None and seen.next_due <= 0:
         await make_due(pool)
     if seen.next_lease is not None and seen.next_lease <= 0:
-        await end_leases(pool, hearing.seconds())
+        await end_leases(pool, uptime.seconds())
     if seen.uncompacted:
         await store.compact_counts(pool)
     if seen.stale:
@@ -100,7 +100,7 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, hear
         # These jobs should have been announced. Whatever went wrong, no taker waits longer than one round.
         wait_queue.announce(limits.ready(json.loads(seen.ready)))
     # Overdue work was just done, and what comes next is not known yet. During the grace time a lease may not expire.
-    next_lease = seen.next_lease if hearing.seconds() > _LONGEST_GRACE_S else None
+    next_lease = seen.next_lease if uptime.seconds() > _LONGEST_GRACE_S else None
     return min(
         (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease) if each is not None), default=_INTERVAL_S
     )

@@ -23,6 +23,12 @@ def not_there(state: State, source: str, id: str, location: Location | None) -> 
     return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
 
 
+def not_taken(source: str, id: str, location: Location | None) -> NotThere:
+    """The reason why a take by address took nothing."""
+    missed = f"only an available job of {source} can be taken"
+    return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
+
+
 def wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
     about = "another attempt" if asked is None or asked < 0 else f"attempt {asked}"
     return WrongAttempt(f"the request is about {about} of {id}, which is {state} in attempt {attempt}", state)

@@ -82,13 +82,13 @@ class Queries:
     async def why_available(self, record: JobRecord) -> str:
         """The reason why this available job has not been taken yet, as a sentence."""
         if record.due_at is not None:
-            return "it is delayed until then"
+            return f"it is delayed until {record.due_at:%Y-%m-%dT%H:%M:%SZ}"
         limit = self._limits.of(record.source)
         if limit.paused:
             return f"{record.source} is paused"
         ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
-        if limit.limit is not None and active >= limit.limit:
-            return f"{_many(active)} jobs of {record.source} are active, and no more than {limit.limit} may be"
+        if limit.most_active is not None and active >= limit.most_active:
+            return f"{_many(active)} jobs of {record.source} are active, and no more than {limit.most_active} may be"
         if active == 0 and not self._wait_queue.waiting:
             asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
             return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
@@ -102,9 +102,9 @@ class Queries:
         """Jobs with all their properties; see `store.list_jobs`."""
         return await store.list_jobs(self._pool, state, sources, after, limit)
 
-    async def newest(self, each: int) -> dict[tuple[str, State], list[str]]:
+    async def greatest_ids(self, each: int) -> dict[tuple[str, State], list[str]]:
         """The greatest `each` ids of every source and state that has jobs, greatest first."""
-        return await store.newest(self._pool, each)
+        return await store.greatest_ids(self._pool, each)
 
     async def count(self) -> dict[tuple[str, State], int]:
         """How many jobs there are of each source and state, of every source ever seen."""

@@ -45,7 +45,7 @@ class SourceLimits:
         """Load the limits, and now and then count how many more jobs they allow."""
         limits = await store.source_limits(self._pool)
         changed, self._limits, self.none = limits != self._limits, limits, not limits
-        is_limited = any(limit.limit is not None for limit in limits.values())
+        is_limited = any(limit.most_active is not None for limit in limits.values())
         if not is_limited:
             self._room = {}
         if is_limited or time.monotonic() - self._counted > _COUNT_INTERVAL_S:
@@ -57,9 +57,9 @@ class SourceLimits:
         counts = await store.count(self._pool)
         self._counted = time.monotonic()
         self._room = {
-            limit.source: limit.limit - counts.get((limit.source, State.ACTIVE), 0)
+            limit.source: limit.most_active - counts.get((limit.source, State.ACTIVE), 0)
             for limit in limits.values()
-            if limit.limit is not None
+            if limit.most_active is not None
         }
         self._full = {
             source for (source, state), jobs in counts.items() if state is State.AVAILABLE and jobs >= self._max_queue
@@ -90,7 +90,7 @@ class SourceLimits:
     def is_limited(self, source: str) -> bool:
         """Whether a finished job of this source makes room for another one."""
         limit = self._limits.get(source)
-        return limit is not None and limit.limit is not None and not limit.paused
+        return limit is not None and limit.most_active is not None and not limit.paused
 
     def is_full(self, source: str) -> bool:
         """Whether this source had as many available jobs as it may have when they were last counted."""

@@ -181,13 +181,22 @@ class Taker:
     def no_job(self, take: Take) -> NoJob:
         """The error of a take that found no job."""
         if take.sources:
-            return NoJob(f"no job is available from {_listed(take.sources)}")
+            return NoJob(f"no job of {_listed(take.sources)} is ready")
         if take.source is None:
-            return NoJob("no job is available")
-        limit = self._limits.of(take.source)
-        if limit.paused:
-            return NoJob(f"the source {take.source} is paused: none of its jobs is handed out")
-        return NoJob(f"no job is available from {take.source}{_limited(limit)}")
+            return NoJob("no job is ready")
+        of_source = self._limits.of(take.source)
+        if of_source.paused:
+            return NoJob(_paused(of_source))
+        return NoJob(f"no job of {take.source} is ready{_and_limited(of_source)}")
+
+    def no_room(self, take: Take, id: str) -> NoJob:
+        """The error of a take of this one job, which is available, but the limits of its source do not let it go."""
+        of_source = self._limits.of(take.source or "")
+        if of_source.paused:
+            return NoJob(f"{id} cannot be taken now: {_paused(of_source)}")
+        return NoJob(
+            f"{id} cannot be taken now: no more than {of_source.most_active} jobs of {take.source} may be active"
+        )
 
     async def _undo_one(self, taken: Taken) -> None:
         # Retry for ever: a job whose lease never expires would not come back by itself.
@@ -212,5 +221,11 @@ def _listed(sources: Sequence[str]) -> str:
     return ", ".join(sources[:_MOST_LISTED]) + more
 
 
-def _limited(limit: SourceLimit) -> str:
-    return "" if limit.limit is None else f", of which {limit.limit} at most are active at once"
+def _paused(of_source: SourceLimit) -> str:
+    return f"the source {of_source.source} is paused: none of its jobs is handed out"
+
+
+def _and_limited(of_source: SourceLimit) -> str:
+    return (
+        "" if of_source.most_active is None else f", or {of_source.most_active} of them are active, which is the limit"
+    )

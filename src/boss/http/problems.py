@@ -10,6 +10,7 @@ import orjson
 
 from boss.errors import (
     HTTPS_NEEDED,
+    NO_RESOURCE,
     PROBLEM_TYPE,
     SPEAKS_HTTPS,
     BadInput,
@@ -49,7 +50,7 @@ _PROBLEMS: dict[type[BossError], _Problem] = {
     TooLarge: _Problem(413, "The document is too large"),
     NotThere: _Problem(404, "The job is not there"),
     WrongAttempt: _Problem(412, "The job is in another attempt"),
-    NoJob: _Problem(404, "No job is available"),
+    NoJob: _Problem(404, "No job is ready"),
     IdTaken: _Problem(409, "A job with this id exists already"),
     BodyTimeout: _Problem(408, "The request arrived too slowly"),
     Unauthenticated: _Problem(401, "A token is needed"),
@@ -98,7 +99,7 @@ def to_response(error: BossError) -> Response:
 
 def no_resource(detail: str) -> Response:
     """404 for a path without a resource. It has no Boss-State, because it is not about a job."""
-    return _answer("no-resource", _NO_RESOURCE, detail)
+    return _answer(NO_RESOURCE, _NO_RESOURCE, detail)
 
 
 def wrong_method(method: str, allow: str) -> Response:

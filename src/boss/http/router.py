@@ -32,12 +32,19 @@ class App:
         feed: the dashboard's data.
         tokens: the valid tokens.
         settings: the server's settings.
+        version: the version of Boss, for its documentation.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, queries: Queries, feed: DashboardFeed, tokens: Tokens, settings: Settings
+        self,
+        dispatcher: Dispatcher,
+        queries: Queries,
+        feed: DashboardFeed,
+        tokens: Tokens,
+        settings: Settings,
+        version: str,
     ) -> None:
-        self._guard = auth.Authenticator(tokens, settings)
+        self._authenticator = auth.Authenticator(tokens, settings)
         self._refusals = Refusals()
         self._is_draining = False
         self._exact: dict[str, Resource] = {}
@@ -54,7 +61,7 @@ class App:
                 *token_routes.resources(queries, tokens),
                 *session.resources(tokens, settings),
                 *dashboard.resources(),
-                *api_docs.resources(),
+                *api_docs.resources(version),
             ]
         )
 
@@ -76,7 +83,7 @@ class App:
             return problems.to_response(Draining("the server is shutting down; send the request to another replica"))
         try:
             # Paths without a resource are authenticated too, so that a refusal does not tell which paths exist.
-            self._guard.authenticate(request)
+            self._authenticator.authenticate(request)
         except BossError as error:
             metrics.REFUSED.labels(error.name).inc()
             return self._refused(request, problems.to_response(error))

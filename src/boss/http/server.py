@@ -1,19 +1,17 @@
-"""The listening sockets, and TLS with a certificate that can be renewed while Boss runs."""
+"""The listening sockets, which accept connections, and the handshakes of those with TLS."""
 
 import asyncio
 import errno
 import logging
 import os
-import signal
 import socket
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from boss.errors import StartError, WrongSetting
 from boss.http import problems
 from boss.http.background import in_background
+from boss.http.certificate import Certificate
 from boss.http.connection import Connection
 from boss.http.connections import Connections
 from boss.http.response import encode
@@ -29,8 +27,6 @@ _HANDSHAKE_TIMEOUT_S = 10.0
 _MOST_ACCEPTED = 100
 # How long to accept nothing when the process cannot open another file.
 _ACCEPT_AGAIN_S = 1.0
-# How often to check for a new certificate, in seconds.
-_CERTIFICATE_INTERVAL_S = 1.0
 
 
 @asynccontextmanager
@@ -42,7 +38,7 @@ async def listening(
     Raises:
         StartError: the certificate cannot be used.
     """
-    certificate = _Certificate(settings)
+    certificate = Certificate(settings)
     if settings.tls_cert:
         certificate.load()
     acceptor = Acceptor(connections, certificate if settings.tls_cert else None)
@@ -101,7 +97,7 @@ class Acceptor:
         certificate: the certificate of the connections; None without TLS.
     """
 
-    def __init__(self, connections: Connections, certificate: "_Certificate | None") -> None:
+    def __init__(self, connections: Connections, certificate: Certificate | None) -> None:
         self._connections = connections
         self._certificate = certificate
         self._loop = asyncio.get_running_loop()
@@ -182,69 +178,3 @@ class Acceptor:
         finally:
             if copy:
                 copy.close()
-
-
-def _no_pass_phrase() -> str:
-    # Without this OpenSSL asks on the terminal, and everybody waits for an answer.
-    raise WrongSetting("the key of the certificate has a pass phrase; Boss takes a key without one")
-
-
-class _Certificate:
-    """The certificate for new connections."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.context: ssl.SSLContext | None = None
-
-    def load(self) -> None:
-        """Read the certificate and its key from their files.
-
-        Raises:
-            WrongSetting: the files are not a certificate with its key.
-        """
-        cert, key = self._settings.tls_cert, self._settings.tls_key
-        assert cert
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["http/1.1"])
-        try:
-            context.load_cert_chain(cert, key, _no_pass_phrase)
-        except (OSError, ssl.SSLError) as error:
-            raise WrongSetting(f"{cert} and {key} are not a certificate with its key: {error}") from error
-        self.context = context
-
-    async def renew_forever(self) -> None:
-        """Load the certificate anew whenever its files change, and on SIGHUP, until cancelled.
-
-        Open connections keep the old certificate.
-        """
-        if not self._settings.tls_cert:
-            return
-        asked = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-        seen = self._changed_at()
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), _CERTIFICATE_INTERVAL_S)
-            now = self._changed_at()
-            if now == seen and not asked.is_set():
-                continue
-            asked.clear()
-            try:
-                self.load()
-            except StartError as error:
-                # The files may be half written. The next check sees the rest.
-                log.warning("keeping the old certificate: %s", error)
-                continue
-            seen = now
-            log.info("new connections get the new certificate")
-
-    def _changed_at(self) -> list[int]:
-        """Modification times and inode numbers of the files.
-
-        Kubernetes replaces a symbolic link in their path, so the inode numbers are needed too.
-        """
-        files: list[Path] = [file for file in (self._settings.tls_cert, self._settings.tls_key) if file]
-        try:
-            return [number for file in files for number in (file.stat().st_mtime_ns, file.stat().st_ino)]
-        except OSError:
-            return []

@@ -7,19 +7,17 @@ the workers (SO_REUSEPORT).
 
 import asyncio
 import logging
-import os
 import pickle
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from prometheus_client import multiprocess
 
 from boss.errors import StartError
 from boss.settings import Settings
+from boss.telemetry.metrics_folder import metrics_folder
 
 log = logging.getLogger("boss")
 
@@ -48,7 +46,7 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
     Raises:
         StartError: a worker cannot start.
     """
-    with _counted_together():
+    with metrics_folder():
         workers = [_Worker(number, settings, quiet) for number in range(1, settings.workers + 1)]
         try:
             for worker in workers:
@@ -65,17 +63,6 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
                 _send_all(workers, signal.SIGKILL)
         finally:
             _send_all(workers, signal.SIGKILL)
-
-
-@contextmanager
-def _counted_together() -> Iterator[None]:
-    """Give the workers a folder for their metrics, so that each worker can report the metrics of all."""
-    folder = tempfile.mkdtemp(prefix="boss-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Worker:

@@ -105,11 +105,11 @@ class Location(NamedTuple):
 
 
 class SourceLimit(NamedTuple):
-    """The limit of a source: no job is handed out while it is `paused`, and at most `limit` jobs are active at once."""
+    """A source's limits: no job is handed out while it is `paused`, and at most `most_active` are active at once."""
 
     source: str
     paused: bool = False
-    limit: int | None = None
+    most_active: int | None = None
 
 
 class JobRecord(NamedTuple):

@@ -5,7 +5,7 @@ from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Statement
 
 AUDIT_EVENTS = Statement(
-    "acts",
+    "audit_events",
     """
 SELECT number, at, by, did, what::text AS what FROM act WHERE number < $1 ORDER BY number DESC LIMIT $2
 """,

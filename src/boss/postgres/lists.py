@@ -23,26 +23,26 @@ async def count(pool: Pool) -> dict[tuple[str, State], int]:
     return {(row["source"], State[row["status"]]): row["jobs"] for row in await fetch(pool, COUNT)}
 
 
-NEWEST = Statement(
-    "newest",
+GREATEST_IDS = Statement(
+    "greatest_ids",
     """
-SELECT shelf.source, shelf.status, newest.id
-FROM (SELECT source, status FROM tally GROUP BY source, status HAVING sum(jobs) > 0) AS shelf
+SELECT counted.source, counted.status, greatest.id
+FROM (SELECT source, status FROM tally GROUP BY source, status HAVING sum(jobs) > 0) AS counted
 CROSS JOIN LATERAL (
     SELECT id
     FROM job
-    WHERE job.status = shelf.status AND job.source = shelf.source
+    WHERE job.status = counted.status AND job.source = counted.source
     ORDER BY id DESC
     LIMIT $1
-) AS newest
+) AS greatest
 """,
 )
 
 
-async def newest(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
+async def greatest_ids(pool: Pool, each: int) -> dict[tuple[str, State], list[str]]:
     """The `each` greatest ids of every source and state that has jobs, the greatest first."""
     ids: dict[tuple[str, State], list[str]] = {}
-    for row in await fetch(pool, NEWEST, each):
+    for row in await fetch(pool, GREATEST_IDS, each):
         ids.setdefault((row["source"], State[row["status"]]), []).append(row["id"])
     return ids
 

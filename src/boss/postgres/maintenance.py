@@ -11,7 +11,7 @@ from boss.postgres.statement import READY, Statement, probe
 OUTAGE = 5.0
 
 PENDING_WORK = Statement(
-    "look",
+    "pending_work",
     f"""
 WITH beat AS (
     INSERT INTO heartbeat (at)

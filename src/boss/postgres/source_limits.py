@@ -7,7 +7,7 @@ from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Statement
 
 SOURCE_LIMITS = Statement(
-    "rules",
+    "source_limits",
     """
 SELECT source, paused, most_active FROM source_rule
 """,
@@ -24,9 +24,9 @@ async def source_limits(pool: Pool) -> dict[str, SourceLimit]:
 # 0006_promises.sql).
 _LOCK = 0x626F7373_72756C65  # "bossrule"
 _ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"
-_AUDIT = "INSERT INTO act (by, did, what) SELECT $2, 'set the rule of a source', $3::jsonb FROM alone"
+_AUDIT = "INSERT INTO act (by, did, what) SELECT $2, 'set the limits of a source', $3::jsonb FROM alone"
 SET_SOURCE_LIMIT = Statement(
-    "set_rule",
+    "set_source_limits",
     f"""
 WITH {_ALONE}, changed AS (
     INSERT INTO source_rule (source, paused, most_active) SELECT $1, $4, $5 FROM alone
@@ -37,7 +37,7 @@ WITH {_ALONE}, changed AS (
 )
 # A source without a limit has no row, so that its takes need not check any.
 REMOVE_SOURCE_LIMIT = Statement(
-    "end_rule",
+    "end_source_limits",
     f"""
 WITH {_ALONE}, changed AS (
     DELETE FROM source_rule USING alone WHERE source = $1
@@ -49,8 +49,8 @@ WITH {_ALONE}, changed AS (
 
 async def set_source_limit(pool: Pool, new: SourceLimit, by: str | None) -> None:
     """Replace all earlier limits of the source with this one, and record it as an audit event."""
-    details = json.dumps({"source": new.source, "paused": new.paused, "limit": new.limit})
-    if new.paused or new.limit is not None:
-        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.limit)
+    details = json.dumps({"source": new.source, "paused": new.paused, "limit": new.most_active})
+    if new.paused or new.most_active is not None:
+        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.most_active)
     else:
         await fetch(pool, REMOVE_SOURCE_LIMIT, new.source, by, details)

@@ -8,7 +8,7 @@ from boss.postgres.dashboard import active, count_minute, failed, hour, place_in
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.finishes import finish, give_back
 from boss.postgres.leases import check
-from boss.postgres.lists import count, find, list_jobs, newest
+from boss.postgres.lists import count, find, greatest_ids, list_jobs
 from boss.postgres.maintenance import (
     OUTAGE,
     EndedLease,
@@ -58,13 +58,13 @@ __all__ = [
     "first_refused",
     "forget_gone_replicas",
     "give_back",
+    "greatest_ids",
     "heads",
     "hour",
     "list_jobs",
     "list_tokens",
     "locate",
     "make_due",
-    "newest",
     "pending_work",
     "place_in_queue",
     "prunable",

@@ -56,8 +56,21 @@ def take_statement(
     slot: str = "turn",
     uncounted: int = FEW,
 ) -> Statement:
-    """Build the statement of a take. A slot stands for one job that may be taken; its lease, its key and the name of
-    its taker's token are in the arrays $1, $2 and $3.
+    """Build the statement of a take of any number of jobs.
+
+    A slot stands for one job that a taker wants. The arrays $1, $2 and $3 have a lease, a key and the name of a token
+    for each slot. The documents of one statement have at most MOST_TEXT bytes together. These are its CTEs:
+
+    1. `first` adds up the sizes of the first documents, without a lock, to find how many fit. A job that is locked and
+       then not taken is hidden from other takes meanwhile. For few jobs that costs less than this step, which is then
+       left out.
+    2. `head` locks so many of the first jobs. SKIP LOCKED skips those that another replica is taking; the design's
+       literal query waits for them and takes them a second time. If `head` were inlined into the UPDATE, the planner
+       might run it again for each row and take more jobs than asked for. So it is MATERIALIZED.
+    3. `numbered` and `given` give a slot to each of these jobs that fits, because RETURNING does not keep the order.
+       The ids are passed on in arrays: the planner does not know a LIMIT that comes as a parameter. It would expect a
+       tenth of all ready jobs, and read the whole table to join them.
+    4. `unfit` has the jobs that do not fit, with their sizes.
 
     Args:
         name: the name of the statement.
@@ -69,17 +82,7 @@ def take_statement(
         asked: other CTEs to put first, each followed by a comma.
         wanted: SQL for the number of jobs wanted.
         slot: SQL for the slot of a turn.
-        uncounted: up to how many jobs are locked without first counting how many fit.
-
-    The head of the queue is in a MATERIALIZED CTE. If it were inlined into the UPDATE, the planner might run it again
-    for each row and take more jobs than asked for. SKIP LOCKED skips what another replica is taking right now; the
-    design's literal query waited for it and then took it a second time. RETURNING does not keep the order. The head is
-    passed on in arrays because the planner does not know a LIMIT that comes as a parameter: it would expect a tenth of
-    all ready jobs, and read the whole table to join them.
-
-    The documents of one statement have at most MOST_TEXT bytes together. Jobs that are locked and then not taken are
-    hidden from other takes meanwhile. So where there may be many of them, the statement first counts, without a lock,
-    how many fit.
+        uncounted: up to how many jobs step 1 is left out.
     """
     few, fitting = (limit.replace("wanted", wanted).replace("most", str(MOST_TEXT)) for limit in limits)
     limit = f"CASE WHEN {wanted} <= {uncounted} THEN {few} ELSE {fitting} END"
@@ -232,7 +235,7 @@ TAKE_OF_SOURCES = _statement_for_few(
 )
 TAKE_WHAT_FITS = take_statement("take_what_fits", of_any, uncounted=1)
 TAKE_OF_SOURCES_WHAT_FITS = _of_sources_statement("take_of_sources_what_fits", of_sources, uncounted=1)
-TAKE_PAST_CURSORS = take_statement("take_past_marks", _of_any_past_cursors)
+TAKE_PAST_CURSORS = take_statement("take_past_cursors", _of_any_past_cursors)
 TAKE_OF_SOURCES_PAST_CURSORS = _of_sources_statement("take_of_sources_past_marks", _of_sources_past_cursors)
 
 
@@ -360,7 +363,7 @@ async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
 # The time of the take identifies it, so a later take of the same job is not touched, however often this runs. The
 # attempt number is not used again, because it tells one taker from another; the job gets one more attempt instead.
 UNDO_TAKES = Statement(
-    "untake",
+    "undo_takes",
     f"""
 UPDATE job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,

@@ -46,8 +46,8 @@ _ASKED = """
 TAKE_BY_ADDRESS = _statement("take_by_address", _ASKED)
 # Takes no more of each source than it has room for. The condition on the attempt, which no index has, keeps PostgreSQL
 # from reading an index from end to end instead of the jobs.
-TAKE_BY_ADDRESS_AND_RULES = _statement(
-    "take_by_address_and_rules",
+TAKE_BY_ADDRESS_WITHIN_LIMITS = _statement(
+    "take_by_address_within_limits",
     f"""
     SELECT id, source, slot
     FROM (SELECT asked.*, row_number() OVER (PARTITION BY asked.source ORDER BY asked.slot) AS turn,
@@ -69,6 +69,6 @@ async def take_by_address(pool: Pool, is_limited: bool, asked: Sequence[tuple[st
         asked: distinct ids, each with a take that names the job's source.
     """
     takes = [take for _, take in asked]
-    statement = TAKE_BY_ADDRESS_AND_RULES if is_limited else TAKE_BY_ADDRESS
+    statement = TAKE_BY_ADDRESS_WITHIN_LIMITS if is_limited else TAKE_BY_ADDRESS
     rows = await fetch(pool, statement, *slots(takes), [id for id, _ in asked], [take.source for take in takes])
     return handout(rows, takes, range(len(takes)))

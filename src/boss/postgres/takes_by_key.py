@@ -66,8 +66,8 @@ async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
     return handout(rows, takes, order)
 
 
-# Renews the leases like a heartbeat, since the taker has just asked. That also keeps `untake` from undoing a take that
-# was handed out again. The documents have at most MOST_TEXT bytes together, or are those of one take. Each key is
+# Renews the leases like a heartbeat, since the taker has just asked. That also keeps `undo_takes` from undoing a take
+# that was handed out again. The documents have at most MOST_TEXT bytes together, or are those of one take. Each key is
 # looked up by itself, as in held_keys (0008_plans.sql).
 TAKE_AGAIN = Statement(
     "take_again",

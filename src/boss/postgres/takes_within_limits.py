@@ -32,7 +32,7 @@ _ALLOWED = f"""
 
 
 # Takes from sources with limits are serialized over the whole database (room_by_rules, 0006_promises.sql).
-_BY_RULES = "SELECT source, active, room FROM room_by_rules($4::text[])"
+_ROOM = "SELECT source, active, room FROM room_by_rules($4::text[])"
 _UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($4::text[]) AS source"
 
 
@@ -74,8 +74,8 @@ WITH {asked}room AS MATERIALIZED (
 
 _PLAIN = "", "cardinality($1::int[])", "turn"
 _WITH_KEY = FREE, FREE_SLOTS, SLOT_OF_TURN
-TAKE_BY_RULES = _statement("take_by_rules", _BY_RULES, *_PLAIN)
-TAKE_BY_RULES_AND_KEY = _statement("take_by_rules_and_key", _BY_RULES, *_WITH_KEY)
+TAKE_WITHIN_LIMITS = _statement("take_within_limits", _ROOM, *_PLAIN)
+TAKE_BY_KEY_WITHIN_LIMITS = _statement("take_by_key_within_limits", _ROOM, *_WITH_KEY)
 TAKE_OF_SEVERAL = _statement("take_of_several", _UNLIMITED, *_PLAIN)
 TAKE_OF_SEVERAL_BY_KEY = _statement("take_of_several_by_key", _UNLIMITED, *_WITH_KEY)
 
@@ -85,7 +85,7 @@ async def take_within_limits(pool: Pool, takes: Sequence[Take], passed: Sequence
 
     Either all have keys or none has. A take whose key holds jobs gets none. Jobs with the ids `passed` are skipped.
     """
-    return await _take(pool, TAKE_BY_RULES_AND_KEY if takes[0].key else TAKE_BY_RULES, takes, passed)
+    return await _take(pool, TAKE_BY_KEY_WITHIN_LIMITS if takes[0].key else TAKE_WITHIN_LIMITS, takes, passed)
 
 
 async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:

@@ -24,7 +24,7 @@ export const session = async () => JSON.parse(await ask("GET", "/session"));
 export const signIn = async (token) => JSON.parse(await ask("POST", "/session", JSON.stringify({ token })));
 export const signOut = () => ask("DELETE", "/session");
 
-export async function newest(source, state, limit) {
+export async function greatestIds(source, state, limit) {
   const query = new URLSearchParams({ source, state, limit });
   return JSON.parse(await ask("GET", `/jobs?${query}`)).jobs;
 }

@@ -69,10 +69,10 @@ export function askToGiveBack(job, after) {
   });
 }
 
-/** A done job does not change; taking it up again submits its document as a new job. */
-export function askToTakeUpAgain(job, document, after) {
+/** A done job does not change. Its document is submitted as a new job. */
+export function askToSubmitAgain(job, document, after) {
   const text = `A new job of ${job.source} will be submitted with the same document, priority and number of attempts.`;
-  confirm(`Take ${job.id} up again?`, text, "Submit it again", async () => {
+  confirm(`Submit ${job.id} again?`, text, "Submit it again", async () => {
     const how = { priority: job.priority, attempts: job.attempts };
     const id = await boss.submit(job.source, "", document, how);
     say(`Submitted as ${id}.`);

@@ -1,7 +1,7 @@
 // The page of one job: its properties, its history, its result, and the actions on it.
 
 import * as boss from "./boss.js";
-import { askToGiveBack, askToStop, askToTakeUpAgain } from "./dialogs.js";
+import { askToGiveBack, askToStop, askToSubmitAgain } from "./dialogs.js";
 import { el } from "./dom.js";
 import { lease } from "./lists.js";
 import { at, count, duration, members, pretty, since } from "./words.js";
@@ -12,7 +12,7 @@ function buttons(job, document, again) {
   const stop = el("button", { class: "bad", onclick: () => askToStop(job, again) }, "Stop");
   if (job.state === "available") return [stop];
   if (job.state === "active") return [el("button", { onclick: () => askToGiveBack(job, again) }, "Give back"), stop];
-  return [el("button", { onclick: () => askToTakeUpAgain(job, document, visit) }, "Take up again")];
+  return [el("button", { onclick: () => askToSubmitAgain(job, document, visit) }, "Submit again")];
 }
 
 function history(job) {

@@ -1,4 +1,4 @@
-// The tree, as a table: one row for each source, one column for each state. An opened row shows the source's newest jobs.
+// The tree, as a table: one row for each source, one column for each state. An opened row shows the jobs with the source's greatest ids.
 
 import * as boss from "./boss.js";
 import { el, setText } from "./dom.js";
@@ -69,7 +69,7 @@ export function tree() {
 
     async function fill() {
       const shelves = await Promise.all(STATES.map(async (state, place) => {
-        const jobs = made.counts[place] ? await boss.newest(source, state, INSIDE).catch(() => []) : [];
+        const jobs = made.counts[place] ? await boss.greatestIds(source, state, INSIDE).catch(() => []) : [];
         const left = made.counts[place] - jobs.length;
         const items = jobs.map((job) => el("li", {}, el("a", { class: "id", href: `#/job/${encodeURIComponent(job.id)}` }, job.id)));
         if (left > 0) items.push(el("li", {}, `${count(left)} more`));

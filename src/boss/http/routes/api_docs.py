@@ -9,7 +9,6 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from boss import __version__
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
@@ -22,18 +21,19 @@ body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
 article { border-top: 1px solid #8885; padding: .5rem 0 1rem }
 h3 { font: 600 1rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; margin: .5rem 0 }
 b { display: inline-block; min-width: 3.5rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0 }
-dt { font-family: ui-monospace, monospace } dd { margin: 0 }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem 1rem; margin: .5rem 0 }
+dt { font-family: ui-monospace, monospace } dd { margin: 0; overflow-wrap: anywhere } p { overflow-wrap: anywhere }
+@media (max-width: 40rem) { dl { display: block } dd { margin: 0 0 .3rem 1rem } }
 """
 
 # How the page writes a parameter in the query, in the path, and in a header.
 _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
 
 
-def resources() -> list[Resource]:
-    """The resources of the documentation."""
+def resources(version: str) -> list[Resource]:
+    """The resources of the documentation of this version."""
     api = json.loads((files("boss") / "http" / "openapi.json").read_bytes())
-    api["info"]["version"] = __version__
+    api["info"]["version"] = version
     text, page = json.dumps(api, indent=2, ensure_ascii=False).encode(), _page(api).encode()
 
     @requires(Permission.PUBLIC)

@@ -44,8 +44,10 @@ def resources(jobs: "Jobs") -> list[Resource]:
         Resource("/job", {"GET": jobs.tree}),
         Resource("/jobs", {"GET": jobs.list_jobs}),
         Resource("/jobs/{id}", {"GET": jobs.find}),
-        Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.look}, taking="GET"),
-        Resource("/job/available/{source}", {"GET": jobs.take, "HEAD": jobs.look, "POST": jobs.submit}, taking="GET"),
+        Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.any_available}, taking="GET"),
+        Resource(
+            "/job/available/{source}", {"GET": jobs.take, "HEAD": jobs.any_available, "POST": jobs.submit}, taking="GET"
+        ),
         Resource("/job/available/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
         Resource("/job/active", {"POST": jobs.take}, taking="POST"),
         Resource("/job/active/{source}", {"POST": jobs.take}, taking="POST"),
@@ -97,7 +99,7 @@ class Jobs:
         return handed_out_many(taken, request.header(b"accept") or "", granted, undo)
 
     @requires(Permission.PEEK)
-    async def look(self, request: Request) -> Response:
+    async def any_available(self, request: Request) -> Response:
         """HEAD /job/available[/{sources}]: whether a take would find a job; takes nothing."""
         sources = _sources(request.params["source"]) if "source" in request.params else None
         asked = parameters.of_take(request.query_text)
@@ -273,7 +275,7 @@ class Jobs:
 
     @requires(Permission.READ)
     async def tree(self, request: Request) -> Response:
-        """GET /job: every source's count in every state; drawn, with the newest ids, for Accept: text/plain."""
+        """GET /job: every source's count in every state; drawn, with the greatest ids, for Accept: text/plain."""
         request.query()
         counts = {
             (source, state): jobs
@@ -281,7 +283,7 @@ class Jobs:
             if request.principal.reaches(source)
         }
         if "text/plain" in (request.header(b"accept") or ""):
-            drawn = draw(counts, await self._queries.newest(DRAWN_IDS + 1))
+            drawn = draw(counts, await self._queries.greatest_ids(DRAWN_IDS + 1))
             return Response(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
         return Response(200, [JSON, NO_STORE], orjson.dumps(tree(counts)))
 

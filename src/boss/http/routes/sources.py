@@ -1,6 +1,6 @@
 """`/source`: the sources and their limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import orjson
@@ -21,7 +21,7 @@ _MOST_ACTIVE = 1_000_000
 _EXAMPLE = '{"paused": true} or {"limit": 4}'
 
 
-class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+class _Limits(msgspec.Struct, forbid_unknown_fields=True):
     """The limits of a source in a PUT, which replaces all earlier limits. An absent field means no such limit."""
 
     paused: bool = False
@@ -36,7 +36,9 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
         """GET /source: every source with its limits and the number of its jobs in each state."""
         request.query()
         found = [
-            _shown(rule, counts) for rule, counts in await queries.sources() if request.principal.reaches(rule.source)
+            {**_limits(limits), **{state.value: counts[state] for state in State}}
+            for limits, counts in await queries.sources()
+            if request.principal.reaches(limits.source)
         ]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"sources": found}))
 
@@ -45,16 +47,16 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
         """PUT /source/{source}: set the source's limits, `{"paused": true}` or `{"limit": 4}`; `{}` removes them."""
         request.query()
         source = job.check_source(request.path_param("source"))
-        asked = await json_body.read(request, _Rule, _EXAMPLE)
+        asked = await json_body.read(request, _Limits, _EXAMPLE)
         if asked.limit is not None and not 0 < asked.limit <= _MOST_ACTIVE:
             raise BadInput(
                 f'the limit is {asked.limit}; it takes a whole number from 1 to {_MOST_ACTIVE}, or {{"paused": true}}'
             )
-        rule = await dispatcher.set_limit(source, asked.paused, asked.limit, request.principal.name)
-        return Response(200, [JSON, NO_STORE], orjson.dumps(rule._asdict()))
+        limits = await dispatcher.set_limit(source, asked.paused, asked.limit, request.principal.name)
+        return Response(200, [JSON, NO_STORE], orjson.dumps(_limits(limits)))
 
     return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put})]
 
 
-def _shown(rule: SourceLimit, counts: Mapping[State, int]) -> dict[str, object]:
-    return {**rule._asdict(), **{state.value: counts[state] for state in State}}
+def _limits(limits: SourceLimit) -> dict[str, object]:
+    return {"source": limits.source, "paused": limits.paused, "limit": limits.most_active}

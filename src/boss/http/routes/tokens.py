@@ -62,9 +62,9 @@ def resources(queries: Queries, tokens: Tokens) -> Sequence[Resource]:
         """
         query = request.query(("before", "limit"))
         limit = parameters.limit(query, default=_PAGE)
-        acts = await queries.audit_events(_before(query.get("before")), limit)
-        following = f"/audit?limit={limit}&before={acts[-1].number}" if len(acts) == limit else None
-        found = [{**act._asdict(), "what": orjson.Fragment(act.what)} for act in acts]
+        events = await queries.audit_events(_before(query.get("before")), limit)
+        following = f"/audit?limit={limit}&before={events[-1].number}" if len(events) == limit else None
+        found = [{**event._asdict(), "what": orjson.Fragment(event.what)} for event in events]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"acts": found, "next": following}, option=_UTC))
 
     return [
@@ -78,7 +78,7 @@ def _before(number: str | None) -> int | None:
     if number is None:
         return None
     if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise BadInput(f"before is {number[:120]!a}; it takes the number of an act")
+        raise BadInput(f"before is {number[:120]!a}; it takes the number of an audit event")
     return int(number)
 
 

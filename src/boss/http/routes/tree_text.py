@@ -8,7 +8,7 @@ from boss.model.job import State
 DRAWN_IDS = 3
 
 Counts = Mapping[tuple[str, State], int]
-Newest = Mapping[tuple[str, State], Sequence[str]]
+GreatestIds = Mapping[tuple[str, State], Sequence[str]]
 
 
 def tree(counts: Counts) -> dict[str, dict[str, int]]:
@@ -17,19 +17,20 @@ def tree(counts: Counts) -> dict[str, dict[str, int]]:
     return {state.value: {source: counts.get((source, state), 0) for source in sources} for state in State}
 
 
-def draw(counts: Counts, newest: Newest) -> str:
-    """The tree as text, one line a node, with the newest ids under each source.
+def draw(counts: Counts, greatest: GreatestIds) -> str:
+    """The tree as text, one line a node, with the greatest ids under each source.
 
     Args:
         counts: the number of jobs of each source and state.
-        newest: the newest ids of each source and state. One more than DRAWN_IDS means that "… more" is drawn.
+        greatest: the greatest ids of each source and state, the greatest first. One more than DRAWN_IDS means that
+            "… more" is drawn.
     """
     lines = ["job"]
     sources = sorted({source for source, _ in counts})
     for state, indent in _branches(list(State), "", lines):
         for source, inner in _branches(sources, indent, lines):
             key = (source, State(state))
-            _draw_ids(newest.get(key, ()), counts.get(key, 0), inner, lines)
+            _draw_ids(greatest.get(key, ()), counts.get(key, 0), inner, lines)
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,65 @@
+"""The page on a screen 320 pixels wide, a phone's or one at 400% zoom: it scrolls only downwards (WCAG 2.1, 1.4.10)."""
+
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.helpers.browser import LAUNCH
+from tests.helpers.page import browser, opened, row
+from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
+
+__all__ = ["browser"]  # a fixture
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
+)
+WIDTH = 320
+# Whatever is wider than the screen, but what has a scroll bar of its own.
+TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll("body, body *")]
+    .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5 && !each.closest(".unseen, svg"))
+    .map((each) => `${each.tagName}.${each.className} ${each.textContent.slice(0, 40)}`)"""
+# Fills in large numbers, instead of submitting so many jobs.
+MANY = """() => document.querySelectorAll(".tree .number, .tree .state b").forEach((each) => {
+    each.textContent = "12,345,678";
+})"""
+LONG = "a-name-as-long-as-one-can-be-which-is-a-hundred-characters-of-letters-digits-and-hyphens-1234567890-12"[:100]
+
+
+@pytest.fixture
+def page(browser: Browser, module_boss: BossProcess) -> Iterator[Page]:
+    for page in opened(browser, module_boss.url):
+        page.set_viewport_size({"width": WIDTH, "height": 640})
+        yield page
+
+
+@pytest.mark.parametrize("name", ["freg", LONG])
+def test_no_view_scrolls_sideways(page: Page, client: httpx.Client, source: str, name: str) -> None:
+    name = f"{source}-{name}"[:100]
+    failed, active, available, given = (submit(client, name, '{"a": "%s"}' % ("x" * 300), attempts=1) for _ in range(4))
+    client.get(f"/job/available/{name}?limit=2")
+    client.request("DELETE", f"/job/active/{name}/{failed}", content='{"error": "no-column-%s"}' % ("a" * 300))
+    page.reload()
+    expect(page.get_by_text("no-column").first).to_be_visible()
+    row(page, name).get_by_role("button").click()
+    expect(page.locator(".shelves")).to_be_visible()
+    assert page.evaluate(TOO_WIDE) == []
+    page.evaluate(MANY)
+    assert page.evaluate(TOO_WIDE) == []
+    for id in (failed, active, available, given):
+        page.goto(f"/#/job/{id}")
+        expect(page.get_by_role("heading", name=id)).to_be_visible()
+        assert page.evaluate(TOO_WIDE) == []
+    for view in ("metrics", "health"):
+        page.goto(f"/#/{view}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_text("boss_jobs" if view == "metrics" else "autovacuum are on").first).to_be_visible()
+        assert page.evaluate(TOO_WIDE) == []
+    page.get_by_role("button", name="Submit a job").click()
+    assert page.evaluate(TOO_WIDE) == []
+    page.goto("/docs")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert page.evaluate(TOO_WIDE) == []
