@@ -71,7 +71,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "any ready of a source": lambda pool: store.any_ready(pool, "a"),
     "any allowed": lambda pool: store.any_allowed(pool, ["a"]),
     "look": lambda pool: store.pending_work(pool, {"a": SOME, "freg": SOME, None: SOME}),
-    "heads": lambda pool: fetch(pool, HEADS),
+    "heads": lambda pool: fetch(pool, HEADS, ["a"]),
     "newest": lambda pool: store.newest(pool, SOME),
     "failed": lambda pool: store.failed(pool, SOME),
     "take many": lambda pool: store.take(pool, [Take(None, 100)]),
