@@ -177,6 +177,7 @@ FOR_THE_ROLE = {
     "jit": "off",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    "enable_sort": "off",
     "enable_incremental_sort": "off",
     "plan_cache_mode": "force_generic_plan",
     "default_transaction_isolation": "'read committed'",
