@@ -15,7 +15,7 @@ from boss.dispatch.scan_cursors import ScanCursors
 from boss.model.job import Submission, Take, Taken
 from boss.postgres import store
 from boss.postgres.connection import Pool, connected
-from tests.helpers.dispatchers import no_rules
+from tests.helpers.dispatchers import no_limits
 from tests.helpers.postgres import fill
 
 # A long name, so that few entries fill a page.
@@ -36,7 +36,7 @@ class Replica:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.cursors = ScanCursors()
-        self._handouts = Handouts(pool, self.cursors, no_rules(pool))
+        self._handouts = Handouts(pool, self.cursors, no_limits(pool))
 
     async def take(self, source: str | None) -> list[Taken]:
         serve = self._handouts.of_any if source is None else self._handouts.of_sources
