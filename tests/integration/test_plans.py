@@ -6,6 +6,7 @@ emptied, or was empty, or was never analysed. So these tests count what is reall
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import product
 from typing import cast
 
 import pytest
@@ -117,8 +118,15 @@ async def plan_all(connection: Connection) -> None:
         await read_by(connection, run)
 
 
-@pytest.mark.parametrize("planned", ["empty", "full"])
-@pytest.mark.parametrize("analyzed", ["never", "empty", "only done", "full", "full, and emptied"])
+@pytest.mark.parametrize(
+    ("analyzed", "planned"),
+    # Statistics of a full table are younger than a plan that was made while it was empty.
+    [
+        each
+        for each in product(("never", "empty", "only done", "full", "full, and emptied"), ("empty", "full"))
+        if each != ("full", "empty")
+    ],
+)
 async def test_what_is_read_does_not_depend_on_statistics(pool: Pool, analyzed: str, planned: str) -> None:
     await pool.execute("ALTER TABLE job SET (autovacuum_enabled = off)")
     if analyzed == "empty":
