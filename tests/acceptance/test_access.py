@@ -477,7 +477,7 @@ class TestAudit:
                 address = page["next"]
             assert [act["number"] for act in every] == sorted((act["number"] for act in every), reverse=True)
             assert {"created a token", "revoked a token"} <= {act["did"] for act in every}
-            assert_problem(root.get("/audit?before=x"), 400, "number of an act")
+            assert_problem(root.get("/audit?before=x"), 400, "number of an audit event")
 
     def test_the_log_says_who(self, guarded: Guarded) -> None:
         with guarded.client("submits-freg") as client:

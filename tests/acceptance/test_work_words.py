@@ -70,12 +70,14 @@ def test_give_back_says_that_the_last_attempt_is_over(boss: Boss, client: httpx.
 @pytest.mark.parametrize("misspelt", ["", "y"])
 def test_what_it_waits_for(boss: Boss, client: httpx.Client, source: str, misspelt: str) -> None:
     client.post(f"/job/done/{source}/{submit(client, source)}").raise_for_status()
-    working = boss.start("work", f"{source}{misspelt}", "--", "cat")
-    assert working.stderr
-    assert working.stderr.readline().endswith(f" waiting for jobs of {source}{misspelt}\n")
-    if misspelt:
-        says = f" no job of {source}y was ever submitted; did you mean {source}?\n"
-        assert working.stderr.readline().endswith(says)
-    working.terminate()
-    _, rest = working.communicate(timeout=PATIENCE)
-    assert "ever submitted" not in rest
+    with boss.start("work", f"{source}{misspelt}", "--", "cat") as working:
+        try:
+            assert working.stderr
+            assert working.stderr.readline().endswith(f" waiting for jobs of {source}{misspelt}\n")
+            if misspelt:
+                says = f" no job of {source}y was ever submitted; did you mean {source}?\n"
+                assert working.stderr.readline().endswith(says)
+        finally:
+            working.terminate()
+        _, rest = working.communicate(timeout=PATIENCE)
+        assert "ever submitted" not in rest

@@ -222,7 +222,7 @@ async def test_a_taker_that_leaves_costs_no_job(replicas: tuple[Replica, Replica
 
 async def test_nobody_comes_and_everybody_is_sent_away(replicas: tuple[Replica, Replica]) -> None:
     one, _ = replicas
-    with pytest.raises(NoJob, match="from freg"):
+    with pytest.raises(NoJob, match="no job of freg is ready"):
         await one.dispatcher.take(Take("freg"), 0.05)
     takers = [one.wait(source) for source in ("freg", None)]
     await asleep(one, 2)

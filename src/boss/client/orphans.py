@@ -1,4 +1,4 @@
-"""Clean up orphans: the commands of a killed worker, and processes that commands left behind."""
+"""Clean up orphans: the commands of a killed converter, and processes that commands left behind."""
 
 import contextlib
 import logging
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 log = logging.getLogger("boss")
 
-# The guard, a shell process. It waits until the other end of its input is closed: the system does that when the worker
-# is gone, even by SIGKILL. Then it kills the process groups in the table. prctl's PR_SET_PDEATHSIG would reach a
-# command itself but not the processes it started, and cannot be combined with posix_spawn. The guard ignores signals,
-# because those that stop the worker must not stop the guard.
+# The guard, a shell process. It waits until the other end of its input is closed: the system does that when the
+# converter is gone, even by SIGKILL. Then it kills the process groups in the table. prctl's PR_SET_PDEATHSIG would
+# reach a command itself but not the processes it started, and cannot be combined with posix_spawn. The guard ignores
+# signals, because those that stop the converter must not stop the guard.
 _GUARD = """
 trap '' HUP INT TERM
 read -r _
@@ -101,7 +101,7 @@ def _spawn_guard(table: int) -> int:
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((theirs, nothing, nothing, lines))
             ],
-            # A session of its own, so that signals to the worker's group or terminal do not reach it.
+            # A session of its own, so that signals to the converter's group or terminal do not reach it.
             setsid=True,
             setsigdef=[signal.SIGPIPE],
         )
