@@ -26,6 +26,12 @@ INSERT INTO job (id, source, document) SELECT 'old-' || n, '{SOURCE}', '{{}}' FR
 """
 _TAKE = f"UPDATE job SET status = 'ACTIVE', attempt = 1 WHERE source = '{SOURCE}'"
 _FINISH = f"UPDATE job SET status = 'DONE', finished_at = now() WHERE source = '{SOURCE}'"
+# Beside them the dead rows of 3,000 jobs lie on less than 2% of the pages.
+_HISTORY = """
+INSERT INTO job (id, source, document, status, finished_at)
+SELECT 'done-' || n, 'freg', jsonb_build_object('payload', repeat('x', 300)), 'DONE', now()
+FROM generate_series(1, 100000) AS n
+"""
 # What leaves dead entries behind: no vacuum, one that skips the indexes, and a long transaction, even after its end.
 CAUSES = ["autovacuum is off", "index cleanup is bypassed", "a long transaction ended"]
 
@@ -117,3 +123,19 @@ async def test_takes_search_from_the_start_again_once_the_index_is_clean(boss: R
     await boss.take(SOURCE)
     await boss.reset()
     assert not boss.cursors.needed
+
+
+async def test_a_vacuum_cleans_up_the_indexes_however_few_rows_are_dead(pool: Pool, database: str) -> None:
+    """By itself PostgreSQL skips the indexes while less than 2% of the pages have dead rows."""
+    await pool.execute("ALTER TABLE job SET (autovacuum_enabled = off)")
+    await fill(pool, _HISTORY)
+    await pool.execute("VACUUM job")
+    await store.submit(pool, [Submission(f"job-{number:04}", SOURCE, "{}") for number in range(3000)])
+    await store.take_of_sources(pool, [Take(SOURCE, 3000)])
+    async with connected(database) as single:
+        boss = Replica(single)
+        await boss.take(SOURCE)
+        assert await boss.pages_of(SOURCE) > 40
+        await pool.execute("VACUUM job")
+        await boss.take(SOURCE)
+        assert await boss.pages_of(SOURCE) < 10
