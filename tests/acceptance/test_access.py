@@ -107,7 +107,8 @@ def guarded(postgres: str) -> Iterator[Guarded]:
                     more = {"expires": 0.1} if who.name == "expired" else {}
                     guarded.tokens[who.name] = create(client, who.name, who.role or "", sources=who.sources, **more)
                 assert client.delete("/token/revoked").status_code == 204
-                time.sleep(0.2)
+            with guarded.client("expired") as expired:
+                until(lambda: expired.get("/job").status_code == 401)
             yield guarded
 
 
