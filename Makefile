@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock wheel clean
+.PHONY: run test test-fast coverage chaos fuzz soak bench bench-targets bench-versions bench-peers docs pictures lint audit lock wheel clean
 
 run: .venv/run  ## serve on http://127.0.0.1:8080, with the data in ./data
 	$(BIN)/boss serve --data data
 
-test: .venv/dev  ## every test
-	$(BIN)/pytest
+test: .venv/dev  ## every test: those that may run beside others, several at once, and then the rest
+	$(BIN)/pytest -n auto --dist worksteal -m "not alone"
+	$(BIN)/pytest -m alone
+
+test-fast: .venv/dev  ## the tests that take less than a minute together
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not alone"
+
+coverage: .venv/dev  ## every test, and which lines none of them runs, in the server's processes too
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n auto --dist worksteal -m "not alone" --cov --cov-report=
+	$(BIN)/pytest -m alone --cov --cov-append --cov-report=term:skip-covered
 
 chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py

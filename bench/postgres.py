@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+from tests.helpers.databases import value_in
 
 from boss.postgres.embedded import MAJOR, embedded_postgres
 
@@ -70,6 +72,10 @@ class Postgres:
             await connection.close()
 
         asyncio.run(run())
+
+    def value(self, database: str, query: str) -> Any:
+        """The value that a query returns in one of the databases."""
+        return value_in(self.url(database), query)
 
 
 @contextlib.contextmanager

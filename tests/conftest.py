@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,18 +16,57 @@ from boss.postgres.embedded import embedded_postgres
 from boss.postgres.migrate import migrate
 from tests.helpers.clock import Clock
 from tests.helpers.databases import _numbers, new_database
-from tests.helpers.postgres import PostgresServer
+from tests.helpers.leftovers import OF_TESTS, SESSION_FOLDER, end_processes_of_tests
+from tests.helpers.postgres import OLDEST_PROGRAMS, PostgresServer
 from tests.helpers.servers import BossProcess, boss_running
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `pytest -n auto` starts: more than there are cores, for many tests wait most of the time."""
+    return 3 * (os.cpu_count() or 1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that are marked `every_postgres` with the oldest PostgreSQL as well."""
+    if metafunc.definition.get_closest_marker("every_postgres") and "postgres" in metafunc.fixturenames:
+        oldest = pytest.param("oldest", marks=pytest.mark.slow)
+        metafunc.parametrize("postgres", ["embedded", oldest], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL for the whole session: the one that Boss embeds."""
+def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a PostgreSQL for the whole session: the one that Boss embeds, or Debian's when that is asked for."""
     # Not pytest's tmp_path: as root, PostgreSQL runs as another user, who has to reach the folder.
-    with tempfile.TemporaryDirectory(prefix="boss-test-") as folder, asyncio.Runner() as runner:
-        running = embedded_postgres(Path(folder))
+    with tempfile.TemporaryDirectory(prefix=SESSION_FOLDER) as folder:
+        if getattr(request, "param", "embedded") == "oldest":
+            yield from oldest_postgres(Path(folder))
+        else:
+            yield from embedded(Path(folder))
+
+
+def embedded(folder: Path) -> Iterator[str]:
+    with asyncio.Runner() as runner:
+        running = embedded_postgres(folder)
         yield runner.run(running.__aenter__())
         runner.run(running.__aexit__(None, None, None))
+
+
+def oldest_postgres(folder: Path) -> Iterator[str]:
+    if not OLDEST_PROGRAMS.is_dir():
+        pytest.skip("PostgreSQL 15 (Debian's package postgresql-15) is not installed here")
+    folder.chmod(0o755)
+    server = PostgresServer.new(folder / "server", OLDEST_PROGRAMS)
+    yield f"{server.url}?"
+    server.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Kill the processes that a module's tests have left behind, and fail for them."""
+    os.environ[OF_TESTS] = str(os.getpid())
+    yield
+    if left := end_processes_of_tests():
+        pytest.fail(f"these were left behind: {left}")
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import boss_running, until
 from tests.helpers.tokens import API, Guarded, create, waiting_takers
 
+pytestmark = pytest.mark.slow
+
 ALL = frozenset(["converter", "submitter", "admin"])
 CONVERT, SUBMIT, ADMIN = ALL - {"submitter"}, ALL - {"converter"}, frozenset(["admin"])
 READ = SUBMIT
@@ -105,7 +107,8 @@ def guarded(postgres: str) -> Iterator[Guarded]:
                     more = {"expires": 0.1} if who.name == "expired" else {}
                     guarded.tokens[who.name] = create(client, who.name, who.role or "", sources=who.sources, **more)
                 assert client.delete("/token/revoked").status_code == 204
-                time.sleep(0.2)
+            with guarded.client("expired") as expired:
+                until(lambda: expired.get("/job").status_code == 401)
             yield guarded
 
 

@@ -10,6 +10,8 @@ from boss.model.job import State
 from tests.helpers.databases import run_in, value_in
 from tests.helpers.servers import BossProcess, boss_running, until
 
+pytestmark = pytest.mark.slow
+
 JOBS = 6000
 # Each takes its time to go.
 OLD_JOBS = f"""

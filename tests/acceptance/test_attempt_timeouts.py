@@ -15,6 +15,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, until
 from tests.helpers.workers import gone, only_job, working, written
 
+pytestmark = pytest.mark.slow
+
 SAYS = {"error": "it ran for longer than the 0.5 s that an attempt may take"}
 
 

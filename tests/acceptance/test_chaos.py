@@ -24,6 +24,8 @@ import pytest
 from boss.postgres.embedded import embedded_postgres
 from tests.helpers.servers import BossProcess, boss_running, free_port, postmaster
 
+pytestmark = pytest.mark.slow
+
 JOBS = int(os.environ.get("CHAOS_JOBS", "5000"))
 CONVERTERS = 32
 CONVERTER = Path(__file__).parents[1] / "helpers" / "chaos_converter.py"

@@ -16,6 +16,8 @@ from tests.helpers.commands import PROGRAM, Boss, Terminal
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, free_port, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def boss(module_boss: BossProcess) -> Boss:

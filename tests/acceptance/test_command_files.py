@@ -9,6 +9,8 @@ import pytest
 from tests.helpers.commands import PROGRAM, Boss
 from tests.helpers.servers import PATIENCE, BossProcess
 
+pytestmark = pytest.mark.slow
+
 _EXACT = '{"digits": 12345678901234567890.123456789, "text": "привет"}'
 
 

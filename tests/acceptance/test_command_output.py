@@ -10,6 +10,8 @@ from tests.helpers.commands import PROGRAM, Boss
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess
 
+pytestmark = pytest.mark.slow
+
 _DOCUMENT = {"å": "\xe9 \u044f \U0001f600"}
 # Where Python would write Latin-1, ASCII, and what a user of LANG=C has.
 _ENVIRONMENTS = [

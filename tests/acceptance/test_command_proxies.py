@@ -9,10 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.helpers.certificates import certificate
 from tests.helpers.commands import Boss
 from tests.helpers.servers import BossProcess, boss_running
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

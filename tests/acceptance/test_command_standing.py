@@ -12,6 +12,8 @@ from tests.helpers.commands import Boss, Terminal
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def boss(module_boss: BossProcess) -> Boss:

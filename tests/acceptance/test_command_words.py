@@ -10,6 +10,8 @@ from tests.helpers.commands import PROGRAM, Boss
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, until
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     *("submit", "take", "check", "done", "give-back", "stop", "work", "show", "jobs", "tree", "prune", "doctor"),
     *("source", "audit", "token create", "token list", "token revoke", "serve", "migrate"),

@@ -13,6 +13,8 @@ from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess
 from tests.helpers.sites import serving
 
+pytestmark = pytest.mark.slow
+
 NO_TRANSFORM = "no-store, no-transform"
 
 

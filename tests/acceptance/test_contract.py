@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers.requests import assert_problem, submit
 
+pytestmark = pytest.mark.every_postgres
+
 DOCUMENT = (
     '{"topic": "data", "storageRoot": "gs://bucket", "storageVersion": 42, "initialPosition": "LAST", '
     '"big": 123456789012345678901234567890, "exact": 0.1234567890123456789012345678, "name": "Åse 😀"}'

@@ -15,6 +15,8 @@ from tests.helpers.sites import browser, needs_chromium, serving
 from tests.helpers.tokens import create
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["browser"]  # a fixture
 
 # What others set: none of it is a token.

@@ -16,6 +16,8 @@ from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.sites import browser, needs_chromium, serving
 from tests.helpers.tokens import create
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["browser"]  # a fixture
 
 # Everything that a page elsewhere can have a browser send without asking the server before, and what it asks for.

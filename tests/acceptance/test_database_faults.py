@@ -26,6 +26,8 @@ from tests.helpers.postgres import MOST_CONNECTIONS, PostgresServer
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, free_port, until
 
+pytestmark = pytest.mark.slow
+
 # Each request is answered within ten seconds, whatever it waits for; the rest is for a busy machine.
 SOON = 15
 
@@ -175,6 +177,7 @@ FOR_THE_ROLE = {
     "jit": "off",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    "enable_sort": "off",
     "enable_incremental_sort": "off",
     "plan_cache_mode": "force_generic_plan",
     "default_transaction_isolation": "'read committed'",

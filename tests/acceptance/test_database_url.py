@@ -10,6 +10,8 @@ import pytest
 
 from tests.helpers.servers import PATIENCE, BossProcess, free_port, until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "hunter2"
 
 

@@ -14,6 +14,8 @@ from tests.helpers.databases import new_database, run_in
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running
 
+pytestmark = pytest.mark.slow
+
 _NUMBERS = "[" + "1e131000, " * 8200 + "1]"
 LARGE = '{"a": ' + _NUMBERS + "}"
 BOTH_SIZES = r"larger than 1048576 bytes, .* sent as 82,0\d\d bytes and would be read as 1,074,2\d\d,\d+"

@@ -20,6 +20,8 @@ from tests.helpers.postgres import PROGRAMS
 from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, cmdline, postmaster, until
 from tests.helpers.starting import end_of
 
+pytestmark = pytest.mark.slow
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 PLANTED = "planted by somebody else"
 SECRET = "hunter2"

@@ -6,9 +6,12 @@ from collections import Counter
 
 import aiohttp
 import asyncpg
+import pytest
 
 from tests.helpers.servers import boss_running
 from tests.helpers.takers import clients, statuses, tree
+
+pytestmark = pytest.mark.slow
 
 TAKERS = 64
 JOBS = 10_000

@@ -17,6 +17,8 @@ from tests.helpers.postgres import PostgresServer
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, free_port, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def boss(module_boss: BossProcess) -> Boss:

@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
+import pytest
 
 from tests.helpers.failover import SUBMITTERS, TAKERS, servers
 from tests.helpers.load import Load, every_job, open_jobs
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.servers import boss_running, until
+
+pytestmark = pytest.mark.slow
 
 __all__ = ["servers"]  # a fixture
 

@@ -13,6 +13,8 @@ from tests.helpers.requests import assert_problem
 from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.tokens import create
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def neighbour(module_boss: BossProcess) -> Iterator[httpx.Client]:

@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import pytest
 
 from boss.postgres.source_limits import _LOCK
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.servers import boss_running, until
+
+pytestmark = pytest.mark.slow
 
 MOST = 10.0
 

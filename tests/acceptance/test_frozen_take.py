@@ -10,6 +10,8 @@ import pytest
 from tests.helpers.locks import transaction, waiting_for_locks
 from tests.helpers.servers import boss_running
 
+pytestmark = pytest.mark.slow
+
 _MOST_SECONDS = 10
 
 

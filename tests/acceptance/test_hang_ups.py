@@ -19,6 +19,8 @@ from tests.helpers.hang_ups import assert_none_is_active_for_nobody, fill, reque
 from tests.helpers.servers import BossProcess, until
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = 3000
 AT_ONCE = 64
 TRAFFIC = 64

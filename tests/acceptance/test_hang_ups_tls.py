@@ -14,6 +14,8 @@ from tests.helpers.certificates import certificate
 from tests.helpers.hang_ups import assert_none_is_active_for_nobody, fill, request, unheard
 from tests.helpers.servers import boss_running
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = 1000
 AT_ONCE = 32
 # Longer than a take takes under this load, in seconds.

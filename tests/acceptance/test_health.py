@@ -13,6 +13,8 @@ from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import PATIENCE, boss_running, until
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 
 def test_doctor_says_what_to_do(database: str) -> None:
     with boss_running("--database", database) as server, server.client() as client:

@@ -15,6 +15,8 @@ from tests.helpers.databases import new_database
 from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.wire import HOST, Wire
 
+pytestmark = pytest.mark.slow
+
 LIVE = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
 TAKE = b"GET /job/available/none?wait=300 HTTP/1.1\r\n" + HOST + b"\r\n"
 # Far less than the defaults, and far more than the times set here.

@@ -8,6 +8,8 @@ import pytest
 from tests.helpers.servers import BossProcess
 from tests.helpers.wire import HOST, Reply, Wire, exchange
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = b'{"a":1}'
 LIVE = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"

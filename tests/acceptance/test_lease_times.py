@@ -17,6 +17,8 @@ from tests.helpers.postgres import PostgresServer
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def here(postgres: str) -> Iterator[tuple[str, BossProcess]]:

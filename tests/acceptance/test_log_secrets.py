@@ -14,6 +14,8 @@ from tests.helpers.requests import assert_problem
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import create
 
+pytestmark = pytest.mark.slow
+
 PLANTED = "planted-4711"
 DOCUMENT = json.dumps({"password": f"{PLANTED}-document"})
 # Makes PostgreSQL refuse every change of a job in words that have all of the job in them.

@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.wire import HOST, Wire
+
+pytestmark = pytest.mark.slow
 
 MIB = 1024 * 1024
 BUDGET = 256 * MIB

@@ -14,6 +14,8 @@ from tests.helpers.postgres import PostgresServer
 from tests.helpers.requests import submit
 from tests.helpers.servers import boss_running
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

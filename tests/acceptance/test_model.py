@@ -23,6 +23,8 @@ from tests.helpers.clock import Clock
 from tests.helpers.lines import read_lines
 from tests.helpers.servers import BossProcess, boss_running
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60
 SOURCES = st.sampled_from(["freg", "altinn3", "sirius"])
 ANY_SOURCE = st.one_of(st.none(), SOURCES)

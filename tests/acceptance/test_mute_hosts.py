@@ -12,6 +12,8 @@ from tests.helpers.load import Load, every_job, open_jobs
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.servers import boss_running, until
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["servers"]
 
 # What is under way when its host freezes is given up after ten seconds; what was begun just then, ten seconds later.

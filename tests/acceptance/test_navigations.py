@@ -14,6 +14,8 @@ from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.sites import browser, needs_chromium, serving
 from tests.helpers.tokens import create
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["browser"]  # a fixture
 
 

@@ -14,6 +14,8 @@ from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.tokens import API
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 JSON, LINES = "application/json", "application/x-ndjson"
 ENDPOINTS = sorted(
     (method.upper(), path)

@@ -74,9 +74,12 @@ class TestDots:
             }
 
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
+    ),
+]
 
 
 @pytest.fixture

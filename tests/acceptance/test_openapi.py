@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.servers import BossProcess
+
+pytestmark = pytest.mark.slow
 
 # How schemathesis is to write and read what the document describes as an array.
 NDJSON = """

@@ -13,6 +13,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, alive, until
 from tests.helpers.workers import BOSS, Worker, gone, only_job, working, written
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url(module_boss: BossProcess, client: httpx.Client) -> str:

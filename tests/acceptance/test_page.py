@@ -18,9 +18,12 @@ from tests.helpers.servers import BossProcess, boss_running, free_port
 
 __all__ = ["browser"]  # a fixture
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
+    ),
+]
 DOCUMENT = '{"html": "<b>bold</b>", "big": 123456789012345678901234567890, "exact": 1.10, "deep": {"a": [1, {}, []]}}'
 
 

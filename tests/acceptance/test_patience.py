@@ -20,6 +20,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 # Ten seconds, the half second in which it is noticed, and what a busy machine of two cores needs.
 SOON = 12.0
 

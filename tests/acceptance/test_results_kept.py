@@ -17,6 +17,8 @@ from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.sites import serving
 from tests.helpers.workers import only_job, working
 
+pytestmark = pytest.mark.slow
+
 MOST = 1024 * 1024
 
 

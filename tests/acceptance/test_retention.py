@@ -12,6 +12,8 @@ import pytest
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 
+pytestmark = pytest.mark.slow
+
 
 def prune(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("boss")

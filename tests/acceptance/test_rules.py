@@ -11,9 +11,11 @@ import httpx
 import pytest
 
 from tests.helpers.databases import new_database
-from tests.helpers.limits import rule
+from tests.helpers.limits import rule, until_known
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
+
+pytestmark = pytest.mark.every_postgres
 
 numbers = itertools.count(1)
 
@@ -31,7 +33,7 @@ def clients(replicas: tuple[BossProcess, BossProcess]) -> Iterator[tuple[httpx.C
     with replicas[0].client() as one, replicas[1].client() as other:
         for each in one.get("/source").json()["sources"]:
             assert one.put(f"/source/{each['source']}", json={}).status_code == 200
-        time.sleep(0.8)
+        until_known(one, other)
         while one.get("/job/available?limit=1000").status_code == 200:
             pass
         for job in one.get("/jobs?state=active&limit=1000").json()["jobs"]:
@@ -77,7 +79,7 @@ class TestPause:
     ) -> None:
         one, other = clients
         rule(one, source, paused=True)
-        time.sleep(0.8)
+        until_known(one, other)
         submit(one, source)
         with ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(take, other, waits_for.format(source=source), wait=20)
@@ -94,10 +96,10 @@ class TestLimit:
         self, clients: tuple[httpx.Client, httpx.Client], replicas: tuple[BossProcess, BossProcess], source: str
     ) -> None:
         """Sixteen takers of every kind on two replicas; every moment between a take and its finish is counted."""
-        one, _ = clients
+        one, other = clients
         jobs, limit = 120, 3
         rule(one, source, limit=limit)
-        time.sleep(0.8)
+        until_known(one, other)
         for number in range(jobs):
             submit(one, f"{source}/{source}.{number}")
         lock, active, most, done = threading.Lock(), 0, 0, Counter[str]()

@@ -8,6 +8,8 @@ from tests.helpers.certificates import certificate
 from tests.helpers.commands import Boss
 from tests.helpers.servers import BossProcess, boss_running, free_port
 
+pytestmark = pytest.mark.slow
+
 
 def test_where_the_data_is(data: Path, database: str) -> None:
     with boss_running("--data", str(data)) as boss:

@@ -1,7 +1,6 @@
 """Takes that name several sources, `/job/available/{a},{b}`: over two replicas, with keys, limits, tokens and waits."""
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,12 @@ import httpx
 import pytest
 
 from tests.helpers.databases import new_database
-from tests.helpers.limits import rule
+from tests.helpers.limits import rule, until_known
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import create, waiting_takers
+
+pytestmark = pytest.mark.every_postgres
 
 numbers = itertools.count(1)
 Replicas = tuple[BossProcess, BossProcess]
@@ -84,14 +85,14 @@ def test_rules_hold_as_with_one(client: httpx.Client, names: list[str]) -> None:
         submit(client, source)
     rule(client, one, paused=True)
     rule(client, two, limit=1)
-    time.sleep(0.8)
+    until_known(client)
     assert client.head(f"/job/available/{one},{two}").status_code == 200
     got = client.get(f"/job/available/{','.join(names)}?limit=10").json()
     assert [each["source"] for each in got] == [two, three]
     assert client.head(f"/job/available/{one},{two}").status_code == 404
     assert client.get(f"/job/available/{one},{two}", headers={"idempotency-key": one}).status_code == 404
     rule(client, one)
-    time.sleep(0.8)
+    until_known(client)
     got = client.get(f"/job/available/{one},{two}?limit=10").json()
     assert [each["source"] for each in got] == [one, one]
 

@@ -14,6 +14,8 @@ import pytest
 from tests.helpers.certificates import certificate
 from tests.helpers.servers import BossProcess, boss_running, postmaster, until
 
+pytestmark = pytest.mark.slow
+
 
 @contextlib.contextmanager
 def flooded(boss: BossProcess, most: int = 60) -> Iterator[None]:

@@ -15,6 +15,8 @@ import pytest
 from tests.helpers.servers import PATIENCE, BossProcess, alive, boss_running, postmaster, until
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 
 def wait_until_gone(pid: int) -> None:
     until(lambda: not alive(pid))

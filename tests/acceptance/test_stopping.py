@@ -16,6 +16,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, until
 from tests.helpers.workers import converting
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url(module_boss: BossProcess, client: httpx.Client) -> str:

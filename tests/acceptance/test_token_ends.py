@@ -13,6 +13,8 @@ from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import Guarded, create
 from tests.helpers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 LINES = "Content-Type: application/x-ndjson"
 
 

@@ -17,6 +17,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 from tests.helpers.workers import converting, gone, only_job, working, written
 
+pytestmark = pytest.mark.slow
+
 QUICK = """
 import sys, time
 from boss import Converter, Job

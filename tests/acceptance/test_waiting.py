@@ -22,6 +22,8 @@ from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, postmaster
 from tests.helpers.takers import clients, statuses, tree
 
+pytestmark = pytest.mark.slow
+
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE):

@@ -5,11 +5,14 @@ import threading
 
 import httpx
 import psutil
+import pytest
 
 from tests.helpers.events import news
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
+
+pytestmark = pytest.mark.slow
 
 
 def test_only_what_has_changed(module_boss: BossProcess, client: httpx.Client, source: str) -> None:

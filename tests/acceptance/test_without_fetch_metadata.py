@@ -1,6 +1,7 @@
 """Another machine without TLS: there a browser does not say where its requests come from. By its name, Boss is one."""
 
 import httpx
+import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.helpers.browser import LAUNCH
@@ -10,6 +11,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import boss_running
 from tests.helpers.sites import needs_chromium, serving
 from tests.helpers.tokens import create
+
+pytestmark = pytest.mark.slow
 
 
 @needs_chromium

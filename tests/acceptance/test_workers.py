@@ -15,6 +15,8 @@ import pytest
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, alive, boss_running, cmdline, until
 
+pytestmark = pytest.mark.slow
+
 WORKERS = ("--workers", "2")
 
 

@@ -10,6 +10,8 @@ from tests.helpers.certificates import certificate
 from tests.helpers.commands import Boss
 from tests.helpers.servers import BossProcess, boss_running
 
+pytestmark = pytest.mark.slow
+
 
 async def test_https_to_http(module_boss: BossProcess) -> None:
     url = module_boss.url.replace("http:", "https:")

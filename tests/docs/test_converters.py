@@ -15,6 +15,8 @@ from tests.helpers.requests import submit
 from tests.helpers.servers import boss_running
 from tests.helpers.tokens import create
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["command"]  # a fixture
 
 

@@ -12,6 +12,8 @@ from tests.helpers.programs import Way, command, converting, way_to
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running, free_port
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["command"]  # a fixture
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.helpers.page_shell import Shell, steps
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
 WITH_COMMANDS = sorted(name for name, text in PAGES.items() if "```console" in text)

@@ -29,6 +29,8 @@ from tests.helpers.servers import boss_running, until
 from tests.helpers.sites import needs_chromium
 from tests.helpers.tokens import create
 
+pytestmark = pytest.mark.slow
+
 # How long the converters on the page wait, in seconds.
 _WAIT_S = 50
 

@@ -14,6 +14,8 @@ from tests.helpers.proxies import PROXIES, client_of, proxying
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, until
 
+pytestmark = pytest.mark.slow
+
 # What to change for a proxy that repeats whatever it can, as these do without the lines on the page or with others.
 REPEATING = {
     "nginx": [("proxy_next_upstream off", "proxy_next_upstream error timeout")],

@@ -16,6 +16,8 @@ import pytest
 from boss import __version__
 from tests.helpers.page_shell import Shell, clean_environment, steps
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src"
 

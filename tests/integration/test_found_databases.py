@@ -13,6 +13,8 @@ from tests.helpers.postgres import PROGRAMS, PostgresServer
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.starting import migrate_by_command
 
+pytestmark = pytest.mark.slow
+
 
 def fill(boss: BossProcess) -> None:
     with boss.client() as client:

@@ -8,9 +8,13 @@ import httpx
 import pytest
 
 from boss.errors import DatabaseAway, StartError
+from boss.model.job import Submission, Take
+from boss.postgres import store
 from boss.postgres.connection import Pool, connected
 from boss.postgres.migrate import migrate, migrations
 from tests.helpers.servers import BossProcess
+
+pytestmark = pytest.mark.every_postgres
 
 
 def test_replicas_that_start_together_on_an_empty_database(database: str) -> None:
@@ -84,3 +88,22 @@ async def test_no_database_at_the_url(url: str) -> None:
     with pytest.raises(DatabaseAway, match="cannot be reached"):
         async with connected(url):
             pass
+
+
+async def test_takes_go_on_while_the_migration_of_vacuums_waits_for_a_vacuum(database: str, pool: Pool) -> None:
+    await pool.execute("DELETE FROM boss_migration WHERE name = '0009_vacuum.sql'")
+    await pool.execute("ALTER TABLE job RESET (vacuum_index_cleanup, autovacuum_vacuum_scale_factor)")
+    vacuum: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(database)
+    await vacuum.execute("BEGIN; LOCK TABLE job IN SHARE UPDATE EXCLUSIVE MODE")  # as VACUUM does
+    migrating = asyncio.create_task(migrate(pool))
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'job'::regclass AND NOT granted)"
+    while not await vacuum.fetchval(waits):
+        assert not migrating.done()
+    ids = [f"job-{number}" for number in range(10)]
+    await store.submit(pool, [Submission(id, "freg", "{}") for id in ids])
+    handout = await store.take(pool, [Take(None, 10)])
+    assert [taken.job.id for taken in handout.jobs[0]] == ids
+    assert not migrating.done()
+    await vacuum.close()
+    assert await migrating == ["0009_vacuum.sql"]
+    assert "vacuum_index_cleanup=on" in await pool.fetchval("SELECT reloptions FROM pg_class WHERE relname = 'job'")

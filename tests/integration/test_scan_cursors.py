@@ -23,6 +23,8 @@ from boss.postgres.connection import Pool, connected
 from boss.postgres.scan_cursors import HEADS
 from tests.helpers.dispatchers import dispatcher_over
 
+pytestmark = pytest.mark.every_postgres
+
 INDEXES = ("job_ready", "job_ready_of_source")
 
 
@@ -97,7 +99,7 @@ async def test_a_take_past_marks_walks_over_nothing(
     assert taken == ids[10_000:10_100]
     assert await entries(single) - before <= 100
 
-    boss.cursors.reset(())
+    boss.cursors.reset(None)
     before = await entries(single)
     assert await boss.ids(10, source) == ids[10_100:10_110]
     assert await entries(single) - before >= 10_000, "without the cursors there would have been much to walk over"
@@ -134,7 +136,7 @@ async def test_the_order_past_marks_is_the_order_of_the_queue(pool: Pool) -> Non
     ]
     await store.submit(pool, jobs)
     boss = Replica.of(pool)
-    boss.cursors.reset((await store.heads(pool))[0])
+    boss.cursors.reset((await store.heads(pool, [])).cursors)
     assert {
         (cursor.source, cursor.priority)
         for cursor in boss.cursors.for_sources([None, "source-0", "source-1", "source-2"])
@@ -208,7 +210,7 @@ async def test_many_takers_past_marks_take_each_job_once(old_transaction: object
 
         async def put_often(replica: Replica) -> None:
             while taken.total() < jobs:
-                cursors, _ = await store.heads(replica.pool)
+                cursors, *_ = await store.heads(replica.pool, [])
                 replica.cursors.reset(cursors)
                 await asyncio.sleep(0.02)
 
@@ -228,7 +230,7 @@ async def test_the_heads_are_found_by_the_ready_indexes(pool: Pool) -> None:
         "SELECT n, 'source-' || n % 10, '{}', n % 3 FROM generate_series(1, 30000) AS n"
     )
     await pool.execute("ANALYZE job")
-    cursors, dead = await store.heads(pool)
+    cursors, dead, _ = await store.heads(pool, [])
     assert len(cursors) == 3 + 10 * 3
     assert dead == 0
-    assert "Seq Scan on job" not in "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {HEADS.sql}"))
+    assert "Seq Scan on job" not in "\n".join(row[0] for row in await pool.fetch(f"EXPLAIN {HEADS.sql}", []))

@@ -16,6 +16,8 @@ from boss.postgres.connection import Pool
 from tests.helpers.dispatchers import no_limits
 from tests.helpers.postgres import fill
 
+pytestmark = pytest.mark.slow
+
 _DIGITS = st.sampled_from([0, 1, 2, 7, 400, 16_382, 16_383, 16_384, 131_000, 131_071, 131_072, 131_073, 140_000])
 _EXPONENTS = st.one_of(_DIGITS, st.sampled_from([2**30 - 2, 2**30 - 1, 2**31, 10**20]))
 

@@ -33,6 +33,8 @@ from boss.postgres.store import EndedLease
 from tests.helpers.dispatchers import no_limits
 from tests.helpers.postgres import fill
 
+pytestmark = pytest.mark.every_postgres
+
 TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
 
 DESIGNS_OWN_TAKE = """
@@ -60,12 +62,13 @@ async def plan(pool: Pool, statement: str, *settings: str) -> list[dict[str, Any
     async with pool.acquire() as connection, connection.transaction():
         for setting in settings:
             await connection.execute(f"SET LOCAL {setting}")
-        # In a function, for asyncpg sends no statement with parameters that are not given.
-        await connection.execute(
-            "CREATE OR REPLACE FUNCTION pg_temp.plan(statement text, OUT explained text) LANGUAGE plpgsql AS "
-            "$$ BEGIN EXECUTE 'EXPLAIN (GENERIC_PLAN, FORMAT JSON) ' || statement INTO explained; END $$"
-        )
-        explained = json.loads(await connection.fetchval("SELECT pg_temp.plan($1)", statement))
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE planned AS {statement}")
+        count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'planned'"
+        values = ["NULL"] * await connection.fetchval(count)
+        execute = f"EXECUTE planned ({', '.join(values)})" if values else "EXECUTE planned"
+        explained = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {execute}"))
+        await connection.execute("DEALLOCATE planned")
     nodes: list[dict[str, Any]] = [each["Plan"] for each in explained]
     for node in nodes:
         nodes.extend(node.get("Plans", ()))
@@ -87,6 +90,7 @@ async def large(pool: Pool) -> Pool:
     return pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analyzed", [True, False])
 async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool, analyzed: bool) -> None:
     if analyzed:
@@ -111,6 +115,7 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
         assert {re.sub(r"_\d+$", "", name) for name in sorted_by} <= chosen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", [1.1, 4, 400])
 async def test_no_take_sorts_the_queue_by_the_statistics_of_a_long_history(large: Pool, cost: float) -> None:
     """With 5,000,000 done jobs a take from a source read and sorted all of its 5,000 jobs."""
@@ -134,6 +139,7 @@ async def test_no_take_sorts_the_queue_by_the_statistics_of_a_long_history(large
         assert used <= {"job_ready", "job_ready_of_source", "job_pkey"}, (statement.name, used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analyzed", ["after", "before", "never"])
 async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
     # Before: as after a sudden rush, when what the planner knows is that nothing is available or active.

@@ -20,6 +20,8 @@ from boss.postgres.connection import Pool, connected
 from tests.helpers.dispatchers import dispatcher_over
 from tests.helpers.servers import PATIENCE
 
+pytestmark = pytest.mark.every_postgres
+
 
 class Replica(NamedTuple):
     """The parts of one Boss that have to do with waiting."""

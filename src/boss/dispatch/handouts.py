@@ -48,16 +48,35 @@ class Handouts:
 
     async def _past_cursors(self, statement: _PastCursors, takes: Sequence[Take]) -> Got:
         """Search past the cursors first; takes that find no job there search again from the start."""
-        self._cursors.takes += 1
-        cursors = self._cursors.for_sources({take.source for take in takes}) if self._cursors.any else []
-        generation, got = self._cursors.generation, _nothing(takes)
-        await self._fill(got, takes, lambda asking: statement(self._pool, asking, cursors))
+        sources = {take.source for take in takes}
+        self._cursors.asked |= sources
+        got = _nothing(takes)
+        if not self._cursors.needed:
+            await self._fill(got, takes, lambda asking: statement(self._pool, asking, ()))
+            return _record(takes, got)
+        cursors, generation = self._cursors.for_sources(sources), self._cursors.generation
         if cursors:
-            await self._fill(got, takes, lambda asking: statement(self._pool, asking, ()), range(len(takes)))
-            for take, jobs in zip(takes, got, strict=True):
-                if not isinstance(jobs, Exception):
-                    self._cursors.advance(take.source, jobs, generation)
+            await self._fill(got, takes, lambda asking: statement(self._pool, asking, cursors))
+        await self._fill(got, takes, partial(self._from_start, statement), range(len(takes)))
+        for take, jobs in zip(takes, got, strict=True):
+            if not isinstance(jobs, Exception):
+                self._cursors.advance(take.source, jobs, generation)
         return _record(takes, got)
+
+    async def _from_start(self, statement: _PastCursors, takes: Sequence[Take]) -> Handout:
+        """Search from the start for those takes whose sources have any available job: the walk may be long."""
+        sources = [take.source for take in takes if take.source is not None]
+        available = await store.available_sources(self._pool, sources or None)
+        asking = [
+            index for index, take in enumerate(takes) if available and (take.source is None or take.source in available)
+        ]
+        jobs: list[list[Taken]] = [[] for _ in takes]
+        if not asking:
+            return Handout(jobs, more=False, unreadable=[], passed=[])
+        handout = await statement(self._pool, [takes[index] for index in asking], ())
+        for index, found in zip(asking, handout.jobs, strict=True):
+            jobs[index] = found
+        return handout._replace(jobs=jobs)
 
     async def within_limits(self, takes: Sequence[Take]) -> Got:
         """Serve takes from sources with limits, and fair takes."""

@@ -1,11 +1,12 @@
 """Scan cursors: how far the queue has been taken, so that takes search only past that. No HTTP, no SQL.
 
 While an old transaction is open, PostgreSQL cannot remove the dead rows at the head of the queue, and each take walks
-over all of them. This slows down every other queue on PostgreSQL (riverqueue/river#59). Past a cursor there are no dead
-rows to walk over. But jobs may land before it: one whose transaction got its position earlier and commits later, one
-that was given back, or one that another replica stored with a priority that had no jobs. So cursors are used only while
-there are many dead rows, they are reset to the start of the queue every second (maintenance.py), and a take that finds
-nothing past them searches again from the start (handouts.py).
+over all of them. This slows down every other queue on PostgreSQL (riverqueue/river#59). Without one, index entries of
+dead rows stay until a vacuum cleans up the indexes, which beside a long history is seldom. Past a cursor there is
+nothing dead to walk over. But jobs may land before it: one whose transaction got its position earlier and commits
+later, one that was given back, or one that another replica stored with a priority that had no jobs. So cursors are used
+only while there is much to walk over, they are reset to the start of the queue every second (maintenance.py), and a
+take that finds nothing past them searches again from the start, unless there are no available jobs (handouts.py).
 """
 
 from collections.abc import Iterable
@@ -18,24 +19,25 @@ class ScanCursors:
     """The cursors of one replica; none while they are not needed.
 
     Attributes:
-        takes: how many statements took jobs since the last reset; without any, maintenance does not read the queue.
+        asked: the sources that jobs were taken from since the last reset, None for any; without one, maintenance does
+            not read the queue.
         generation: how often the cursors were reset.
-        any: whether there are any cursors.
+        needed: whether takes search past cursors. A source or priority without ready jobs has none.
     """
 
     def __init__(self) -> None:
         self._positions: dict[str | None, dict[int, int]] = {}
-        self.takes = 0
+        self.asked: set[str | None] = set()
         self.generation = 0
-        self.any = False
+        self.needed = False
 
-    def reset(self, cursors: Iterable[ScanCursor]) -> None:
-        """Replace all cursors with these."""
+    def reset(self, cursors: Iterable[ScanCursor] | None) -> None:
+        """Replace all cursors with these; None: takes search from the start."""
         self.generation += 1
+        self.needed = cursors is not None
         self._positions = {}
-        for cursor in cursors:
+        for cursor in cursors or ():
             self._positions.setdefault(cursor.source, {})[cursor.priority] = cursor.position
-        self.any = bool(self._positions)
 
     def for_sources(self, sources: Iterable[str | None]) -> list[ScanCursor]:
         """The cursors of these sources, the highest priority first."""

@@ -50,7 +50,9 @@ _SESSION = {
     # statement has an index it can use, so no plan needs these scans.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
-    # With 5,000,000 done jobs a take from a source would read and sort all of its available jobs: 5 ms instead of 1.
+    # Beside a long history the planner knows of no available job. It would then take any index that has those of that
+    # state, read all of them and sort: 61 ms a take, with 100,000. Every statement has an index with its order.
+    "enable_sort": "off",
     "enable_incremental_sort": "off",
     # Statements are planned once for each connection, not for each of their many runs.
     "plan_cache_mode": "force_generic_plan",

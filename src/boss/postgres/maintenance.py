@@ -10,6 +10,7 @@ from boss.postgres.statement import READY, Statement, probe
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE = 5.0
 
+# An order, and not min(): a planner that knows of no active job would read all of them for that.
 PENDING_WORK = Statement(
     "pending_work",
     f"""
@@ -20,12 +21,16 @@ WITH beat AS (
                       WHERE at > now() - interval '2 seconds' OR at < now() - {OUTAGE} * interval '1 second')
     ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 )
-SELECT (SELECT extract(epoch FROM min(due_at) - now())::float8
+SELECT (SELECT extract(epoch FROM due_at - now())::float8
         FROM job
-        WHERE status = 'AVAILABLE' AND due_at IS NOT NULL) AS next_due,
-       (SELECT extract(epoch FROM min(lease_until) - now())::float8
+        WHERE status = 'AVAILABLE' AND due_at IS NOT NULL
+        ORDER BY due_at
+        LIMIT 1) AS next_due,
+       (SELECT extract(epoch FROM lease_until - now())::float8
         FROM job
-        WHERE status = 'ACTIVE' AND lease_until IS NOT NULL) AS next_lease,
+        WHERE status = 'ACTIVE' AND lease_until IS NOT NULL
+        ORDER BY lease_until
+        LIMIT 1) AS next_lease,
        (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
        EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS uncompacted,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,

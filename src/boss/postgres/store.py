@@ -25,7 +25,7 @@ from boss.postgres.maintenance import (
 )
 from boss.postgres.reads import any_ready, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
-from boss.postgres.scan_cursors import heads
+from boss.postgres.scan_cursors import Heads, available_sources, heads
 from boss.postgres.source_limits import set_source_limit, source_limits
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, set_aside, take, take_of_sources, undo_takes
@@ -39,12 +39,14 @@ __all__ = [
     "OUTAGE",
     "EndedLease",
     "Handout",
+    "Heads",
     "PendingWork",
     "active",
     "ages",
     "any_allowed",
     "any_ready",
     "audit_events",
+    "available_sources",
     "check",
     "compact_counts",
     "count",
