@@ -166,6 +166,17 @@ async def test_who_finds_nothing_past_the_marks_looks_from_the_start(pool: Pool)
     assert await boss.ids(1, "sirius") == ["other-00000"]
 
 
+@pytest.mark.parametrize("source", [None, "freg"])
+async def test_a_new_job_of_a_new_priority_comes_in_its_order_past_cursors(pool: Pool, source: str | None) -> None:
+    boss = Replica.of(pool)
+    ids = await submit(pool, 10, "id")
+    boss.cursors.reset([ScanCursor(None, 0, 5), ScanCursor("freg", 0, 5)])
+    for id, priority in (("later", -1), ("urgent", 9), ("next", 0)):
+        await boss.dispatcher.submit(Submission(id, "freg", "{}", priority))
+    assert await boss.ids(1, source) == ["urgent"]
+    assert await boss.ids(7, source) == [*ids[5:], "next", "later"]
+
+
 async def test_a_job_before_the_mark_comes_first_once_marks_are_put_again(old_transaction: object, pool: Pool) -> None:
     boss, other = Replica.of(pool), Replica.of(pool)
     ids = await submit(pool, 12_000, "id")

@@ -248,6 +248,7 @@ class Dispatcher:
     async def _store(self, submissions: Sequence[Submission]) -> set[str]:
         _SUBMITS.observe(len(submissions))
         new = await store.submit(self._pool, submissions)
+        self._taker.note_stored(submissions)
         metrics.SUBMITTED.inc(len(new))
         job_log.record(
             "submitted", (JobEvent(each.id, each.source, by=each.by) for each in submissions if each.id in new)

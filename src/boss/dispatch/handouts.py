@@ -7,7 +7,7 @@ from typing import TypeVar
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.source_limits import SourceLimits
 from boss.errors import DatabaseAway
-from boss.model.job import Outcome, Take, Taken
+from boss.model.job import Outcome, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Pool
@@ -37,6 +37,11 @@ class Handouts:
         self._pool = pool
         self._cursors = cursors
         self._limits = limits
+
+    def note_stored(self, submissions: Sequence[Submission]) -> None:
+        """Let takes find these new jobs, if their priority had none before."""
+        if self._cursors.needed:
+            self._cursors.include({(each.source, each.priority) for each in submissions})
 
     async def of_any(self, takes: Sequence[Take]) -> Got:
         """Serve takes from any source."""

@@ -47,6 +47,15 @@ class ScanCursors:
             for priority, position in sorted(self._positions.get(source, {}).items(), reverse=True)
         ]
 
+    def include(self, stored: Iterable[tuple[str, int]]) -> None:
+        """Begin at the start where new jobs were stored in a source and with a priority that have no cursor.
+
+        Without this a job of a higher priority than all others would wait for the next reset.
+        """
+        for source, priority in stored:
+            for of in (source, None):
+                self._positions.setdefault(of, {}).setdefault(priority, 0)
+
     def advance(self, source: str | None, taken: Iterable[Taken], generation: int) -> None:
         """Advance the cursors past these jobs, unless they were reset since `generation`.
 

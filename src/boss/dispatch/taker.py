@@ -57,6 +57,7 @@ class Taker:
         self._announce = announce
         self._undoing: set[asyncio.Task[None]] = set()
         self.turns = turns = Turns()
+        self.note_stored = handouts.note_stored
 
         def of(
             statement: Callable[[Sequence[Take]], Awaitable[Got]],
