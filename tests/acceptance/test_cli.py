@@ -231,7 +231,6 @@ class TestWork:
         assert (shown["state"], shown["attempt"], shown["result"]["exit"]) == ("available", 1, 7)
         assert shown["result"]["error"].endswith("\n10000\nno such column\n")
         assert len(shown["result"]["error"]) == 2000
-        assert shown["due"] is not None
 
     def test_what_cannot_be_kept_does_not_end_the_converter(
         self, boss: Boss, client: httpx.Client, source: str

@@ -129,6 +129,7 @@ class TestThereAlready:
 _MIB_JOBS = 300
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("character", ["x", "é", "😀"])
 def test_8_clients_that_take_and_list_1000_large_jobs_at_once(postgres: str, character: str) -> None:
     """As many as fit, in order, never a 503 or a false 404, and within 400 MB."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.servers import BossProcess
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # How schemathesis is to write and read what the document describes as an array.
 NDJSON = """
@@ -54,7 +54,7 @@ def test_schemathesis_finds_nothing(module_boss: BossProcess, tmp_path: Path) ->
         "1",
         "--no-color",
     ]
-    done = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    done = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Traceback" not in module_boss.log
     assert '"level":"error"' not in module_boss.log

@@ -32,6 +32,7 @@ def test_a_killed_worker_takes_its_commands_with_it(
         submit(client, source)
         running = written(pids)
         if guard == "was killed before":
+            until(lambda: len(guards(worker, running)) == 1)
             [killed] = guards(worker, running)
             os.kill(killed, signal.SIGKILL)
             until(lambda: guards(worker, running) not in ([], [killed]))

@@ -204,7 +204,7 @@ def test_a_late_check_is_logged(url: str, client: httpx.Client, source: str, tmp
         until(lambda: record(client, id)["state"] == "available")
         worker.signal(signal.SIGCONT)
         assert worker.ended() == 0
-        assert "s late, and its lease is 3 s" in worker.said
+        assert "s late, and the lease is 3 s" in worker.said
         assert "stopped or lost" in worker.said
 
 

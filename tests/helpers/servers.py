@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -16,6 +17,8 @@ import httpx
 import psutil
 
 PATIENCE = 60.0
+# Hypothesis seeds the common one: then two tests would try the same ports.
+_chance = random.SystemRandom()
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -43,11 +46,12 @@ def cmdline(process: psutil.Process) -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nothing uses right now, and that no client gets by chance: those get one above 32,768."""
+    while True:
+        port = _chance.randrange(10_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class BossProcess:
