@@ -23,12 +23,12 @@ TAKES: list[tuple[Statement, set[str]]] = [
     (takes_by_key.TAKE_BY_KEY, _ANY),
     (takes_by_key.TAKE_OF_SOURCES_BY_KEY, _OF_SOURCE),
     (takes_by_key.TAKE_AGAIN, {"job_take_key", "job_pkey"}),
-    (takes_within_limits.TAKE_BY_RULES, _OF_SOURCE),
-    (takes_within_limits.TAKE_BY_RULES_AND_KEY, _OF_SOURCE),
+    (takes_within_limits.TAKE_WITHIN_LIMITS, _OF_SOURCE),
+    (takes_within_limits.TAKE_BY_KEY_WITHIN_LIMITS, _OF_SOURCE),
     (takes_within_limits.TAKE_OF_SEVERAL, _OF_SOURCE),
     (takes_within_limits.TAKE_OF_SEVERAL_BY_KEY, _OF_SOURCE),
     (takes_by_address.TAKE_BY_ADDRESS, {"job_pkey"}),
-    (takes_by_address.TAKE_BY_ADDRESS_AND_RULES, {"job_pkey"}),
+    (takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, {"job_pkey"}),
 ]
 _DONE = """
 INSERT INTO job (id, source, document, status, finished_at)
