@@ -19,7 +19,7 @@ coverage: .venv/dev  ## every test, and which lines none of them runs, in the se
 	$(BIN)/pytest -n auto --dist worksteal -m "not alone" --cov --cov-report=
 	$(BIN)/pytest -m alone --cov --cov-append --cov-report=term:skip-covered
 
-chaos: .venv/dev  ## the test in which everything dies, with ten times as many jobs: about ten minutes
+chaos: .venv/dev  ## the test in which everything dies, with twenty times as many jobs: about ten minutes
 	CHAOS_JOBS=50000 $(BIN)/pytest -s tests/acceptance/test_chaos.py
 
 fuzz: .venv/dev  ## mutated requests at random: ten minutes, or SECONDS=60

@@ -1,6 +1,6 @@
 """Everything dies at random, and nothing is lost: three replicas, 32 converters, and PostgreSQL twice.
 
-CHAOS_JOBS in the environment says how many jobs; `make chaos` sets it to ten times as many.
+CHAOS_JOBS in the environment says how many jobs; `make chaos` sets it to twenty times as many.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.helpers.servers import BossProcess, boss_running, free_port, postmast
 
 pytestmark = pytest.mark.slow
 
-JOBS = int(os.environ.get("CHAOS_JOBS", "5000"))
+JOBS = int(os.environ.get("CHAOS_JOBS", "2500"))
 CONVERTERS = 32
 CONVERTER = Path(__file__).parents[1] / "helpers" / "chaos_converter.py"
 # How long it may take, in seconds: a job that was lost would otherwise be waited for.

@@ -21,7 +21,7 @@ from tests.helpers.wire import Wire
 
 pytestmark = pytest.mark.alone
 
-CLIENTS = 3000
+CLIENTS = 2000
 AT_ONCE = 64
 TRAFFIC = 64
 # Longer than a take takes under this load, in seconds.

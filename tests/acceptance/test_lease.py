@@ -11,8 +11,6 @@ from tests.helpers.jobs import record, seconds, take
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess
 
-pytestmark = pytest.mark.every_postgres
-
 
 @pytest.fixture
 def module_boss(clock: Clock) -> BossProcess:

@@ -49,7 +49,7 @@ def test_schemathesis_finds_nothing(module_boss: BossProcess, tmp_path: Path) ->
         "--header",
         f"Authorization: Bearer {token}",
         "--max-examples",
-        "60",
+        "40",
         "--seed",
         "1",
         "--no-color",

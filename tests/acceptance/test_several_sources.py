@@ -14,8 +14,6 @@ from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import create, waiting_takers
 
-pytestmark = pytest.mark.every_postgres
-
 numbers = itertools.count(1)
 Replicas = tuple[BossProcess, BossProcess]
 
