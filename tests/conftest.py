@@ -23,7 +23,7 @@ from tests.helpers.servers import BossProcess, boss_running
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many processes `pytest -n auto` starts: more than there are cores, for many tests wait most of the time."""
-    return 3 * (os.cpu_count() or 1)
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
