@@ -1,0 +1,83 @@
+"""Patroni promotes the standby when the leader is handed over, lost or frozen; the old leader comes back as a standby.
+
+Two replicas of Boss are under load meanwhile. One knows both servers, the other has HAProxy in front of them.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.helpers.load import Load, every_job, open_jobs
+from tests.helpers.patroni import Cluster, Node, cluster
+from tests.helpers.servers import boss_running, until
+
+pytestmark = pytest.mark.slow
+
+TAKERS, SUBMITTERS = 4, 3
+# Seconds between two jobs of a submitter. The cluster shall be busy, and the machine not.
+PAUSE = 0.05
+# Patroni's ttl is 20 s. A switchover takes about 2 s, and a loss 20 s; a busy machine needs longer.
+MOST_AWAY = 45
+
+
+@pytest.fixture
+def patroni() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice(patroni: Cluster) -> None:
+    one, two = patroni.nodes
+    with (
+        boss_running("--database", patroni.url) as direct,
+        boss_running("--database", patroni.proxied) as proxied,
+        ThreadPoolExecutor(TAKERS + SUBMITTERS) as threads,
+    ):
+        load = Load([direct.url, proxied.url], PAUSE)
+        working = [threads.submit(load.submit) for _ in range(SUBMITTERS)]
+        working += [threads.submit(load.convert) for _ in range(TAKERS)]
+        try:
+            succeeds(two, one, load, one.switchover)
+            one.becomes("sync")
+            succeeds(one, two, load, two.kill)
+            two.resume()
+            two.becomes("sync")
+            succeeds(two, one, load, lambda: one.signal(signal.SIGSTOP))
+            one.signal(signal.SIGCONT)
+            one.becomes("sync")
+            jobs = len(load.submitted)
+            until(lambda: len(load.submitted) > jobs + 50)
+        finally:
+            load.over.set()
+        for each in working:
+            each.result()
+        with proxied.client() as client:
+            # What was taken and not answered comes back by its lease; then all is worked off.
+            until(lambda: not load.convert_one("/job/available?lease=3") and not open_jobs(client))
+            stored = {job["id"]: job for job in every_job(client)}
+        print(f"{len(load.submitted)} submitted, {len(load.done)} done, {dict(load.statuses)}")
+        assert load.submitted <= stored.keys()
+        assert load.done <= {id for id, job in stored.items() if job["outcome"] == "completed"}
+        assert {job["state"] for job in stored.values()} == {"done"}
+        assert [each for each, times in load.taken.items() if times > 1] == []
+        assert load.failed == []
+        for replica in (direct, proxied):
+            assert replica.terminate() == 0
+            assert '"level":"error"' not in replica.log
+
+
+def succeeds(new: Node, old: Node, load: Load, lose: Callable[[], None]) -> None:
+    """Lose the leader; wait until the other server leads, and both replicas have answered again."""
+    jobs = len(load.submitted)
+    until(lambda: len(load.submitted) > jobs + 50)
+    load.gaps.clear()
+    lose()
+    new.becomes("leader")
+    led = time.monotonic()
+    until(lambda: len(load.gaps) == 2 and min(load.last.values()) > led)
+    direct, proxied = (load.gaps[url] for url in load.urls)
+    print(f"{old.name} to {new.name}: away for {direct:.1f} s, behind HAProxy {proxied:.1f} s")
+    assert max(direct, proxied) < MOST_AWAY
