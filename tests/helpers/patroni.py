@@ -75,6 +75,12 @@ class Machine:
                 )
             )
 
+    def run(self, *command: str) -> None:
+        """Run a program to its end."""
+        self.start(*command)
+        status = self._started.pop().wait(PATIENCE)
+        assert status == 0, (self.folder / "log").read_text()
+
     def processes(self) -> list[psutil.Process]:
         """All that runs in its folder: PostgreSQL is no child of Patroni for long."""
         found = []
@@ -110,7 +116,7 @@ class Node(Machine):
         super().__init__(folder)
         self.name = name
         self.port, self.api = free_port(), free_port()
-        self._archive = archive
+        self.archive = archive
         self._asking = httpx.Client(base_url=f"http://127.0.0.1:{self.api}", timeout=2)
 
     def begin(self, etcd: int) -> None:
@@ -128,8 +134,8 @@ class Node(Machine):
                 ("/var/lib/postgresql/pgpass", f"{self.folder}/pgpass"),
                 ("/var/run/postgresql", str(self.folder)),
                 ("/usr/lib/postgresql/15/bin", str(OLDEST_PROGRAMS)),
-                ("/etc/patroni/archive", str(self._archive / "archive")),
-                ("/var/backups/boss", str(self._archive)),
+                ("/etc/patroni/archive", str(self.archive / "archive")),
+                ("/var/backups/boss", str(self.archive)),
                 # A machine under test must not be reset.
                 ("mode: automatic", 'mode: "off"'),
             ),
@@ -183,6 +189,7 @@ class Cluster:
         self.keeper = Machine(folder / "keeper")
         archive = Machine(folder / "archive").folder
         shutil.copy(_EXAMPLE / "archive", archive)
+        self.folder = folder
         self.nodes = Node(folder / "one", "one", archive), Node(folder / "two", "two", archive)
         self.proxy = free_port()
 
@@ -222,7 +229,7 @@ class Cluster:
 
     def log(self) -> str:
         """What all of them said."""
-        return "\n".join(path.read_text() for path in sorted(self.keeper.folder.parent.glob("*/log")))
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("*/log")))
 
     def close(self) -> None:
         """End everything, in whatever state it is."""
