@@ -196,7 +196,7 @@ class Cluster:
     def start(self) -> None:
         """Start everything, and make the database boss."""
         client, peer = free_port(), free_port()
-        flags = [f"--data-dir={self.keeper.folder}/etcd", f"--listen-peer-urls=http://127.0.0.1:{peer}"]
+        flags = ["--enable-v2", f"--data-dir={self.keeper.folder}/etcd", f"--listen-peer-urls=http://127.0.0.1:{peer}"]
         flags += [f"--{kind}-client-urls=http://127.0.0.1:{client}" for kind in ("listen", "advertise")]
         self.keeper.start("etcd", *flags)
         one, two = self.nodes
