@@ -17,17 +17,21 @@ class Load:
 
     Args:
         urls: the URLs of the replicas; they may change meanwhile.
+        pause: how long a submitter waits after each job, in seconds.
 
     Attributes:
         submitted: the ids of the jobs that were stored, by the responses.
         taken: how often each attempt, an id and an ETag, was handed out.
         done: the ids of the jobs that were done, by the responses.
+        last: by replica, the time of the last response that was no error.
+        gaps: by replica, the longest time between two responses that were no errors.
         statuses: how many responses had each status.
         failed: the requests without a response.
     """
 
-    def __init__(self, urls: list[str]) -> None:
+    def __init__(self, urls: list[str], pause: float = 0) -> None:
         self.urls = urls
+        self._pause = pause
         self._lock = threading.Lock()
         # One client for all threads, because each new one reads all certificates. One connection for each request,
         # because servers stop.
@@ -39,6 +43,8 @@ class Load:
         self.taken: Counter[tuple[str, str]] = Counter()
         self.done: set[str] = set()
         self.last_answer = time.monotonic()
+        self.last: dict[str, float] = {}
+        self.gaps: dict[str, float] = {}
         self.statuses: Counter[int] = Counter()
         self.failed: list[str] = []
 
@@ -55,8 +61,14 @@ class Load:
             if answer.status_code == 503:
                 assert answer.headers["retry-after"] == "1"
             elif answer.status_code < 300:
-                self.last_answer = time.monotonic()
+                self._answered(url)
         return answer
+
+    def _answered(self, url: str) -> None:
+        self.last_answer = time.monotonic()
+        gap = self.last_answer - self.last.get(url, self.last_answer)
+        self.gaps[url] = max(gap, self.gaps.get(url, 0))
+        self.last[url] = self.last_answer
 
     def submit(self) -> None:
         """Submit one job after the other until the end."""
@@ -71,6 +83,7 @@ class Load:
                 if self.over.is_set():
                     return
                 time.sleep(0.05)
+            self.over.wait(self._pause)
 
     def convert(self) -> None:
         """Take and finish one job after the other until the end."""

@@ -252,7 +252,13 @@ def translated() -> Iterator[None]:
 def _as_ours(error: Exception) -> BossError | None:
     if isinstance(error, _REFUSED):
         return BadInput(f"PostgreSQL cannot keep this: {error}")
-    if isinstance(error, _AWAY) or (isinstance(error, asyncpg.InterfaceError) and _CLOSED.search(str(error))):
+    # A server in recovery has no unlogged tables (ours is `waiting`), and says so in this way. A load balancer may lead
+    # to one just before it is promoted. Subclasses of this error are about something else.
+    if (
+        isinstance(error, _AWAY)
+        or type(error) is asyncpg.FeatureNotSupportedError
+        or (isinstance(error, asyncpg.InterfaceError) and _CLOSED.search(str(error)))
+    ):
         return DatabaseAway(DATABASE_AWAY)
     return None
 
