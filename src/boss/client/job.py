@@ -63,7 +63,7 @@ class AsyncJob:
 
     Attributes:
         id, source: its id and source.
-        text: the document, as JSON text, exactly as it was submitted.
+        text: the document, as JSON text. Values are those that were submitted; spelling and order of keys may differ.
         attempt: the number of this attempt, from 1.
         traceparent: the trace it was submitted in (https://www.w3.org/TR/trace-context/); None without one.
         lease: the length of its lease in seconds; 0 for ever.

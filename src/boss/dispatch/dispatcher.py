@@ -187,7 +187,9 @@ class Dispatcher:
     async def check(self, state: State, source: str, id: str, attempt: int | None = None) -> Location:
         """Like `Queries.read`, without the document. For an active job it is a heartbeat and renews the lease."""
         is_active = state is State.ACTIVE
-        location = await (self._checks(Check(id, source, attempt)) if is_active else self._queries.locate(id))
+        location = await (
+            self._checks(Check(id=id, source=source, attempt=attempt)) if is_active else self._queries.locate(id)
+        )
         return check_location(state, source, id, attempt, location)
 
     async def prune(self, older: float, by: str | None) -> tuple[int, bool]:

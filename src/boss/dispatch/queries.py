@@ -57,7 +57,7 @@ class Queries:
             WrongAttempt: it is in another attempt than the one given.
         """
         job = await self._reads(id)
-        location = job and Location(job.source, job.state, job.attempt, 0)
+        location = job and Location(source=job.source, state=job.state, attempt=job.attempt, lease=0)
         check_location(state, source, id, attempt, location)
         assert job
         return job

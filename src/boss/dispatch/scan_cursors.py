@@ -42,7 +42,7 @@ class ScanCursors:
     def for_sources(self, sources: Iterable[str | None]) -> list[ScanCursor]:
         """The cursors of these sources, the highest priority first."""
         return [
-            ScanCursor(source, priority, position)
+            ScanCursor(source=source, priority=priority, position=position)
             for source in sources
             for priority, position in sorted(self._positions.get(source, {}).items(), reverse=True)
         ]

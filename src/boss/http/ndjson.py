@@ -8,6 +8,7 @@ import msgspec
 
 from boss.errors import BadInput, TooLarge
 from boss.http.request import Request
+from boss.http.response import NDJSON
 from boss.model.document import JsonText, check_object, parse_object, size_as_read
 from boss.model.job import Finish, Outcome, check_id, check_new_id
 
@@ -25,6 +26,11 @@ class _FinishLine(msgspec.Struct, forbid_unknown_fields=True):
     outcome: Literal["completed", "failed", "stopped"] = "completed"
     result: msgspec.Raw = msgspec.Raw()
     attempt: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+
+
+def is_batch(request: Request) -> bool:
+    """Whether the body of a request is a batch, by its Content-Type."""
+    return (request.header(b"content-type") or "").partition(";")[0].strip().lower() == NDJSON
 
 
 class Refused(NamedTuple):
@@ -87,7 +93,7 @@ def _finish(number: int, line: bytes, source: str, max_document: int) -> Finish 
     with _at_line(number):
         parsed = msgspec.json.decode(line, type=_FinishLine)
         id, sent = check_id(parsed.id), bytes(parsed.result)
-        finish = Finish(id, source, Outcome(parsed.outcome), attempt=parsed.attempt)
+        finish = Finish(id=id, source=source, outcome=Outcome(parsed.outcome), attempt=parsed.attempt)
         if sent in (b"", b"null"):
             return finish
         result = parse_object(sent, "the result")

@@ -43,7 +43,12 @@ async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
     """Renew the leases of those of these jobs that are active and in the attempt; return where each job is, by id."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     rows = await fetch(pool, CHECK, *_CHECKS.of(sorted(checks, key=attrgetter("id"))))
-    locations = {row["id"]: Location(row["source"], State[row["status"]], row["attempt"], row["lease"]) for row in rows}
+    locations = {
+        row["id"]: Location(
+            source=row["source"], state=State[row["status"]], attempt=row["attempt"], lease=row["lease"]
+        )
+        for row in rows
+    }
     if unsure := [row["id"] for row in rows if row["unsure"]]:
         locations |= await locate(pool, unsure)
     return locations

@@ -18,7 +18,13 @@ SELECT id, source, status, {text_of("document")} AS document, attempt FROM job W
 async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
     """The jobs with these ids, in any state, by id."""
     return {
-        row["id"]: Job(row["id"], row["source"], State[row["status"]], row["document"], row["attempt"])
+        row["id"]: Job(
+            id=row["id"],
+            source=row["source"],
+            state=State[row["status"]],
+            document=row["document"],
+            attempt=row["attempt"],
+        )
         for row in await fetch(pool, READ, ids)
     }
 
@@ -34,7 +40,9 @@ SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
 async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Location]:
     """Where the jobs with these ids are, by id: like `read`, without the documents."""
     return {
-        row["id"]: Location(row["source"], State[row["status"]], row["attempt"], row["lease"])
+        row["id"]: Location(
+            source=row["source"], state=State[row["status"]], attempt=row["attempt"], lease=row["lease"]
+        )
         for row in await fetch(pool, LOCATE, ids)
     }
 

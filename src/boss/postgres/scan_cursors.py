@@ -97,7 +97,9 @@ async def heads(pool: Pool, sources: Iterable[str]) -> Heads:
         rows = await fetch(connection, HEADS, list(sources))
         [after] = await fetch(connection, READ_SO_FAR)
     cursors = [
-        ScanCursor(row["source"], row["priority"], row["position"]) for row in rows if row["priority"] is not None
+        ScanCursor(source=row["source"], priority=row["priority"], position=row["position"])
+        for row in rows
+        if row["priority"] is not None
     ]
     pages = [before["pages"], *(row["pages"] for row in rows), after["pages"]]
     return Heads(

@@ -17,7 +17,7 @@ SELECT source, paused, most_active FROM source_rule
 async def source_limits(pool: Pool) -> dict[str, SourceLimit]:
     """The limit of each source that has one."""
     rows = await fetch(pool, SOURCE_LIMITS)
-    return {row["source"]: SourceLimit(row["source"], row["paused"], row["most_active"]) for row in rows}
+    return {row["source"]: SourceLimit(**row) for row in rows}
 
 
 # Takes within limits hold the same lock, so that none is under way while a limit changes (room_by_rules,

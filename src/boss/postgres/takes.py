@@ -337,8 +337,15 @@ def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int])
 
 def taken(row: Record) -> Taken:
     """The job in a row of a take."""
-    job = Job(row["id"], row["source"], State.ACTIVE, row["document"], row["attempt"], row["traceparent"])
-    return Taken(job, row["lease"], row["taken_at"], row["priority"], row["position"])
+    job = Job(
+        id=row["id"],
+        source=row["source"],
+        state=State.ACTIVE,
+        document=row["document"],
+        attempt=row["attempt"],
+        traceparent=row["traceparent"],
+    )
+    return Taken(job=job, lease=row["lease"], at=row["taken_at"], priority=row["priority"], position=row["position"])
 
 
 # This message is for the person who finds the job among the failed ones.

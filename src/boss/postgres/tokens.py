@@ -30,7 +30,11 @@ async def valid_tokens(pool: Pool) -> tuple[dict[bytes, tuple[Principal, float |
 
 
 def _principal(row: Record) -> Principal:
-    return Principal(row["name"], Role(row["role"]), None if row["sources"] is None else frozenset(row["sources"]))
+    return Principal(
+        name=row["name"],
+        role=Role(row["role"]),
+        sources=None if row["sources"] is None else frozenset(row["sources"]),
+    )
 
 
 # As long as there is any token, one token of an admin that never expires must stay. Otherwise the admins' tokens could

@@ -129,7 +129,15 @@ class Jobs:
         if sources is not None and len(sources) == 1:
             source, sources = sources[0], None
         lease = self._lease if asked.lease is None else asked.lease
-        return Take(source, asked.limit or 1, lease, key, principal.name, sources, asked.fair)
+        return Take(
+            source=source,
+            limit=asked.limit or 1,
+            lease=lease,
+            key=key,
+            by=principal.name,
+            sources=sources,
+            fair=asked.fair,
+        )
 
     @requires(Permission.CONVERT)
     async def give_back(self, request: Request) -> Response:
@@ -140,9 +148,18 @@ class Jobs:
         source, id = _address(request)
         query = request.query(("delay", "uncounted"))
         delay, uncounted = parameters.delay(query), parameters.uncounted(query)
-        attempt, (result, size) = _attempt(request), await self._result(request)
+        attempt, (result, size) = parameters.attempt(request.header(b"if-match")), await self._result(request)
         state = await self._dispatcher.give_back(
-            GiveBack(id, source, delay, attempt, result, request.principal.name, size, uncounted)
+            GiveBack(
+                id=id,
+                source=source,
+                delay=delay,
+                attempt=attempt,
+                result=result,
+                by=request.principal.name,
+                result_bytes=size,
+                uncounted=uncounted,
+            )
         )
         return Response(204, [NO_STORE, (b"boss-state", state.encode())])
 
@@ -158,7 +175,9 @@ class Jobs:
 
     async def _read(self, request: Request) -> Response:
         request.query()
-        found = await self._queries.read(_state(request), *_address(request), _attempt(request))
+        found = await self._queries.read(
+            _state(request), *_address(request), parameters.attempt(request.header(b"if-match"))
+        )
         return Response(200, [JSON, NO_STORE, *state_headers(found.state, found.attempt)], job_json(found))
 
     @requires(Permission.PEEK)
@@ -173,7 +192,9 @@ class Jobs:
 
     async def _check(self, request: Request) -> Response:
         request.query()
-        location = await self._dispatcher.check(_state(request), *_address(request), _attempt(request))
+        location = await self._dispatcher.check(
+            _state(request), *_address(request), parameters.attempt(request.header(b"if-match"))
+        )
         lease = [lease_header(location.lease)] if location.state is State.ACTIVE else []
         return Response(200, [JSON, NO_STORE, *lease, *state_headers(location.state, location.attempt)])
 
@@ -183,19 +204,27 @@ class Jobs:
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
         asked = parameters.of_submit(request.query_text)
-        how = asked.priority, asked.delay, asked.at, asked.attempts
-        of = tracing.of_submit(request.header(b"traceparent")), request.principal.name
-        if _is_ndjson(request):
+        to_submission = partial(
+            Submission,
+            source=source,
+            priority=asked.priority,
+            delay=asked.delay,
+            due_at=asked.at,
+            attempts=asked.attempts,
+            traceparent=tracing.of_submit(request.header(b"traceparent")),
+            by=request.principal.name,
+        )
+        if ndjson.is_batch(request):
             if "id" in request.params:
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
             if asked.ids_given:
                 named = await ndjson.named_documents(request, self._max_document)
                 return await self._submit_named(
-                    [Submission(id, source, each.text, *how, *of, each.size) for id, each in named]
+                    [to_submission(id=id, document=each.text, document_bytes=each.size) for id, each in named]
                 )
             documents = await ndjson.documents(request, self._max_document)
             return await self._submit_many(
-                [Submission(new_id(), source, each.text, *how, *of, each.size) for each in documents]
+                [to_submission(id=new_id(), document=each.text, document_bytes=each.size) for each in documents]
             )
         if asked.ids_given:
             raise BadInput(
@@ -203,7 +232,7 @@ class Jobs:
             )
         body = await request.body(self._max_document, "the document")
         document = check_object(body, "the document", self._max_document)
-        await self._dispatcher.submit(Submission(id, source, document.text, *how, *of, document.size))
+        await self._dispatcher.submit(to_submission(id=id, document=document.text, document_bytes=document.size))
         return submitted(id, source, document.text)
 
     async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
@@ -224,13 +253,19 @@ class Jobs:
         source, id = _address(request)
         outcome = parameters.outcome(request.query(("outcome",)))
         _check_may_stop(request, outcome)
-        attempt = _attempt(request)
-        result, size = await self._result(request)
-        finish = Finish(id, source, outcome, result, attempt, request.principal.name, size)
-        await self._dispatcher.finish(finish)
-        return Response(
-            200, [JSON, NO_STORE, (b"boss-state", b"done")], f'{{"id":"{id}","source":"{source}"}}'.encode()
+        attempt, (result, size) = parameters.attempt(request.header(b"if-match")), await self._result(request)
+        finish = Finish(
+            id=id,
+            source=source,
+            outcome=outcome,
+            result=result,
+            attempt=attempt,
+            by=request.principal.name,
+            result_bytes=size,
         )
+        await self._dispatcher.finish(finish)
+        done = f'{{"id":"{id}","source":"{source}"}}'
+        return Response(200, [JSON, NO_STORE, (b"boss-state", b"done")], done.encode())
 
     async def _result(self, request: Request) -> tuple[str | None, int | None]:
         """The result in the body, and its size."""
@@ -242,7 +277,7 @@ class Jobs:
         """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each."""
         source = job.check_source(request.path_param("source"))
         request.query()
-        if not _is_ndjson(request):
+        if not ndjson.is_batch(request):
             raise BadInput(
                 f"finish one job at /job/done/{source}/{{id}}, or many jobs here with Content-Type: {NDJSON}"
             )
@@ -304,11 +339,8 @@ class Jobs:
             kept = {**query, "after": page.jobs[-1].id}
             following = "/jobs?" + "&".join(f"{name}={value}" for name, value in kept.items())
             headers.append((b"link", f'<{following}>; rel="next"'.encode()))
-        return Response(
-            200,
-            headers,
-            orjson.dumps({"jobs": [record_json(each) for each in page.jobs], "next": following}, option=_UTC),
-        )
+        body = {"jobs": [record_json(each) for each in page.jobs], "next": following}
+        return Response(200, headers, orjson.dumps(body, option=_UTC))
 
     @requires(Permission.READ)
     async def find(self, request: Request) -> Response:
@@ -329,14 +361,6 @@ class Jobs:
 
 _ID_TAKEN = problems.status(IdTaken)
 _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
-
-
-def _attempt(request: Request) -> int | None:
-    return parameters.attempt(request.header(b"if-match"))
-
-
-def _is_ndjson(request: Request) -> bool:
-    return (request.header(b"content-type") or "").partition(";")[0].strip().lower() == NDJSON
 
 
 def _check_may_stop(request: Request, outcome: Outcome) -> None:
