@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 # For how long to retry when Boss goes away in the middle, in seconds.
-_PATIENCE = 30
+_PATIENCE_S = 30
 
 
 class How(TypedDict):
@@ -45,7 +45,7 @@ def submit_lines(url: str, token: str | None, source: str, file: str, batch: str
         give_up(f"--batch {batch} cannot begin an id: {error}", USAGE)
     sent = new = 0
     try:
-        with _opened(file) as stream, _progress(stream) as progress, client(url, token, _PATIENCE) as boss:
+        with _opened(file) as stream, _progress(stream) as progress, client(url, token, _PATIENCE_S) as boss:
             [task] = progress.task_ids
             try:
                 for lines, new_lines in boss.submit_lines(source, _lines(stream, name, batch), **how):

@@ -22,7 +22,7 @@ from boss.errors import (
 )
 
 # How long a server may take for a response, besides the time that a take waits, in seconds.
-TIMEOUT = 30.0
+TIMEOUT_S = 30.0
 # Statuses that a proxy or Boss itself sends while Boss or its database is away. The request may be retried.
 AWAY = (502, 503, 504)
 TOO_MANY = 429

@@ -22,7 +22,7 @@ from boss.model.job import Finish, State
 
 # How long a cancelled take may go on to give back the jobs that it got, in seconds. When Boss answers, that takes no
 # time.
-_MOMENT = 5.0
+_CLOSE_TIMEOUT_S = 5.0
 
 
 class AsyncClient(Verbs):
@@ -94,7 +94,7 @@ class AsyncClient(Verbs):
             handed = await self.hand_out(limit, source, wait, lease, key)
         except asyncio.CancelledError:
             with contextlib.suppress(BossError, TimeoutError):
-                await asyncio.wait_for(self._give_back_unreceived(limit, source, lease, key), _MOMENT)
+                await asyncio.wait_for(self._give_back_unreceived(limit, source, lease, key), _CLOSE_TIMEOUT_S)
             raise
         return [AsyncJob(self, *each) for each in handed]
 

@@ -12,7 +12,7 @@ log = logging.getLogger("boss")
 
 # In seconds: how much longer than its grace to wait for a function that was told to end; and how long to wait for it
 # when the converter ends at once.
-_LATE, _AT_ONCE = 1.0, 0.5
+_LATE_S, _AT_ONCE_S = 1.0, 0.5
 
 
 class Attempts:
@@ -47,7 +47,7 @@ class Attempts:
             await over.wait()
         except asyncio.CancelledError:
             converting.cancel()
-            await asyncio.wait({converting}, timeout=_AT_ONCE)
+            await asyncio.wait({converting}, timeout=_AT_ONCE_S)
             raise
         finally:
             job.work = None
@@ -80,7 +80,7 @@ class Attempts:
         self._leave_alone_later(job)
 
     def _leave_alone_later(self, job: AsyncJob) -> None:
-        asyncio.get_running_loop().call_later(self._grace + _LATE, self._over[job].set)
+        asyncio.get_running_loop().call_later(self._grace + _LATE_S, self._over[job].set)
 
     def _outcome(self, job: AsyncJob, converting: "asyncio.Task[Json | None]") -> Exception | None:
         if not converting.done():

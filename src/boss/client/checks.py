@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("boss")
 
 # How often the thread finds the jobs that are due, and how long it lives on while none are held, in seconds.
-_TICK, _STAY = 0.1, 1.0
+_TICK_S, _IDLE_TIMEOUT_S = 0.1, 1.0
 # How often the heartbeat of a job without a lease is sent, in seconds. It tells whether the job was stopped.
-_INTERVAL_WITHOUT_LEASE = 60.0
+_INTERVAL_WITHOUT_LEASE_S = 60.0
 # How long a heartbeat waits for its response, and how soon a failed one is retried unless the next one is due before,
 # in seconds.
-_PATIENCE, _RETRY = 10.0, 5.0
+_PATIENCE_S, _RETRY_S = 10.0, 5.0
 
 
 class Held(Protocol):
@@ -43,7 +43,7 @@ class Held(Protocol):
 
 def interval(lease: int) -> float:
     """How often the heartbeat of a job with this lease is sent, in seconds."""
-    return lease / 3 if lease else _INTERVAL_WITHOUT_LEASE
+    return lease / 3 if lease else _INTERVAL_WITHOUT_LEASE_S
 
 
 class Checks:
@@ -78,7 +78,7 @@ class Checks:
         """End the thread; jobs that are still held get no more heartbeats."""
         self._closed.set()
         if self._thread is not None:
-            self._thread.join(_STAY)
+            self._thread.join(_IDLE_TIMEOUT_S)
 
     def _run(self) -> None:
         asyncio.run(self._check_while_held())
@@ -88,7 +88,7 @@ class Checks:
         last_held = time.monotonic()
         async with self._connect() as client:
             while not self._closed.is_set():
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(_TICK_S)
                 for job, due in self._take_due():
                     check = asyncio.create_task(self._check(client, job, due))
                     checks.add(check)
@@ -96,7 +96,7 @@ class Checks:
                 with self._lock:
                     if self._due:
                         last_held = time.monotonic()
-                    elif time.monotonic() - last_held > _STAY:
+                    elif time.monotonic() - last_held > _IDLE_TIMEOUT_S:
                         self._thread = None
                         break
             for check in checks:
@@ -119,7 +119,7 @@ class Checks:
             )
         following = now + every
         try:
-            async with asyncio.timeout(max(1.0, min(every, _PATIENCE))):
+            async with asyncio.timeout(max(1.0, min(every, _PATIENCE_S))):
                 await client.check(job.source, job.id, job.attempt)
         except (NotThere, WrongAttempt):
             if self._is_held(job):
@@ -129,7 +129,7 @@ class Checks:
             log.warning(
                 "the heartbeat of %s/%s could not be sent: %s", job.source, job.id, str(error) or "no response came"
             )
-            following = time.monotonic() + min(every, _RETRY)
+            following = time.monotonic() + min(every, _RETRY_S)
         with self._lock, contextlib.suppress(KeyError):
             del self._due[job]
             self._due[job] = following

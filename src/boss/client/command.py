@@ -14,18 +14,18 @@ from boss.client.orphans import Orphans
 # The exit code by which a command says that further attempts are useless.
 GIVES_UP = 99
 # How much of the end of standard error is kept, in bytes: enough for the longest reason.
-_TAIL = 8000
+_TAIL_BYTES = 8000
 # How long to wait for the rest of a command's output after its end, in seconds. Processes that it left behind may still
 # hold its output open.
-_LINGER = 1
+_LINGER_S = 1
 # How often output is read in a row. Processes that a command left behind may write for ever.
 _READS = 16
 # The longest result line that is kept, in bytes. A longer one is too large for any Boss.
-_LONGEST_LINE = 32 * 1024 * 1024
+_LONGEST_LINE_BYTES = 32 * 1024 * 1024
 # What is kept instead of a longer line. It is no JSON either.
 _TOO_LONG = b"{..."
 # How often to reap the processes that commands left behind, in seconds.
-_REAP_INTERVAL = 1.0
+_REAP_INTERVAL_S = 1.0
 
 
 class CommandConverter:
@@ -64,7 +64,7 @@ class CommandConverter:
             await self._until_ended(command, job)
             if not command.silent.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(command.silent.wait(), _LINGER)
+                    await asyncio.wait_for(command.silent.wait(), _LINGER_S)
         finally:
             command.close()
         return _result(command)
@@ -98,13 +98,13 @@ class CommandConverter:
 
     def _reap_forever(self) -> None:
         self._orphans.reap()
-        self._reaping = asyncio.get_running_loop().call_later(_REAP_INTERVAL, self._reap_forever)
+        self._reaping = asyncio.get_running_loop().call_later(_REAP_INTERVAL_S, self._reap_forever)
 
 
 def _result(command: "Command") -> str | None:
     """The result of a command that has ended."""
     if command.code == 0 and command.last_line.startswith(_TOO_LONG):
-        return json.dumps({"note": f"the result could not be kept: it is longer than {_LONGEST_LINE:,} bytes"})
+        return json.dumps({"note": f"the result could not be kept: it is longer than {_LONGEST_LINE_BYTES:,} bytes"})
     if command.code == 0:
         return _object(command.last_line)
     reason = {"exit": command.code, "error": sanitize(command.complaint.decode(errors="replace"))}
@@ -274,8 +274,8 @@ class Command:
         start = bytes(self._unfinished_line[:64]).lstrip()
         if start and not start.startswith(b"{"):
             self._unfinished_line[:] = b"..."  # it is no JSON object, however it goes on
-        elif len(self._unfinished_line) > _LONGEST_LINE or start.startswith(_TOO_LONG):
+        elif len(self._unfinished_line) > _LONGEST_LINE_BYTES or start.startswith(_TOO_LONG):
             self._unfinished_line[:] = _TOO_LONG
 
     def _keep_complaint(self, data: bytes) -> None:
-        self.complaint = (self.complaint + data)[-_TAIL:]
+        self.complaint = (self.complaint + data)[-_TAIL_BYTES:]

@@ -22,19 +22,19 @@ from boss.errors import BossError, NoJob
 log = logging.getLogger("boss")
 
 # How many sources one take can name. With more sources, several takes go in turn, and each waits this many seconds.
-_MOST_SOURCES, _TURN = 100, 1
-# In seconds: the jobs that ended in the last _SOON tell how many to take in advance; after _LONG without a free slot
-# these are given back.
-_SOON, _LONG = 0.1, 1.0
+_MOST_SOURCES, _TURN_S = 100, 1
+# How many jobs ended in the window tells how many to take in advance. After the time-out without a free slot, those are
+# given back.
+_RATE_WINDOW_S, _RESERVE_TIMEOUT_S = 0.1, 1.0
 _MOST_IN_ADVANCE = 100
 # In seconds: how long giving jobs back may take when the converter ends at once; how long to wait for a function that
 # was told to end; and how long to wait for a signal that ended a command and may reach this process too.
-_MOMENT = 1.0
+_SIGNAL_GRACE_S = 1.0
 # More seconds than any process lives, and fewer than the most a timer can have.
-_FOR_EVER = 1e9
+_FOR_EVER_S = 1e9
 # How much of the reason a job's log line has, in characters. It is the end of the reason, where errors have their
 # message.
-_LONGEST_SAID = 200
+_LONGEST_MESSAGE = 200
 
 
 @dataclass
@@ -70,7 +70,7 @@ def _end_of_reason(error: Exception | None) -> str:
     code = f"exit code {reason['exit']}: " if "exit" in reason else ""
     said = " ".join(str(reason.get("error") or "").split())
     said = "".join(each if each.isprintable() else "\ufffd" for each in said)
-    return f": {code}{'…' if len(said) > _LONGEST_SAID else ''}{said[-_LONGEST_SAID:]}".rstrip(": ")
+    return f": {code}{'…' if len(said) > _LONGEST_MESSAGE else ''}{said[-_LONGEST_MESSAGE:]}".rstrip(": ")
 
 
 class Converter:
@@ -124,9 +124,9 @@ class Converter:
             raise ValueError(f"the timeout is {timeout}; it takes a number of seconds above 0, or None for no limit")
         if not grace >= 0:
             raise ValueError(f"the grace is {grace}; it takes a number of seconds, 0 or more")
-        patience = min(grace, _FOR_EVER)
-        function = as_coroutine(convert, lambda: _MOMENT if self._stopping.is_set() else patience)
-        self._attempts = Attempts(function, None if timeout is None else min(timeout, _FOR_EVER), patience)
+        patience = min(grace, _FOR_EVER_S)
+        function = as_coroutine(convert, lambda: _SIGNAL_GRACE_S if self._stopping.is_set() else patience)
+        self._attempts = Attempts(function, None if timeout is None else min(timeout, _FOR_EVER_S), patience)
         self._turn = _turns(sources)
         self._boss = url, token
         self._lease = lease
@@ -213,7 +213,7 @@ class Converter:
                 left += [self._tell_untold(job, error) for job, error in self._untold.values()]
                 if left:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(asyncio.gather(*left), _MOMENT)
+                        await asyncio.wait_for(asyncio.gather(*left), _SIGNAL_GRACE_S)
 
     async def _take_and_convert(self, client: AsyncClient, group: asyncio.TaskGroup) -> None:
         """Keep the slots filled until no more jobs must be taken."""
@@ -241,14 +241,14 @@ class Converter:
         slot does several jobs in that time, because a job must not wait here while another converter could take it.
         """
         now = time.monotonic()
-        while self._ended and self._ended[0] < now - _SOON:
+        while self._ended and self._ended[0] < now - _RATE_WINDOW_S:
             self._ended.popleft()
         return 0 if self._once else min(max(len(self._ended) - len(self.slots), 0), _MOST_IN_ADVANCE)
 
     async def _change_or_idle_reserve(self, group: asyncio.TaskGroup) -> None:
         """Wait for a change. When no slot becomes free for long, give the jobs taken in advance back to others."""
         try:
-            async with asyncio.timeout(_LONG if self._reserve else None):
+            async with asyncio.timeout(_RESERVE_TIMEOUT_S if self._reserve else None):
                 await self._change()
         except TimeoutError:
             self._give_back_reserve(group)
@@ -277,7 +277,7 @@ class Converter:
         for _ in range(len(self._turn)):
             sources = self._turn[0]
             self._turn.rotate(-1)
-            wait = 0 if self._until_empty else _TURN if len(self._turn) > 1 else None
+            wait = 0 if self._until_empty else _TURN_S if len(self._turn) > 1 else None
             taking = asyncio.create_task(client.take_many(limit, sources, wait=wait, lease=self._lease))
             try:
                 if not await _done_before(taking, self._stopping):
@@ -307,7 +307,7 @@ class Converter:
         except BaseException as cancelled:
             # This does not wait for a Boss that is away: the job becomes available when its lease expires.
             with contextlib.suppress(BossError, TimeoutError):
-                await asyncio.wait_for(job.finish_or_give_back(cancelled), _MOMENT)
+                await asyncio.wait_for(job.finish_or_give_back(cancelled), _SIGNAL_GRACE_S)
             raise
         # The slot does not wait until Boss has been told.
         self._untold[job.id] = job, error
@@ -335,7 +335,7 @@ class Converter:
             # The signal that ended the command may reach this process in a moment: service managers send it to all
             # processes of a service.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _MOMENT)
+                await asyncio.wait_for(self._stopping.wait(), _SIGNAL_GRACE_S)
         if error is not None and self._stopping.is_set() and not job.overdue:
             job.stop()
         telling = asyncio.ensure_future(job.finish_or_give_back(error))
@@ -347,7 +347,7 @@ class Converter:
             log.exception("%s/%s could not be reported; it is available when its lease expires", job.source, job.id)
         except asyncio.CancelledError:
             try:
-                await asyncio.wait_for(telling, _MOMENT)
+                await asyncio.wait_for(telling, _SIGNAL_GRACE_S)
             except (BossError, TimeoutError):
                 log.error("%s/%s could not be reported; it is available when its lease expires", job.source, job.id)
             raise
@@ -363,7 +363,7 @@ class Converter:
         for slot in self.slots:
             if slot.job:
                 self._attempts.tell_to_end(slot.job)
-        await self._until_idle(self._grace + 2 * _MOMENT)
+        await self._until_idle(self._grace + 2 * _SIGNAL_GRACE_S)
         for report in self._reports:
             report.cancel()
 

@@ -25,7 +25,7 @@ _LONGEST_REASON = 2000
 # By the custom of shells, an exit code above this means that a signal ended the program.
 _BY_SIGNAL = 128
 # The delay before the next attempt at a job that could not be begun here, in seconds.
-_REST_OF_UNCOUNTED = 10.0
+_UNCOUNTED_DELAY_S = 10.0
 
 
 class JobEnd(StrEnum):
@@ -213,7 +213,7 @@ class AsyncJob:
         uncounted = failure.uncounted or shuts_down
         # Work that had to end early needs no delay. Work that could not be begun here can hardly be begun a moment
         # later, so it gets one.
-        delay = 0 if shuts_down else _REST_OF_UNCOUNTED if uncounted else None
+        delay = 0 if shuts_down else _UNCOUNTED_DELAY_S if uncounted else None
         await self._with_result(failure.reason, lambda reason: self.give_back(delay, reason, uncounted))
 
     async def _with_result(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 from boss.client.address import away, find_boss
-from boss.client.answers import AWAY, TIMEOUT, Answer
+from boss.client.answers import AWAY, TIMEOUT_S, Answer
 from boss.client.json_text import read_exactly
 from boss.errors import Unreachable
 
@@ -66,7 +66,7 @@ class OnceConnection:
         method: str,
         path: str,
         *,
-        seconds: float = TIMEOUT,
+        seconds: float = TIMEOUT_S,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         data: str | None = None,

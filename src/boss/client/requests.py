@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
-from boss.client.answers import TIMEOUT, Answer
+from boss.client.answers import TIMEOUT_S, Answer
 from boss.errors import BadInput
 from boss.model.job import REPORTED_OUTCOMES, Finish, Outcome, State
 
@@ -25,7 +25,7 @@ class Sender(Protocol):
         method: str,
         path: str,
         *,
-        seconds: float = TIMEOUT,
+        seconds: float = TIMEOUT_S,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         data: str | None = None,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # How long the process may take to end after the second signal, in seconds.
-_LAST = 2.0
+_LAST_S = 2.0
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def _hear(ours: socket.socket, first: Callable[[], None], second: Callable[[int]
 
 def end_by_force(code: int) -> None:
     """End the process with this exit code if it still runs in two seconds."""
-    timer = threading.Timer(_LAST, os._exit, [code])
+    timer = threading.Timer(_LAST_S, os._exit, [code])
     timer.daemon = True
     timer.start()
 

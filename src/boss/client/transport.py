@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from boss.client.address import away, find_boss, reason
-from boss.client.answers import AWAY, TIMEOUT, TOO_MANY, Answer
+from boss.client.answers import AWAY, TIMEOUT_S, TOO_MANY, Answer
 from boss.errors import NotABoss, Unreachable
 
 log = logging.getLogger("boss")
@@ -21,7 +21,7 @@ log = logging.getLogger("boss")
 # A longer body, in characters, is sent in pieces.
 _LARGE = 200_000
 # The delay between tries grows from the first value to the second, in seconds.
-_SHORTEST_REST, _LONGEST_REST = 0.1, 10.0
+_SHORTEST_DELAY_S, _LONGEST_DELAY_S = 0.1, 10.0
 
 
 class _AnswerLost(aiohttp.ClientError):
@@ -62,7 +62,7 @@ class Connection:
         if self._session:
             await self._session.close()
 
-    async def send(self, method: str, path: str, *, seconds: float = TIMEOUT, **options: Any) -> tuple[Answer, bool]:
+    async def send(self, method: str, path: str, *, seconds: float = TIMEOUT_S, **options: Any) -> tuple[Answer, bool]:
         """Send a request that is safe to retry, until there is a response.
 
         Args:
@@ -72,7 +72,7 @@ class Connection:
 
         Returns the response, and whether an earlier try may have been carried out, because its response was lost.
         """
-        until, rest, repeated = time.monotonic() + self._patience, _SHORTEST_REST, False
+        until, rest, repeated = time.monotonic() + self._patience, _SHORTEST_DELAY_S, False
         while True:
             try:
                 answer = await self._try(method, path, seconds, options)
@@ -91,18 +91,18 @@ class Connection:
                     # The request was not carried out, so it is retried. A 429 that comes when the patience is over is
                     # returned.
                     await asyncio.sleep(max(rest, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
-                    rest = min(2 * rest, _LONGEST_REST)
+                    rest = min(2 * rest, _LONGEST_DELAY_S)
                     continue
                 if answer.status not in AWAY:
                     return answer, repeated
                 lost, repeated = f"it answers {answer.status}", True
-            if rest == _SHORTEST_REST and self._patience:
+            if rest == _SHORTEST_DELAY_S and self._patience:
                 log.warning("no Boss answers at %s: %s; trying again", self.url, lost)
             if time.monotonic() + rest > until:
                 raise Unreachable(f"no Boss answers at {self.url}: {lost}. Is it running there?")
             # The delay is random, so that after a restart of Boss not all clients retry at the same moment.
             await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
-            rest = min(2 * rest, _LONGEST_REST)
+            rest = min(2 * rest, _LONGEST_DELAY_S)
 
     async def _try(self, method: str, path: str, seconds: float, options: Mapping[str, Any]) -> Answer:
         if self._session is None:  # created here, because it belongs to a running event loop
@@ -126,4 +126,4 @@ class Connection:
 def _retry_after(answer: Answer) -> float:
     """The seconds in the header Retry-After. A date in it is ignored: Boss sends none."""
     text = answer.headers.get("retry-after", "")
-    return min(float(text), _LONGEST_REST) if text.isdigit() else 0
+    return min(float(text), _LONGEST_DELAY_S) if text.isdigit() else 0

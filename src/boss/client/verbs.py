@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from boss.client.administering import Administering
-from boss.client.answers import TIMEOUT, check
+from boss.client.answers import TIMEOUT_S, check
 from boss.client.json_text import Document, Json, json_text
 from boss.client.requests import (
     JSON,
@@ -28,7 +28,7 @@ from boss.errors import IdTaken, NoJob, NotThere, WrongAttempt
 from boss.model.job import Finish, JobLine, Outcome, State
 
 # How long one request waits for a job, in seconds; the server grants no more.
-_POLL = 50
+_POLL_S = 50
 # The largest batch sent in one request, in bytes and in lines. The server accepts more.
 MOST_BYTES, MOST_LINES = 4 * 1024 * 1024, 1000
 
@@ -140,10 +140,10 @@ class Verbs(Administering):
         # A retry with the same key gets the jobs of the same take. So a lost response loses no job.
         headers = {"idempotency-key": key or os.urandom(16).hex(), "accept": NDJSON["content-type"]}
         while True:
-            left = _POLL if until is None else max(0, min(_POLL, round(until - time.monotonic())))
+            left = _POLL_S if until is None else max(0, min(_POLL_S, round(until - time.monotonic())))
             parameters = query(limit=limit, wait=left or None, lease=lease)
             try:
-                answer = await self._ask("GET", path, params=parameters, headers=headers, seconds=left + TIMEOUT)
+                answer = await self._ask("GET", path, params=parameters, headers=headers, seconds=left + TIMEOUT_S)
             except NoJob:
                 if until is not None and time.monotonic() >= until - 0.5:
                     raise

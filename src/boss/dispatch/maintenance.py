@@ -88,7 +88,7 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
     When nothing is pending this costs one statement, however many takers wait.
     """
     seen = await store.pending_work(pool, wait_queue.demand())
-    if seen.silence is None or seen.silence > store.OUTAGE:
+    if seen.silence is None or seen.silence > store.OUTAGE_S:
         await store.resume_leases(pool)
         uptime.interrupt()
     if seen.next_due is not None and seen.next_due <= 0:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 # How long a cancelled task may go on before it is cancelled again, in seconds.
-_AGAIN = 1.0
+_CANCEL_AGAIN_S = 1.0
 
 
 @asynccontextmanager
@@ -23,6 +23,6 @@ async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         while not task.done():
             task.cancel()
-            await asyncio.wait([task], timeout=_AGAIN)
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
         if not task.cancelled():
             task.result()

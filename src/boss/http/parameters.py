@@ -23,9 +23,9 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 # RFC 3339, section 5.6. It allows a space for the T, but no missing offset.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_LONGEST_DELAY = 10 * 366 * 24 * 3600
+_LONGEST_DELAY_S = 10 * 366 * 24 * 3600
 # Gateways cut a silent connection at 60 seconds.
-LONGEST_WAIT = 50
+LONGEST_WAIT_S = 50
 # RFC 7240, section 4.3. Other preferences may come before and after it.
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 # RFC 9110, sections 8.8.3 and 5.6.1: a list of tags, separated by commas.
@@ -95,7 +95,7 @@ def of_take(text: bytes) -> TakeParameters:
         limit(query, 1) if "limit" in query else None,
         lease(query, 0) if "lease" in query else None,
         bool(_integer(query, "fair", 0, 0, 1)),
-        min(_integer(query, "wait", 0, 0, 10**9), LONGEST_WAIT) if "wait" in query else None,
+        min(_integer(query, "wait", 0, 0, 10**9), LONGEST_WAIT_S) if "wait" in query else None,
     )
 
 
@@ -166,7 +166,7 @@ def preferred_wait(prefer: str) -> int | None:
     More than 50 is cut to 50. A preference that cannot be read is ignored, as the RFC says.
     """
     found = _WAIT.search(prefer)
-    return min(int(found[1]), LONGEST_WAIT) if found else None
+    return min(int(found[1]), LONGEST_WAIT_S) if found else None
 
 
 def attempt(if_match: str | None) -> int | None:
@@ -236,8 +236,8 @@ def _seconds(query: Mapping[str, str], name: str) -> float | None:
     text = query.get(name)
     if text is None:
         return None
-    if not _SECONDS.fullmatch(text) or float(text) > _LONGEST_DELAY:
-        raise BadInput(f"the {name} is {text!a}; it takes seconds from 0 to {_LONGEST_DELAY}, for instance 60")
+    if not _SECONDS.fullmatch(text) or float(text) > _LONGEST_DELAY_S:
+        raise BadInput(f"the {name} is {text!a}; it takes seconds from 0 to {_LONGEST_DELAY_S}, for instance 60")
     return float(text)
 
 

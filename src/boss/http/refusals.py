@@ -9,7 +9,7 @@ log = logging.getLogger("boss")
 REFUSALS = frozenset([401, 403, 429])
 # Each pair of status and address is logged once in this many seconds, and at most this many pairs are. So refused
 # requests fill neither the disk nor the memory.
-_INTERVAL = 1.0
+_INTERVAL_S = 1.0
 _MOST = 1000
 
 
@@ -34,7 +34,7 @@ class Refusals:
             address: the client's address.
         """
         now = time.monotonic()
-        self._forget(now - _INTERVAL)
+        self._forget(now - _INTERVAL_S)
         kind = _Kind(status, address)
         if kind in self._logged or len(self._logged) >= _MOST:
             return

@@ -1,6 +1,6 @@
 """The backoff: how long a job that was given back waits before its next attempt. Pure."""
 
-LONGEST = 3600.0  # seconds
+LONGEST_S = 3600.0  # seconds
 # From this attempt on the delay is the longest.
 LONGEST_FROM = 13
 
@@ -10,4 +10,4 @@ def backoff(attempt: int) -> float:
 
     With 25 attempts, a job that fails at once each time runs out of them after 13 hours.
     """
-    return LONGEST if attempt >= LONGEST_FROM else 2.0 ** (attempt - 1)
+    return LONGEST_S if attempt >= LONGEST_FROM else 2.0 ** (attempt - 1)

@@ -8,7 +8,7 @@ from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.statement import READY, Statement, probe
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
-OUTAGE = 5.0
+OUTAGE_S = 5.0
 
 # An order, and not min(): a planner that knows of no active job would read all of them for that.
 PENDING_WORK = Statement(
@@ -18,7 +18,7 @@ WITH beat AS (
     INSERT INTO heartbeat (at)
     SELECT now()
     WHERE NOT EXISTS (SELECT FROM heartbeat
-                      WHERE at > now() - interval '2 seconds' OR at < now() - {OUTAGE} * interval '1 second')
+                      WHERE at > now() - interval '2 seconds' OR at < now() - {OUTAGE_S} * interval '1 second')
     ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 )
 SELECT (SELECT extract(epoch FROM due_at - now())::float8
@@ -168,7 +168,7 @@ RESUME_LEASES = Statement(
     "resume_leases",
     f"""
 WITH last AS MATERIALIZED (
-    SELECT at FROM heartbeat WHERE at < now() - {OUTAGE} * interval '1 second' FOR UPDATE
+    SELECT at FROM heartbeat WHERE at < now() - {OUTAGE_S} * interval '1 second' FOR UPDATE
 ), silent AS MATERIALIZED (
     SELECT job.id FROM last, job
     WHERE job.status = 'ACTIVE' AND job.lease_until IS NOT NULL

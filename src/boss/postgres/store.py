@@ -10,7 +10,7 @@ from boss.postgres.finishes import finish, give_back
 from boss.postgres.leases import check
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
 from boss.postgres.maintenance import (
-    OUTAGE,
+    OUTAGE_S,
     EndedLease,
     PendingWork,
     compact_counts,
@@ -36,7 +36,7 @@ from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_t
 
 __all__ = [
     "CHANNEL",
-    "OUTAGE",
+    "OUTAGE_S",
     "EndedLease",
     "Handout",
     "Heads",

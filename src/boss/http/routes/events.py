@@ -22,7 +22,7 @@ from boss.model.permissions import Permission, Principal
 _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
 # How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
 # broken.
-_BEAT = 15.0
+_KEEPALIVE_S = 15.0
 _MINUTES = 60
 
 
@@ -66,7 +66,7 @@ async def _stream(
     with feed:
         while True:
             try:
-                view = await asyncio.wait_for(feed.next(seen), _BEAT)
+                view = await asyncio.wait_for(feed.next(seen), _KEEPALIVE_S)
             except TimeoutError:
                 event = b":\n\n"
             else:

@@ -17,7 +17,7 @@ from boss.model.permissions import Permission
 # The path that answers 200 even while the server drains.
 LIVE = "/health/live"
 # How long the database may take to answer before it counts as away, in seconds.
-_PATIENCE = 2
+_TIMEOUT_S = 2
 
 
 def resources(queries: Queries) -> Sequence[Resource]:
@@ -34,10 +34,10 @@ def resources(queries: Queries) -> Sequence[Resource]:
         """GET /health/ready: 200 when requests can be served; 503 while the database is away or the server drains."""
         request.query()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT_S):
                 await queries.reach_database()
         except TimeoutError as error:
-            raise DatabaseAway(f"the database has not answered for {_PATIENCE} s") from error
+            raise DatabaseAway(f"the database has not answered for {_TIMEOUT_S} s") from error
         return Response(200, [JSON, NO_STORE], b'{"ready":true}')
 
     @requires(Permission.MONITOR)
