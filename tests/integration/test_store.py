@@ -171,7 +171,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(
             maintenance.PENDING_WORK,
             maintenance.MAKE_DUE,
-            maintenance.END_LEASES,
+            leases.END_LEASES,
             maintenance.PRUNE,
             maintenance.PRUNE_BY,
             maintenance.PRUNABLE,

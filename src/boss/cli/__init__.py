@@ -20,6 +20,7 @@ for group in (serve, migrate, work, jobs, looking, pruning, admin):
 _HINTS = {
     "boss jobs": "; the jobs of a source are listed with --source SOURCE",
     "boss tree": "; the jobs of a source are listed with boss jobs --source SOURCE",
+    "boss source": "; a source is paused with boss source SOURCE --paused",
     "boss show": "; a job is shown by its id alone, without its source",
 }
 

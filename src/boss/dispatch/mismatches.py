@@ -54,4 +54,5 @@ def not_finished(finish: Finish, location: Location | None) -> BossError:
     if there and location and finish.attempt not in (None, location.attempt):
         return wrong_attempt(finish.id, finish.attempt, location.state, location.attempt)
     missed, id = "only an available or active job can be done", finish.id
-    return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
+    said = "the job is done already" if location and location.state is State.DONE else missed
+    return mismatch(NotThere, f"{said}: {where(id, location)}", location, f"{missed}: {where(id, None)}")

@@ -1,10 +1,12 @@
-"""Heartbeats: they renew the lease by which a taker keeps its job."""
+"""Leases: a heartbeat renews the one by which a taker keeps its job, and without heartbeats it expires."""
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 from boss.model.job import Check, Location, State
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.reads import locate
 from boss.postgres.statement import Arrays, Statement, probe
 
@@ -52,3 +54,49 @@ async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
     if unsure := [row["id"] for row in rows if row["unsure"]]:
         locations |= await locate(pool, unsure)
     return locations
+
+
+# A job keeps its order in the queue: that is its priority and position, which no statement changes.
+END_LEASES = Statement(
+    "end_leases",
+    f"""
+WITH silent AS MATERIALIZED (
+    SELECT id FROM job
+    WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
+    ORDER BY lease_until
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job
+SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
+    outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
+    finished_at = CASE WHEN attempt < attempts THEN NULL ELSE clock_timestamp() END,
+{END_ATTEMPT.format(left="job.attempt < attempts", how="'how', 'lease ran out'")}
+    due_at = NULL, lease_until = NULL, take_key = NULL
+WHERE id = ANY(ARRAY(SELECT id FROM silent))
+RETURNING id, source, attempt, outcome
+""",
+)
+
+
+class EndedLease(NamedTuple):
+    """A job whose lease expired; `outcome` is None when it is available again."""
+
+    id: str
+    source: str
+    attempt: int
+    outcome: str | None
+
+
+async def end_leases(pool: Pool, limit: int, heard: float) -> list[EndedLease]:
+    """Expire at most `limit` leases whose takers sent no heartbeat in time; return which.
+
+    These jobs are available again, in their old order in the queue, or abandoned if it was their last attempt.
+
+    Args:
+        pool: the connection pool.
+        limit: the most leases.
+        heard: for how many seconds this replica could have received heartbeats. A lease does not expire before that is
+            a third of it, or 30 seconds if that is less.
+    """
+    return [EndedLease(**row) for row in await fetch(pool, END_LEASES, limit, heard)]

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.statement import READY, Statement, probe
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
@@ -112,52 +111,6 @@ RETURNING id
 async def make_due(pool: Pool, limit: int) -> int:
     """Make at most `limit` delayed jobs that are due ready; return how many."""
     return len(await fetch(pool, MAKE_DUE, limit))
-
-
-# A job keeps its order in the queue: that is its priority and position, which no statement changes.
-END_LEASES = Statement(
-    "end_leases",
-    f"""
-WITH silent AS MATERIALIZED (
-    SELECT id FROM job
-    WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
-    ORDER BY lease_until
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE job
-SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
-    outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
-    finished_at = CASE WHEN attempt < attempts THEN NULL ELSE clock_timestamp() END,
-{END_ATTEMPT.format(left="job.attempt < attempts", how="'how', 'lease ran out'")}
-    due_at = NULL, lease_until = NULL, take_key = NULL
-WHERE id = ANY(ARRAY(SELECT id FROM silent))
-RETURNING id, source, attempt, outcome
-""",
-)
-
-
-class EndedLease(NamedTuple):
-    """A job whose lease expired; `outcome` is None when it is available again."""
-
-    id: str
-    source: str
-    attempt: int
-    outcome: str | None
-
-
-async def end_leases(pool: Pool, limit: int, heard: float) -> list[EndedLease]:
-    """Expire at most `limit` leases whose takers sent no heartbeat in time; return which.
-
-    These jobs are available again, in their old order in the queue, or abandoned if it was their last attempt.
-
-    Args:
-        pool: the connection pool.
-        limit: the most leases.
-        heard: for how many seconds this replica could have received heartbeats. A lease does not expire before that is
-            a third of it, or 30 seconds if that is less.
-    """
-    return [EndedLease(**row) for row in await fetch(pool, END_LEASES, limit, heard)]
 
 
 # The heartbeat is written last: a statement cannot lock a row that it has changed itself.

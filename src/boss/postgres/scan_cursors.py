@@ -36,14 +36,14 @@ WITH RECURSIVE of_any AS (
 )
 SELECT NULL AS source, priority, position - 1 AS position, {_PAGES_SO_FAR} AS pages FROM of_any
 UNION ALL
-SELECT shelf.source, head.priority, head.position - 1 AS position, {_PAGES_SO_FAR} AS pages
+SELECT asked.source, head.priority, head.position - 1 AS position, {_PAGES_SO_FAR} AS pages
 FROM (SELECT source FROM tally WHERE status = 'AVAILABLE' GROUP BY source HAVING sum(jobs) > 0
-      UNION SELECT unnest($1::text[])) AS shelf
+      UNION SELECT unnest($1::text[])) AS asked
 LEFT JOIN LATERAL (
     WITH RECURSIVE of_source AS (
         (SELECT priority, position
          FROM job
-         WHERE {READY} AND {probe("source", "shelf.source")}
+         WHERE {READY} AND {probe("source", "asked.source")}
          ORDER BY source, priority DESC, position
          LIMIT 1)
         UNION ALL
@@ -52,7 +52,7 @@ LEFT JOIN LATERAL (
         CROSS JOIN LATERAL (
             SELECT priority, position
             FROM job
-            WHERE {READY} AND {probe("source", "shelf.source")}
+            WHERE {READY} AND {probe("source", "asked.source")}
               AND priority < of_source.priority
             ORDER BY source, priority DESC, position
             LIMIT 1

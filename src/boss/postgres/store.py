@@ -7,14 +7,12 @@ from boss.postgres.audit import audit_events
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.finishes import finish, give_back
-from boss.postgres.leases import check
+from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
 from boss.postgres.maintenance import (
     OUTAGE_S,
-    EndedLease,
     PendingWork,
     compact_counts,
-    end_leases,
     forget_gone_replicas,
     make_due,
     pending_work,
