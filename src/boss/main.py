@@ -63,7 +63,7 @@ def run(settings: Settings, quiet: bool = False) -> None:
     if settings.tls_cert:
         # With TLS, SIGHUP reloads the certificate. Until Boss can do that, the signal must not end the start.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # A wrong certificate is told at once, not after the database has started.
+        # So that an error in the certificate is reported before the database starts, which takes a while.
         Certificate(settings).load()
     if settings.workers > 1:
         uvloop.run(_supervise(settings, quiet))

@@ -100,8 +100,9 @@ RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_a
 
 
 async def take_again(pool: Pool, keys: Sequence[str]) -> dict[str, list[Taken]]:
-    """The jobs that takes with these keys still hold, by key, in order of the queue; only of some keys if these are
-    many.
+    """The jobs that takes with these keys still hold, by key, each in the order of the queue.
+
+    When there are too many jobs for one answer, some keys are left out.
     """
     got: dict[str, list[Taken]] = {}
     rows = await fetch(pool, TAKE_AGAIN, keys)

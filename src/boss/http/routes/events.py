@@ -44,7 +44,8 @@ class _Events:
 
     def __init__(self) -> None:
         self._view: View | None = None
-        # By what a reader has seen and the sources that they may see. What was seen is kept, so that its id is its own.
+        # By the id() of the view that a reader has seen, and by the sources that they may see. That view is kept in the
+        # value: otherwise Python could give its id() to a later view.
         self._encoded: dict[tuple[int, frozenset[str] | None], tuple[View | None, bytes]] = {}
 
     def encoded(self, view: View, seen: View | None, principal: Principal) -> bytes:
