@@ -15,7 +15,7 @@ from tests.helpers.limits import rule, until_known
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 
-pytestmark = pytest.mark.every_postgres
+pytestmark = pytest.mark.slow
 
 numbers = itertools.count(1)
 
