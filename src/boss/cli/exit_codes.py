@@ -39,7 +39,7 @@ MEANINGS = {
     TRY_AGAIN: "Boss, or its database, is away, busy or limits you: the same command may succeed later",
     REFUSED: "the token is missing, is not valid any more, or does not permit this",
     INTERRUPTED: "ended at once by Ctrl-C; another signal gives 128 plus its number, such as 143 for SIGTERM",
-    UNREAD: "the reader of the output has closed it, as head does; no line says so",
+    UNREAD: "the reader of the output has closed it, as head does; no message is printed",
 }
 
 # The first class that fits gives the exit code.
