@@ -1,14 +1,12 @@
 """Every form of take reads the queue by the index of its order, with the statistics of a queue without a job."""
 
-import json
-from typing import Any
-
 import pytest
 
 from boss.model.job import Finish, Submission, Take
 from boss.postgres import store, takes, takes_by_address, takes_by_key, takes_within_limits
 from boss.postgres.connection import Connection, Pool
 from boss.postgres.statement import Statement
+from tests.helpers.plans import nodes_of_plan
 from tests.helpers.postgres import fill
 
 _ANY = {"job_ready", "job_pkey"}
@@ -47,16 +45,7 @@ async def churn(pool: Pool, jobs: int) -> None:
 
 async def indexes(connection: Connection, statement: Statement) -> set[str]:
     """The indexes of the plan that our sessions make for a statement."""
-    number = max(each for each in range(1, 10) if f"${each}" in statement.sql)
-    # Not prepared by asyncpg, which sends no EXPLAIN with parameters that are not given.
-    await connection.execute(f"PREPARE of_take AS {statement.sql}")
-    explained = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE of_take({', '.join(['NULL'] * number)})")
-    await connection.execute("DEALLOCATE of_take")
-    return _indexes(json.loads(explained)[0]["Plan"])
-
-
-def _indexes(node: dict[str, Any]) -> set[str]:
-    return {node[key] for key in ("Index Name",) if key in node}.union(*map(_indexes, node.get("Plans", [])))
+    return {node["Index Name"] for node in await nodes_of_plan(connection, statement.sql) if "Index Name" in node}
 
 
 @pytest.mark.parametrize("available", [0, 20_000])

@@ -1,7 +1,6 @@
 """The statements on a real PostgreSQL: what plan serves them, and what they promise one another."""
 
 import asyncio
-import json
 import math
 import re
 from collections import Counter
@@ -31,6 +30,7 @@ from boss.postgres import (
 from boss.postgres.connection import Pool, connected
 from boss.postgres.store import EndedLease
 from tests.helpers.dispatchers import no_limits
+from tests.helpers.plans import nodes_of_plan
 from tests.helpers.postgres import fill
 
 pytestmark = pytest.mark.every_postgres
@@ -62,17 +62,7 @@ async def plan(pool: Pool, statement: str, *settings: str) -> list[dict[str, Any
     async with pool.acquire() as connection, connection.transaction():
         for setting in settings:
             await connection.execute(f"SET LOCAL {setting}")
-        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE planned AS {statement}")
-        count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'planned'"
-        values = ["NULL"] * await connection.fetchval(count)
-        execute = f"EXECUTE planned ({', '.join(values)})" if values else "EXECUTE planned"
-        explained = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {execute}"))
-        await connection.execute("DEALLOCATE planned")
-    nodes: list[dict[str, Any]] = [each["Plan"] for each in explained]
-    for node in nodes:
-        nodes.extend(node.get("Plans", ()))
-    return nodes
+        return await nodes_of_plan(connection, statement)
 
 
 @pytest.fixture
