@@ -18,15 +18,20 @@ def mismatch(kind: type[_Mismatch], sentence: str, location: Location | None, un
     return kind(sentence, location and location.state, location and location.source, unseen)
 
 
+def _not_there(said: str, unseen: str, id: str, location: Location | None) -> NotThere:
+    """An error that says where the job is; `unseen` is for those who may not see it."""
+    return mismatch(NotThere, f"{said}: {where(id, location)}", location, f"{unseen}: {where(id, None)}")
+
+
 def not_there(state: State, source: str, id: str, location: Location | None) -> NotThere:
     missed = f"no job at /job/{state}/{source}/{id}"
-    return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
+    return _not_there(missed, missed, id, location)
 
 
 def not_taken(source: str, id: str, location: Location | None) -> NotThere:
     """The reason why a take by address took nothing."""
     missed = f"only an available job of {source} can be taken"
-    return mismatch(NotThere, f"{missed}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
+    return _not_there(missed, missed, id, location)
 
 
 def wrong_attempt(id: str, asked: int | None, state: State, attempt: int) -> WrongAttempt:
@@ -55,4 +60,4 @@ def not_finished(finish: Finish, location: Location | None) -> BossError:
         return wrong_attempt(finish.id, finish.attempt, location.state, location.attempt)
     missed, id = "only an available or active job can be done", finish.id
     said = "the job is done already" if location and location.state is State.DONE else missed
-    return mismatch(NotThere, f"{said}: {where(id, location)}", location, f"{missed}: {where(id, None)}")
+    return _not_there(said, missed, id, location)
