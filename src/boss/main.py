@@ -50,12 +50,8 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 _GARBAGE_INTERVAL_S = 60.0
 
 
-def run(settings: Settings, quiet: bool = False) -> None:
+def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain and stop.
-
-    Args:
-        settings: the settings of this Boss.
-        quiet: whether worker processes leave out the log line for each job event.
 
     Raises:
         StartError: Boss cannot start here.
@@ -66,7 +62,7 @@ def run(settings: Settings, quiet: bool = False) -> None:
         # So that an error in the certificate is reported before the database starts, which takes a while.
         Certificate(settings).load()
     if settings.workers > 1:
-        uvloop.run(_supervise(settings, quiet))
+        uvloop.run(_supervise(settings))
     else:
         run_process(settings)
 
@@ -88,7 +84,7 @@ def run_process(settings: Settings, *duties: Coroutine[None, None, None]) -> Non
     tracing.stop()
 
 
-async def _supervise(settings: Settings, quiet: bool) -> None:
+async def _supervise(settings: Settings) -> None:
     """Run as the parent of worker processes: own the embedded PostgreSQL, and first check that they can start."""
     # Imported here because a single process does not need it.
     from boss.http.workers import supervise
@@ -107,7 +103,7 @@ async def _supervise(settings: Settings, quiet: bool) -> None:
             _tell_where(settings)
             _tell_who_is_served(settings, needs_tokens)
 
-        await supervise(replace(settings, database=url), quiet, stop, tell)
+        await supervise(replace(settings, database=url), stop, tell)
     log.info("Boss has stopped")
 
 
@@ -192,7 +188,8 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
-    queries, feed = Queries(pool, wait_queue, limits), DashboardFeed(pool)
+    queries = Queries(pool, wait_queue, limits)
+    feed = DashboardFeed(queries)
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))

@@ -1,6 +1,6 @@
 """The settings of a server, each defined once with its help and its limits.
 
-cli/serve.py makes the flags and environment variables: for `max_queue`, `--max-queue` and `BOSS_MAX_QUEUE`.
+cli/settings.py makes the flags and environment variables: for `max_queue`, `--max-queue` and `BOSS_MAX_QUEUE`.
 """
 
 from dataclasses import MISSING, dataclass, field
@@ -12,10 +12,6 @@ from boss.model.job import DEFAULT_LEASE, LONGEST_LEASE, MOST_TEXT
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
-DATABASE_HELP = (
-    "URL of a PostgreSQL 15 or newer: postgresql://user:password@host/name. "
-    "Everybody on this machine can see a command line (ps), so prefer the environment variable or a file."
-)
 _MIB = 1024 * 1024
 
 
@@ -25,7 +21,7 @@ def _setting(
     """A field of `Settings`.
 
     Args:
-        default: its default; MISSING when cli/serve.py finds it out.
+        default: its default; MISSING when the command finds it out.
         about: its help in `boss serve --help`.
         unit: its unit or kind of value, as the help shows it.
         least: the least value allowed.
@@ -45,9 +41,11 @@ class Settings:
     port: int = _setting(DEFAULT_PORT, "Port to listen on.", least=1, most=65535)
     database: str | None = _setting(
         None,
-        DATABASE_HELP,
+        "URL of a PostgreSQL 15 or newer: postgresql://user:password@host/name. "
+        "Everybody on this machine can see a command line (ps), so prefer the environment variable or a file.",
         "URL",
     )
+    database_file: Path | None = _setting(None, "A file that contains the database's URL.", "FILE")
     data: Path = _setting(
         MISSING,
         "Without --database: the folder of the embedded PostgreSQL, which has all the data.  "
@@ -90,3 +88,4 @@ class Settings:
     keep_done: float | None = _setting(
         None, "Delete jobs this long after they are done.  [default: never]", "DAYS", least=0
     )
+    quiet: bool = _setting(False, "Do not log a line for each event of a job.")

@@ -57,7 +57,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     wait_queue = WaitQueue()
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_limits(pool))
-    app = App(dispatcher, queries, DashboardFeed(pool), tokens, settings, "0")
+    app = App(dispatcher, queries, DashboardFeed(queries), tokens, settings, "0")
     sockets = await listening_sockets(settings)
     async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)

@@ -10,6 +10,7 @@ import typer
 from boss import __version__
 from boss.cli import exit_codes
 from boss.cli.values import read_plainly
+from boss.client.address import TOKEN_VARIABLE, URL_VARIABLE
 from boss.client.json_text import exact
 from boss.errors import BossError, Unreachable
 
@@ -30,8 +31,8 @@ app = typer.Typer(
 )
 read_plainly()
 
-Url = Annotated[str, typer.Option("--url", envvar="BOSS_URL", help="The URL of Boss. Each response may take 30 s.")]
-Token = Annotated[str | None, typer.Option("--token", envvar="BOSS_TOKEN", help="Access token.", show_envvar=True)]
+Url = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="The URL of Boss. Each response may take 30 s.")]
+Token = Annotated[str | None, typer.Option("--token", envvar=TOKEN_VARIABLE, help="Access token.", show_envvar=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 

@@ -1,29 +1,9 @@
-"""The options for PostgreSQL's URL: on the command line, in the environment, or in a file."""
+"""PostgreSQL's URL: from the command line, the environment, or a file."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from boss.cli.application import give_up
 from boss.cli.exit_codes import USAGE
-from boss.settings import DATABASE_HELP
-
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        envvar="BOSS_DATABASE",
-        metavar="URL",
-        help=DATABASE_HELP,
-    ),
-]
-DatabaseFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--database-file", envvar="BOSS_DATABASE_FILE", metavar="FILE", help="A file that contains the database's URL."
-    ),
-]
 
 
 def database_url(database: str | None, file: Path | None) -> str | None:

@@ -1,19 +1,23 @@
 """`boss migrate`."""
 
+from pathlib import Path
+
 import typer
 
 from boss.cli.application import give_up
-from boss.cli.database import Database, DatabaseFile, database_url
+from boss.cli.database import database_url
 from boss.cli.exit_codes import USAGE, code_of
+from boss.cli.settings import take_settings
 from boss.errors import StartError
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: BOSS_DATABASE=postgresql://owner:password@host/boss boss migrate")(migrate)
+    epilog = "Example: BOSS_DATABASE=postgresql://owner:password@host/boss boss migrate"
+    app.command(epilog=epilog)(take_settings(migrate, ["database", "database_file"]))
 
 
-def migrate(database: Database = None, database_file: DatabaseFile = None) -> None:
+def migrate(*, database: str | None, database_file: Path | None) -> None:
     """Migrate a database to the schema that this version requires, as a user who owns the database.
 
     The user of boss serve then does not need to own it.

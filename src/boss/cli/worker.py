@@ -21,8 +21,8 @@ _BEAT_S = 2.0
 
 def main() -> None:
     """Read the settings from standard input, and serve until a signal comes or the parent has ended."""
-    settings, quiet = read_orders()
-    configure(quiet)
+    settings = read_settings()
+    configure(settings.quiet)
     try:
         run_process(settings, beat_forever(), end_with_parent())
     except StartError as error:
@@ -30,11 +30,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def read_orders() -> tuple[Settings, bool]:
-    """The settings from the parent, and whether not to log each event of a job."""
+def read_settings() -> Settings:
+    """The settings from the parent."""
     length = int.from_bytes(sys.stdin.buffer.read(8), "big")
-    settings, quiet = pickle.loads(sys.stdin.buffer.read(length))  # noqa: S301  it comes from our parent
-    return settings, quiet
+    settings: Settings = pickle.loads(sys.stdin.buffer.read(length))  # noqa: S301  it comes from our parent
+    return settings
 
 
 async def beat_forever() -> NoReturn:

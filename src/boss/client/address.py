@@ -7,6 +7,10 @@ from urllib.parse import urlsplit
 from boss.errors import SPEAKS_HTTPS, NotABoss, NotAUrl, Unauthenticated, Unreachable
 from boss.settings import DEFAULT_URL
 
+# The environment variables with the URL of Boss and the access token.
+URL_VARIABLE = "BOSS_URL"
+TOKEN_VARIABLE = "BOSS_TOKEN"  # noqa: S105  a name, and no token
+
 
 def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
     """The URL of Boss and the headers of every request, from the arguments or else from the environment.
@@ -15,12 +19,12 @@ def find_boss(url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
         NotAUrl: the URL is malformed.
         Unauthenticated: the token is malformed.
     """
-    url = url or os.environ.get("BOSS_URL") or DEFAULT_URL
+    url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not _is_url(url):
         raise NotAUrl(f"{url!a} is no URL; it should look like {DEFAULT_URL}")
     if longer := _more_than_a_url_of_boss(url):
         raise NotAUrl(f"{url!a} is not the URL of Boss itself: {longer}; it should look like {DEFAULT_URL}")
-    token = token or os.environ.get("BOSS_TOKEN")
+    token = token or os.environ.get(TOKEN_VARIABLE)
     if token and not (token.isascii() and token.isprintable()):
         raise Unauthenticated("the token has a character that no token can have, for instance a line ending")
     return url, {"authorization": f"Bearer {token}"} if token else {}

@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 
+from boss.client.address import URL_VARIABLE
 from boss.client.job import AsyncJob, Failure, Interrupted, sanitize
 from boss.client.orphans import Orphans
 
@@ -39,7 +40,7 @@ class CommandConverter:
 
     def __init__(self, words: Sequence[str], url: str, grace: float) -> None:
         self._words = shutil.which(words[0]) or words[0], *words[1:]
-        self._environment = {**os.environ, "BOSS_URL": url}
+        self._environment = {**os.environ, URL_VARIABLE: url}
         self._grace = grace
         self._orphans = Orphans()
         self._reaping: asyncio.TimerHandle | None = None

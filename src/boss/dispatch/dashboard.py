@@ -2,40 +2,14 @@
 
 import asyncio
 import logging
-from typing import NamedTuple
 
+from boss.dispatch.queries import Queries
 from boss.errors import DatabaseAway
-from boss.model.dashboard import Active, Failed, Hour
-from boss.model.job import State
-from boss.postgres import store
-from boss.postgres.connection import Pool
+from boss.model.dashboard import View
 
 log = logging.getLogger("boss")
 
 _INTERVAL_S = 1.0
-# How many active jobs, failed jobs and sources a view has at most.
-_MOST_JOBS = 50
-_MOST_HOURS = 201
-
-
-class View(NamedTuple):
-    """What the dashboard shows at one moment.
-
-    Attributes:
-        counts: how many jobs there are of each source and state.
-        active: the jobs that have been active for longest.
-        failed: the jobs that failed last.
-        hour: the throughput of the busiest sources in each minute of the last hour.
-        away: whether the database is away; then the rest is from before.
-    """
-
-    counts: dict[tuple[str, State], int]
-    active: list[Active]
-    failed: list[Failed]
-    hour: list[Hour]
-    away: bool = False
-
-
 _NOTHING = View({}, [], [], [])
 
 
@@ -43,11 +17,11 @@ class DashboardFeed:
     """Feeds any number of dashboards. A dashboard enters it as a context manager, and then asks for each `next` view.
 
     Args:
-        pool: the connection pool.
+        queries: read what a dashboard shows.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
         self._view: View | None = None
         self._changed = asyncio.Event()
         self._watchers = 0
@@ -83,7 +57,7 @@ class DashboardFeed:
         while True:
             view: View | None
             try:
-                view = await self._read()
+                view = await self._queries.view()
             except DatabaseAway:
                 view = (self._view or _NOTHING)._replace(away=True)
             except Exception:
@@ -94,11 +68,3 @@ class DashboardFeed:
                 changed, self._changed = self._changed, asyncio.Event()
                 changed.set()
             await asyncio.sleep(_INTERVAL_S)
-
-    async def _read(self) -> View:
-        return View(
-            await store.count(self._pool),
-            await store.active(self._pool, _MOST_JOBS),
-            await store.failed(self._pool, _MOST_JOBS),
-            await store.hour(self._pool, _MOST_HOURS),
-        )

@@ -10,8 +10,10 @@ from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NotThere
 from boss.model.audit import AuditEvent
+from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
+from boss.model.permissions import Token
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
@@ -23,6 +25,9 @@ _MOST_READ = 32
 _MOST_PRUNABLE = 100_000
 # The limit up to which the jobs before another one are counted.
 _MOST_AHEAD = 1000
+# How many active jobs, failed jobs and sources a view of the dashboard has at most.
+_MOST_JOBS_IN_VIEW = 50
+_MOST_HOURS_IN_VIEW = 201
 _MEASURE_INTERVAL_S = 1.0
 
 
@@ -110,6 +115,15 @@ class Queries:
         """How many jobs there are of each source and state, of every source ever seen."""
         return await store.count(self._pool)
 
+    async def view(self) -> View:
+        """What the dashboard shows at this moment."""
+        return View(
+            await self.count(),
+            await store.active(self._pool, _MOST_JOBS_IN_VIEW),
+            await store.failed(self._pool, _MOST_JOBS_IN_VIEW),
+            await store.hour(self._pool, _MOST_HOURS_IN_VIEW),
+        )
+
     async def sources(self) -> list[tuple[SourceLimit, dict[State, int]]]:
         """Every source that has a limit or ever had a job, with its limit and its job counts, sorted by name."""
         limits, counts = await store.source_limits(self._pool), await self.count()
@@ -127,6 +141,10 @@ class Queries:
     async def audit_events(self, before: int | None, limit: int) -> list[AuditEvent]:
         """The audit events of administrators; see `store.audit_events`."""
         return await store.audit_events(self._pool, before, limit)
+
+    async def list_tokens(self) -> list[Token]:
+        """Every token there is or was, by name."""
+        return await store.list_tokens(self._pool)
 
     async def diagnose(self) -> list[Finding]:
         """The findings about Boss and its database, with what to do about them."""

@@ -128,10 +128,6 @@ class Tokens:
         await self.load()
         return secret, token
 
-    async def list_tokens(self) -> list[Token]:
-        """Every token there is or was, by name."""
-        return await store.list_tokens(self._pool)
-
     async def revoke(self, name: str, by: str | None) -> None:
         """Revoke a token. It becomes invalid here at once, and on other replicas within a second.
 

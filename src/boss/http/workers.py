@@ -34,12 +34,11 @@ _STOP_S = 16.0
 _AGAIN_S = 1.0
 
 
-async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: Callable[[], None]) -> None:
+async def supervise(settings: Settings, stop: asyncio.Event, tell: Callable[[], None]) -> None:
     """Run the workers until `stop` is set, then let them drain.
 
     Args:
         settings: the settings of each worker; they name the database.
-        quiet: whether the workers do not log each event of a job.
         stop: set by a signal.
         tell: called once all workers serve.
 
@@ -47,7 +46,7 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
         StartError: a worker cannot start.
     """
     with metrics_folder():
-        workers = [_Worker(number, settings, quiet) for number in range(1, settings.workers + 1)]
+        workers = [_Worker(number, settings) for number in range(1, settings.workers + 1)]
         try:
             for worker in workers:
                 await worker.start()
@@ -68,9 +67,9 @@ async def supervise(settings: Settings, quiet: bool, stop: asyncio.Event, tell: 
 class _Worker:
     """One worker process, and the processes that replace it."""
 
-    def __init__(self, number: int, settings: Settings, quiet: bool) -> None:
+    def __init__(self, number: int, settings: Settings) -> None:
         self._number = number
-        self._told = pickle.dumps((settings, quiet))
+        self._told = pickle.dumps(settings)
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

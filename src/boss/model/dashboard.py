@@ -1,7 +1,9 @@
-"""What the dashboard shows besides the job counts."""
+"""What the dashboard shows."""
 
 from datetime import datetime
 from typing import NamedTuple
+
+from boss.model.job import State
 
 
 class Active(NamedTuple):
@@ -38,3 +40,21 @@ class Hour(NamedTuple):
     minutes: list[datetime]
     finished: list[int]
     waited: list[float | None]
+
+
+class View(NamedTuple):
+    """What the dashboard shows at one moment.
+
+    Attributes:
+        counts: how many jobs there are of each source and state.
+        active: the jobs that have been active for longest.
+        failed: the jobs that failed last.
+        hour: the throughput of the busiest sources in each minute of the last hour.
+        away: whether the database is away; then the rest is from before.
+    """
+
+    counts: dict[tuple[str, State], int]
+    active: list[Active]
+    failed: list[Failed]
+    hour: list[Hour]
+    away: bool = False

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 import orjson
 
-from boss.dispatch.dashboard import DashboardFeed, View
+from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.tokens import Tokens
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
-from boss.model.dashboard import Hour
+from boss.model.dashboard import Hour, View
 from boss.model.job import State
 from boss.model.permissions import Permission, Principal
 

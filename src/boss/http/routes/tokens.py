@@ -35,7 +35,7 @@ def resources(queries: Queries, tokens: Tokens) -> Sequence[Resource]:
     async def list_tokens(request: Request) -> Response:
         """GET /token: every token, also expired and revoked ones, with its properties; never the token itself."""
         request.query()
-        found = [_shown(token) for token in await tokens.list_tokens()]
+        found = [_shown(token) for token in await queries.list_tokens()]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"tokens": found}, option=_UTC))
 
     @requires(Permission.ADMINISTER)
