@@ -4,6 +4,12 @@ from pathlib import Path
 
 from tests.helpers.servers import BossProcess, until
 
+# How many more answers than `unheard` counts may have reached no client, when thousands of clients reset their
+# connections. An answer that arrives while the client's system closes the socket is dropped without a reset, and
+# nothing counts it. Measured with two processes that send and reset at the same moment: 81 of 60,000 answers. In a test
+# some 15 answers cross a reset, so four of these are not seen in a lifetime.
+UNCOUNTED_WITH_RESETS = 3
+
 
 def unheard() -> int:
     """How many answers on this machine reached a client's system, but no client.
@@ -50,6 +56,8 @@ def assert_none_is_active_for_nobody(boss: BossProcess, source: str, got: list[s
     def for_nobody() -> set[str]:
         return active(boss, source) - set(got)
 
-    until(lambda: len(for_nobody()) <= unheard)
+    until(
+        lambda: len(for_nobody()) <= unheard, lambda: f"{len(for_nobody())} are, {unheard} may be; {boss.log[-5000:]}"
+    )
     assert set(got) <= active(boss, source)
     assert '"level":"error"' not in boss.log

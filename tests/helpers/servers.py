@@ -21,11 +21,11 @@ PATIENCE = 60.0
 _chance = random.SystemRandom()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until the condition holds; another process or thread makes it true."""
+def until(holds: Callable[[], bool], what: Callable[[], str] = lambda: "") -> None:
+    """Wait until the condition holds, which another process or thread makes true; else fail and say what is so."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, what()
         time.sleep(0.02)
 
 
