@@ -5,10 +5,10 @@ them. RETIRED has words that had several meanings, or none that a newcomer would
 each meaning (docs/glossary.md).
 """
 
+import argparse
 import ast
 import re
 import statistics
-import sys
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -111,7 +111,9 @@ def rows(checkout: Path) -> dict[str, str]:
 
 def main() -> None:
     """Print the table."""
-    checkouts = [Path(word) for word in sys.argv[1:]] or [Path()]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("checkouts", nargs="*", type=Path, default=[Path()], help="folders of Boss; this one by default")
+    checkouts: list[Path] = parser.parse_args().checkouts
     columns = [rows(each) for each in checkouts]
     print("| |", " | ".join(str(each) for each in checkouts), "|")
     print("| --- |", " | ".join("---" for _ in checkouts), "|")
