@@ -112,7 +112,7 @@ def rows(checkout: Path) -> dict[str, str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("checkouts", nargs="*", type=Path, default=[Path()], help="folders of Boss; this one by default")
+    parser.add_argument("checkouts", nargs="*", type=Path, default=[Path()], help="folders; this one when absent")
     checkouts: list[Path] = parser.parse_args().checkouts
     columns = [rows(each) for each in checkouts]
     print("| |", " | ".join(str(each) for each in checkouts), "|")
