@@ -72,7 +72,7 @@ class Connection:
 
         Returns the response, and whether an earlier try may have been carried out, because its response was lost.
         """
-        until, rest, repeated = time.monotonic() + self._patience, _SHORTEST_DELAY_S, False
+        until, delay, repeated = time.monotonic() + self._patience, _SHORTEST_DELAY_S, False
         while True:
             try:
                 answer = await self._try(method, path, seconds, options)
@@ -87,22 +87,22 @@ class Connection:
                     raise wrong from error
                 lost, repeated = str(error) or type(error).__name__, True
             else:
-                if answer.status == TOO_MANY and time.monotonic() + rest <= until:
+                if answer.status == TOO_MANY and time.monotonic() + delay <= until:
                     # The request was not carried out, so it is retried. A 429 that comes when the patience is over is
                     # returned.
-                    await asyncio.sleep(max(rest, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
-                    rest = min(2 * rest, _LONGEST_DELAY_S)
+                    await asyncio.sleep(max(delay, _retry_after(answer)) * random.uniform(1, 1.5))  # noqa: S311
+                    delay = min(2 * delay, _LONGEST_DELAY_S)
                     continue
                 if answer.status not in AWAY:
                     return answer, repeated
                 lost, repeated = f"it answers {answer.status}", True
-            if rest == _SHORTEST_DELAY_S and self._patience:
+            if delay == _SHORTEST_DELAY_S and self._patience:
                 log.warning("no Boss answers at %s: %s; trying again", self.url, lost)
-            if time.monotonic() + rest > until:
+            if time.monotonic() + delay > until:
                 raise Unreachable(f"no Boss answers at {self.url}: {lost}. Is it running there?")
             # The delay is random, so that after a restart of Boss not all clients retry at the same moment.
-            await asyncio.sleep(rest * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
-            rest = min(2 * rest, _LONGEST_DELAY_S)
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 (nothing secret about it)
+            delay = min(2 * delay, _LONGEST_DELAY_S)
 
     async def _try(self, method: str, path: str, seconds: float, options: Mapping[str, Any]) -> Answer:
         if self._session is None:  # created here, because it belongs to a running event loop
