@@ -1,4 +1,5 @@
--- The whole life of a job: submitted, taken, done. What was answered decides what is asked next.
+-- The whole life of a job: submitted, taken, done. What was answered decides what is asked next. The argument is the
+-- size of a document, 200 bytes without one.
 local submit = nil
 local taken, available = {}, 0
 finished = 0
@@ -6,8 +7,19 @@ local threads = {}
 function setup(thread)
   table.insert(threads, thread)
 end
+-- Text that does not compress away: PostgreSQL compresses a document above 2 kB.
+function filled(size)
+  if size < 1000 then
+    return string.rep("x", size)
+  end
+  local letters = {}
+  for n = 1, size do
+    letters[n] = string.char(math.random(97, 122))
+  end
+  return table.concat(letters)
+end
 function init(args)
-  submit = wrk.format("POST", "/job/available/bench", nil, '{"payload":"' .. string.rep("x", 186) .. '"}')
+  submit = wrk.format("POST", "/job/available/bench", nil, '{"payload":"' .. filled((tonumber(args[1]) or 200) - 14) .. '"}')
   take = wrk.format("GET", "/job/available")
 end
 function request()
