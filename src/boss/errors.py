@@ -130,6 +130,12 @@ class NoToken(BossError):
     name = "no-token"
 
 
+class NoSchedule(BossError):
+    """There is no schedule of that name."""
+
+    name = "no-schedule"
+
+
 class NameTaken(BossError):
     """There is or was a token of that name. No name is used twice, so that audit events stay unambiguous."""
 

@@ -26,6 +26,7 @@ from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maint
 from boss.dispatch.notifications import NotificationListener
 from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.schedules import Schedules
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
 from boss.dispatch.tokens import Tokens
@@ -193,7 +194,8 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
-    return _Started(App(dispatcher, queries, feed, tokens, settings, __version__), dispatcher, feed, tokens)
+    app = App(dispatcher, queries, feed, tokens, Schedules(pool, dispatcher), settings, __version__)
+    return _Started(app, dispatcher, feed, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:

@@ -47,6 +47,11 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/jobs/{id}"): READ,
     ("GET", "/source"): READ,
     ("PUT", "/source/{source}"): ADMIN,
+    ("GET", "/schedule"): READ,
+    ("GET", "/schedule/{name}"): READ,
+    ("PUT", "/schedule/{name}"): ADMIN,
+    ("POST", "/schedule/{name}"): ADMIN,
+    ("DELETE", "/schedule/{name}"): ADMIN,
     ("GET", "/token"): ADMIN,
     ("POST", "/token/{name}"): ADMIN,
     ("DELETE", "/token/{name}"): ADMIN,
@@ -67,6 +72,7 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
 OF_ALL = ("/health", "/metrics")
 BODIES = {
     ("PUT", "/source/{source}"): "{}",
+    ("PUT", "/schedule/{name}"): '{"source": "freg", "cron": "0 3 * * *"}',
     ("POST", "/session"): '{"token": "boss_unknown"}',
     ("POST", "/job/available/{source}"): "{}",
     ("POST", "/job/available/{source}/{id}"): "{}",

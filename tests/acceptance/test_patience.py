@@ -36,6 +36,8 @@ def requests(boss: BossProcess) -> list[tuple[str, str, str | None]]:
         ("GET", "/job", None),
         ("GET", "/source", None),
         ("PUT", "/source/freg", '{"limit": 3}'),
+        ("GET", "/schedule", None),
+        ("PUT", "/schedule/nightly", '{"source": "freg", "cron": "0 3 1 1 *"}'),
         ("GET", "/token", None),
         ("GET", "/audit", None),
         ("GET", "/health", None),

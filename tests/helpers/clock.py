@@ -41,6 +41,7 @@ class Clock:
     """The clock of a database, which must still be empty when this is created.
 
     Attributes:
+        database: its URL.
         boss: a Boss on that database.
         moved: how far the clock has been moved, in seconds.
     """
@@ -49,13 +50,13 @@ class Clock:
     moved = 0.0
 
     def __init__(self, database: str) -> None:
-        self._database = database
+        self.database = database
         self._runner = asyncio.Runner()
         self._pool: Pool | None = None
 
     def __enter__(self) -> "Clock":
         self._runner.run(self._install())
-        self._connected = connected(self._database)
+        self._connected = connected(self.database)
         self._pool = self._runner.run(self._connected.__aenter__())
         return self
 
@@ -76,7 +77,7 @@ class Clock:
         self._runner.run(self._pool.execute(statement))
 
     async def _install(self) -> None:
-        connection = await asyncpg.connect(self._database)
+        connection = await asyncpg.connect(self.database)
         await connection.execute(_INSTALL)
         await connection.close()
 

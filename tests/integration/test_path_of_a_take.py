@@ -13,6 +13,7 @@ import boss
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
 from boss.dispatch.wait_queue import WaitQueue
 from boss.http.connections import Connections
@@ -57,7 +58,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     wait_queue = WaitQueue()
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_limits(pool))
-    app = App(dispatcher, queries, DashboardFeed(queries), tokens, settings, "0")
+    app = App(dispatcher, queries, DashboardFeed(queries), tokens, Schedules(pool, dispatcher), settings, "0")
     sockets = await listening_sockets(settings)
     async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)

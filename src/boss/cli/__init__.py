@@ -6,14 +6,14 @@ from typing import NoReturn
 
 import typer
 
-from boss.cli import admin, jobs, looking, migrate, pruning, serve, work
+from boss.cli import admin, jobs, looking, migrate, pruning, schedules, serve, work
 from boss.cli.application import app
 from boss.cli.exit_codes import FAILED, UNREAD, USAGE
 from boss.cli.output import CannotWrite, prepare
 
 __all__ = ["app", "main"]
 
-for group in (serve, migrate, work, jobs, looking, pruning, admin):
+for group in (serve, migrate, work, jobs, looking, pruning, schedules, admin):
     group.add_to(app)
 
 # Hints for a command with an extra argument.
@@ -40,6 +40,8 @@ _ALSO_CALLED = {
     "cancel": "stop",
     "sources": "source",
     "tokens": "token list",
+    "schedules": "schedule list",
+    "cron": "schedule list",
     "health": "doctor",
 }
 

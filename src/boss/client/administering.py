@@ -5,12 +5,13 @@ from typing import Any
 from urllib.parse import quote
 
 from boss.client.answers import Answer, check
-from boss.client.json_text import Document, json_text
+from boss.client.json_text import Document, Json, json_text
 from boss.client.requests import JSON, Sender, query
+from boss.model.schedule import Missed
 
 
 class Administering:
-    """The tree, lists of jobs, sources and their limits, tokens, and the audit log."""
+    """The tree, lists of jobs, sources and their limits, schedules, tokens, and the audit log."""
 
     def __init__(self, connection: Sender) -> None:
         self._connection = connection
@@ -70,6 +71,68 @@ class Administering:
         await self._ask(
             "PUT", f"/source/{quote(source, safe='')}", data=json_text({"paused": paused, "limit": limit}), headers=JSON
         )
+
+    async def schedules(self) -> list[Document]:
+        """Every schedule, by name, with its `next` moment."""
+        schedules: list[Document] = (await self._ask("GET", "/schedule")).json()["schedules"]
+        return schedules
+
+    async def schedule(self, name: str) -> Document:
+        """The schedule of this name.
+
+        Raises:
+            NoSchedule: there is none.
+        """
+        schedule: Document = (await self._ask("GET", _schedule(name))).json()
+        return schedule
+
+    async def set_schedule(
+        self,
+        name: str,
+        source: str,
+        cron: str,
+        document: Json,
+        *,
+        zone: str = "UTC",
+        missed: str = Missed.RUN_ONCE,
+        paused: bool = False,
+    ) -> Document:
+        """Set a schedule, in place of the one of its name; return it with its `next` moment.
+
+        Args:
+            name: its name. The job of a moment has the id `{name}-{moment}`.
+            source: the source of its jobs.
+            cron: when it submits a job: minute, hour, day of the month, month and day of the week.
+            document: the document of its jobs.
+            zone: the time zone of the cron line, such as Europe/Oslo.
+            missed: what to do about moments that pass while no Boss is running: "run once" or "skip".
+            paused: whether it submits no jobs.
+
+        Raises:
+            BadInput: the cron line, the time zone, a name or the document is invalid.
+        """
+        words = {"source": source, "cron": cron, "zone": zone, "missed": missed, "paused": paused}
+        text = f'{json_text(words)[:-1]}, "job": {json_text(document)}}}'
+        schedule: Document = (await self._ask("PUT", _schedule(name), data=text, headers=JSON)).json()
+        return schedule
+
+    async def run_schedule(self, name: str) -> str:
+        """Submit a job of this schedule now, also while it is paused; return the job's id.
+
+        Raises:
+            NoSchedule: there is none of this name.
+            IdTaken: it was run within this second already.
+        """
+        id: str = (await self._ask("POST", _schedule(name))).json()["id"]
+        return id
+
+    async def delete_schedule(self, name: str) -> None:
+        """Delete a schedule. Its jobs stay.
+
+        Raises:
+            NoSchedule: there is none of this name.
+        """
+        await self._ask("DELETE", _schedule(name))
 
     async def create_token(
         self, name: str, role: str, *, sources: Sequence[str] | None = None, expires: float | None = None
@@ -131,3 +194,7 @@ class Administering:
             for each in page[what]:
                 yield each
             address = page["next"]
+
+
+def _schedule(name: str) -> str:
+    return f"/schedule/{quote(name, safe='')}"

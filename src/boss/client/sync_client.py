@@ -15,6 +15,7 @@ from boss.client.async_client import AsyncClient
 from boss.client.job import AsyncJob
 from boss.client.json_text import Document, Json
 from boss.model.job import JobLine, Outcome, State
+from boss.model.schedule import Missed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -216,6 +217,38 @@ class Client:
     def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
         """See `AsyncClient.set_rule`."""
         self._run(self._client.set_rule, source, paused=paused, limit=limit)
+
+    def schedules(self) -> list[Document]:
+        """See `AsyncClient.schedules`."""
+        return self._run(self._client.schedules)
+
+    def schedule(self, name: str) -> Document:
+        """See `AsyncClient.schedule`."""
+        return self._run(self._client.schedule, name)
+
+    def set_schedule(
+        self,
+        name: str,
+        source: str,
+        cron: str,
+        document: Json,
+        *,
+        zone: str = "UTC",
+        missed: str = Missed.RUN_ONCE,
+        paused: bool = False,
+    ) -> Document:
+        """See `AsyncClient.set_schedule`."""
+        return self._run(
+            self._client.set_schedule, name, source, cron, document, zone=zone, missed=missed, paused=paused
+        )
+
+    def run_schedule(self, name: str) -> str:
+        """See `AsyncClient.run_schedule`."""
+        return self._run(self._client.run_schedule, name)
+
+    def delete_schedule(self, name: str) -> None:
+        """See `AsyncClient.delete_schedule`."""
+        self._run(self._client.delete_schedule, name)
 
     def create_token(
         self, name: str, role: str, *, sources: Sequence[str] | None = None, expires: float | None = None

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from boss.dispatch.scan_cursors import ScanCursors
+from boss.dispatch.schedules import submit_due
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import DatabaseAway
@@ -95,6 +96,8 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
         await make_due(pool)
     if seen.next_lease is not None and seen.next_lease <= 0:
         await end_leases(pool, uptime.seconds())
+    if seen.next_moment is not None and seen.next_moment <= 0:
+        await submit_due(pool)
     if seen.uncompacted:
         await store.compact_counts(pool)
     if seen.stale:
@@ -105,7 +108,8 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
     # Overdue work was just done, and what comes next is not known yet. During the grace time a lease may not expire.
     next_lease = seen.next_lease if uptime.seconds() > _LONGEST_GRACE_S else None
     return min(
-        (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease) if each is not None), default=_INTERVAL_S
+        (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease, seen.next_moment) if each is not None),
+        default=_INTERVAL_S,
     )
 
 

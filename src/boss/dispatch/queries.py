@@ -14,6 +14,7 @@ from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
 from boss.model.permissions import Token
+from boss.model.schedule import Schedule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
@@ -141,6 +142,18 @@ class Queries:
     async def audit_events(self, before: int | None, limit: int) -> list[AuditEvent]:
         """The audit events of administrators; see `store.audit_events`."""
         return await store.audit_events(self._pool, before, limit)
+
+    async def schedules(self) -> list[Schedule]:
+        """Every schedule, by name."""
+        return await store.schedules(self._pool)
+
+    async def schedule(self, name: str) -> Schedule:
+        """The schedule of this name.
+
+        Raises:
+            NoSchedule: there is none.
+        """
+        return await store.schedule(self._pool, name)
 
     async def list_tokens(self) -> list[Token]:
         """Every token there is or was, by name."""

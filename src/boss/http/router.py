@@ -7,6 +7,7 @@ from time import perf_counter
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.queries import Queries
+from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
 from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, StateMismatch
 from boss.http import auth, dashboard, problems
@@ -16,6 +17,7 @@ from boss.http.resource import Method, Resource
 from boss.http.response import Response
 from boss.http.routes import api_docs, events, health, jobs, session, sources
 from boss.http.routes import metrics as metrics_page
+from boss.http.routes import schedules as schedule_routes
 from boss.http.routes import tokens as token_routes
 from boss.model.job import State
 from boss.model.permissions import OPEN, Principal
@@ -31,6 +33,7 @@ class App:
         queries: everything that only reads.
         feed: the dashboard's data.
         tokens: the valid tokens.
+        schedules: what administrators may do with schedules.
         settings: the server's settings.
         version: the version of Boss, for its documentation.
     """
@@ -41,6 +44,7 @@ class App:
         queries: Queries,
         feed: DashboardFeed,
         tokens: Tokens,
+        schedules: Schedules,
         settings: Settings,
         version: str,
     ) -> None:
@@ -58,6 +62,7 @@ class App:
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),
                 *sources.resources(dispatcher, queries),
+                *schedule_routes.resources(schedules, queries),
                 *token_routes.resources(queries, tokens),
                 *session.resources(tokens, settings),
                 *dashboard.resources(),

@@ -30,6 +30,7 @@ SELECT (SELECT extract(epoch FROM due_at - now())::float8
         WHERE status = 'ACTIVE' AND lease_until IS NOT NULL
         ORDER BY lease_until
         LIMIT 1) AS next_lease,
+       (SELECT extract(epoch FROM min(next_at) - now())::float8 FROM schedule WHERE NOT paused) AS next_moment,
        (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
        EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS uncompacted,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
@@ -62,6 +63,7 @@ class PendingWork(NamedTuple):
     Attributes:
         next_due: seconds until the next delayed job is due, negative when it is overdue; None when there is none.
         next_lease: seconds until the next lease expires, negative when it is overdue; None when there is none.
+        next_moment: seconds until the next moment of a schedule, likewise.
         silence: seconds since the last recorded heartbeat of a replica; None when there never was one.
         uncompacted: whether the job counts can be compacted.
         stale: whether a replica that is gone is still recorded as one with waiting takers.
@@ -70,6 +72,7 @@ class PendingWork(NamedTuple):
 
     next_due: float | None
     next_lease: float | None
+    next_moment: float | None
     silence: float | None
     uncompacted: bool
     stale: bool

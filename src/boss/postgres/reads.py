@@ -1,6 +1,7 @@
 """Reads: jobs by their ids, and whether there is a job to take."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from boss.model.job import Job, Location, State
 from boss.postgres.connection import Pool, fetch
@@ -69,3 +70,13 @@ async def any_ready(pool: Pool, source: str | None) -> bool:
     """Whether a take from this source, from any when None, would find a job."""
     rows = await fetch(pool, ANY_READY) if source is None else await fetch(pool, ANY_READY_OF_SOURCE, source)
     return bool(rows)
+
+
+DATABASE_TIME = Statement("database_time", "SELECT now() AS time")
+
+
+async def database_time(pool: Pool) -> datetime:
+    """The database's time, by which everything in it goes."""
+    [row] = await fetch(pool, DATABASE_TIME)
+    time: datetime = row["time"]
+    return time

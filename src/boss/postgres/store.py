@@ -21,9 +21,18 @@ from boss.postgres.maintenance import (
     prune_by,
     resume_leases,
 )
-from boss.postgres.reads import any_ready, locate, read
+from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import Heads, available_sources, heads
+from boss.postgres.schedules import (
+    Step,
+    delete_schedule,
+    due_schedules,
+    schedule,
+    schedules,
+    set_schedule,
+    step_schedules,
+)
 from boss.postgres.source_limits import set_source_limit, source_limits
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, set_aside, take, take_of_sources, undo_takes
@@ -39,6 +48,7 @@ __all__ = [
     "Handout",
     "Heads",
     "PendingWork",
+    "Step",
     "active",
     "ages",
     "any_allowed",
@@ -50,6 +60,9 @@ __all__ = [
     "count",
     "count_minute",
     "create_token",
+    "database_time",
+    "delete_schedule",
+    "due_schedules",
     "end_leases",
     "examine",
     "failed",
@@ -74,10 +87,14 @@ __all__ = [
     "read",
     "resume_leases",
     "revoke_token",
+    "schedule",
+    "schedules",
     "set_aside",
+    "set_schedule",
     "set_source_limit",
     "source_limits",
     "start_waiting",
+    "step_schedules",
     "stop_waiting",
     "submit",
     "take",

@@ -21,6 +21,9 @@ _LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 SUBMITTED = Counter("boss_jobs_submitted", "Jobs stored.", registry=REGISTRY)
+SCHEDULED = Counter(
+    "boss_jobs_scheduled", "Jobs stored by schedules; they are among those submitted.", registry=REGISTRY
+)
 TAKEN = Counter("boss_jobs_taken", "Jobs handed out, each attempt counted.", registry=REGISTRY)
 FINISHED = Counter("boss_jobs_finished", "Jobs done, by outcome.", ["outcome"], registry=REGISTRY)
 GIVEN_BACK = Counter("boss_jobs_given_back", "Jobs given back by their takers.", registry=REGISTRY)
