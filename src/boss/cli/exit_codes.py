@@ -36,7 +36,7 @@ MEANINGS = {
     OK: "success",
     FAILED: "another error; the line on standard error says which",
     USAGE: "the command line is wrong, or a file that it names",
-    NOT_THERE: "no such job, source or token, or none in that state or attempt, or no job to take",
+    NOT_THERE: "no such job, source, schedule or token, or none in that state or attempt, or no job to take",
     TRY_AGAIN: "Boss, or its database, is away, busy or limits you: the same command may succeed later",
     REFUSED: "the token is missing, is not valid any more, or does not permit this",
     INTERRUPTED: "ended at once by Ctrl-C; another signal gives 128 plus its number, such as 143 for SIGTERM",
