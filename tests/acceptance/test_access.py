@@ -31,6 +31,7 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/job/available/{source}/{id}"): READ,
     ("HEAD", "/job/available/{source}/{id}"): ALL,
     ("POST", "/job/available/{source}/{id}"): SUBMIT,
+    ("PUT", "/job/available/{source}/{id}"): SUBMIT,
     ("POST", "/job/active"): CONVERT,
     ("POST", "/job/active/{source}"): CONVERT,
     ("GET", "/job/active/{source}/{id}"): ALL,

@@ -1,4 +1,4 @@
-"""The commands about one job, or a file of them: submit, take, check, done, give-back, stop."""
+"""The commands about one job, or a file of them: submit, take, check, done, give-back, change, stop."""
 
 import json
 from datetime import datetime
@@ -41,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
         (check, "boss check freg monday --attempt 1"),
         (done, "boss done freg monday '{\"rows\": 7}'"),
         (give_back, "boss give-back freg monday --delay 60"),
+        (change, "boss change freg monday --priority 5 --delay 0"),
         (stop, "boss stop freg monday --reason 'wrong file'"),
     ):
         kind = _Submit if command is submit else None
@@ -174,6 +175,36 @@ def give_back(
     with asking(url, token) as boss, explaining(boss, source, id, attempt):
         if now(boss.give_back(source, id, delay, kept, attempt, uncounted)) is State.DONE:
             typer.echo(f"boss: that was the last attempt of {id}: it is done, failed", err=True)
+
+
+def change(
+    source: Source,
+    id: Id,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    file: Annotated[
+        str | None, typer.Argument(help="The file with its new document; - is standard input.  [default: as it is]")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Its new priority.")] = None,
+    delay: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Do not hand it out before so many seconds have passed.")
+    ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="TIME",
+            formats=[TIME],
+            help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00.",
+        ),
+    ] = None,
+    attempt: Attempt = None,
+) -> None:
+    """Change an available job: its document, its priority, or when it is due. The rest stays as it is."""
+    if file is None and priority is None and delay is None and at is None:
+        give_up("say what to change: a file with the new document, --priority, --delay or --at", USAGE)
+    document = None if file is None else read_document(file)
+    with asking(url, token) as boss:
+        now(boss.change(source, id, document, priority=priority, delay=delay, at=at, attempt=attempt))
 
 
 def stop(

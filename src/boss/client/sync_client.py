@@ -171,6 +171,20 @@ class Client:
         """See `AsyncClient.check`."""
         self._run(self._client.check, source, id, attempt)
 
+    def change(
+        self,
+        source: str,
+        id: str,
+        document: Json | None = None,
+        *,
+        priority: int | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        attempt: int | None = None,
+    ) -> None:
+        """See `AsyncClient.change`."""
+        self._run(self._client.change, source, id, document, priority=priority, delay=delay, at=at, attempt=attempt)
+
     def done(
         self,
         source: str,

@@ -160,6 +160,40 @@ class Verbs(Administering):
         """
         await self._ask("HEAD", address(State.ACTIVE, source, id), headers=if_match(attempt))
 
+    async def change(
+        self,
+        source: str,
+        id: str,
+        document: Json | None = None,
+        *,
+        priority: int | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        attempt: int | None = None,
+    ) -> None:
+        """Change an available job. What is None stays as it is.
+
+        Args:
+            source, id: the job.
+            document: its new document.
+            priority: its new priority.
+            delay: it is not handed out before so many seconds have passed; 0 is at once.
+            at: it is not handed out before this time.
+            attempt: change it only if it is still in this attempt.
+
+        Raises:
+            NotThere: the job is not available.
+            WrongAttempt: the job is in another attempt than the given one.
+            BadInput: a value or the document is invalid, or there is nothing to change.
+        """
+        await self._ask(
+            "PUT",
+            address(State.AVAILABLE, source, id),
+            params=query(priority=priority, delay=delay, at=at and at.isoformat()),
+            data=_text(document),
+            headers={**JSON, **if_match(attempt)},
+        )
+
     async def done(
         self,
         source: str,

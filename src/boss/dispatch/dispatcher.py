@@ -14,9 +14,11 @@ from boss.dispatch.taker import Taker
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import BadInput, BossError, IdTaken, TooMany
 from boss.model.job import (
+    Change,
     Check,
     Finish,
     GiveBack,
+    Job,
     Location,
     Outcome,
     SourceLimit,
@@ -191,6 +193,22 @@ class Dispatcher:
             self._checks(Check(id=id, source=source, attempt=attempt)) if is_active else self._queries.locate(id)
         )
         return check_location(state, source, id, attempt, location)
+
+    async def change(self, asked: Change) -> Job:
+        """Change the document, the priority or the due time of an available job; return the job as it is now.
+
+        Raises:
+            NotThere: it is not available.
+            WrongAttempt: it is in another attempt than the one given.
+            BadInput: jsonb cannot store the document.
+        """
+        changed = await store.change(self._pool, asked)
+        if changed is None:
+            location = await self._queries.locate(asked.id)
+            check_location(State.AVAILABLE, asked.source, asked.id, asked.attempt, location)
+            # It has become so since.
+            raise not_there(State.AVAILABLE, asked.source, asked.id, location)
+        return changed
 
     async def prune(self, older: float, by: str | None) -> tuple[int, bool]:
         """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.

@@ -68,6 +68,24 @@ class SubmitParameters(NamedTuple):
     ids_given: bool
 
 
+class ChangeParameters(NamedTuple):
+    """The parameters of a change; None for what stays as it is."""
+
+    priority: int | None
+    delay: float | None
+    at: datetime | None
+
+
+def of_change(query: Mapping[str, str]) -> ChangeParameters:
+    """Read the parameters of a change.
+
+    Raises:
+        BadInput: one has an invalid value.
+    """
+    _check_delay_or_at(query)
+    return ChangeParameters(priority(query) if "priority" in query else None, delay(query), at(query))
+
+
 # A submitter sends the same query again and again, and most often none.
 @lru_cache(maxsize=256)
 def of_submit(text: bytes) -> SubmitParameters:
@@ -77,9 +95,13 @@ def of_submit(text: bytes) -> SubmitParameters:
         BadInput: the query has an unknown parameter or an invalid value, or cannot be read.
     """
     query = parse_query(text, _SUBMIT)
+    _check_delay_or_at(query)
+    return SubmitParameters(priority(query), delay(query), at(query), attempts(query), ids_given(query))
+
+
+def _check_delay_or_at(query: Mapping[str, str]) -> None:
     if "delay" in query and "at" in query:
         raise BadInput("delay and at exclude each other; send one of them")
-    return SubmitParameters(priority(query), delay(query), at(query), attempts(query), ids_given(query))
 
 
 # Converters send the same query with every take.

@@ -15,7 +15,7 @@ from boss.http.refusals import REFUSALS, Refusals
 from boss.http.request import Request
 from boss.http.resource import Method, Resource
 from boss.http.response import Response
-from boss.http.routes import api_docs, events, health, jobs, session, sources
+from boss.http.routes import api_docs, events, health, jobs, lists, session, sources
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import schedules as schedule_routes
 from boss.http.routes import tokens as token_routes
@@ -58,6 +58,7 @@ class App:
         self._add(
             [
                 *jobs.resources(jobs.Jobs(dispatcher, queries, settings)),
+                *lists.resources(queries),
                 *health.resources(queries),
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),

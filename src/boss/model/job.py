@@ -169,6 +169,29 @@ class Submission(NamedTuple):
     document_bytes: int | None = None
 
 
+class Change(NamedTuple):
+    """Changes an available job; what is None stays as it is. With an attempt, only while the job is in it.
+
+    Attributes:
+        document: its new document, as JSON text.
+        document_bytes: the size of that text.
+        priority: its new priority.
+        delay: it is due after so many seconds, from now on.
+        due_at: it is due at this time.
+        by: the name of the principal's token, for the audit event.
+    """
+
+    id: str
+    source: str
+    attempt: int | None
+    document: str | None
+    document_bytes: int | None
+    priority: int | None
+    delay: float | None
+    due_at: datetime | None
+    by: str | None
+
+
 class JobLine(NamedTuple):
     """One of many jobs that a client submits: its id and, as JSON text, its document."""
 

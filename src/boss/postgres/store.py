@@ -4,6 +4,7 @@ Every function is one transaction, and serves many requests at once where many m
 """
 
 from boss.postgres.audit import audit_events
+from boss.postgres.changes import change
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.finishes import finish, give_back
@@ -55,6 +56,7 @@ __all__ = [
     "any_ready",
     "audit_events",
     "available_sources",
+    "change",
     "check",
     "compact_counts",
     "count",

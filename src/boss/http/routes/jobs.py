@@ -8,8 +8,8 @@ import orjson
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.queries import Queries
-from boss.errors import BadInput, Forbidden, IdTaken, NoJob, NotThere
-from boss.http import auth, ndjson, parameters, problems
+from boss.errors import BadInput, Forbidden, IdTaken, NoJob
+from boss.http import ndjson, parameters, problems
 from boss.http.auth import requires
 from boss.http.job_json import (
     LINES,
@@ -17,7 +17,6 @@ from boss.http.job_json import (
     handed_out_many,
     job_json,
     lease_header,
-    record_json,
     state_headers,
     submitted,
 )
@@ -26,29 +25,26 @@ from boss.http.parameters import TakeParameters
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NDJSON, NO_STORE, Response
-from boss.http.routes.tree_text import DRAWN_IDS, draw, tree
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
-from boss.model.job import Finish, GiveBack, Outcome, State, Submission, Take
+from boss.model.job import Change, Finish, GiveBack, Outcome, State, Submission, Take
 from boss.model.permissions import Permission, Principal
 from boss.settings import Settings
 from boss.telemetry import tracing
 
-_PAGE = 100
-
 
 def resources(jobs: "Jobs") -> list[Resource]:
-    """The resources about jobs: those below /job, and /jobs."""
+    """The resources below /job."""
     return [
-        Resource("/job", {"GET": jobs.tree}),
-        Resource("/jobs", {"GET": jobs.list_jobs}),
-        Resource("/jobs/{id}", {"GET": jobs.find}),
         Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.any_available}, taking="GET"),
         Resource(
             "/job/available/{source}", {"GET": jobs.take, "HEAD": jobs.any_available, "POST": jobs.submit}, taking="GET"
         ),
-        Resource("/job/available/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit}),
+        Resource(
+            "/job/available/{source}/{id}",
+            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit, "PUT": jobs.change},
+        ),
         Resource("/job/active", {"POST": jobs.take}, taking="POST"),
         Resource("/job/active/{source}", {"POST": jobs.take}, taking="POST"),
         Resource(
@@ -235,6 +231,30 @@ class Jobs:
         await self._dispatcher.submit(to_submission(id=id, document=document.text, document_bytes=document.size))
         return submitted(id, source, document.text)
 
+    @requires(Permission.SUBMIT)
+    async def change(self, request: Request) -> Response:
+        """PUT /job/available/{source}/{id}: change the priority or the due time of that job, or its document."""
+        source, id = _address(request)
+        asked = parameters.of_change(request.query(("priority", "delay", "at")))
+        body = await request.body(self._max_document, "the document")
+        document = check_object(body, "the document", self._max_document) if body else None
+        if document is None and asked == (None, None, None):
+            raise BadInput("say what to change: a document in the body, or ?priority=, ?delay= or ?at=")
+        changed = await self._dispatcher.change(
+            Change(
+                id=id,
+                source=source,
+                attempt=parameters.attempt(request.header(b"if-match")),
+                document=document and document.text,
+                document_bytes=document and document.size,
+                priority=asked.priority,
+                delay=asked.delay,
+                due_at=asked.at,
+                by=request.principal.name,
+            )
+        )
+        return Response(200, [JSON, NO_STORE, *state_headers(changed.state, changed.attempt)], job_json(changed))
+
     async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
         await self._dispatcher.submit_many(submissions)
         return Response(201, [LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
@@ -308,59 +328,8 @@ class Jobs:
         deleted, more = await self._dispatcher.prune(older, request.principal.name)
         return Response(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
 
-    @requires(Permission.READ)
-    async def tree(self, request: Request) -> Response:
-        """GET /job: every source's count in every state; drawn, with the greatest ids, for Accept: text/plain."""
-        request.query()
-        counts = {
-            (source, state): jobs
-            for (source, state), jobs in (await self._queries.count()).items()
-            if request.principal.reaches(source)
-        }
-        if "text/plain" in (request.header(b"accept") or ""):
-            drawn = draw(counts, await self._queries.greatest_ids(DRAWN_IDS + 1))
-            return Response(200, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE], drawn.encode())
-        return Response(200, [JSON, NO_STORE], orjson.dumps(tree(counts)))
-
-    @requires(Permission.READ)
-    async def list_jobs(self, request: Request) -> Response:
-        """GET /jobs: a page of jobs with all their properties, greatest id first, and the next page's address."""
-        query = request.query(("state", "source", "after", "limit"))
-        state, limit = parameters.state(query), parameters.limit(query, default=_PAGE)
-        sources = None if request.principal.sources is None else sorted(request.principal.sources)
-        if "source" in query:
-            sources = [job.check_source(query["source"])]
-            auth.check_source_reached(request.principal, sources[0])
-        after = job.check_id(query["after"]) if "after" in query else None
-        page = await self._queries.list_jobs(state, sources, after, limit)
-        headers = [JSON, NO_STORE]
-        following = None
-        if page.more:
-            kept = {**query, "after": page.jobs[-1].id}
-            following = "/jobs?" + "&".join(f"{name}={value}" for name, value in kept.items())
-            headers.append((b"link", f'<{following}>; rel="next"'.encode()))
-        body = {"jobs": [record_json(each) for each in page.jobs], "next": following}
-        return Response(200, headers, orjson.dumps(body, option=_UTC))
-
-    @requires(Permission.READ)
-    async def find(self, request: Request) -> Response:
-        """GET /jobs/{id}: the job with that id and all its properties, in any source and state.
-
-        For an available job, `why` says why no converter has taken it yet.
-        """
-        request.query()
-        found = await self._queries.find(job.check_id(request.path_param("id")))
-        if not request.principal.reaches(found.source):
-            raise NotThere(f"no job has the id {found.id}", None)
-        record = record_json(found)
-        if found.state is State.AVAILABLE:
-            record["why"] = await self._queries.why_available(found)
-        headers = [JSON, NO_STORE, *state_headers(found.state, found.attempt)]
-        return Response(200, headers, orjson.dumps(record, option=_UTC))
-
 
 _ID_TAKEN = problems.status(IdTaken)
-_UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
 def _check_may_stop(request: Request, outcome: Outcome) -> None:
