@@ -84,6 +84,15 @@ class TestAUserWhoMayOnlyReadAndWrite:
             until(lambda: "deleted" in boss.log)
             assert '"level":"error"' not in boss.log, boss.log
 
+    def test_may_use_a_table_that_an_upgrade_makes(self, database: str, web: str) -> None:
+        assert migrate_by_command(database).returncode == 0
+        run_in(database, granted())
+        run_in(database, "DROP TABLE schedule; DELETE FROM boss_migration WHERE name LIKE '%schedules%'")
+        assert migrate_by_command(database).returncode == 0
+        with boss_running("--database", web) as boss, boss.client() as client:
+            answer = client.put("/schedule/nightly", json={"source": "freg", "cron": "0 3 * * *"})
+            assert answer.status_code == 200, answer.text
+
     def test_is_told_who_makes_the_schema(self, database: str, web: str) -> None:
         run_in(database, "GRANT USAGE ON SCHEMA public TO web")
         said = end_of(BossProcess("--database", web))

@@ -14,3 +14,21 @@ CREATE TABLE schedule
     -- The next moment that has not been looked after.
     next_at        timestamptz NOT NULL
 );
+
+-- Whoever may change the limits of sources may change schedules.
+DO
+$$
+DECLARE
+    granted record;
+BEGIN
+    FOR granted IN
+        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,
+               string_agg(privilege_type, ', ') AS privileges
+        FROM pg_class, aclexplode(relacl)
+        WHERE oid = 'source_rule'::regclass AND grantee <> relowner
+        GROUP BY grantee
+    LOOP
+        EXECUTE format('GRANT %s ON schedule TO %s', granted.privileges, granted.role);
+    END LOOP;
+END
+$$;
