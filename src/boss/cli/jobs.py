@@ -20,6 +20,15 @@ from boss.settings import DEFAULT_URL
 
 Source = Annotated[str, typer.Argument(help="The job's source.")]
 Id = Annotated[str, typer.Argument(help="The job's id.")]
+Delay = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Do not hand it out before so many seconds have passed.")
+]
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        metavar="TIME", formats=[TIME], help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00."
+    ),
+]
 Attempt = Annotated[
     int | None, typer.Option(min=0, help="Only if the job is still in this attempt, as boss take printed it.")
 ]
@@ -57,17 +66,8 @@ def submit(
         str | None, typer.Argument(help="The file with the document.  [default: -, standard input]")
     ] = None,
     priority: Annotated[int, typer.Option(help="Jobs with a higher priority are handed out first.")] = 0,
-    delay: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Do not hand it out before so many seconds have passed.")
-    ] = None,
-    at: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="TIME",
-            formats=[TIME],
-            help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00.",
-        ),
-    ] = None,
+    delay: Delay = None,
+    at: At = None,
     attempts: Annotated[int | None, typer.Option(help="The most attempts of the job.  [default: the server's]")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of the file is a job's document (NDJSON).")] = False,
     batch: Annotated[
@@ -186,17 +186,8 @@ def change(
         str | None, typer.Argument(help="The file with its new document; - is standard input.  [default: as it is]")
     ] = None,
     priority: Annotated[int | None, typer.Option(help="Its new priority.")] = None,
-    delay: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Do not hand it out before so many seconds have passed.")
-    ] = None,
-    at: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="TIME",
-            formats=[TIME],
-            help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00.",
-        ),
-    ] = None,
+    delay: Delay = None,
+    at: At = None,
     attempt: Attempt = None,
 ) -> None:
     """Change an available job: its document, its priority, or when it is due. The rest stays as it is."""
