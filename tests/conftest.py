@@ -19,11 +19,13 @@ from tests.helpers.databases import _numbers, new_database
 from tests.helpers.leftovers import OF_TESTS, SESSION_FOLDER, end_processes_of_tests
 from tests.helpers.postgres import OLDEST_PROGRAMS, PostgresServer
 from tests.helpers.servers import BossProcess, boss_running
+from tests.helpers.temporary import keep_files_in_memory
 
 # Tests talk to this machine alone, with certificates of their own. The system's take 19 ms of the processor to read, and
 # every client of httpx does that, as does every process that imports aiohttp. This folder has none.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+keep_files_in_memory()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
