@@ -21,9 +21,9 @@ from tests.helpers.postgres import OLDEST_PROGRAMS, PostgresServer
 from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.temporary import keep_files_in_memory
 
-# Tests talk to this machine alone, with certificates of their own. The system's take 19 ms of the processor to read, and
-# every client of httpx does that, as does every process that imports aiohttp. This folder has none.
-os.environ.pop("SSL_CERT_FILE", None)
+# Tests talk to this machine alone, and with certificates of their own. To read the system's takes 19 ms of the
+# processor, which every client of httpx does, and every process that imports aiohttp. This folder has none.
+os.environ["SSL_CERT_FILE"] = ""
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 keep_files_in_memory()
 
