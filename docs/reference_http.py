@@ -81,7 +81,7 @@ class _Page:
     def _response(self, status: str, response: dict[str, Any]) -> tuple[str, str, str, str]:
         response = self._resolved(response)
         headers = ", ".join(f"`{name}`" for name in response.get("headers", {}))
-        words = f"{status} {HTTPStatus(int(status)).phrase}" if status.isdigit() else status
+        words = f"{status} {_phrase(int(status))}" if status.isdigit() else status
         return words, cell(response["description"]), self._content(response), headers
 
     def _content(self, holder: dict[str, Any]) -> str:
@@ -125,3 +125,8 @@ class _Page:
         if "format" in schema:
             bounds.append(f"({schema['format']})")
         return "".join(f" {each}" for each in bounds)
+
+
+def _phrase(status: int) -> str:
+    """The words of a status in RFC 9110. Before Python 3.13, that of 413 comes from an older RFC."""
+    return "Content Too Large" if status == 413 else HTTPStatus(status).phrase

@@ -306,6 +306,7 @@ class TestTls:
             assert boss.process.wait(60) != 0
             assert "Enter PEM" not in boss.log
 
+    @pytest.mark.without_schema
     def test_a_hang_up_while_it_starts_does_not_end_it(self, database: str, tmp_path: Path) -> None:
         cert, key = certificate(tmp_path, "first")
         boss = BossProcess("--database", database, "--tls-cert", str(cert), "--tls-key", str(key))

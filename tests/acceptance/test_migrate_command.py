@@ -14,7 +14,7 @@ from tests.helpers.databases import run_in
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 from tests.helpers.starting import end_of, holding, migrate_by_command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.without_schema]
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 

@@ -13,7 +13,7 @@ from tests.helpers.postgres import PostgresServer
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.starting import end_of, holding, migrate_by_command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.without_schema]
 
 # After how many of the server's messages nothing comes through any more: while connecting, while the session, the
 # server and the schema are looked at, while it is migrated, and while what counts is loaded.

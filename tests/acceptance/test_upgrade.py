@@ -12,12 +12,12 @@ import asyncpg
 import pytest
 
 from boss.postgres.migrate import migrations
-from tests.helpers.databases import new_database, run_in
+from tests.helpers.databases import empty_database, run_in
 from tests.helpers.load import Load, every_job, open_jobs
 from tests.helpers.postgres import PROGRAMS
 from tests.helpers.servers import BossProcess, boss_running, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.without_schema]
 
 ROOT = Path(__file__).parents[2]
 NEWEST = migrations()[-1][1]
@@ -137,7 +137,7 @@ def test_a_backup_under_load_is_one_moment_and_serves(database: str, postgres: s
         some_more(load)
         assert load.failed == []
         assert load.statuses[503] == 0
-    for restored in new_database(postgres):
+    for restored in empty_database(postgres):
         subprocess.run([PROGRAMS / "pg_restore", "-d", restored, tmp_path / "dump"], check=True)
         counted = "(SELECT source, status, sum(jobs) FROM tally GROUP BY 1, 2 HAVING sum(jobs) > 0)"
         found = "(SELECT source, status, count(*) FROM job GROUP BY 1, 2)"

@@ -1,14 +1,16 @@
-"""Empty databases for tests."""
+"""Databases for tests."""
 
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 import asyncpg
 
-from boss.postgres.connection import Connection
+from boss.postgres.connection import Connection, connected
+from boss.postgres.migrate import migrate
 
 _numbers = itertools.count(1)
 
@@ -40,8 +42,37 @@ def _in_a_thread(url: str, work: Callable[[Connection], Awaitable[_Value]]) -> _
 
 
 def new_database(postgres: str) -> Iterator[str]:
-    """The URL of an empty database, dropped afterwards."""
+    """The URL of a database with Boss's schema and no jobs, dropped afterwards."""
+    # To copy all files is cheaper than to write their pages to the WAL, and that than to migrate: 32, 38 and 55 ms of
+    # the processor for a database and its first Boss.
+    yield from _created(postgres, f"TEMPLATE {_migrated(postgres)} STRATEGY file_copy")
+
+
+def empty_database(postgres: str) -> Iterator[str]:
+    """The URL of a database without a schema, dropped afterwards."""
+    yield from _created(postgres, "")
+
+
+def _created(postgres: str, options: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
-    run_in(postgres, f"CREATE DATABASE {name}")
-    yield postgres.replace("/boss?", f"/{name}?")
+    run_in(postgres, f"CREATE DATABASE {name} {options}")
+    yield _url(postgres, name)
     run_in(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@cache
+def _migrated(postgres: str) -> str:
+    """The name of a database with Boss's schema that nobody uses, to copy from."""
+
+    async def bring_to_schema(_: Connection) -> None:
+        async with connected(_url(postgres, name)) as pool:
+            await migrate(pool)
+
+    name = "migrated"
+    run_in(postgres, f"CREATE DATABASE {name}")
+    _in_a_thread(postgres, bring_to_schema)
+    return name
+
+
+def _url(postgres: str, name: str) -> str:
+    return postgres.replace("/boss?", f"/{name}?")

@@ -27,6 +27,8 @@ _SETTINGS = {
     "max_connections": str(MOST_CONNECTIONS),
     "unix_socket_directories": "",
     "listen_addresses": "127.0.0.1",
+    # In the data folder, and so removed with it. What a killed server had in /dev/shm would stay there.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 

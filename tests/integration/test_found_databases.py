@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.helpers.databases import new_database, run_in, value_in
+from tests.helpers.databases import empty_database, run_in, value_in
 from tests.helpers.postgres import PROGRAMS, PostgresServer
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.starting import migrate_by_command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.without_schema]
 
 
 def fill(boss: BossProcess) -> None:
@@ -37,7 +37,7 @@ EMPTY: dict[str, dict[str, int]] = {"available": {}, "active": {}, "done": {}}
 @pytest.fixture
 def other(postgres: str) -> Iterator[str]:
     """Another empty database."""
-    yield from new_database(postgres)
+    yield from empty_database(postgres)
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])

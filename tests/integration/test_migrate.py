@@ -17,6 +17,7 @@ from tests.helpers.servers import BossProcess
 pytestmark = pytest.mark.every_postgres
 
 
+@pytest.mark.without_schema
 def test_replicas_that_start_together_on_an_empty_database(database: str) -> None:
     replicas = [BossProcess("--database", database) for _ in range(3)]
     try:
@@ -32,6 +33,7 @@ def test_replicas_that_start_together_on_an_empty_database(database: str) -> Non
             replica.close()
 
 
+@pytest.mark.without_schema
 async def test_many_at_once_apply_each_migration_once(database: str) -> None:
     async with contextlib.AsyncExitStack() as stack:
         pools = [await stack.enter_async_context(connected(database)) for _ in range(8)]
@@ -71,6 +73,7 @@ async def test_a_database_in_another_encoding_is_refused(postgres: str) -> None:
         await connection.close()
 
 
+@pytest.mark.without_schema
 async def test_a_user_who_may_not_create_tables_is_told_what_to_do(postgres: str, database: str) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute("CREATE ROLE guest LOGIN")
