@@ -16,7 +16,13 @@ _MIB = 1024 * 1024
 
 
 def _setting(
-    default: Any, about: str, unit: str | None = None, *, least: float | None = None, most: float | None = None
+    default: Any,
+    about: str,
+    unit: str | None = None,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    exists: bool | None = None,
 ) -> Any:
     """A field of `Settings`.
 
@@ -26,8 +32,11 @@ def _setting(
         unit: its unit or kind of value, as the help shows it.
         least: the least value allowed.
         most: the greatest value allowed.
+        exists: whether it names a file that must exist.
     """
-    return field(default=default, metadata={"help": about, "metavar": unit, "min": least, "max": most})
+    return field(
+        default=default, metadata={"help": about, "metavar": unit, "min": least, "max": most, "exists": exists}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +70,8 @@ class Settings:
         most=LONGEST_LEASE,
     )
     open: bool = _setting(False, "While there are no tokens, serve other machines too: EVERYBODY may do everything.")
-    tls_cert: Path | None = _setting(None, "Certificate chain for HTTPS (PEM).", "FILE")
-    tls_key: Path | None = _setting(None, "Private key of the certificate (PEM).", "FILE")
+    tls_cert: Path | None = _setting(None, "Certificate chain for HTTPS (PEM).", "FILE", exists=True)
+    tls_key: Path | None = _setting(None, "Private key of the certificate (PEM).", "FILE", exists=True)
     max_headers: int = _setting(64 * 1024, "Largest request line and headers.", "BYTES", least=8192)
     max_connections: int = _setting(
         16_384, "Most open connections. At the limit, a new one closes the one that has been idle for longest.", least=1

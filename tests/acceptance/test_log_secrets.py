@@ -131,6 +131,7 @@ def test_while_the_database_is_away(planted: tuple[BossProcess, httpx.Client, st
     assert_clean(boss.log, token_of(client))
 
 
+@pytest.mark.without_schema
 @pytest.mark.parametrize(
     "there",
     [

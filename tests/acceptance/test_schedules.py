@@ -1,5 +1,6 @@
 """Schedules: each moment makes one job, over any number of replicas, with a clock that the test moves."""
 
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from tests.helpers.clock import Clock
-from tests.helpers.databases import new_database, value_in
+from tests.helpers.databases import new_database, run_in, value_in
 from tests.helpers.requests import assert_problem
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import create
@@ -120,12 +121,42 @@ def test_it_is_run_now(client: httpx.Client, source: str) -> None:
     assert client.get(f"/schedule/{source}").json() == before
 
 
-def test_a_job_that_has_the_id_already_stays_as_it_is(client: httpx.Client, clock: Clock, source: str) -> None:
+def test_a_job_that_has_the_id_already_stays_as_it_is(
+    replicas: list[BossProcess], client: httpx.Client, clock: Clock, source: str
+) -> None:
     moment = put(client, source, job={"by": "schedule"})["next"]
     assert client.post(f"/job/available/{source}/{id_of(source, moment)}", json={"by": "hand"}).status_code == 201
     move_to(clock, moment)
     until(lambda: client.get(f"/schedule/{source}").json()["next"] > moment)
     assert [job["job"] for job in jobs_of(client, source)] == [{"by": "hand"}]
+    until(lambda: any(f"did not submit {id_of(source, moment)}" in boss.log for boss in replicas))
+
+
+def test_a_put_that_changes_no_moment_loses_none(
+    replicas: list[BossProcess], client: httpx.Client, clock: Clock, source: str
+) -> None:
+    """A deploy script sends it again right after a moment that no replica has looked after."""
+    moment = put(client, source)["next"]
+    for boss in replicas[1:]:
+        boss.process.send_signal(signal.SIGSTOP)
+    try:
+        now: datetime = value_in(clock.database, "SELECT clock.now()")
+        seconds = (datetime.fromisoformat(moment) - now).total_seconds() + 2
+        run_in(clock.database, f"SELECT clock.move({seconds})")
+        put(client, source, job={"n": 2})
+    finally:
+        for boss in replicas[1:]:
+            boss.process.send_signal(signal.SIGCONT)
+    until(lambda: [job["id"] for job in jobs_of(client, source)] == [id_of(source, moment)])
+
+
+def test_one_that_cannot_be_calculated_stops_no_other(client: httpx.Client, clock: Clock, source: str) -> None:
+    put(client, f"{source}-of-nowhere")
+    clock.run(f"UPDATE schedule SET zone = 'America/Nowhere' WHERE name = '{source}-of-nowhere'")
+    moment = put(client, source)["next"]
+    move_to(clock, moment)
+    until(lambda: [job["id"] for job in jobs_of(client, source)] == [id_of(source, moment)])
+    until(lambda: f"the schedule {source}-of-nowhere submits no jobs here" in clock.boss.log)
 
 
 def test_a_put_replaces_it_and_a_delete_ends_it(client: httpx.Client, clock: Clock, source: str) -> None:

@@ -25,6 +25,10 @@ def utc(text: str) -> datetime:
         # Clocks go back: 02:30 exists twice on that day, and comes once.
         ("30 2 * * *", "Europe/Oslo", "2026-10-24T12:00", "2026-10-25T00:30"),
         ("30 2 * * *", "Europe/Oslo", "2026-10-25T00:30", "2026-10-26T01:30"),
+        # Asked within the hour that comes twice, it is over, whichever of the two it is.
+        ("30 2 * * *", "Europe/Oslo", "2026-10-25T01:10", "2026-10-26T01:30"),
+        ("30 2 * * *", "Europe/Oslo", "2026-10-25T00:40", "2026-10-26T01:30"),
+        ("30 1 * * *", "America/St_Johns", "2026-11-01T04:40", "2026-11-02T05:00"),
         # Every half hour is every half hour.
         ("*/30 * * * *", "Europe/Oslo", "2026-10-25T00:30", "2026-10-25T01:00"),
         ("*/30 * * * *", "Europe/Oslo", "2026-10-25T01:00", "2026-10-25T01:30"),
@@ -46,11 +50,15 @@ def test_the_last_moment() -> None:
     ("cron", "zone", "says"),
     [
         ("61 * * * *", "UTC", "its minute is not possible"),
-        ("0 0 30 2 *", "UTC", "its day-of-month is not possible"),
+        ("0 0 30 2 *", "UTC", "its day of month is not possible"),
         ("* * * *", "UTC", "it takes 5 fields"),
         # With seconds there would be a job each second.
         ("* * * * * *", "UTC", "it takes 5 fields"),
         ("@daily", "UTC", "it takes 5 fields"),
+        ("0," * 200 + "0 3 * * *", "UTC", "at most 200 characters"),
+        ("*/" + "9" * 5000 + " * * * *", "UTC", "at most 200 characters"),
+        ("0 3 * * *", "localtime", "unknown"),
+        ("0 3 * * *", "Factory", "unknown"),
         ("0 0 29 2 MON#5", "Mars/Olympus", "unknown"),
         ("0 3 * * *", "Europe/Olso", "did you mean Europe/Oslo"),
         ("0 3 * * *", "../../etc/passwd", "unknown"),

@@ -104,4 +104,6 @@ def _print_one(schedule: dict[str, Any], as_json: bool) -> None:
     elif schedule["paused"]:
         typer.echo(f"{schedule['name']} is paused")
     else:
-        typer.echo(f"{schedule['name']} is next due at {second(schedule['next'])}, {ago(schedule['next'])}")
+        far = ago(schedule["next"])
+        words = f", {far}" if far.startswith("in ") else ""
+        typer.echo(f"{schedule['name']} is next due at {second(schedule['next'])}{words}")

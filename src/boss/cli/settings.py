@@ -23,8 +23,8 @@ def take_settings(command: Callable[..., None], names: Sequence[str] | None = No
 def _option(setting: "Field[Any]", kind: Any) -> Parameter:
     has_default = setting.default is not MISSING
     options = {name: value for name, value in setting.metadata.items() if value is not None}
-    if options.get("metavar") == "FILE":
-        options |= {"exists": True, "dir_okay": False}
+    if options.get("exists"):
+        options["dir_okay"] = False
     option = typer.Option(f"--{setting.name.replace('_', '-')}", envvar=f"BOSS_{setting.name.upper()}", **options)
     return Parameter(
         setting.name,

@@ -107,8 +107,10 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
         wait_queue.announce(limits.ready(json.loads(seen.ready)))
     # Overdue work was just done, and what comes next is not known yet. During the grace time a lease may not expire.
     next_lease = seen.next_lease if uptime.seconds() > _LONGEST_GRACE_S else None
+    # A schedule whose moments cannot be found out here stays due, which is no reason to hurry.
+    next_moment = seen.next_moment if seen.next_moment and seen.next_moment > 0 else None
     return min(
-        (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease, seen.next_moment) if each is not None),
+        (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease, next_moment) if each is not None),
         default=_INTERVAL_S,
     )
 

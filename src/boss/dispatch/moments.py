@@ -14,7 +14,10 @@ from cronsim import CronSim, CronSimError
 from boss.errors import BadInput
 
 _FIELDS = 5
-_EXAMPLE = '"0 3 * * *" (minute, hour, day of the month, month, day of the week)'
+_LONGEST = 200
+# These are not the same everywhere, or no time zones.
+_NOT_ZONES = {"localtime", "Factory"}
+_EXAMPLE = '"0 3 * * *" (minute, hour, day of month, month, day of week)'
 
 
 def next_moment(cron: str, zone: str, after: datetime) -> datetime:
@@ -23,14 +26,21 @@ def next_moment(cron: str, zone: str, after: datetime) -> datetime:
     Raises:
         BadInput: the cron line or the time zone is malformed, or there is no such moment within 50 years.
     """
-    if len(cron.split()) != _FIELDS:
-        raise BadInput(f"the cron line is {cron[:100]!a}; it takes {_FIELDS} fields, such as {_EXAMPLE}")
-    try:
-        found: datetime = next(CronSim(cron, after.astimezone(_zone(zone))))
-    except CronSimError as error:
-        what = str(error).removeprefix("Bad ")
+    if len(cron.split()) != _FIELDS or len(cron) > _LONGEST:
         raise BadInput(
-            f"the cron line is {cron[:100]!a}, and its {what} is not possible; it takes {_EXAMPLE}"
+            f"the cron line is {cron[:100]!a}; it takes {_FIELDS} fields and at most {_LONGEST} characters, "
+            f"such as {_EXAMPLE}"
+        )
+    try:
+        moments = CronSim(cron, after.astimezone(_zone(zone)))
+        # In an hour that comes twice, the library begins with the first time that it comes.
+        found: datetime = next(moments)
+        while found <= after:
+            found = next(moments)
+    except CronSimError as error:
+        what = str(error).removeprefix("Bad ").replace("-", " ")
+        raise BadInput(
+            f"the cron line is {cron[:100]!a}, and its {what} is not possible; a cron line is such as {_EXAMPLE}"
         ) from None
     except StopIteration:
         raise BadInput(f"the cron line {cron[:100]!a} has no moment within 50 years") from None
@@ -57,4 +67,4 @@ def _zone(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - _NOT_ZONES)

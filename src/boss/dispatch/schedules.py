@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.moments import last_moment, next_moment
+from boss.errors import BadInput
 from boss.model.job import Submission
 from boss.model.schedule import Missed, Schedule, job_id
 from boss.postgres import store
@@ -34,7 +35,10 @@ class Schedules:
         self._dispatcher = dispatcher
 
     async def set(self, new: Schedule, by: str | None) -> Schedule:
-        """Set a schedule in place of the one of its name. Its first moment is the next one from now on.
+        """Set a schedule in place of the one of its name.
+
+        Its first moment is the next one from now on. If its moments stay what they were, one that has come and was not
+        looked after yet is not lost.
 
         Args:
             new: the schedule; its `next_at` is not used.
@@ -43,9 +47,9 @@ class Schedules:
         Raises:
             BadInput: the cron line or the time zone is malformed, or jsonb cannot keep the document.
         """
-        scheduled = new._replace(next_at=next_moment(new.cron, new.zone, await store.database_time(self._pool)))
-        await store.set_schedule(self._pool, scheduled, by)
-        return scheduled
+        cron = " ".join(new.cron.split())
+        next_at = next_moment(cron, new.zone, await store.database_time(self._pool))
+        return await store.set_schedule(self._pool, new._replace(cron=cron, next_at=next_at), by)
 
     async def delete(self, name: str, by: str | None) -> None:
         """Delete a schedule. Its jobs stay.
@@ -80,23 +84,37 @@ async def submit_due(pool: Pool) -> None:
     due = await store.due_schedules(pool)
     if not due:
         return
-    steps = {schedule.name: _step(schedule, now) for schedule, now in due}
+    steps = {schedule.name: step for schedule, now in due if (step := _step(schedule, now))}
+    if not steps:
+        return
     stepped = await store.step_schedules(pool, list(steps.values()))
     events = [JobEvent(each.id, each.source, by=each.submitted_by) for each in stepped if each.id and each.source]
     metrics.SUBMITTED.inc(len(events))
     metrics.SCHEDULED.inc(len(events))
     job_log.record("submitted", events)
-    for name in (each.name for each in stepped if steps[each.name].id is None):
-        log.warning("no Boss was running at the last moment of the schedule %s; it is skipped", name)
+    for each in stepped:
+        id = steps[each.name].id
+        if id is None:
+            log.warning("no Boss was running at the last moment of the schedule %s; it is skipped", each.name)
+        elif each.id is None:
+            log.warning("the schedule %s did not submit %s, because a job has this id already", each.name, id)
 
 
-def _step(schedule: Schedule, now: datetime) -> Step:
-    """What becomes of a schedule whose next moment has come. Of several that have passed the last one counts."""
-    moment = last_moment(schedule.cron, schedule.zone, now)
+def _step(schedule: Schedule, now: datetime) -> Step | None:
+    """What becomes of a schedule whose next moment has come. Of several that have passed the last one counts.
+
+    None when its moments cannot be found out here: another replica may know its time zone.
+    """
+    try:
+        moment = max(last_moment(schedule.cron, schedule.zone, now), schedule.next_at)
+        next_at = next_moment(schedule.cron, schedule.zone, now)
+    except BadInput as error:
+        log.error("the schedule %s submits no jobs here: %s", schedule.name, error)
+        return None
     is_skipped = schedule.missed is Missed.SKIP and now - moment > _LATE
     return Step(
         name=schedule.name,
         moment=schedule.next_at,
-        next_at=next_moment(schedule.cron, schedule.zone, now),
+        next_at=next_at,
         id=None if is_skipped else job_id(schedule.name, moment),
     )

@@ -47,18 +47,29 @@ WITH changed AS (
     ON CONFLICT (name) DO UPDATE
     SET source = excluded.source, cron = excluded.cron, zone = excluded.zone, document = excluded.document,
         document_bytes = excluded.document_bytes, missed = excluded.missed, paused = excluded.paused,
-        next_at = excluded.next_at
+        next_at = CASE
+            WHEN schedule.cron = excluded.cron AND schedule.zone = excluded.zone AND NOT schedule.paused
+            THEN schedule.next_at
+            ELSE excluded.next_at
+        END
+    RETURNING next_at
+), recorded AS (
+    INSERT INTO act (by, did, what) VALUES ($10, 'set a schedule', $11::text::jsonb)
 )
-INSERT INTO act (by, did, what) VALUES ($10, 'set a schedule', $11::text::jsonb)
+SELECT next_at FROM changed
 """,
 )
 
 
-async def set_schedule(pool: Pool, new: Schedule, by: str | None) -> None:
-    """Store a schedule in place of the one of its name, and record it as an audit event, without the document."""
+async def set_schedule(pool: Pool, new: Schedule, by: str | None) -> Schedule:
+    """Store a schedule in place of the one of its name, and record it as an audit event, without the document.
+
+    Returns it as it is now: while its cron line and time zone stay what they were, so does its next moment.
+    """
     details = {"schedule": new.name, "source": new.source, "cron": new.cron, "zone": new.zone, "paused": new.paused}
     values = (new.name, new.source, new.cron, new.zone, new.document, new.document_bytes, new.missed, new.paused)
-    await fetch(pool, SET_SCHEDULE, *values, new.next_at, by, json.dumps(details))
+    [row] = await fetch(pool, SET_SCHEDULE, *values, new.next_at, by, json.dumps(details))
+    return new._replace(next_at=row["next_at"])
 
 
 DELETE_SCHEDULE = Statement(
