@@ -26,7 +26,7 @@ _MOST_DOCUMENT = 64 * 1024
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
-class _Schedule(msgspec.Struct, forbid_unknown_fields=True):
+class _NewSchedule(msgspec.Struct, forbid_unknown_fields=True):
     """A schedule in a PUT. It replaces the one of its name."""
 
     source: str
@@ -60,7 +60,7 @@ def resources(schedules: Schedules, queries: Queries) -> Sequence[Resource]:
         """PUT /schedule/{name}: set that schedule, in place of the one of its name."""
         request.query()
         name = check_schedule_name(request.path_param("name"))
-        asked = await json_body.read(request, _Schedule, _EXAMPLE)
+        asked = await json_body.read(request, _NewSchedule, _EXAMPLE)
         source = job.check_new_source(asked.source)
         document = check_object(bytes(asked.job), "the job", _MOST_DOCUMENT)
         new = Schedule(
