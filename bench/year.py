@@ -161,13 +161,13 @@ def live(postgres: Postgres, before: Path, now: Path, days: int, jobs: int) -> I
     """Live through the days; the upgrade is in the middle, and for three days both versions serve."""
     upgrade = {days // 2: 0, days // 2 + 3: 1}
     database = postgres.new_database(_DATABASE)
-    with Clock(database) as clock, contextlib.closing(Replicas(database, before)) as replicas:
+    with Clock(database), contextlib.closing(Replicas(database, before)) as replicas:
         for number in range(days):
             if number in upgrade:
                 replicas.replace(upgrade[number], now)
             asyncio.run(work(replicas.urls, jobs))
             yield measure(postgres, replicas.urls[number % 2])
-            clock.move(_DAY_S)
+            postgres.run(_DATABASE, f"SELECT clock.move({_DAY_S})")
 
 
 def growth(days: list[Day]) -> dict[str, tuple[float, float]]:
