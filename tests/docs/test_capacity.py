@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +10,9 @@ import httpx
 import pytest
 
 from tests.helpers.databases import new_database
+from tests.helpers.proxies import served
 from tests.helpers.requests import submit
-from tests.helpers.servers import BossProcess, boss_running, free_port, until
+from tests.helpers.servers import BossProcess, boss_running, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -48,23 +48,16 @@ def groups(pair: tuple[BossProcess, BossProcess], tmp_path_factory: pytest.TempP
     ):
         assert old in shown
         shown = shown.replace(old, new)
-    file = tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
+    folder = tmp_path_factory.mktemp("haproxy")
+    file = folder / "haproxy.cfg"
     file.write_text(shown)
-    process = subprocess.Popen(["haproxy", "-db", "-f", str(file)])
-    try:
-        with first.client() as one, second.client() as two, httpx.Client(base_url=f"http://127.0.0.1:{port}") as proxy:
-            until(lambda: process.poll() is not None or answers(proxy))
-            yield Groups(one, two, proxy)
-    finally:
-        process.terminate()
-        process.wait(60)
 
+    def client() -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{port}")
 
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
+    running = served(["haproxy", "-db", "-f", str(file)], folder / "log", client)
+    with running, first.client() as one, second.client() as two, client() as through:
+        yield Groups(one, two, through)
 
 
 def counted(client: httpx.Client, source: str) -> int:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -114,20 +114,34 @@ def proxying(name: str, replicas: tuple[int, int], folder: Path, *changes: tuple
     user = "user root;" if os.geteuid() == 0 else ""
     file.write_text(proxy.around.format(shown=shown, folder=folder, user=user))
     environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with served(proxy.command(str(file)), log, lambda: client_of(port), cwd=folder, env=environment):
+        yield port
+
+
+@contextmanager
+def served(command: Sequence[str], log: Path, client: Callable[[], httpx.Client], **options: Any) -> Iterator[None]:
+    """Run a proxy until the block is left, which begins when the Boss behind it answers this client.
+
+    Args:
+        command: the proxy's command line.
+        log: the file for its output.
+        client: makes a client of it.
+        options: further arguments for `subprocess.Popen`.
+    """
     with log.open("wb") as out:
-        process = subprocess.Popen(proxy.command(str(file)), stdout=out, stderr=out, env=environment, cwd=folder)
+        process = subprocess.Popen(command, stdout=out, stderr=out, **options)
     try:
 
         def serves() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                with client_of(port) as client:
-                    return client.get("/health/ready").status_code == 200
+                with client() as each:
+                    return each.get("/health/ready").status_code == 200
             except httpx.TransportError:
                 return False
 
         until(serves)
-        yield port
+        yield
     finally:
         process.terminate()
         process.wait(60)
