@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_json, print_table
+from boss.cli.application import AsJson, Token, Url, asking, each, give_up, now, print_json_lines, print_table
 from boss.cli.exit_codes import NOT_THERE, USAGE
 from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
@@ -68,7 +68,7 @@ def list_tokens(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = F
     with asking(url, token) as boss:
         found = now(boss.list_tokens())
     if as_json:
-        _print_lines(found)
+        print_json_lines(found)
         return
     rows = [
         (
@@ -120,7 +120,7 @@ def source(
             now(boss.set_rule(name, paused=paused, limit=limit))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
     if as_json:
-        _print_lines(found)
+        print_json_lines(found)
         return
     rows = [
         (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _limits(each))
@@ -144,7 +144,7 @@ def audit(
     with asking(url, token) as boss:
         found = list(islice(each(boss.acts()), limit))
     if as_json:
-        _print_lines(found)
+        print_json_lines(found)
         return
     rows = [(second(event["at"]), event["by"] or "", event["did"], _details(event["what"])) for event in found]
     print_table(("when", "who", "did", "what"), rows)
@@ -168,8 +168,3 @@ def _seconds(words: str) -> int:
     if seconds is None:
         give_up(f"{words!a} is not a span of time; it should look like 90d, 12h, 30m or 45s", USAGE)
     return seconds
-
-
-def _print_lines(found: list[dict[str, Any]]) -> None:
-    for one in found:
-        print_json(one)

@@ -76,6 +76,12 @@ def print_json(value: object) -> None:
     typer.echo(exact(value))
 
 
+def print_json_lines(values: Iterable[object]) -> None:
+    """Print each value as a line of JSON."""
+    for value in values:
+        print_json(value)
+
+
 def give_up(sentence: str, code: int = exit_codes.FAILED) -> NoReturn:
     """End the command with one line that says what went wrong, and this exit code."""
     typer.echo(f"boss: {sentence}", err=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from boss.cli.application import AsJson, Token, Url, asking, now, print_json, print_table
+from boss.cli.application import AsJson, Token, Url, asking, now, print_json, print_json_lines, print_table
 from boss.cli.documents import read_document
 from boss.cli.times import ago, second
 from boss.client.json_text import exact
@@ -58,8 +58,7 @@ def list_schedules(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson 
     with asking(url, token) as boss:
         found = now(boss.schedules())
     if as_json:
-        for each in found:
-            print_json(each)
+        print_json_lines(found)
         return
     rows = [
         (each["name"], each["source"], each["cron"], each["zone"], each["missed"], second(each["next"]) or "paused")

@@ -51,7 +51,7 @@ def resources(schedules: Schedules, queries: Queries) -> Sequence[Resource]:
     async def read(request: Request) -> Response:
         """GET /schedule/{name}: that schedule."""
         request.query()
-        found = await queries.schedule(check_schedule_name(request.path_param("name")))
+        found = await queries.schedule(_name(request))
         auth.check_source_reached(request.principal, found.source)
         return _answer(found)
 
@@ -59,7 +59,7 @@ def resources(schedules: Schedules, queries: Queries) -> Sequence[Resource]:
     async def put(request: Request) -> Response:
         """PUT /schedule/{name}: set that schedule, in place of the one of its name."""
         request.query()
-        name = check_schedule_name(request.path_param("name"))
+        name = _name(request)
         asked = await json_body.read(request, _NewSchedule, _EXAMPLE)
         source = job.check_new_source(asked.source)
         document = check_object(bytes(asked.job), "the job", _MOST_DOCUMENT)
@@ -80,14 +80,14 @@ def resources(schedules: Schedules, queries: Queries) -> Sequence[Resource]:
     async def delete(request: Request) -> Response:
         """DELETE /schedule/{name}: delete that schedule. Its jobs stay."""
         request.query()
-        await schedules.delete(check_schedule_name(request.path_param("name")), request.principal.name)
+        await schedules.delete(_name(request), request.principal.name)
         return Response(204, [])
 
     @requires(Permission.ADMINISTER)
     async def run(request: Request) -> Response:
         """POST /schedule/{name}: submit a job of that schedule now, also while it is paused."""
         request.query()
-        made = await schedules.run_now(check_schedule_name(request.path_param("name")), request.principal.name)
+        made = await schedules.run_now(_name(request), request.principal.name)
         location = (b"location", f"/job/available/{made.source}/{made.id}".encode())
         return Response(201, [JSON, NO_STORE, location], orjson.dumps({"id": made.id, "source": made.source}))
 
@@ -95,6 +95,10 @@ def resources(schedules: Schedules, queries: Queries) -> Sequence[Resource]:
         Resource("/schedule", {"GET": list_schedules}),
         Resource("/schedule/{name}", {"GET": read, "PUT": put, "DELETE": delete, "POST": run}),
     ]
+
+
+def _name(request: Request) -> str:
+    return check_schedule_name(request.path_param("name"))
 
 
 def _answer(schedule: Schedule) -> Response:
