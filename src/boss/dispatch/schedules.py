@@ -82,8 +82,6 @@ class Schedules:
 async def submit_due(pool: Pool) -> None:
     """Submit the job of each moment that has come. Several replicas may do this at once: each moment makes one job."""
     due = await store.due_schedules(pool)
-    if not due:
-        return
     steps = {schedule.name: step for schedule, now in due if (step := _step(schedule, now))}
     if not steps:
         return
