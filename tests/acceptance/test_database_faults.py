@@ -23,7 +23,7 @@ import pytest
 
 from tests.helpers.faults import every_kind, faulty
 from tests.helpers.postgres import MOST_CONNECTIONS, PostgresServer
-from tests.helpers.requests import assert_problem, submit
+from tests.helpers.requests import assert_problem, submit, wait_for_job
 from tests.helpers.servers import BossProcess, boss_running, free_port, until
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ class TestFrozen:
             submit(client, "freg/kept")
             submit(client, "freg/held")
             client.post("/job/active/freg/held?lease=600")
-            waits = threads.submit(httpx.get, f"{boss.url}/job/available/waited?wait=50", timeout=70)
+            waits = threads.submit(wait_for_job, f"{boss.url}/job/available/waited?wait=50")
             until(lambda: "boss_waiting_takers 1.0" in client.get("/metrics").text)
             time.sleep(1)  # it has looked, and sleeps; who has not is told like all others
             with faulty(server, fault):
@@ -86,7 +86,7 @@ class TestFrozen:
                 assert memory(boss) < before + 60
                 if fault == "locked":
                     until(lambda: sessions(server) <= 11)  # its ten and the one that listens, and none it gave up
-                assert not waits.done()
+                assert not waits.done(), waits.result().text
             until(lambda: client.get("/job").status_code == 200)
             started = time.monotonic()
             until(lambda: client.head("/job/active/freg/held").status_code == 200)

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.failover import SUBMITTERS, TAKERS, servers
 from tests.helpers.load import Load, every_job, open_jobs
 from tests.helpers.postgres import PostgresServer
+from tests.helpers.requests import wait_for_job
 from tests.helpers.servers import boss_running, until
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,8 @@ def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice(
     ):
         load = Load([one.url, other.url])
         memory = [psutil.Process(replica.process.pid).memory_info().rss for replica in (one, other)]
-        waits = threads.submit(httpx.get, f"{one.url}/job/available/waited?wait=50&lease=600", timeout=70)
+        waits = threads.submit(wait_for_job, f"{one.url}/job/available/waited?wait=50&lease=600")
+        until(lambda: "boss_waiting_takers 1.0" in httpx.get(f"{one.url}/metrics").text)
         working = [threads.submit(load.submit) for _ in range(SUBMITTERS)]
         working += [threads.submit(load.convert) for _ in range(TAKERS)]
         try:
@@ -52,7 +54,7 @@ def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice(
         for each in working:
             each.result()
         assert away < 10, f"it took {away:.1f} s after the promotion"
-        assert not waits.done()
+        assert not waits.done(), waits.result().text
         with one.client() as client:
             client.post("/job/available/waited/at-last", content="{}")
             assert waits.result().json()["id"] == "at-last"

@@ -13,6 +13,16 @@ def submit(client: httpx.Client, path: str, document: str = "{}", **query: str |
     return id
 
 
+def wait_for_job(url: str) -> httpx.Response:
+    """Take a job, and wait for one as long as it takes, which on a slow machine is longer than one request may wait.
+
+    The URL says how long a request waits: `wait=50`, the most.
+    """
+    while (answer := httpx.get(url, timeout=70)).status_code == 404:
+        assert answer.elapsed.total_seconds() > 49, f"it was to wait for 50 s: {answer.text}"
+    return answer
+
+
 def assert_problem(answer: httpx.Response, status: int, says: str) -> None:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
