@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from boss.client.converter import Converter
     from boss.client.job import AsyncJob, Failure
     from boss.client.sync_client import Client, Job
-    from boss.errors import BadInput, BossError, IdTaken, Lost, NoJob, NotABoss, NotThere, Unreachable, WrongAttempt
+    from boss.errors import (
+        BadInput,
+        BossError,
+        IdTaken,
+        Lost,
+        NoJob,
+        NotABoss,
+        NotCompleted,
+        NotDone,
+        NotThere,
+        Unreachable,
+        WrongAttempt,
+    )
     from boss.model.job import JobLine
 
     Line = JobLine
@@ -34,6 +46,8 @@ __all__ = [
     "Lost",
     "NoJob",
     "NotABoss",
+    "NotCompleted",
+    "NotDone",
     "NotThere",
     "Unreachable",
     "WrongAttempt",

@@ -22,6 +22,8 @@ BossError
 ├── Unreachable           the client gave up: no Boss answers at its URL
 │   ├── NotAUrl           its URL is not a URL
 │   └── NotABoss          something else answers there
+├── NotDone               the client gave up waiting: the job is not done yet
+├── NotCompleted          the job that the client waited for is done, but did not complete
 └── Lost                  a converter's job was stopped, or another taker has it by now
 StartError                Boss cannot start; the message says what to do
 ├── WrongSetting          a setting is not valid
@@ -192,6 +194,24 @@ class NotABoss(Unreachable):
     """Something else answers at the URL, or Boss with another scheme than the URL's, or with a certificate that is not
     trusted.
     """
+
+
+class NotDone(BossError):
+    """The job was not done in the time that the client waited."""
+
+
+class NotCompleted(BossError):
+    """The job that the client waited for failed, was stopped or abandoned.
+
+    Attributes:
+        outcome: how it ended (a value of `job.Outcome`).
+        result: the result that was kept with it; None when there is none.
+    """
+
+    def __init__(self, sentence: str, outcome: str, result: object) -> None:
+        super().__init__(sentence)
+        self.outcome = outcome
+        self.result = result
 
 
 class Lost(BossError):

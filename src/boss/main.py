@@ -21,6 +21,7 @@ import uvloop
 from boss import __version__
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.ends import Ends
 from boss.dispatch.handouts import Handouts
 from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever, prune_forever
 from boss.dispatch.notifications import NotificationListener
@@ -119,6 +120,7 @@ class _Started(NamedTuple):
 
     app: App
     dispatcher: Dispatcher
+    ends: Ends
     feed: DashboardFeed
     tokens: Tokens
 
@@ -174,7 +176,9 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         await limits.load()
     except DatabaseAway as error:
         raise _no_start(error) from error
-    listener = NotificationListener(url, wait_queue, maintain_now.set)
+    queries = Queries(pool, wait_queue, limits)
+    ends = Ends(pool, queries, settings.max_waiting)
+    listener = NotificationListener(url, wait_queue, ends.hear, maintain_now.set)
     taker = Taker(pool, wait_queue, Handouts(pool, cursors, limits), limits, listener.start, settings.max_waiting)
     duties = [
         tokens.load_forever(),
@@ -189,13 +193,12 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
-    queries = Queries(pool, wait_queue, limits)
     feed = DashboardFeed(queries)
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
-    app = App(dispatcher, queries, feed, tokens, Schedules(pool, dispatcher), settings, __version__)
-    return _Started(app, dispatcher, feed, tokens)
+    app = App(dispatcher, queries, ends, feed, tokens, Schedules(pool, dispatcher), settings, __version__)
+    return _Started(app, dispatcher, ends, feed, tokens)
 
 
 def _no_start(error: DatabaseAway) -> StartError:
@@ -331,6 +334,7 @@ async def _drain(started: _Started, connections: Connections) -> None:
     started.app.drain()
     connections.drain()
     started.feed.close()
+    started.ends.close()
     started.dispatcher.send_away()
     try:
         async with asyncio.timeout(_DRAIN_S):

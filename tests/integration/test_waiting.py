@@ -40,7 +40,7 @@ async def replica(database: str) -> AsyncIterator[Replica]:
     looked: list[bool] = []
     line = WaitQueue()
     async with connected(database) as pool:
-        listener = NotificationListener(database, line, lambda: looked.append(True))
+        listener = NotificationListener(database, line, lambda _: None, lambda: looked.append(True))
         listening = asyncio.create_task(listener.run())
         await until(lambda: bool(looked))
         yield Replica(pool, line, dispatcher_over(pool, line, ScanCursors(), listener.start), looked)

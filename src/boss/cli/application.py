@@ -104,6 +104,10 @@ def jobs_in_words(count: int) -> str:
     return "1 job" if count == 1 else f"{count:,} jobs"
 
 
+# How long a command that waits for a job tries again while Boss is away, in seconds.
+_PATIENCE_S = 60.0
+
+
 @contextlib.contextmanager
 def asking(url: str, token: str | None) -> Iterator["Verbs"]:
     """A client whose requests a command sends by `now(…)`, without retries; an error ends the command with one line."""
@@ -122,6 +126,12 @@ def client(url: str, token: str | None, patience: float) -> Iterator["Client"]:
 
     with _errors_told(), Client(url, token=token, patience=patience) as client:
         yield client
+
+
+def wait_until_done(url: str, token: str | None, id: str) -> None:
+    """Wait until a job is done, also while Boss restarts."""
+    with client(url, token, _PATIENCE_S) as boss:
+        boss.find(id, wait=None)
 
 
 def in_line(sentence: str) -> str:

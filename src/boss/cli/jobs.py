@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from boss.cli.application import Token, Url, asking, confirm, give_up, jobs_in_words, now
+from boss.cli.application import Token, Url, asking, confirm, give_up, jobs_in_words, now, print_json, wait_until_done
 from boss.cli.documents import chosen_file, read_document, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
@@ -74,8 +74,11 @@ def submit(
         str | None,
         typer.Option(metavar="NAME", help="The beginning of the ids of --lines; use it again to continue."),
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job is done, and print its result.")] = False,
 ) -> None:
     """Submit a job: a JSON object, from a file or standard input. Prints its id.
+
+    With --wait it exits with 1 when the job fails, is stopped or is abandoned.
 
     With --lines each line is a job's document. An id is then the batch's name and the line's number. So after any
     interruption the same command with the same --batch continues, and submits no line twice.
@@ -85,6 +88,8 @@ def submit(
     if lines:
         if id is not None:
             give_up("many jobs cannot have one id; --batch NAME is what all their ids begin with", USAGE)
+        if wait:
+            give_up("--wait is for one job; boss show ID --wait waits for each of many", USAGE)
         submit_lines(url, token, source, file, batch, how)
         return
     if batch:
@@ -96,6 +101,16 @@ def submit(
             typer.echo(made)
         except CannotWrite as error:
             give_up(f"{error}; the job is submitted, as {made}")
+    if wait:
+        from boss.client.verbs import ended
+
+        wait_until_done(url, token, made)
+        with asking(url, token) as boss:
+            job = now(boss.find(made))
+        if job["result"] is not None:
+            print_json(job["result"])
+        if job["outcome"] != Outcome.COMPLETED:
+            give_up(ended(job))
 
 
 def take(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boss.cli.application import AsJson, Token, Url, asking, each, now, print_json, printable
+from boss.cli.application import AsJson, Token, Url, asking, each, now, print_json, printable, wait_until_done
 from boss.cli.exit_codes import FAILED
 from boss.cli.listing import print_jobs
 from boss.cli.standing import give_up_on_unknown
@@ -125,12 +125,15 @@ def show(
     id: Annotated[str, typer.Argument(help="The job's id; its source need not be known.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job is done.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a job with all its properties, and, if it is available, why it was not taken yet.
 
     Exits with 3 when there is none.
     """
+    if wait:
+        wait_until_done(url, token, id)
     with asking(url, token) as boss:
         job = now(boss.find(id))
     if as_json:

@@ -178,15 +178,6 @@ class Administering:
         async for job in self._pages("/jobs", "jobs", query(state=state, source=source)):
             yield job
 
-    async def find(self, id: str) -> Document:
-        """The job with this id and all its properties. While it is available, `why` says why it was not taken yet.
-
-        Raises:
-            NotThere: there is no such job.
-        """
-        job: Document = (await self._ask("GET", f"/jobs/{quote(id, safe='')}")).json()
-        return job
-
     async def _pages(self, address: str, what: str, parameters: dict[str, str]) -> AsyncIterator[Document]:
         while address:
             page = (await self._ask("GET", address, params=parameters)).json()

@@ -294,9 +294,13 @@ class Client:
         """See `AsyncClient.jobs`."""
         return self._each(self._client.jobs(state=state, source=source))
 
-    def find(self, id: str) -> Document:
+    def find(self, id: str, *, wait: float | None = 0) -> Document:
         """See `AsyncClient.find`."""
-        return self._run(self._client.find, id)
+        return self._run(self._client.find, id, wait=wait)
+
+    def result(self, id: str, *, wait: float | None = None) -> Json | None:
+        """See `AsyncClient.result`."""
+        return self._run(self._client.result, id, wait=wait)
 
     def _each(self, many: AsyncIterator[_T]) -> Iterator[_T]:
         over = object()

@@ -5,11 +5,13 @@ which must start fast, sends over one that blocks (once.py).
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from boss.client.administering import Administering
 from boss.client.answers import TIMEOUT_S, check
@@ -24,7 +26,7 @@ from boss.client.requests import (
     reported,
     take_address,
 )
-from boss.errors import IdTaken, NoJob, NotThere, WrongAttempt
+from boss.errors import IdTaken, NoJob, NotCompleted, NotDone, NotThere, WrongAttempt
 from boss.model.job import Finish, JobLine, Outcome, State
 
 # How long one request waits for a job, in seconds; the server grants no more.
@@ -150,6 +152,45 @@ class Verbs(Administering):
             else:
                 granted = int(answer.headers["boss-lease"])
                 return [Handed(*_taken(line), granted) for line in answer.text.split("\n")[:-1]]
+
+    async def result(self, id: str, *, wait: float | None = None) -> Json | None:
+        """Wait until a job is done; return its result, or None when it has none.
+
+        Args:
+            id: the job's id.
+            wait: for how many seconds to wait; for ever when None.
+
+        Raises:
+            NotThere: there is no such job.
+            NotDone: it is not done in time.
+            NotCompleted: it failed, was stopped, or was abandoned.
+        """
+        job = await self.find(id, wait=wait)
+        if job["state"] != State.DONE:
+            raise NotDone(f"{id} is not done: it is {job['state']}")
+        if job["outcome"] != Outcome.COMPLETED:
+            raise NotCompleted(ended(job), job["outcome"], job["result"])
+        result: Json | None = job["result"]
+        return result
+
+    async def find(self, id: str, *, wait: float | None = 0) -> Document:
+        """The job with this id and all its properties. While it is available, `why` says why it was not taken yet.
+
+        Args:
+            id: the job's id.
+            wait: for how many seconds to wait until it is done; for ever when None.
+
+        Raises:
+            NotThere: there is no such job.
+        """
+        until = None if wait is None else time.monotonic() + wait
+        while True:
+            left = _POLL_S if until is None else max(0, min(_POLL_S, math.ceil(until - time.monotonic())))
+            path = f"/jobs/{quote(id, safe='')}"
+            answer = await self._ask("GET", path, params=query(wait=left or None), seconds=left + TIMEOUT_S)
+            job: Document = answer.json()
+            if job["state"] == State.DONE or (until is not None and time.monotonic() >= until):
+                return job
 
     async def check(self, source: str, id: str, attempt: int | None = None) -> None:
         """Send the heartbeat of an active job, which renews its lease.
@@ -302,3 +343,11 @@ def _taken(line: str) -> tuple[Document, str]:
     # The document is not parsed here, because most callers only pass it on.
     before, _, document = line.partition(',"job":')
     return json.loads(before + "}"), document[:-1]
+
+
+def ended(job: Document) -> str:
+    """How a job ended that did not complete, as a sentence."""
+    how = {Outcome.FAILED: "failed", Outcome.STOPPED: "was stopped"}.get(job["outcome"], "was abandoned")
+    result = job["result"] if isinstance(job["result"], dict) else {}
+    why = result.get("error") or result.get("reason")
+    return f"{job['id']} {how}: {why}" if why else f"{job['id']} {how}"

@@ -102,6 +102,8 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
         await store.compact_counts(pool)
     if seen.stale:
         await store.forget_gone_replicas(pool)
+    if seen.unawaited:
+        await store.forget_awaited(pool)
     if seen.ready:
         # These jobs should have been announced. Whatever went wrong, no taker waits longer than one round.
         wait_queue.announce(limits.ready(json.loads(seen.ready)))

@@ -1,4 +1,4 @@
-"""The notification listener: hears of jobs that become ready on any replica, and tells the wait queue of this one."""
+"""The notification listener: hears of jobs that become ready or done on any replica, and tells those who wait here."""
 
 import asyncio
 import json
@@ -24,12 +24,16 @@ class NotificationListener:
     Args:
         url: the database's URL.
         wait_queue: the takers that wait on this replica.
+        on_ended: called with the id of each job that is done, if somebody waits for that on any replica.
         on_missed: called when an announcement may have been missed, so that maintenance checks what is ready.
     """
 
-    def __init__(self, url: str, wait_queue: WaitQueue, on_missed: Callable[[], None]) -> None:
+    def __init__(
+        self, url: str, wait_queue: WaitQueue, on_ended: Callable[[str], None], on_missed: Callable[[], None]
+    ) -> None:
         self._url = url
         self._wait_queue = wait_queue
+        self._hear = {store.CHANNEL: self._hear_ready, store.ENDED_CHANNEL: on_ended}
         self._on_missed = on_missed
         self._connection: Connection | None = None
         self._announced = False
@@ -41,7 +45,7 @@ class NotificationListener:
         while True:
             lost = asyncio.Event()
             try:
-                self._connection = await listen(self._url, store.CHANNEL, self._hear, lost.set)
+                self._connection = await listen(self._url, self._hear, lost.set)
                 if self._wait_queue.waiting:
                     await self.start()
                 self._on_missed()
@@ -99,7 +103,7 @@ class NotificationListener:
                 await store.stop_waiting(self._connection)
                 self._announced = False
 
-    def _hear(self, payload: str) -> None:
+    def _hear_ready(self, payload: str) -> None:
         if payload:
             self._wait_queue.announce(json.loads(payload))
         else:

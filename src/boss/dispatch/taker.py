@@ -18,8 +18,8 @@ from boss.telemetry.job_log import JobEvent
 
 # The most addresses of a statement: it measures each of these jobs whose size is not known.
 _MOST_ADDRESSES = 64
-# One token may have 1/10 of the waiting takers.
-_SHARES = 10
+# One token may have 1/10 of those who may wait.
+SHARES = 10
 # The most sources that an error names.
 _MOST_LISTED = 10
 # The delay before an undo is retried while the database is away.
@@ -137,7 +137,7 @@ class Taker:
                 f"{self._most_waiting:,} takers wait here, which is the most; ask another replica, or do not wait"
             )
         # One token cannot fill the whole queue. Without tokens nobody can be told apart, so there is no share.
-        share = max(1, self._most_waiting // _SHARES)
+        share = max(1, self._most_waiting // SHARES)
         if by is not None and self._wait_queue.waiting_with(by) >= share:
             raise TooMany(
                 f"{share:,} takers wait here with the token {by}, which is the most for one token; "

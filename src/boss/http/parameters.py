@@ -117,7 +117,7 @@ def of_take(text: bytes) -> TakeParameters:
         limit(query, 1) if "limit" in query else None,
         lease(query, 0) if "lease" in query else None,
         bool(_integer(query, "fair", 0, 0, 1)),
-        min(_integer(query, "wait", 0, 0, 10**9), LONGEST_WAIT_S) if "wait" in query else None,
+        wait(query),
     )
 
 
@@ -182,8 +182,13 @@ def lease(query: Mapping[str, str], default: int) -> int:
     return _integer(query, "lease", default, 0, LONGEST_LEASE)
 
 
+def wait(query: Mapping[str, str]) -> int | None:
+    """`?wait=` in seconds, None when absent. More than 50 is cut to 50."""
+    return min(_integer(query, "wait", 0, 0, 10**9), LONGEST_WAIT_S) if "wait" in query else None
+
+
 def preferred_wait(prefer: str) -> int | None:
-    """How many seconds a take waits, by the header Prefer (RFC 7240); None when it has no `wait`.
+    """How many seconds a request waits, by the header Prefer (RFC 7240); None when it has no `wait`.
 
     More than 50 is cut to 50. A preference that cannot be read is ignored, as the RFC says.
     """

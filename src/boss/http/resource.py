@@ -20,12 +20,12 @@ class Method(NamedTuple):
     Attributes:
         handler: answers its requests.
         permission: the permission that its requests require.
-        takes: whether it takes jobs. Then it is cancelled when the client hangs up, so that no job is taken in vain.
+        ends_with_client: whether it is cancelled when the client hangs up: it takes jobs, or waits for one.
     """
 
     handler: Handler
     permission: Permission
-    takes: bool
+    ends_with_client: bool
 
 
 class Resource:
@@ -36,7 +36,7 @@ class Resource:
     Args:
         path: its path, with the names of the parts that vary, such as `/jobs/{id}`. It is the route in the metrics.
         handlers: the handler of each method.
-        taking: the method that takes jobs, if one does.
+        waiting: the method that takes jobs or waits for one, if there is one.
 
     Attributes:
         methods: the methods by name.
@@ -44,11 +44,11 @@ class Resource:
         times: the durations of requests, by method and status.
     """
 
-    def __init__(self, path: str, handlers: Mapping[str, Handler], taking: str | None = None) -> None:
+    def __init__(self, path: str, handlers: Mapping[str, Handler], waiting: str | None = None) -> None:
         self.path = path
         handlers = {"HEAD": handlers["GET"], **handlers} if "GET" in handlers else handlers
         self.methods = {
-            method: Method(handler, auth.permission_of(handler), method == taking)
+            method: Method(handler, auth.permission_of(handler), method == waiting)
             for method, handler in handlers.items()
         }
         self.allow = ", ".join(sorted(self.methods))

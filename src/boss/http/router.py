@@ -6,6 +6,7 @@ from time import perf_counter
 
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.ends import Ends
 from boss.dispatch.queries import Queries
 from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
@@ -31,6 +32,7 @@ class App:
     Args:
         dispatcher: submits, takes, checks, finishes and gives back jobs.
         queries: everything that only reads.
+        ends: waits for jobs to be done.
         feed: the dashboard's data.
         tokens: the valid tokens.
         schedules: what administrators may do with schedules.
@@ -42,6 +44,7 @@ class App:
         self,
         dispatcher: Dispatcher,
         queries: Queries,
+        ends: Ends,
         feed: DashboardFeed,
         tokens: Tokens,
         schedules: Schedules,
@@ -58,7 +61,7 @@ class App:
         self._add(
             [
                 *jobs.resources(jobs.Jobs(dispatcher, queries, settings)),
-                *lists.resources(queries),
+                *lists.resources(queries, ends),
                 *health.resources(queries),
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),
@@ -149,7 +152,7 @@ class App:
 
     async def _handle(self, request: Request, resource: Resource, method: Method) -> Response:
         """Authorize the request and call its handler; every exception that they raise becomes a problem."""
-        request.ends_with_client = method.takes
+        request.ends_with_client = method.ends_with_client
         try:
             if request.principal is not OPEN:
                 auth.authorize(request, method.permission)

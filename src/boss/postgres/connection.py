@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -380,8 +380,13 @@ async def _committed(connection: Connection) -> AsyncIterator[None]:
     await transaction.commit()
 
 
-async def listen(url: str, channel: str, hear: Callable[[str], None], lost: Callable[[], None]) -> Connection:
-    """Open a connection that listens: `hear` gets the payload of every NOTIFY, and `lost` is called when it ends.
+async def listen(url: str, hear: Mapping[str, Callable[[str], None]], lost: Callable[[], None]) -> Connection:
+    """Open a connection that listens.
+
+    Args:
+        url: the database's URL.
+        hear: by channel, what is called with the payload of every NOTIFY.
+        lost: called when the connection ends.
 
     Raises:
         DatabaseAway: the connection cannot be made.
@@ -391,8 +396,13 @@ async def listen(url: str, channel: str, hear: Callable[[str], None], lost: Call
         connection.add_termination_listener(lambda _: lost())
         try:
             async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
-                await connection.add_listener(channel, lambda *heard: hear(str(heard[3])))
+                for channel, heard in hear.items():
+                    await connection.add_listener(channel, partial(_heard, heard))
         except BaseException:
             connection.terminate()
             raise
         return connection
+
+
+def _heard(hear: Callable[[str], None], _connection: object, _pid: object, _channel: object, payload: object) -> None:
+    hear(str(payload))

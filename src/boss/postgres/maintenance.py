@@ -34,6 +34,7 @@ SELECT (SELECT extract(epoch FROM due_at - now())::float8
        (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
        EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS uncompacted,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
+       EXISTS (SELECT FROM awaited WHERE until < now()) AS unawaited,
        (SELECT jsonb_object_agg(source, jobs)::text
         FROM (SELECT source, max(jobs) AS jobs
               FROM (SELECT asked.source, ready.jobs
@@ -67,6 +68,7 @@ class PendingWork(NamedTuple):
         silence: seconds since the last recorded heartbeat of a replica; None when there never was one.
         uncompacted: whether the job counts can be compacted.
         stale: whether a replica that is gone is still recorded as one with waiting takers.
+        unawaited: whether ends of jobs are still announced that nobody waits for any more.
         ready: how many jobs of each source are ready for takers that wait, as JSON text; None when there are none.
     """
 
@@ -76,6 +78,7 @@ class PendingWork(NamedTuple):
     silence: float | None
     uncompacted: bool
     stale: bool
+    unawaited: bool
     ready: str | None
 
 

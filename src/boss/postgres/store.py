@@ -7,6 +7,7 @@ from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
+from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
 from boss.postgres.finishes import finish, give_back
 from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
@@ -44,6 +45,7 @@ from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_t
 
 __all__ = [
     "CHANNEL",
+    "ENDED_CHANNEL",
     "OUTAGE_S",
     "EndedLease",
     "Handout",
@@ -56,6 +58,7 @@ __all__ = [
     "any_ready",
     "audit_events",
     "available_sources",
+    "await_ends",
     "change",
     "check",
     "compact_counts",
@@ -71,6 +74,7 @@ __all__ = [
     "find",
     "finish",
     "first_refused",
+    "forget_awaited",
     "forget_gone_replicas",
     "give_back",
     "greatest_ids",

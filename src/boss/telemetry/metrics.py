@@ -53,6 +53,12 @@ REFUSED = Counter(
 WAITING = Gauge(
     "boss_waiting_takers", "Takers that wait on this replica.", registry=REGISTRY, multiprocess_mode="livesum"
 )
+WAITING_FOR_END = Gauge(
+    "boss_waiting_for_end",
+    "Requests that wait on this replica for a job to be done.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
 CONNECTIONS = Gauge(
     "boss_database_connections",
     "Connections of this replica.",

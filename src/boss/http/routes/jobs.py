@@ -37,20 +37,22 @@ from boss.telemetry import tracing
 def resources(jobs: "Jobs") -> list[Resource]:
     """The resources below /job."""
     return [
-        Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.any_available}, taking="GET"),
+        Resource("/job/available", {"GET": jobs.take, "HEAD": jobs.any_available}, waiting="GET"),
         Resource(
-            "/job/available/{source}", {"GET": jobs.take, "HEAD": jobs.any_available, "POST": jobs.submit}, taking="GET"
+            "/job/available/{source}",
+            {"GET": jobs.take, "HEAD": jobs.any_available, "POST": jobs.submit},
+            waiting="GET",
         ),
         Resource(
             "/job/available/{source}/{id}",
             {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit, "PUT": jobs.change},
         ),
-        Resource("/job/active", {"POST": jobs.take}, taking="POST"),
-        Resource("/job/active/{source}", {"POST": jobs.take}, taking="POST"),
+        Resource("/job/active", {"POST": jobs.take}, waiting="POST"),
+        Resource("/job/active/{source}", {"POST": jobs.take}, waiting="POST"),
         Resource(
             "/job/active/{source}/{id}",
             {"GET": jobs.read_active, "HEAD": jobs.check_active, "POST": jobs.take_one, "DELETE": jobs.give_back},
-            taking="POST",
+            waiting="POST",
         ),
         Resource("/job/done", {"DELETE": jobs.prune}),
         Resource("/job/done/{source}", {"POST": jobs.finish_many}),

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import orjson
 
+from boss.dispatch.ends import Ends
 from boss.dispatch.queries import Queries
-from boss.errors import NotThere
+from boss.errors import NotThere, Unauthenticated
 from boss.http import auth, parameters
 from boss.http.auth import requires
 from boss.http.job_json import record_json, state_headers
@@ -14,15 +15,21 @@ from boss.http.resource import Resource
 from boss.http.response import JSON, NO_STORE, Response
 from boss.http.routes.tree_text import DRAWN_IDS, draw, tree
 from boss.model import job
-from boss.model.job import State
+from boss.model.job import JobRecord, State
 from boss.model.permissions import Permission
 
 _PAGE = 100
 _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
-def resources(queries: Queries) -> Sequence[Resource]:
+def resources(queries: Queries, ends: Ends) -> Sequence[Resource]:
     """The resources."""
+
+    async def find_reached(request: Request) -> JobRecord:
+        found = await queries.find(job.check_id(request.path_param("id")))
+        if not request.principal.reaches(found.source):
+            raise NotThere(f"no job has the id {found.id}", None)
+        return found
 
     @requires(Permission.READ)
     async def read_tree(request: Request) -> Response:
@@ -62,20 +69,29 @@ def resources(queries: Queries) -> Sequence[Resource]:
     async def find(request: Request) -> Response:
         """GET /jobs/{id}: the job with that id and all its properties, in any source and state.
 
-        For an available job, `why` says why no converter has taken it yet.
+        With `wait` it answers when the job is done, or as it is after so many seconds. For an available job, `why` says
+        why no converter has taken it yet.
         """
-        request.query()
-        found = await queries.find(job.check_id(request.path_param("id")))
-        if not request.principal.reaches(found.source):
-            raise NotThere(f"no job has the id {found.id}", None)
+        wait = parameters.wait(request.query(("wait",)))
+        if wait is None and b"prefer" in request.headers:
+            wait = parameters.preferred_wait(request.headers[b"prefer"].decode("latin-1"))
+        found = await find_reached(request)
+        if wait and found.state is not State.DONE:
+            request.wait(wait)
+            await ends.wait(found.id, wait, request.principal.name)
+            if not request.connection.is_valid(request.principal):
+                raise Unauthenticated("the token is not valid any more: it ended while the request waited")
+            found = await find_reached(request)
         record = record_json(found)
         if found.state is State.AVAILABLE:
             record["why"] = await queries.why_available(found)
         headers = [JSON, NO_STORE, *state_headers(found.state, found.attempt)]
+        if wait is not None:
+            headers.append((b"preference-applied", b"wait=%d" % wait))
         return Response(200, headers, orjson.dumps(record, option=_UTC))
 
     return [
         Resource("/job", {"GET": read_tree}),
         Resource("/jobs", {"GET": list_jobs}),
-        Resource("/jobs/{id}", {"GET": find}),
+        Resource("/jobs/{id}", {"GET": find}, waiting="GET"),
     ]
