@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -30,6 +31,23 @@ keep_files_in_memory()
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many processes `pytest -n auto` starts: more than there are cores, for many tests wait most of the time."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(trylast=True)  # once it is known which tests run
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share the long tests out and begin with them: one that began last would run alone at the end.
+
+    xdist gives each of its processes as many tests as the others, in order, and moves some when one has none left.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    shares = [long[number::processes] for number in range(processes)]
+    size, more = divmod(len(items), processes)
+    for number, share in enumerate(shares):
+        # xdist rounds down first: the last processes get one more.
+        share += itertools.islice(others, max(0, size + (number >= processes - more) - len(share)))
+    items[:] = [item for share in shares for item in share] + list(others)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -56,6 +56,7 @@ def prune(boss: BossProcess) -> httpx.Response | None:
         return None
 
 
+@pytest.mark.long
 def test_a_prune_that_takes_long_answers_in_time_and_goes_on_when_asked_again(slow: str) -> None:
     with boss_running("--database", slow) as boss, boss.client() as client:
         answers: list[dict[str, Any]] = []

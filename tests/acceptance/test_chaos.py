@@ -163,6 +163,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(LIMIT + 60)
 async def test_nothing_is_lost_when_everything_dies(folder: Path) -> None:
     random.seed(time.time_ns())

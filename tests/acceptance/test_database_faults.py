@@ -61,6 +61,7 @@ def sessions(server: PostgresServer) -> int:
 
 
 class TestFrozen:
+    @pytest.mark.long
     @pytest.mark.parametrize("fault", ["frozen", "locked"])
     def test_everybody_is_told_and_it_goes_on(self, server: PostgresServer, fault: str) -> None:
         with boss_running("--database", server.url) as boss, boss.client() as client, ThreadPoolExecutor(2) as threads:

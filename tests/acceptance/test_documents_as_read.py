@@ -92,6 +92,7 @@ class TestThereAlready:
             with boss_running("--database", url) as boss, boss.client() as client:
                 yield url, client
 
+    @pytest.mark.long
     def test_takes_go_on_and_readers_are_told(self, here: tuple[str, httpx.Client]) -> None:
         url, client = here
         names = [f"bad-{number}" for number in range(6)]

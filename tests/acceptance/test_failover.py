@@ -21,6 +21,7 @@ __all__ = ["servers"]  # a fixture
 LOAD = 4
 
 
+@pytest.mark.long
 def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice(
     servers: tuple[PostgresServer, PostgresServer],
 ) -> None:

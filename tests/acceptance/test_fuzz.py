@@ -148,6 +148,7 @@ def run(boss: BossProcess, seed: int, seconds: float) -> Counter[int]:
         return sum((client.result() for client in clients), Counter())
 
 
+@pytest.mark.long
 def test_mutated_requests(database: str) -> None:
     print(f"FUZZ_SEED={SEED}")
     with boss_running("--database", database, "--quiet") as boss, boss.client() as client:

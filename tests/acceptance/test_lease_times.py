@@ -134,6 +134,7 @@ def test_holders_have_a_third_of_their_lease_to_be_heard_after_a_start(database:
         assert left(database, "long") > 590
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 def test_an_outage_of_the_database_costs_living_converters_nothing(server: PostgresServer, how: str) -> None:
     """They check as soon as somebody hears them, as converters do."""

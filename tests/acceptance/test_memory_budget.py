@@ -118,6 +118,7 @@ def ended(wire: Wire) -> bool:
     return wire.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x07"
 
 
+@pytest.mark.long
 def test_who_reads_nothing_is_cut_off_and_who_reads_slowly_is_not(database: str) -> None:
     """Half a minute without any progress is the limit: this one waits for it."""
     with boss_running("--database", database) as boss:

@@ -76,6 +76,7 @@ def _runs(url: str, statement: str) -> bool:
 
 
 class TestAUserWhoMayOnlyReadAndWrite:
+    @pytest.mark.long
     def test_serves_what_another_has_migrated(self, database: str, web: str) -> None:
         assert migrate_by_command(database).returncode == 0
         run_in(database, granted())

@@ -456,6 +456,7 @@ def machine(database: str) -> Iterator[type[Machine]]:
 
 
 # Should it fail, hypothesis takes its time to find a short sequence that fails.
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_boss_does_what_the_model_does(machine: type[Machine]) -> None:
     run_state_machine_as_test(

@@ -64,6 +64,7 @@ class TestStart:
             assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.long
 def test_a_primary_that_freezes_under_load_is_left(servers: tuple[PostgresServer, PostgresServer]) -> None:
     primary, standby = servers
     with (

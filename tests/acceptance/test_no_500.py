@@ -172,6 +172,7 @@ def assert_no_mistake(boss: BossProcess, statuses: Mapping[Any, int]) -> None:
     assert {400, 404} & set(statuses.values())
 
 
+@pytest.mark.long
 def test_in_headers(boss: BossProcess) -> None:
     statuses = {}
     for (method, path), name, value in itertools.product(ENDPOINTS, HEADERS, ODD):

@@ -27,6 +27,7 @@ def read_lines(context, response):
 """
 
 
+@pytest.mark.long
 def test_schemathesis_finds_nothing(module_boss: BossProcess, tmp_path: Path) -> None:
     # It makes tokens, too, and with the first one Boss would ask for one itself.
     with module_boss.client() as client:

@@ -73,6 +73,7 @@ async def asking(boss: BossProcess, times: list[tuple[float, str, int]]) -> Asyn
         await task
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["frozen", "locked"])
 async def test_requests_that_come_while_others_are_stuck(server: PostgresServer, fault: str) -> None:
     with boss_running("--database", server.url, "--lease", "20") as boss, boss.client() as client:
@@ -120,6 +121,7 @@ def lock(server: PostgresServer) -> contextlib.ExitStack:
     return stack
 
 
+@pytest.mark.long
 def test_the_time_of_the_body_does_not_count(server: PostgresServer) -> None:
     with boss_running("--database", server.url) as boss, Wire(boss.port) as wire:
         wire.request("POST", "/job/available/freg/slow", "Content-Length: 9", body=b'{"a": ')
@@ -127,6 +129,7 @@ def test_the_time_of_the_body_does_not_count(server: PostgresServer) -> None:
         assert wire.send(b"12}").reply().status == 201
 
 
+@pytest.mark.long
 def test_the_time_of_a_wait_does_not_count(server: PostgresServer) -> None:
     with (
         mute_proxy(server.port) as proxy,

@@ -27,6 +27,7 @@ PAUSE = 0.05
 MOST_AWAY = 45
 
 
+@pytest.mark.long
 def test_nothing_answered_is_lost_and_nothing_is_handed_out_twice() -> None:
     with (
         cluster() as patroni,

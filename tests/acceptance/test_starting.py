@@ -31,6 +31,7 @@ def started_in(stack: ExitStack, port: int, database: str = "boss") -> BossProce
 
 
 class TestMute:
+    @pytest.mark.long
     @pytest.mark.parametrize("migrated", [False, True])
     def test_in_any_step_boss_ends_with_a_sentence(self, server: PostgresServer, migrated: bool) -> None:
         if migrated:
@@ -70,11 +71,13 @@ def test_a_server_that_is_frozen(server: PostgresServer) -> None:
 
 
 class TestLocked:
+    @pytest.mark.long
     def test_what_is_loaded(self, database: str) -> None:
         assert migrate_by_command(database).returncode == 0
         with holding(database, "LOCK TABLE token IN ACCESS EXCLUSIVE MODE"):
             assert "somebody holds a lock on Boss's tables" in end_of(BossProcess("--database", database))
 
+    @pytest.mark.long
     def test_the_turn_to_migrate(self, database: str) -> None:
         with contextlib.closing(BossProcess("--database", database)) as boss:
             with holding(database, "SELECT pg_advisory_xact_lock(x'626F7373'::bigint)"):
@@ -166,6 +169,7 @@ class TestKilled:
             said = end_of(boss)
             assert "cannot be reached" in said or "went away while Boss was starting" in said
 
+    @pytest.mark.long
     def test_the_migration_that_waits(self, server: PostgresServer) -> None:
         with holding(server.url, "SELECT pg_advisory_xact_lock(x'626F7373'::bigint)"):
             boss = BossProcess("--database", server.url)

@@ -58,6 +58,7 @@ def test_sigterm_answers_requests_under_way_and_refuses_new_ones(database: str) 
         assert httpx.get(f"{boss.url}/job").json()["available"] == {"freg": 10}
 
 
+@pytest.mark.long
 def test_a_client_that_never_finishes_does_not_keep_boss_from_stopping(database: str) -> None:
     with boss_running("--database", database) as boss, Wire(boss.port) as wire:
         wire.request("POST", "/job/available/freg", "Content-Length: 7", body=b'{"a"')

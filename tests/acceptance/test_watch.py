@@ -92,6 +92,7 @@ def test_the_page_is_kept_until_it_changes(client: httpx.Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.long
 def test_who_reads_nothing_of_it_is_cut_off(database: str) -> None:
     """Though each event by itself is small, and still fits into what the system keeps for the client."""
     with boss_running("--database", database) as boss, boss.client() as client, socket.socket() as reader:

@@ -76,6 +76,7 @@ def test_one_that_dies_is_started_again(two: BossProcess) -> None:
         assert submit_one(two, number) == 201
 
 
+@pytest.mark.long
 def test_one_that_is_frozen_is_replaced(two: BossProcess) -> None:
     frozen = workers(two)[0]
     frozen.suspend()
@@ -105,6 +106,7 @@ def test_ones_that_die_at_once_do_not_end_the_others(two: BossProcess) -> None:
         assert submit_one(two, number) == 201
 
 
+@pytest.mark.long
 def test_a_parent_that_was_stopped_leaves_them_alone(two: BossProcess) -> None:
     before = [each.pid for each in workers(two)]
     parent = psutil.Process(two.process.pid)

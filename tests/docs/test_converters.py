@@ -26,6 +26,7 @@ def client(database: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.long
 def test_it_does_its_jobs_and_stops_when_told_to(command: list[str], client: httpx.Client) -> None:
     with converting(command, str(client.base_url), "freg") as running:
         ids = [submit(client, "freg", '{"seconds": 0}') for _ in range(5)]

@@ -29,6 +29,7 @@ def shell(data: Path) -> Iterator[Shell]:
     shell.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_every_command_gives_what_is_shown(page: str, shell: Shell) -> None:
     if shutil.which("jq") is None:

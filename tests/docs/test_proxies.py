@@ -78,6 +78,7 @@ def test_their_times_fit_those_of_boss() -> None:
     assert seconds("haproxy", "default-server check inter 2s pool-purge-delay") < Settings.header_timeout
 
 
+@pytest.mark.long
 def test_a_take_waits_as_long_as_the_documented_ones_and_the_feed_goes_on(pair: Pair, tmp_path: Path) -> None:
     assert all(f"?wait={_WAIT_S}" in code_of(language) for language in PROGRAMS)
     installed = [name for name, proxy in PROXIES.items() if shutil.which(proxy.program)]
@@ -142,6 +143,7 @@ def test_what_it_compresses_can_be_finished(through: httpx.Client, source: str) 
     assert through.post(f"/job/done/{source}/{id}", headers=held).status_code == 200
 
 
+@pytest.mark.long
 def test_a_taker_that_hung_up_gets_no_job(port: int, pair: Pair, source: str) -> None:
     def waiting() -> int:
         """On how many replicas somebody waits."""

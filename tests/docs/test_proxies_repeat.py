@@ -57,6 +57,7 @@ def test_a_take_without_a_key_is_not_repeated(
     assert client.get("/job").json()["active"][source] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("changed", [False, True], ids=["as shown", "repeating"])
 def test_a_take_with_a_key_takes_one_job(

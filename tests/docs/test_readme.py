@@ -40,6 +40,7 @@ def test_the_converter_in_python_works(database: str) -> None:
     assert (job["state"], job["result"]) == ("done", {"steps": 3})
 
 
+@pytest.mark.long
 def test_the_example_converts_every_record_once(database: str) -> None:
     with boss_running("--database", database) as boss:
         command = [sys.executable, str(ROOT / "examples" / "iso_codes.py"), boss.url]

@@ -118,12 +118,14 @@ def test_it_says_what_it_is(wheel: Path) -> None:
     assert about.get_all("Provides-Extra") == ["embedded", "server", "tracing"]
 
 
+@pytest.mark.long
 def test_nothing_of_the_checkout_is_imported(programs: Path, place: Path) -> None:
     words = [str(programs / "python"), "-c", "import boss; print(boss.__file__)"]
     said = subprocess.run(words, cwd=place, env=clean_environment(), capture_output=True, text=True, check=True)
     assert Path(said.stdout).is_relative_to(place / "venv")
 
 
+@pytest.mark.long
 def test_the_first_ten_minutes(shell: Shell) -> None:
     assert shell.run("boss --version") == f"boss {__version__}\n"
     shell.follow(steps((ROOT / "docs" / "index.md").read_text()))

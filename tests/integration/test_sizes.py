@@ -191,6 +191,7 @@ async def unmeasured(pool: Pool) -> Pool:
     return pool
 
 
+@pytest.mark.long
 async def test_a_take_measures_no_more_documents_than_it_hands_out(unmeasured: Pool) -> None:
     for asked in (Take(None, 1000), Take("a", 50), Take(None, 1000, fair=True), Take("a", 1000, key="k")):
         got = await take(Handouts(unmeasured, ScanCursors(), no_limits(unmeasured)), asked)
