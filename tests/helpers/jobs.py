@@ -21,3 +21,9 @@ def take(client: httpx.Client, source: str, **query: int) -> httpx.Response:
 
 def seconds(later: str, earlier: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def record_of(client: httpx.Client, source: str) -> dict[str, Any]:
+    [job] = client.get(f"/jobs?source={source}").json()["jobs"]
+    assert isinstance(job, dict)
+    return job
