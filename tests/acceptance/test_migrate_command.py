@@ -85,14 +85,28 @@ class TestAUserWhoMayOnlyReadAndWrite:
             until(lambda: "deleted" in boss.log)
             assert '"level":"error"' not in boss.log, boss.log
 
-    def test_may_use_a_table_that_an_upgrade_makes(self, database: str, web: str) -> None:
+    @pytest.mark.parametrize(("table", "migration"), [("schedule", "schedules"), ("awaited", "ends")])
+    def test_may_use_a_table_that_an_upgrade_makes(self, database: str, web: str, table: str, migration: str) -> None:
         assert migrate_by_command(database).returncode == 0
         run_in(database, granted())
-        run_in(database, "DROP TABLE schedule; DELETE FROM boss_migration WHERE name LIKE '%schedules%'")
+        run_in(database, f"DROP TABLE {table}; DELETE FROM boss_migration WHERE name LIKE '%{migration}%'")
         assert migrate_by_command(database).returncode == 0
         with boss_running("--database", web) as boss, boss.client() as client:
             answer = client.put("/schedule/nightly", json={"source": "freg", "cron": "0 3 * * *"})
             assert answer.status_code == 200, answer.text
+            assert client.post("/job/available/freg/monday", content="{}").status_code == 201
+            assert client.get("/jobs/monday?wait=1").status_code == 200
+
+    def test_submits_in_sql_after_an_upgrade_as_before(self, database: str, web: str) -> None:
+        assert migrate_by_command(database).returncode == 0
+        run_in(
+            database,
+            "GRANT USAGE ON SCHEMA public TO web; GRANT SELECT, INSERT ON job TO web;"
+            "GRANT INSERT ON tally TO web; GRANT SELECT ON waiting TO web",
+        )
+        run_in(database, "DROP TABLE awaited; DELETE FROM boss_migration WHERE name LIKE '%ends%'")
+        assert migrate_by_command(database).returncode == 0
+        run_in(web, "INSERT INTO job (source, status, id, document) VALUES ('freg', 'AVAILABLE', 'monday', '{}')")
 
     def test_is_told_who_makes_the_schema(self, database: str, web: str) -> None:
         run_in(database, "GRANT USAGE ON SCHEMA public TO web")

@@ -3,7 +3,7 @@
 from boss.model.dashboard import Active, Failed, Hour
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
-from boss.postgres.statement import Statement, probe
+from boss.postgres.statement import READY, Statement, probe
 
 ACTIVE = Statement(
     "active",
@@ -108,14 +108,14 @@ SELECT count(*) AS jobs
 FROM (
     (SELECT
      FROM job AS other
-     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND {probe("other.source", "asked.source")}
+     WHERE {READY} AND {probe("other.source", "asked.source")}
        AND other.priority > asked.priority
      ORDER BY other.source, other.priority DESC, other.position
      LIMIT $2)
     UNION ALL
     (SELECT
      FROM job AS other
-     WHERE other.status = 'AVAILABLE' AND other.due_at IS NULL AND {probe("other.source", "asked.source")}
+     WHERE {READY} AND {probe("other.source", "asked.source")}
        AND other.priority = asked.priority AND other.position < asked.position
      ORDER BY other.source, other.position
      LIMIT $2)) AS before

@@ -55,7 +55,8 @@ END
 $$;
 SELECT write_out_schema();
 
--- Whoever may record that takers wait may record this.
+-- Whoever may change the limits of sources may use this, and whoever submits jobs in SQL may read it, as `waiting`: the
+-- trigger does.
 DO
 $$
 DECLARE
@@ -63,9 +64,10 @@ DECLARE
 BEGIN
     FOR granted IN
         SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,
-               string_agg(privilege_type, ', ') AS privileges
+               string_agg(DISTINCT privilege_type, ', ') AS privileges
         FROM pg_class, aclexplode(relacl)
-        WHERE oid = 'waiting'::regclass AND grantee <> relowner
+        WHERE grantee <> relowner
+          AND (oid = 'source_rule'::regclass OR (oid = 'waiting'::regclass AND privilege_type = 'SELECT'))
         GROUP BY grantee
     LOOP
         EXECUTE format('GRANT %s ON awaited TO %s', granted.privileges, granted.role);
