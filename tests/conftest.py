@@ -42,7 +42,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if item.get_closest_marker("long")]
     others = iter([item for item in items if not item.get_closest_marker("long")])
-    shares = [long[number::processes] for number in range(processes)]
+    # Those of a module stay together, for what it shares may take long to set up.
+    modules = [list(of_module) for _, of_module in itertools.groupby(long, key=lambda item: item.path)]
+    shares = [list(itertools.chain(*modules[number::processes])) for number in range(processes)]
     size, more = divmod(len(items), processes)
     for number, share in enumerate(shares):
         # xdist rounds down first: the last processes get one more.
