@@ -19,6 +19,7 @@ import asyncpg
 import uvloop
 
 from boss import __version__
+from boss.dispatch.converters import Converters
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.ends import Ends
@@ -180,7 +181,9 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     ends = Ends(pool, queries, settings.max_waiting)
     listener = NotificationListener(url, wait_queue, ends.hear, maintain_now.set)
     taker = Taker(pool, wait_queue, Handouts(pool, cursors, limits), limits, listener.start, settings.max_waiting)
+    converters = Converters(pool)
     duties = [
+        converters.record_forever(),
         tokens.load_forever(),
         limits.load_forever(),
         maintain_forever(pool, wait_queue, limits, maintain_now),
@@ -197,7 +200,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
-    app = App(dispatcher, queries, ends, feed, tokens, Schedules(pool, dispatcher), settings, __version__)
+    app = App(dispatcher, queries, ends, converters, feed, tokens, Schedules(pool, dispatcher), settings, __version__)
     return _Started(app, dispatcher, ends, feed, tokens)
 
 

@@ -48,6 +48,7 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/jobs/{id}"): READ,
     ("GET", "/source"): READ,
     ("PUT", "/source/{source}"): ADMIN,
+    ("GET", "/converter"): READ,
     ("GET", "/schedule"): READ,
     ("GET", "/schedule/{name}"): READ,
     ("PUT", "/schedule/{name}"): ADMIN,

@@ -61,9 +61,11 @@ def test_the_last_attempt_is_not_given_back(boss: Boss, client: httpx.Client, so
 
 def test_give_back_says_that_the_last_attempt_is_over(boss: Boss, client: httpx.Client, source: str) -> None:
     for attempts, says in ((2, ""), (1, "boss: that was the last attempt of {id}: it is done, failed\n")):
-        id = submit(client, source, attempts=attempts)
-        assert boss("take", source).returncode == 0
-        said = boss("give-back", source, id)
+        # A source each: what was given back is soon available again.
+        of = f"{source}-{attempts}"
+        id = submit(client, of, attempts=attempts)
+        assert boss("take", of).returncode == 0
+        said = boss("give-back", of, id)
         assert (said.returncode, said.stderr) == (0, says.format(id=id))
 
 

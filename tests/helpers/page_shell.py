@@ -58,7 +58,7 @@ class Shell:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=3 * PATIENCE,  # some convert a few thousand jobs
         )
         assert done.returncode == 0 or "doctor" in command, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout

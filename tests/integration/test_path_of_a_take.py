@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 import boss
+from boss.dispatch.converters import Converters
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.ends import Ends
 from boss.dispatch.queries import Queries
@@ -63,6 +64,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
         dispatcher,
         queries,
         Ends(pool, queries, 1000),
+        Converters(pool),
         DashboardFeed(queries),
         tokens,
         Schedules(pool, dispatcher),

@@ -35,7 +35,9 @@ from tests.helpers.postgres import fill
 
 pytestmark = pytest.mark.every_postgres
 
-TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')").replace("$2", "'{}'").replace("$3", "'{}'")
+TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')")
+for _number in ("$2", "$3", "$4"):
+    TAKE_10 = TAKE_10.replace(_number, "'{}'")
 
 DESIGNS_OWN_TAKE = """
 UPDATE job
@@ -148,7 +150,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         *(submits.SUBMIT, finishes.FINISH, finishes.GIVE_BACK, leases.CHECK, reads.READ, reads.LOCATE),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
         *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
-        *(takes.UNDO_TAKES, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
+        *(takes.UNDO_TAKES, finishes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
         *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, takes_by_key.TAKE_AGAIN),
         *(
             takes_within_limits.TAKE_WITHIN_LIMITS,
@@ -251,7 +253,7 @@ async def test_the_order_of_the_queue_is_the_order_of_the_answer(pool: Pool) -> 
 async def test_takers_pass_over_what_another_is_taking(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"id-{number}", "freg", "{}") for number in range(10)])
     async with pool.acquire() as connection, connection.transaction():
-        held = await connection.fetch(takes.TAKE.sql, [60] * 4, [], [])
+        held = await connection.fetch(takes.TAKE.sql, [60] * 4, [], [], [])
         taken = await take(pool, 10)
     assert not {row["id"] for row in held} & set(taken)
     assert len(taken) == 6

@@ -1,4 +1,4 @@
-"""The commands that only read: tree, jobs, show, doctor."""
+"""The commands that only read: tree, jobs, show, converters, doctor."""
 
 import sys
 import time
@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boss.cli.application import AsJson, Token, Url, asking, each, now, print_json, printable, wait_until_done
+from boss.cli.application import (
+    AsJson,
+    Token,
+    Url,
+    asking,
+    each,
+    now,
+    print_json,
+    print_json_lines,
+    print_table,
+    printable,
+    wait_until_done,
+)
 from boss.cli.exit_codes import FAILED
 from boss.cli.listing import print_jobs
 from boss.cli.standing import give_up_on_unknown
@@ -37,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: boss tree --watch")(tree)
     app.command(epilog="Example: boss jobs --state active --source freg")(jobs)
     app.command(epilog="Example: boss show monday")(show)
+    app.command(epilog="Example: boss converters")(converters)
     app.command(epilog="Example: boss doctor")(doctor)
 
 
@@ -154,6 +167,7 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
         ("submitted", _when(job["submitted"], job["submitted_by"])),
         ("due", _when(job["due"])),
         ("taken", _when(job["taken"], job["taken_by"])),
+        ("converter", job["converter"]),
         ("last seen", _when(job["seen"])),
         ("lease", _when(job["until"])),
         ("finished", _when(job["finished"], job["finished_by"])),
@@ -168,6 +182,7 @@ def _past(attempt: dict[str, Any]) -> str:
     """How an earlier attempt went."""
     taken = f"taken {second(attempt.get('taken'))}" + (f" by {attempt['by']}" if attempt.get("by") else "")
     ended = f"{attempt['how']} {second(attempt['ended'])}"
+    taken += f" in {attempt['converter']}" if attempt.get("converter") else ""
     by = f" by {attempt['given_back_by']}" if attempt.get("given_back_by") else ""
     uncounted = ", uncounted" if attempt.get("uncounted") else ""
     return f"{taken}, {ended}{by}{uncounted}" + (f": {attempt['why']}" if attempt.get("why") else "")
@@ -175,6 +190,26 @@ def _past(attempt: dict[str, Any]) -> str:
 
 def _when(instant: str | None, by: str | None = None) -> str:
     return f"{second(instant)}, {ago(instant)}{f' by {by}' if by else ''}" if instant else ""
+
+
+def converters(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List the converters that name themselves and were heard of in the last hour, with the jobs that they hold."""
+    with asking(url, token) as boss:
+        found = now(boss.converters())
+    if as_json:
+        print_json_lines(found)
+        return
+    rows = [
+        (
+            printable(each["name"]),
+            "any" if each["sources"] is None else " ".join(each["sources"]),
+            f"{each['holds']:,}",
+            f"{each['taken']:,}",
+            ago(each["heard"]),
+        )
+        for each in found
+    ]
+    print_table(("name", "sources", "holds", "taken", "heard"), rows)
 
 
 def doctor(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:

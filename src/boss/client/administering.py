@@ -45,6 +45,11 @@ class Administering:
         health: Document = (await self._ask("GET", "/health")).json()
         return health
 
+    async def converters(self) -> list[Document]:
+        """The converters that name themselves: their `sources`, how many jobs each holds, and when it was `heard`."""
+        converters: list[Document] = (await self._ask("GET", "/converter")).json()["converters"]
+        return converters
+
     async def prune(self, older: float) -> tuple[int, bool]:
         """Delete jobs that were done more than `older` seconds ago; return how many, and whether there are more."""
         pruned = (await self._ask("DELETE", "/job/done", params={"older": f"{older:f}"})).json()

@@ -1,11 +1,15 @@
 """A client of Boss for asyncio, over HTTP only; sync_client.py is the same for code without async.
 
-It retries requests that are safe to repeat, for as long as its patience lasts. It raises errors of errors.py.
+It retries requests that are safe to repeat, for as long as its patience lasts. Its takes name the converter by host and
+process. It raises errors of errors.py.
 """
 
 import asyncio
 import contextlib
 import json
+import os
+import re
+import socket
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Self
@@ -39,6 +43,7 @@ class AsyncClient(Verbs):
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
         super().__init__(Connection(url, token, patience))
+        self._named = {"boss-converter": f"{_host()}/{os.getpid()}"}
         self.checks = Checks(lambda: AsyncClient(url, token=token, patience=0))
         self._finishes: dict[str, Coalescer[Finish, None]] = {}
 
@@ -140,3 +145,8 @@ class AsyncClient(Verbs):
             except BossError as error:
                 done.append(error)
         return done
+
+
+def _host() -> str:
+    """The name of this machine or container, without what a header cannot have."""
+    return re.sub(r"[^!-~]", "", socket.gethostname())[:80] or "localhost"

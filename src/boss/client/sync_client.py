@@ -232,6 +232,10 @@ class Client:
         """See `AsyncClient.set_rule`."""
         self._run(self._client.set_rule, source, paused=paused, limit=limit)
 
+    def converters(self) -> list[Document]:
+        """See `AsyncClient.converters`."""
+        return self._run(self._client.converters)
+
     def schedules(self) -> list[Document]:
         """See `AsyncClient.schedules`."""
         return self._run(self._client.schedules)

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -45,6 +45,9 @@ class Handed(NamedTuple):
 
 class Verbs(Administering):
     """Submit, take, check, finish, give back and stop jobs. Holding a taken job is up to the caller."""
+
+    # The header with the name of this converter, if it has one.
+    _named: Mapping[str, str] = {}
 
     async def submit(
         self,
@@ -140,7 +143,7 @@ class Verbs(Administering):
         path = take_address(source)
         until = None if wait is None else time.monotonic() + wait
         # A retry with the same key gets the jobs of the same take. So a lost response loses no job.
-        headers = {"idempotency-key": key or os.urandom(16).hex(), "accept": NDJSON["content-type"]}
+        headers = {"idempotency-key": key or os.urandom(16).hex(), "accept": NDJSON["content-type"], **self._named}
         while True:
             left = _POLL_S if until is None else max(0, min(_POLL_S, round(until - time.monotonic())))
             parameters = query(limit=limit, wait=left or None, lease=lease)

@@ -1,7 +1,7 @@
 """Everything that only reads: jobs, lists, counts, and the diagnosis."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from boss.coalescer import Coalescer
@@ -10,6 +10,7 @@ from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NotThere
 from boss.model.audit import AuditEvent
+from boss.model.converter import KnownConverter
 from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
@@ -142,6 +143,10 @@ class Queries:
     async def audit_events(self, before: int | None, limit: int) -> list[AuditEvent]:
         """The audit events of administrators; see `store.audit_events`."""
         return await store.audit_events(self._pool, before, limit)
+
+    async def converters(self, sources: Collection[str] | None) -> list[KnownConverter]:
+        """The converters that were heard of in the last hour or hold jobs, of these sources; of all when None."""
+        return await store.converters(self._pool, None if sources is None else sorted(sources))
 
     async def schedules(self) -> list[Schedule]:
         """Every schedule, by name."""

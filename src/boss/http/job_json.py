@@ -92,6 +92,7 @@ def record_json(record: JobRecord) -> dict[str, object]:
         "submitted_by": record.submitted_by,
         "taken_by": record.taken_by,
         "finished_by": record.finished_by,
+        "converter": record.converter,
         "history": orjson.Fragment(record.history or "[]"),
         "job": orjson.Fragment(record.document),
     }

@@ -241,6 +241,18 @@ def take_key(idempotency_key: str) -> str:
     return key
 
 
+def converter(boss_converter: str) -> str:
+    """The value of the header Boss-Converter.
+
+    Raises:
+        BadInput: it is empty, too long, or has other characters than printable ASCII.
+    """
+    name = boss_converter.strip()
+    if not re.fullmatch(r"[\x20-\x7e]{1,100}", name):
+        raise BadInput("the Boss-Converter takes 1 to 100 printable ASCII characters, for instance host-3/17")
+    return name
+
+
 def delay(query: Mapping[str, str]) -> float | None:
     """`?delay=` in seconds, None when absent."""
     return _seconds(query, "delay")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from time import perf_counter
 
+from boss.dispatch.converters import Converters
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.ends import Ends
@@ -17,6 +18,7 @@ from boss.http.request import Request
 from boss.http.resource import Method, Resource
 from boss.http.response import Response
 from boss.http.routes import api_docs, events, health, jobs, lists, session, sources
+from boss.http.routes import converters as converter_routes
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import schedules as schedule_routes
 from boss.http.routes import tokens as token_routes
@@ -33,6 +35,7 @@ class App:
         dispatcher: submits, takes, checks, finishes and gives back jobs.
         queries: everything that only reads.
         ends: waits for jobs to be done.
+        converters: who is at work.
         feed: the dashboard's data.
         tokens: the valid tokens.
         schedules: what administrators may do with schedules.
@@ -45,6 +48,7 @@ class App:
         dispatcher: Dispatcher,
         queries: Queries,
         ends: Ends,
+        converters: Converters,
         feed: DashboardFeed,
         tokens: Tokens,
         schedules: Schedules,
@@ -60,12 +64,13 @@ class App:
         self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
         self._add(
             [
-                *jobs.resources(jobs.Jobs(dispatcher, queries, settings)),
+                *jobs.resources(jobs.Jobs(dispatcher, queries, converters, settings)),
                 *lists.resources(queries, ends),
                 *health.resources(queries),
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),
                 *sources.resources(dispatcher, queries),
+                *converter_routes.resources(queries),
                 *schedule_routes.resources(schedules, queries),
                 *token_routes.resources(queries, tokens),
                 *session.resources(tokens, settings),

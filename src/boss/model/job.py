@@ -63,6 +63,7 @@ class Take(NamedTuple):
         by: the name of the taker's token.
         sources: when `source` is None, the sources to take from; None for any.
         fair: whether jobs come from the source that has the fewest active jobs.
+        converter: the name of the converter that takes them; None when it has not said.
     """
 
     source: str | None
@@ -72,6 +73,7 @@ class Take(NamedTuple):
     by: str | None = None
     sources: tuple[str, ...] | None = None
     fair: bool = False
+    converter: str | None = None
 
     def of(self) -> tuple[str, ...] | None:
         """The sources to take from; None for any."""
@@ -115,8 +117,9 @@ class SourceLimit(NamedTuple):
 class JobRecord(NamedTuple):
     """A job with all its properties, for lists and history. Times are by the database's clock.
 
-    `submitted_by`, `taken_by` and `finished_by` are names of tokens. `history` is JSON text with one object for each
-    earlier attempt: `attempt`, `taken`, `by`, `ended`, `how`, and `result` if the attempt left one.
+    `submitted_by`, `taken_by` and `finished_by` are names of tokens, and `converter` is what the taker calls itself.
+    `history` is JSON text with one object for each earlier attempt: `attempt`, `taken`, `by`, `converter`, `ended`,
+    `how`, and `why` if it is known.
     """
 
     id: str
@@ -137,6 +140,7 @@ class JobRecord(NamedTuple):
     submitted_by: str | None
     taken_by: str | None
     finished_by: str | None
+    converter: str | None
     history: str | None
 
 

@@ -1,11 +1,13 @@
-"""Finishes and give-backs: the two ways in which a taker ends its attempt."""
+"""Finishes and give-backs, the two ways in which a taker ends its attempt, and jobs that nobody can be given."""
 
 from collections.abc import Sequence
 from operator import attrgetter
 
 from boss.model.backoff import LONGEST_FROM, backoff
+from boss.model.document import MOST_TEXT
 from boss.model.job import Finish, GiveBack, State
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.sizes import size_of
 from boss.postgres.statement import Arrays, Statement, probe
 
 # Times come from clock_timestamp(), the time of the change itself: now() is from before any wait for a lock.
@@ -50,11 +52,13 @@ END_ATTEMPT = """
                  ELSE history
              END
              || jsonb_strip_nulls(jsonb_build_object(
-                    'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'ended', clock_timestamp(), {how}))
+                    'attempt', job.attempt, 'taken', taken_at, 'by', taken_by, 'converter', converter,
+                    'ended', clock_timestamp(), {how}))
         ELSE history
     END,
-    -- The next take may be made in SQL by hand, which does not set this.
-    taken_by = CASE WHEN {left} THEN NULL ELSE taken_by END,"""
+    -- The next take may be made in SQL by hand, which does not set these.
+    taken_by = CASE WHEN {left} THEN NULL ELSE taken_by END,
+    converter = CASE WHEN {left} THEN NULL ELSE converter END,"""
 
 # By convention a converter says under "error" why it failed; otherwise the whole result is shown.
 _WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
@@ -120,3 +124,22 @@ async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
     in_order = sorted(given, key=attrgetter("id"))
     rows = await fetch(pool, GIVE_BACK, _BACKOFFS, *_GIVEN.of(in_order))
     return {row["id"]: State[row["status"]] for row in rows}
+
+
+# This message is for the person who finds the job among the failed ones.
+_UNREADABLE = f"Boss cannot hand this job out: as text, its document would be larger than {MOST_TEXT:,} bytes"
+SET_ASIDE = Statement(
+    "set_aside",
+    f"""
+UPDATE job
+SET status = 'DONE', outcome = 'failed', due_at = NULL, finished_at = clock_timestamp(),
+    result = jsonb_build_object('error', '{_UNREADABLE}'), result_bytes = {len(_UNREADABLE) + 20}
+WHERE id = ANY($1::text[]) AND status || '' = 'AVAILABLE' AND {size_of("document")} > {MOST_TEXT}
+RETURNING id, source
+""",
+)
+
+
+async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
+    """Let those of these available jobs fail that are too large for any reader; return the sources of these, by id."""
+    return {row["id"]: row["source"] for row in await fetch(pool, SET_ASIDE, ids)}

@@ -49,6 +49,7 @@ _TABLES = {
     "source_rule": "SELECT INSERT UPDATE DELETE",
     "schedule": "SELECT INSERT UPDATE DELETE",
     "awaited": "SELECT INSERT UPDATE DELETE",
+    "converter": "SELECT INSERT UPDATE DELETE",
     "boss_migration": "SELECT",
 }
 # Without these triggers the job counts would be wrong without any error.

@@ -5,10 +5,11 @@ Every function is one transaction, and serves many requests at once where many m
 
 from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
+from boss.postgres.converters import Heard, converters, record_converters
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
-from boss.postgres.finishes import finish, give_back
+from boss.postgres.finishes import finish, give_back, set_aside
 from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
 from boss.postgres.maintenance import (
@@ -37,7 +38,7 @@ from boss.postgres.schedules import (
 )
 from boss.postgres.source_limits import set_source_limit, source_limits
 from boss.postgres.submits import first_refused, submit
-from boss.postgres.takes import Handout, set_aside, take, take_of_sources, undo_takes
+from boss.postgres.takes import Handout, take, take_of_sources, undo_takes
 from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
 from boss.postgres.takes_within_limits import any_allowed, take_of_several, take_within_limits
@@ -50,6 +51,7 @@ __all__ = [
     "EndedLease",
     "Handout",
     "Heads",
+    "Heard",
     "PendingWork",
     "Step",
     "active",
@@ -62,6 +64,7 @@ __all__ = [
     "change",
     "check",
     "compact_counts",
+    "converters",
     "count",
     "count_minute",
     "create_token",
@@ -91,6 +94,7 @@ __all__ = [
     "prune_by",
     "reach",
     "read",
+    "record_converters",
     "resume_leases",
     "revoke_token",
     "schedule",

@@ -6,7 +6,7 @@ A take searches from the start of the queue, or past scan cursors where dead row
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from asyncpg import Record
 
@@ -28,9 +28,10 @@ TAKE_GIVEN = f"""
     UPDATE job
     SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
         lease_until = CASE WHEN given.lease > 0 THEN given.now + given.lease * interval '1 second' END,
-        take_key = given.key, taken_by = given.by
+        take_key = given.key, taken_by = given.by, converter = given.converter
     FROM (SELECT id, slot, clock_timestamp() AS now,
-                 ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by
+                 ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by,
+                 ($4::text[])[slot] AS converter
           FROM given) AS given
     WHERE {probe("job.id", "given.id")}
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
@@ -58,8 +59,9 @@ def take_statement(
 ) -> Statement:
     """Build the statement of a take of any number of jobs.
 
-    A slot stands for one job that a taker wants. The arrays $1, $2 and $3 have a lease, a key and the name of a token
-    for each slot. The documents of one statement have at most MOST_TEXT bytes together. These are its CTEs:
+    A slot stands for one job that a taker wants. The arrays $1 to $4 have a lease, a key, the name of a token and the
+    name of a converter for each slot. The documents of one statement have at most MOST_TEXT bytes together. These are
+    its CTEs:
 
     1. `first` adds up the sizes of the first documents, without a lock, to find how many fit. A job that is locked and
        then not taken is hidden from other takes meanwhile. For few jobs that costs less than this step, which is then
@@ -139,8 +141,8 @@ def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
 
 
 # The cursors have the highest priority first, and PostgreSQL reads no more of them than it needs.
-_CURSORS = Arrays(4, priority="smallint", position="bigint")
-_CURSORS_OF_SOURCES = Arrays(7, source="text", priority="smallint", position="bigint")
+_CURSORS = Arrays(5, priority="smallint", position="bigint")
+_CURSORS_OF_SOURCES = Arrays(8, source="text", priority="smallint", position="bigint")
 
 
 def _of_any_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
@@ -199,7 +201,7 @@ def _of_sources_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
 
 
 _ASKED = """asked AS MATERIALIZED (
-    SELECT * FROM unnest($4::text[], $5::int[], $6::int[]) AS asked(source, jobs, slots_before)
+    SELECT * FROM unnest($5::text[], $6::int[], $7::int[]) AS asked(source, jobs, slots_before)
 ), """
 LIMITS_OF_SOURCES = (
     "asked.jobs",
@@ -302,22 +304,33 @@ def by_source(takes: Sequence[Take]) -> list[int]:
     return sorted(range(len(takes)), key=lambda index: takes[index].source or "")
 
 
-def slots(takes: Sequence[Take]) -> tuple[list[int], list[str | None], list[str | None]]:
-    """The leases, the keys and the token names of all slots; the keys or names are empty when no take has any."""
+_Names: TypeAlias = list[str | None]
+
+
+def slots(takes: Sequence[Take]) -> tuple[list[int], _Names, _Names, _Names]:
+    """The leases, the keys, the token names and the converters of all slots; a list is empty when no take has any."""
     leases: list[int] = []
-    keys: list[str | None] = []
-    names: list[str | None] = []
+    keys: _Names = []
+    names: _Names = []
+    converters: _Names = []
     for take in takes:
         if take.limit == 1:
             leases.append(take.lease)
             keys.append(take.key)
             names.append(take.by)
+            converters.append(take.converter)
         else:
             leases += [take.lease] * take.limit
             keys += [take.key] * take.limit
             names += [take.by] * take.limit
+            converters += [take.converter] * take.limit
     nobody = [None] * len(leases)
-    return leases, [] if keys == nobody else keys, [] if names == nobody else names
+    return (
+        leases,
+        [] if keys == nobody else keys,
+        [] if names == nobody else names,
+        [] if converters == nobody else converters,
+    )
 
 
 def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int]) -> Handout:
@@ -348,25 +361,6 @@ def taken(row: Record) -> Taken:
     return Taken(job=job, lease=row["lease"], at=row["taken_at"], priority=row["priority"], position=row["position"])
 
 
-# This message is for the person who finds the job among the failed ones.
-_UNREADABLE = f"Boss cannot hand this job out: as text, its document would be larger than {MOST_TEXT:,} bytes"
-SET_ASIDE = Statement(
-    "set_aside",
-    f"""
-UPDATE job
-SET status = 'DONE', outcome = 'failed', due_at = NULL, finished_at = clock_timestamp(),
-    result = jsonb_build_object('error', '{_UNREADABLE}'), result_bytes = {len(_UNREADABLE) + 20}
-WHERE id = ANY($1::text[]) AND status || '' = 'AVAILABLE' AND {size_of("document")} > {MOST_TEXT}
-RETURNING id, source
-""",
-)
-
-
-async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
-    """Let those of these available jobs fail that are too large for any reader; return the sources of these, by id."""
-    return {row["id"]: row["source"] for row in await fetch(pool, SET_ASIDE, ids)}
-
-
 # The time of the take identifies it, so a later take of the same job is not touched, however often this runs. The
 # attempt number is not used again, because it tells one taker from another; the job gets one more attempt instead.
 UNDO_TAKES = Statement(
@@ -374,7 +368,7 @@ UNDO_TAKES = Statement(
     f"""
 UPDATE job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
-    taken_by = NULL
+    taken_by = NULL, converter = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
 WHERE {probe("job.id", "unheard.id")} AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at
   AND seen_at = job.taken_at

@@ -41,7 +41,7 @@ WITH {before}asked AS MATERIALIZED ({asked}
 
 
 _ASKED = """
-    SELECT id, source, slot FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS asked(id, source, slot)"""
+    SELECT id, source, slot FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS asked(id, source, slot)"""
 
 TAKE_BY_ADDRESS = _statement("take_by_address", _ASKED)
 # Takes no more of each source than it has room for. The condition on the attempt, which no index has, keeps PostgreSQL
@@ -56,7 +56,7 @@ TAKE_BY_ADDRESS_WITHIN_LIMITS = _statement(
           JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
                   AND job.status || '' = 'AVAILABLE' AND job.attempt >= 0) AS available
     WHERE turn <= room""",
-    "room AS MATERIALIZED (SELECT source, room FROM room_by_rules($5::text[])), ",
+    "room AS MATERIALIZED (SELECT source, room FROM room_by_rules($6::text[])), ",
 )
 
 

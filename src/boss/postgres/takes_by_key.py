@@ -31,10 +31,10 @@ FREE = """free AS MATERIALIZED (
 ), """
 FREE_SLOTS = "(SELECT cardinality(slots) FROM free)"
 SLOT_OF_TURN = "(SELECT slots FROM free)[turn]"
-# $4 has the source of each slot; the slots of a source are adjacent.
+# $5 has the source of each slot; the slots of a source are adjacent.
 _ASKED = """asked AS MATERIALIZED (
     SELECT source, count(*) AS jobs, min(turn) - 1 AS slots_before
-    FROM (SELECT ($4::text[])[slot] AS source, turn
+    FROM (SELECT ($5::text[])[slot] AS source, turn
           FROM free, unnest(slots) WITH ORDINALITY AS of_turn(slot, turn)) AS each
     GROUP BY source
 ), """

@@ -23,7 +23,7 @@ _ALLOWED = f"""
           CROSS JOIN LATERAL (
               SELECT id, priority, position, {about("document")} AS bytes
               FROM job
-              WHERE {READY} AND {probe("source", "room.source")} AND id <> ALL ($6::text[])
+              WHERE {READY} AND {probe("source", "room.source")} AND id <> ALL ($7::text[])
               ORDER BY source, priority DESC, position
               LIMIT least(coalesce(room.room, %(most)s), %(most)s)
           ) AS ready) AS head
@@ -32,8 +32,8 @@ _ALLOWED = f"""
 
 
 # Takes from sources with limits are serialized over the whole database (room_by_rules, 0006_promises.sql).
-_ROOM = "SELECT source, active, room FROM room_by_rules($4::text[])"
-_UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($4::text[]) AS source"
+_ROOM = "SELECT source, active, room FROM room_by_rules($5::text[])"
+_UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($5::text[]) AS source"
 
 
 def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> Statement:
@@ -42,7 +42,7 @@ def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> Stat
     It locks no job that it then does not take. It skips jobs that another transaction has locked or taken meanwhile,
     and returns them without a size among those that did not fit.
     """
-    allowed = _ALLOWED % {"fair": "$5::bool", "most": wanted}
+    allowed = _ALLOWED % {"fair": "$6::bool", "most": wanted}
     return Statement(
         name,
         f"""
@@ -102,7 +102,7 @@ ANY_ALLOWED = Statement(
     "any_allowed",
     f"""
 WITH room AS MATERIALIZED (SELECT source, active, room FROM room_now($1::text[]))
-{(_ALLOWED % {"fair": "false", "most": "1"}).replace("$6::text[]", "'{}'")}
+{(_ALLOWED % {"fair": "false", "most": "1"}).replace("$7::text[]", "'{}'")}
 """,
 )
 

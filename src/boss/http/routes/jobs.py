@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from boss.dispatch.converters import Converters
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.queries import Queries
 from boss.errors import BadInput, Forbidden, IdTaken, NoJob
@@ -63,8 +64,9 @@ def resources(jobs: "Jobs") -> list[Resource]:
 class Jobs:
     """The handlers. Each docstring starts with the request that it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, queries: Queries, settings: Settings) -> None:
+    def __init__(self, dispatcher: Dispatcher, queries: Queries, converters: Converters, settings: Settings) -> None:
         self._dispatcher = dispatcher
+        self._converters = converters
         self._queries = queries
         self._max_document = settings.max_document
         self._lease = settings.lease
@@ -81,6 +83,8 @@ class Jobs:
         wait = asked.wait
         if wait is None and b"prefer" in request.headers:
             wait = parameters.preferred_wait(request.headers[b"prefer"].decode("latin-1"))
+        if take.converter is not None:
+            self._converters.hear(take)
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
         if wait:
             request.wait(wait)
@@ -89,6 +93,8 @@ class Jobs:
         except NoJob as error:
             answer = problems.to_response(error)
             return answer._replace(headers=[*answer.headers, *granted])
+        if take.converter is not None:
+            self._converters.hear(take, len(taken))
         tracing.of_takes(each.job.traceparent for each in taken)
         is_single = asked.limit is None
         undo = partial(self._dispatcher.undo_takes, taken)
@@ -111,6 +117,8 @@ class Jobs:
         request.query(("lease",))
         take = self._take(request, parameters.of_take(request.query_text), (source,), id)
         taken = await self._dispatcher.take_by_address(source, id, take)
+        if take.converter is not None:
+            self._converters.hear(take, 1)
         tracing.of_takes([taken.job.traceparent])
         return handed_out(taken, (), partial(self._dispatcher.undo_takes, [taken]))
 
@@ -135,6 +143,7 @@ class Jobs:
             by=principal.name,
             sources=sources,
             fair=asked.fair,
+            converter=_converter(request) if b"boss-converter" in request.headers else None,
         )
 
     @requires(Permission.CONVERT)
@@ -351,6 +360,10 @@ def _new_source(text: str) -> str:
 def _sources(text: str) -> tuple[str, ...]:
     """The sources in a path. Converters send the same ones with every take."""
     return job.check_sources(unquote(text))
+
+
+def _converter(request: Request) -> str:
+    return parameters.converter(request.headers[b"boss-converter"].decode("latin-1"))
 
 
 def _key(header: bytes, address: str, principal: Principal) -> str:
