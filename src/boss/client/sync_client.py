@@ -290,9 +290,20 @@ class Client:
         """See `AsyncClient.prunable`."""
         return self._run(self._client.prunable, older)
 
-    def jobs(self, *, state: str | None = None, source: str | None = None) -> Iterator[Document]:
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        source: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+    ) -> Iterator[Document]:
         """See `AsyncClient.jobs`."""
-        return self._each(self._client.jobs(state=state, source=source))
+        return self._each(
+            self._client.jobs(state=state, source=source, outcome=outcome, since=since, until=until, reason=reason)
+        )
 
     def find(self, id: str) -> Document:
         """See `AsyncClient.find`."""

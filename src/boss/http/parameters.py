@@ -265,7 +265,12 @@ def _seconds(query: Mapping[str, str], name: str) -> float | None:
 
 def at(query: Mapping[str, str]) -> datetime | None:
     """`?at=` as an instant, None when absent."""
-    text = query.get("at")
+    return instant(query, "at")
+
+
+def instant(query: Mapping[str, str], name: str) -> datetime | None:
+    """A parameter that is an instant, None when absent."""
+    text = query.get(name)
     if text is None:
         return None
     try:
@@ -273,7 +278,8 @@ def at(query: Mapping[str, str]) -> datetime | None:
         return _instant(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
     except ValueError:
         raise BadInput(
-            f"the time in at is {text!a}; it takes an RFC 3339 time with its offset, for instance 2026-11-24T18:30:00Z"
+            f"the time in {name} is {text!a}; it takes an RFC 3339 time with its offset, "
+            "for instance 2026-11-24T18:30:00Z"
         ) from None
 
 

@@ -58,7 +58,7 @@ class App:
         self._add(
             [
                 *jobs.resources(jobs.Jobs(dispatcher, queries, settings)),
-                *lists.resources(queries),
+                *lists.resources(queries, tokens),
                 *health.resources(queries),
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),

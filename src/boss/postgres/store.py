@@ -7,6 +7,7 @@ from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
+from boss.postgres.finding import Walk, records, sort_few, walk_done
 from boss.postgres.finishes import finish, give_back
 from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
@@ -50,6 +51,7 @@ __all__ = [
     "Heads",
     "PendingWork",
     "Step",
+    "Walk",
     "active",
     "ages",
     "any_allowed",
@@ -87,6 +89,7 @@ __all__ = [
     "prune_by",
     "reach",
     "read",
+    "records",
     "resume_leases",
     "revoke_token",
     "schedule",
@@ -94,6 +97,7 @@ __all__ = [
     "set_aside",
     "set_schedule",
     "set_source_limit",
+    "sort_few",
     "source_limits",
     "start_waiting",
     "step_schedules",
@@ -110,4 +114,5 @@ __all__ = [
     "undo_takes",
     "used_tokens",
     "valid_tokens",
+    "walk_done",
 ]
