@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from boss.errors import BadInput
@@ -32,7 +32,7 @@ def of_query(query: Mapping[str, str], principal: Principal) -> JobFilter:
         JobFilter(
             parameters.state(query),
             sources,
-            _outcome(query),
+            outcome(query),
             parameters.instant(query, "since"),
             parameters.instant(query, "until"),
             check_reason(query["reason"]) if "reason" in query else None,
@@ -40,7 +40,8 @@ def of_query(query: Mapping[str, str], principal: Principal) -> JobFilter:
     )
 
 
-def _outcome(query: Mapping[str, str]) -> Outcome | None:
+def outcome(query: Mapping[str, str]) -> Outcome | None:
+    """`?outcome=` of jobs that are looked for; None when absent."""
     text = query.get("outcome")
     if text is not None and text not in list(Outcome):
         raise BadInput(f"the outcome is {text!a}; it takes {', '.join(Outcome)}")
@@ -61,7 +62,12 @@ def place(query: Mapping[str, str]) -> Place | None:
 
 def place_text(place: Place) -> str:
     """The value of `?after=` for a place."""
-    return f"{place.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ},{place.id}"
+    return f"{instant_text(place.at)},{place.id}"
+
+
+def instant_text(at: datetime) -> str:
+    """An instant as RFC 3339 has it, to the microsecond."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def address(path: str, query: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from time import perf_counter
 
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
+from boss.dispatch.moving import Moving
 from boss.dispatch.queries import Queries
 from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
@@ -19,6 +20,7 @@ from boss.http.routes import api_docs, events, health, jobs, lists, session, sou
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import schedules as schedule_routes
 from boss.http.routes import tokens as token_routes
+from boss.http.routes.moving import Moves
 from boss.model.job import State
 from boss.model.permissions import OPEN, Principal
 from boss.settings import Settings
@@ -34,6 +36,7 @@ class App:
         feed: the dashboard's data.
         tokens: the valid tokens.
         schedules: what administrators may do with schedules.
+        moving: what administrators may do with many jobs, and with done ones.
         settings: the server's settings.
         version: the version of Boss, for its documentation.
     """
@@ -45,6 +48,7 @@ class App:
         feed: DashboardFeed,
         tokens: Tokens,
         schedules: Schedules,
+        moving: Moving,
         settings: Settings,
         version: str,
     ) -> None:
@@ -57,7 +61,7 @@ class App:
         self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
         self._add(
             [
-                *jobs.resources(jobs.Jobs(dispatcher, queries, settings)),
+                *jobs.resources(jobs.Jobs(dispatcher, queries, Moves(moving, settings.max_document), settings)),
                 *lists.resources(queries, tokens),
                 *health.resources(queries),
                 *metrics_page.resources(queries),

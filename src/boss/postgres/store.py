@@ -23,6 +23,7 @@ from boss.postgres.maintenance import (
     prune_by,
     resume_leases,
 )
+from boss.postgres.moving import Batch, Moved, delete_many, record_stop, redo, redo_many, walk_open
 from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import Heads, available_sources, heads
@@ -35,7 +36,7 @@ from boss.postgres.schedules import (
     set_schedule,
     step_schedules,
 )
-from boss.postgres.source_limits import set_source_limit, source_limits
+from boss.postgres.source_limits import delete_source, set_source_limit, source_limits
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, set_aside, take, take_of_sources, undo_takes
 from boss.postgres.takes_by_address import take_by_address
@@ -46,9 +47,11 @@ from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_t
 __all__ = [
     "CHANNEL",
     "OUTAGE_S",
+    "Batch",
     "EndedLease",
     "Handout",
     "Heads",
+    "Moved",
     "PendingWork",
     "Step",
     "Walk",
@@ -65,7 +68,9 @@ __all__ = [
     "count_minute",
     "create_token",
     "database_time",
+    "delete_many",
     "delete_schedule",
+    "delete_source",
     "due_schedules",
     "end_leases",
     "examine",
@@ -89,7 +94,10 @@ __all__ = [
     "prune_by",
     "reach",
     "read",
+    "record_stop",
     "records",
+    "redo",
+    "redo_many",
     "resume_leases",
     "revoke_token",
     "schedule",
@@ -115,4 +123,5 @@ __all__ = [
     "used_tokens",
     "valid_tokens",
     "walk_done",
+    "walk_open",
 ]

@@ -25,6 +25,7 @@ from boss.http.parameters import TakeParameters
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NDJSON, NO_STORE, Response
+from boss.http.routes.moving import Moves
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
@@ -53,15 +54,19 @@ def resources(jobs: "Jobs") -> list[Resource]:
             taking="POST",
         ),
         Resource("/job/done", {"DELETE": jobs.prune}),
-        Resource("/job/done/{source}", {"POST": jobs.finish_many}),
-        Resource("/job/done/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
+        Resource("/job/done/{source}", {"POST": jobs.finish_many, "DELETE": jobs.moves.delete_many}),
+        Resource(
+            "/job/done/{source}/{id}",
+            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish, "DELETE": jobs.moves.delete},
+        ),
     ]
 
 
 class Jobs:
     """The handlers. Each docstring starts with the request that it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, queries: Queries, settings: Settings) -> None:
+    def __init__(self, dispatcher: Dispatcher, queries: Queries, moves: Moves, settings: Settings) -> None:
+        self.moves = moves
         self._dispatcher = dispatcher
         self._queries = queries
         self._max_document = settings.max_document
@@ -196,7 +201,12 @@ class Jobs:
 
     @requires(Permission.SUBMIT)
     async def submit(self, request: Request) -> Response:
-        """POST /job/available/{source}[/{id}]: submit the document in the body as a job; in NDJSON, one a line."""
+        """POST /job/available/{source}[/{id}]: submit the document in the body as a job; in NDJSON, one a line.
+
+        With ?from=done: redo.
+        """
+        if b"from=" in request.query_text:
+            return await self.moves.redo(request)
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
         asked = parameters.of_submit(request.query_text)
@@ -294,7 +304,12 @@ class Jobs:
 
     @requires(Permission.CONVERT)
     async def finish_many(self, request: Request) -> Response:
-        """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each."""
+        """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each.
+
+        With ?from=available or active: stop.
+        """
+        if b"from=" in request.query_text:
+            return await self.moves.stop(request)
         source = job.check_source(request.path_param("source"))
         request.query()
         if not ndjson.is_batch(request):
