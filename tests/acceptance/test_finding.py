@@ -254,3 +254,10 @@ def test_a_token_finds_jobs_of_its_own_sources_alone(database: str) -> None:
         answer = client.get("/jobs?since=2026-01-01T00:00:00Z", headers=mine)
         assert [job["source"] for job in answer.json()["jobs"]] == ["freg", "freg"]
         assert_problem(client.get("/jobs?source=other&outcome=completed", headers=mine), 403, "not for the source")
+
+
+def test_a_large_result_is_not_searched(client: httpx.Client, source: str) -> None:
+    ids = [submit(client, source) for _ in range(2)]
+    for id, size in zip(ids, (16_000, 17_000), strict=True):
+        client.post(f"/job/done/{source}/{id}", json={"text": "x" * size, "end": "needle"})
+    assert found(client, source=source, reason="needle") == ids[:1]

@@ -10,12 +10,14 @@ from boss.model.job import JobRecord, State
 from boss.postgres import store
 from boss.postgres.connection import Pool
 
-# Up to so many jobs of the sources and states in question are read and sorted: that takes about 30 ms.
-_MOST_SORTED = 10_000
+# Up to so many jobs of the sources and states in question are read and sorted: that takes about 30 ms. When words are
+# looked for, up to fewer: each may have 16 KiB to be searched.
+_MOST_SORTED, _MOST_SEARCHED = 10_000, 2000
 # How long one page walks through done jobs; the last statement may run past this.
 _LONGEST_WALK_S = 0.03
-# How many done jobs a statement walks through: at first, and at most. After a quick one the next is twice as long.
-_FIRST_WALK, _LONGEST_WALK = 1000, 4000
+# How many done jobs a statement walks through: at first, when it looks for words, and at most. After a quick one the
+# next is twice as long.
+_FIRST_WALK, _FIRST_SEARCH, _LONGEST_WALK = 1000, 200, 4000
 _QUICK_S = 0.005
 
 
@@ -61,7 +63,7 @@ async def find(pool: Pool, wanted: JobFilter, after: Place | None, limit: int) -
             f"more than {_MOST_SORTED:,} jobs are {states}, too many to sort them by time: "
             "add state=done, or another source, or list them by id, without since and until"
         )
-    is_walk = sum(counts.values()) > _MOST_SORTED
+    is_walk = sum(counts.values()) > (_MOST_SORTED if wanted.reason is None else _MOST_SEARCHED)
     few = await store.sort_few(pool, wanted, after, limit + 1, list(still_open if is_walk else counts))
     walked, end = await _walk(pool, wanted, after, limit) if is_walk else ([], None)
     jobs = sorted([*few, *walked], key=FoundJob.place, reverse=True)
@@ -87,7 +89,8 @@ async def _walk(
 ) -> tuple[Iterable[FoundJob], Place | None]:
     """Walk through the done jobs until more than `limit` are found, or for a bounded time."""
     found: list[FoundJob] = []
-    rows, start, end = _FIRST_WALK, time.monotonic(), after
+    rows = _FIRST_WALK if wanted.reason is None else _FIRST_SEARCH
+    start, end = time.monotonic(), after
     while True:
         begun = time.monotonic()
         walk = await store.walk_done(pool, wanted, end, rows)

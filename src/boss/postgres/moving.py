@@ -9,8 +9,9 @@ from asyncpg import Record
 from boss.model.finding import FoundJob
 from boss.model.job import Job, Redo, State
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.finding import OF_SOURCE
 from boss.postgres.sizes import text_of
-from boss.postgres.statement import Statement, probe
+from boss.postgres.statement import Statement
 
 # A done job that somebody else has locked is being redone, deleted or pruned already.
 _TAKEN_OUT = """
@@ -159,8 +160,8 @@ WALK_OPEN = Statement(
     f"""
 SELECT id, submitted_at AS at, attempt
 FROM job
-WHERE {probe("status", "$1")} AND {probe("source", "$2")} AND id > $3
-ORDER BY status, source, id
+WHERE status = $1 AND {OF_SOURCE.format(source="$2", id="$3")}
+ORDER BY source, id
 LIMIT $4
 """,
 )

@@ -4,8 +4,9 @@ import json
 
 from boss.model.job import SourceLimit
 from boss.postgres.connection import Pool, fetch, transaction
+from boss.postgres.finding import OF_SOURCE
 from boss.postgres.maintenance import COUNTS_LOCK
-from boss.postgres.statement import Statement, probe
+from boss.postgres.statement import Statement
 
 SOURCE_LIMITS = Statement(
     "source_limits",
@@ -65,8 +66,8 @@ WITH used AS MATERIALIZED (
     SELECT FROM unnest('{{AVAILABLE,ACTIVE,DONE}}'::text[]) AS state(status)
     CROSS JOIN LATERAL (
         SELECT FROM job
-        WHERE {probe("job.status", "state.status")} AND {probe("job.source", "$1")}
-        ORDER BY job.status, job.source, job.id
+        WHERE job.status = state.status AND {OF_SOURCE.format(source="$1", id="''")}
+        ORDER BY job.source, job.id
         LIMIT 1) AS jobs
     UNION ALL
     SELECT FROM tally WHERE source = $1 GROUP BY status HAVING sum(jobs) <> 0
