@@ -205,7 +205,8 @@ class Jobs:
 
         With ?from=done: redo.
         """
-        if b"from=" in request.query_text:
+        # Most have no query, and to search an empty one takes ten times as long as to see that it is empty.
+        if request.query_text and b"from=" in request.query_text:
             return await self.moves.redo(request)
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
