@@ -12,6 +12,7 @@ BossError
 ├── Unauthenticated       a token is needed, and the request has none or one that is not valid
 ├── Forbidden             the principal lacks the permission
 ├── NoToken               there is no token of that name
+├── SourceInUse           the source has jobs
 ├── NameTaken             there is or was a token of that name
 ├── NeedsAdmin            nobody could administer Boss after that
 ├── TooMany               a limit is reached; the same request may be sent again later
@@ -136,6 +137,12 @@ class NoSchedule(BossError):
     """There is no schedule of that name."""
 
     name = "no-schedule"
+
+
+class SourceInUse(BossError):
+    """The source has jobs, so it cannot be deleted."""
+
+    name = "source-in-use"
 
 
 class NameTaken(BossError):

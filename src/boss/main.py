@@ -25,6 +25,7 @@ from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.ends import Ends
 from boss.dispatch.handouts import Handouts
 from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever, prune_forever
+from boss.dispatch.moving import Moving
 from boss.dispatch.notifications import NotificationListener
 from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
@@ -200,7 +201,8 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
-    app = App(dispatcher, queries, ends, converters, feed, tokens, Schedules(pool, dispatcher), settings, __version__)
+    schedules, moving = Schedules(pool, dispatcher), Moving(pool, dispatcher, queries)
+    app = App(dispatcher, queries, ends, converters, feed, tokens, schedules, moving, settings, __version__)
     return _Started(app, dispatcher, ends, feed, tokens)
 
 

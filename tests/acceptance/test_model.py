@@ -21,25 +21,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from boss.model.backoff import backoff
 from tests.helpers.clock import Clock
 from tests.helpers.lines import read_lines
+from tests.helpers.model_of_moves import MovingRules
+from tests.helpers.model_values import DOCUMENTS, IDS, IF_MATCH, MINUTE, PICK, SOURCES, Pick
 from tests.helpers.servers import BossProcess, boss_running
 
 pytestmark = pytest.mark.slow
 
-MINUTE = 60
-SOURCES = st.sampled_from(["freg", "altinn3", "sirius"])
 ANY_SOURCE = st.one_of(st.none(), SOURCES)
-IDS = st.sampled_from([f"id-{number}" for number in range(8)])
 STATES = st.sampled_from(["available", "active", "done"])
-DOCUMENTS = st.dictionaries(
-    st.text("abc", max_size=2),
-    st.integers() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3),
-)
 LEASES = st.sampled_from([None, 0, 30 * MINUTE, 60 * MINUTE])
 ATTEMPTS = st.sampled_from([None, 1, 2, 3])
-# Which job a request is about: mostly one that there is, of those in the state that makes sense; now and then any.
-PICK = st.one_of(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.tuples(SOURCES, IDS))
-Pick = int | tuple[str, str]
-IF_MATCH = st.sampled_from([None, None, "*", '"1"', '"2"', '"7"', 'W/"1"'])
 KEYS = st.sampled_from([None, None, None, "k1", "k2"])
 DEFAULT_LEASE = 90 * MINUTE
 LINES = {"content-type": "application/x-ndjson"}
@@ -64,6 +55,9 @@ class ModelJob:
     finished: float | None = None
     outcome: str | None = None
     result: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.allowed = self.attempts
 
     def shown(self) -> dict[str, Any]:
         return {"id": self.id, "source": self.source, "job": self.document}
@@ -107,6 +101,11 @@ class Model:
         self.jobs[id] = job
         return job
 
+    def redo(self, job: ModelJob) -> None:
+        self.submitted += 1
+        job.state, job.position, job.attempts = "available", self.submitted, job.attempts + job.allowed
+        job.finished = job.outcome = None
+
     def queue(self, source: str | None) -> list[ModelJob]:
         ready = [
             job
@@ -128,7 +127,7 @@ class Model:
                 job.let_go("abandoned", None, self.now)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(MovingRules, RuleBasedStateMachine):
     """Does the same to Boss and to the model."""
 
     boss: BossProcess

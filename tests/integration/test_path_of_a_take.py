@@ -13,6 +13,7 @@ import boss
 from boss.dispatch.converters import Converters
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.ends import Ends
+from boss.dispatch.moving import Moving
 from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.schedules import Schedules
@@ -60,17 +61,9 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     wait_queue = WaitQueue()
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_limits(pool))
-    app = App(
-        dispatcher,
-        queries,
-        Ends(pool, queries, 1000),
-        Converters(pool),
-        DashboardFeed(queries),
-        tokens,
-        Schedules(pool, dispatcher),
-        settings,
-        "0",
-    )
+    schedules, moving = Schedules(pool, dispatcher), Moving(pool, dispatcher, queries)
+    ends, converters = Ends(pool, queries, 1000), Converters(pool)
+    app = App(dispatcher, queries, ends, converters, DashboardFeed(queries), tokens, schedules, moving, settings, "0")
     sockets = await listening_sockets(settings)
     async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):
         reader, writer = await asyncio.open_connection(settings.host, settings.port)

@@ -11,7 +11,8 @@ from typing import cast
 
 import pytest
 
-from boss.model.job import Check, Finish, GiveBack, Job, State, Submission, Take, Taken
+from boss.model.finding import JobFilter, Place
+from boss.model.job import Check, Finish, GiveBack, Job, Outcome, State, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
@@ -24,6 +25,7 @@ MANY = 6000
 
 _At = datetime(2020, 1, 1, tzinfo=UTC)
 _ACTIVE = [f"active-{number}" for number in range(SOME)]
+_DONE = [f"done-{number}" for number in range(SOME)]
 _READY = [f"ready-{number}" for number in range(SOME)]
 _KEYS = [f"key-{number}" for number in range(SOME)]
 
@@ -97,6 +99,14 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "make due": lambda pool: store.make_due(pool, SOME),
     "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
     "prune": lambda pool: store.prune(pool, -60, SOME),
+    "walk done": lambda pool: store.walk_done(pool, JobFilter(State.DONE), Place(_At), SOME),
+    "walk failed": lambda pool: store.walk_done(pool, JobFilter(State.DONE, outcome=Outcome.FAILED), None, SOME),
+    "sort few": lambda pool: store.sort_few(pool, JobFilter(), None, SOME, [("c", State.DONE), ("b", State.ACTIVE)]),
+    "records": lambda pool: store.records(pool, _ACTIVE),
+    "walk open": lambda pool: store.walk_open(pool, State.ACTIVE, "freg", "active-5", SOME),
+    "walk open of a source without jobs": lambda pool: store.walk_open(pool, State.ACTIVE, "a", "", SOME),
+    "redo": lambda pool: store.redo_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
+    "delete": lambda pool: store.delete_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
 }
 # A few entries for each job: those of what is rolled back here are still there.
 MOST = 500

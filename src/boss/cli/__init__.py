@@ -6,14 +6,14 @@ from typing import NoReturn
 
 import typer
 
-from boss.cli import admin, jobs, looking, migrate, pruning, schedules, serve, work
+from boss.cli import admin, jobs, looking, migrate, moving, pruning, schedules, serve, work
 from boss.cli.application import app
 from boss.cli.exit_codes import FAILED, UNREAD, USAGE
 from boss.cli.output import CannotWrite, prepare
 
 __all__ = ["app", "main"]
 
-for group in (serve, migrate, work, jobs, looking, pruning, schedules, admin):
+for group in (serve, migrate, work, jobs, moving, looking, pruning, schedules, admin):
     group.add_to(app)
 
 # Hints for a command with an extra argument.
@@ -38,6 +38,10 @@ _ALSO_CALLED = {
     "add": "submit",
     "push": "submit",
     "cancel": "stop",
+    "retry": "redo",
+    "rerun": "redo",
+    "remove": "delete",
+    "rm": "delete",
     "sources": "source",
     "tokens": "token list",
     "schedules": "schedule list",

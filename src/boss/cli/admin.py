@@ -99,6 +99,7 @@ def source(
     paused: Annotated[bool, typer.Option("--paused", help="Hand out none of its jobs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="The most of its jobs that may be active at once.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Remove all its limits.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; it must have no jobs.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the sources and their limits, or set the limits of one. They apply within a second on every replica.
@@ -107,7 +108,9 @@ def source(
     """
     if free and (paused or limit is not None):
         give_up("--free cannot be combined with --paused or --limit", USAGE)
-    changes = free or paused or limit is not None
+    if delete and (free or paused or limit is not None):
+        give_up("--delete cannot be combined with limits", USAGE)
+    changes = delete or free or paused or limit is not None
     if changes and name is None:
         give_up("say which source, as boss source freg --paused", USAGE)
     with asking(url, token) as boss:
@@ -116,6 +119,9 @@ def source(
             if not (paused or limit):
                 give_up(unknown(name, known), NOT_THERE)
             typer.echo(f"boss: {unknown(name, known)} (its limits apply from its first job on)", err=True)
+        if delete and name is not None:
+            now(boss.delete_source(name))
+            return
         if changes and name is not None:
             now(boss.set_rule(name, paused=paused, limit=limit))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]

@@ -1,4 +1,4 @@
-"""The commands about one job, or a file of them: submit, take, check, done, give-back, change, stop."""
+"""The commands about one job, or a file of them: submit, take, check, done, give-back, change."""
 
 import json
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from boss.cli.application import Token, Url, asking, confirm, give_up, jobs_in_words, now, print_json, wait_until_done
+from boss.cli.application import Token, Url, asking, give_up, now, print_json, wait_until_done
 from boss.cli.documents import chosen_file, read_document, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
 from boss.cli.output import CannotWrite
-from boss.cli.standing import explaining, give_up_on_unknown, why_none
+from boss.cli.standing import explaining, why_none
 from boss.cli.values import TIME
-from boss.errors import NoJob, NotThere
+from boss.errors import NoJob
 from boss.model.job import REPORTED_OUTCOMES, Outcome, State
 from boss.settings import DEFAULT_URL
 
@@ -51,7 +51,6 @@ def add_to(app: typer.Typer) -> None:
         (done, "boss done freg monday '{\"rows\": 7}'"),
         (give_back, "boss give-back freg monday --delay 60"),
         (change, "boss change freg monday --priority 5 --delay 0"),
-        (stop, "boss stop freg monday --reason 'wrong file'"),
     ):
         kind = _Submit if command is submit else None
         app.command(command.__name__.replace("_", "-"), cls=kind, epilog=f"Example: {example}")(command)
@@ -211,31 +210,3 @@ def change(
     document = None if file is None else read_document(file)
     with asking(url, token) as boss:
         now(boss.change(source, id, document, priority=priority, delay=delay, at=at, attempt=attempt))
-
-
-def stop(
-    url: Url = DEFAULT_URL,
-    token: Token = None,
-    source: Annotated[str | None, typer.Argument(help="The job's source.")] = None,
-    id: Annotated[str | None, typer.Argument(help="The job's id.")] = None,
-    all_of: Annotated[str | None, typer.Option("--source", help="Stop every job of this source.")] = None,
-    reason: Annotated[str | None, typer.Option(help="The reason, which is kept with the job.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-) -> None:
-    """Stop a job, or every job of a source. A converter that works on it learns of it at its next heartbeat."""
-    if (all_of is None) == (id is None):
-        give_up("say which: boss stop SOURCE ID, or every job of a source with boss stop --source SOURCE", USAGE)
-    with asking(url, token) as boss:
-        if id is not None and source is not None:
-            try:
-                with explaining(boss, source, id, None, always=True):
-                    now(boss.done(source, id, None if reason is None else {"reason": reason}, Outcome.STOPPED))
-            except NotThere as error:  # when the token may not read the job, Boss's message is about finishing
-                raise NotThere(str(error).replace("can be done", "can be stopped"), error.state) from None
-            return
-        give_up_on_unknown(boss, all_of)
-        counts = now(boss.tree())
-        open_jobs = sum(counts[state].get(all_of or "", 0) for state in (State.AVAILABLE, State.ACTIVE))
-        if open_jobs and not yes:
-            confirm(f"Stop {jobs_in_words(open_jobs)} of {all_of}?")
-        typer.echo(f"stopped {now(boss.stop_all(all_of or '', reason)):,}")

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from heapq import nlargest
 from itertools import islice
@@ -23,6 +24,7 @@ from boss.cli.application import (
     wait_until_done,
 )
 from boss.cli.exit_codes import FAILED
+from boss.cli.filters import OutcomeOption, Reason, Since, Until
 from boss.cli.listing import print_jobs
 from boss.cli.standing import give_up_on_unknown
 from boss.cli.times import ago, second
@@ -47,7 +49,9 @@ _MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Ver
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: boss tree --watch")(tree)
-    app.command(epilog="Example: boss jobs --state active --source freg")(jobs)
+    app.command(
+        epilog="Example: boss jobs --source freg --outcome failed --why 'disk full' --since 2026-11-24T00:00:00Z"
+    )(jobs)
     app.command(epilog="Example: boss show monday")(show)
     app.command(epilog="Example: boss converters")(converters)
     app.command(epilog="Example: boss doctor")(doctor)
@@ -97,31 +101,50 @@ def jobs(
     token: Token = None,
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
     source: Annotated[str | None, typer.Option(help="Only jobs of this source.")] = None,
+    outcome: OutcomeOption = None,
+    since: Since = None,
+    until: Until = None,
+    reason: Reason = None,
     limit: Annotated[int, typer.Option(min=1, help="The most jobs to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the last submitted first, each with its attempt and what happened to it last, or when it is due.
 
-    More than 1,000 jobs are sorted by id, greatest first, as with --json. For generated ids that is the same order.
+    With --outcome, --since, --until or --reason the newest comes first: by the time of its finish, or
+    else of its submit.
+
+    Without, more than 1,000 jobs are sorted by id, greatest first, as with --json. For generated ids that is the same
+    order as by submit.
     """
     with asking(url, token) as boss:
-        listed = each(boss.jobs(state=state, source=source))
-        by_time = not as_json and _how_many(now(boss.tree()), state, source) <= _MOST_SORTED
+        listed = each(boss.jobs(state=state, source=source, outcome=outcome, since=since, until=until, reason=reason))
+        if as_json:
+            # Printed as they come: there may be more than fit in memory.
+            if not _print_each(islice(listed, limit)):
+                give_up_on_unknown(boss, source)
+            return
+        is_in_order = any(word is not None for word in (outcome, since, until, reason))
+        by_submit = not is_in_order and _how_many(now(boss.tree()), state, source) <= _MOST_SORTED
         # Documents may be large, so only the jobs to be shown are kept in memory.
-        found = nlargest(limit, listed, key=_submitted) if by_time else list(islice(listed, limit))
+        found = nlargest(limit, listed, key=_submitted) if by_submit else list(islice(listed, limit))
         if not found:
             give_up_on_unknown(boss, source)
-    if as_json:
-        for job in found:
-            print_json(job)
-    elif found:
+    if found:
         print_jobs(found)
-        if not by_time:
+        if not by_submit and not is_in_order:
             typer.echo(
                 "boss: sorted by id, because there are more than 1,000; --source and --state narrow the list", err=True
             )
     else:
         typer.echo("boss: there are no such jobs", err=True)
+
+
+def _print_each(jobs: Iterable[dict[str, Any]]) -> int:
+    """Print each job as a line of JSON; return how many."""
+    printed = 0
+    for printed, job in enumerate(jobs, start=1):  # noqa: B007
+        print_json(job)
+    return printed
 
 
 def _submitted(job: dict[str, Any]) -> str:

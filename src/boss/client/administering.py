@@ -1,12 +1,13 @@
 """The client's requests that are not about a single job."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from boss.client.answers import Answer, check
 from boss.client.json_text import Document, Json, json_text
-from boss.client.requests import JSON, Sender, query
+from boss.client.requests import JSON, Sender, job_filter
 from boss.model.schedule import Missed
 
 
@@ -178,9 +179,28 @@ class Administering:
         async for event in self._pages("/audit", "acts", {}):
             yield event
 
-    async def jobs(self, *, state: str | None = None, source: str | None = None) -> AsyncIterator[Document]:
-        """Every job with all its properties, the greatest id first, one page after the other."""
-        async for job in self._pages("/jobs", "jobs", query(state=state, source=source)):
+    async def jobs(
+        self,
+        *,
+        state: str | None = None,
+        source: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+    ) -> AsyncIterator[Document]:
+        """Every job with all its properties, one page after the other.
+
+        The greatest id comes first. With an outcome, a time or a reason the newest comes first: by the time of its
+        finish, or else of its submit.
+
+        Args:
+            state, source, outcome: only jobs with these.
+            since: only jobs of this time or later.
+            until: only jobs before this time.
+            reason: only done jobs with these words in the reason, in upper or lower case.
+        """
+        async for job in self._pages("/jobs", "jobs", job_filter(state, source, outcome, since, until, reason)):
             yield job
 
     async def _pages(self, address: str, what: str, parameters: dict[str, str]) -> AsyncIterator[Document]:

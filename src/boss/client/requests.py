@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote
 
@@ -54,6 +55,25 @@ def take_address(source: str | Sequence[str] | None) -> str:
 def query(**parameters: object) -> dict[str, str]:
     """The parameters that are not None, as text."""
     return {name: str(value) for name, value in parameters.items() if value is not None}
+
+
+def job_filter(
+    state: str | None,
+    source: str | None,
+    outcome: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    reason: str | None,
+) -> dict[str, str]:
+    """The parameters that say which jobs are meant."""
+    return query(
+        state=state,
+        source=source,
+        outcome=outcome,
+        since=since and since.isoformat(),
+        until=until and until.isoformat(),
+        reason=reason,
+    )
 
 
 def if_match(attempt: int | None) -> dict[str, str]:

@@ -220,9 +220,76 @@ class Client:
         """See `AsyncClient.health`."""
         return self._run(self._client.health)
 
+    def redo(self, source: str, id: str, document: Json | None = None, attempt: int | None = None) -> None:
+        """See `AsyncClient.redo`."""
+        self._run(self._client.redo, source, id, document, attempt)
+
+    def redo_many(
+        self,
+        source: str,
+        *,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[int, bool]:
+        """See `AsyncClient.redo_many`."""
+        return self._run(
+            self._client.redo_many,
+            source,
+            outcome=outcome,
+            since=since,
+            until=until,
+            reason=reason,
+            dry_run=dry_run,
+        )
+
+    def stop_many(
+        self,
+        source: str,
+        state: str,
+        reason: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        dry_run: bool = False,
+    ) -> tuple[int, bool]:
+        """See `AsyncClient.stop_many`."""
+        return self._run(self._client.stop_many, source, state, reason, since=since, until=until, dry_run=dry_run)
+
     def stop_all(self, source: str, reason: str | None = None) -> int:
         """See `AsyncClient.stop_all`."""
         return self._run(self._client.stop_all, source, reason)
+
+    def delete(self, source: str, id: str) -> None:
+        """See `AsyncClient.delete`."""
+        self._run(self._client.delete, source, id)
+
+    def delete_many(
+        self,
+        source: str,
+        *,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[int, bool]:
+        """See `AsyncClient.delete_many`."""
+        return self._run(
+            self._client.delete_many,
+            source,
+            outcome=outcome,
+            since=since,
+            until=until,
+            reason=reason,
+            dry_run=dry_run,
+        )
+
+    def delete_source(self, source: str) -> None:
+        """See `AsyncClient.delete_source`."""
+        self._run(self._client.delete_source, source)
 
     def sources(self) -> list[Document]:
         """See `AsyncClient.sources`."""
@@ -294,9 +361,20 @@ class Client:
         """See `AsyncClient.prunable`."""
         return self._run(self._client.prunable, older)
 
-    def jobs(self, *, state: str | None = None, source: str | None = None) -> Iterator[Document]:
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        source: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+    ) -> Iterator[Document]:
         """See `AsyncClient.jobs`."""
-        return self._each(self._client.jobs(state=state, source=source))
+        return self._each(
+            self._client.jobs(state=state, source=source, outcome=outcome, since=since, until=until, reason=reason)
+        )
 
     def find(self, id: str, *, wait: float | None = 0) -> Document:
         """See `AsyncClient.find`."""

@@ -13,14 +13,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from boss.client.administering import Administering
 from boss.client.answers import TIMEOUT_S, check
 from boss.client.json_text import Document, Json, json_text
+from boss.client.moving import MovingMany
 from boss.client.requests import (
     JSON,
     NDJSON,
     address,
-    finish_line,
     if_match,
     query,
     reported,
@@ -43,7 +42,7 @@ class Handed(NamedTuple):
     lease: int
 
 
-class Verbs(Administering):
+class Verbs(MovingMany):
     """Submit, take, check, finish, give back and stop jobs. Holding a taken job is up to the caller."""
 
     # The header with the name of this converter, if it has one.
@@ -287,17 +286,6 @@ class Verbs(Administering):
         path = address(State.ACTIVE, source, id)
         parameters = query(delay=delay, uncounted=1 if uncounted else None)
         return await self._move("DELETE", path, State.AVAILABLE, attempt, params=parameters, data=_text(result))
-
-    async def stop_all(self, source: str, reason: str | None = None) -> int:
-        """Stop every available and active job of a source; return their number. The reason is kept with each job."""
-        stopped, result = 0, None if reason is None else json.dumps({"reason": reason})
-        for state in (State.AVAILABLE, State.ACTIVE):
-            parameters = {"state": state, "source": source, "limit": "1000"}
-            while jobs := (await self._ask("GET", "/jobs", params=parameters)).json()["jobs"]:
-                lines = "".join(finish_line(Finish(job["id"], source, Outcome.STOPPED, result)) for job in jobs)
-                await self._ask("POST", address(State.DONE, source), data=lines, headers=NDJSON)
-                stopped += len(jobs)
-        return stopped
 
     async def _move(
         self, method: str, path: str, state: State, attempt: int | None, repeated: bool = False, **options: Any

@@ -12,7 +12,7 @@ from boss.dispatch.queries import Queries
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
 from boss.dispatch.wait_queue import WaitQueue
-from boss.errors import BadInput, BossError, IdTaken, TooMany
+from boss.errors import BadInput, BossError, IdTaken, SourceInUse, TooMany
 from boss.model.job import (
     Change,
     Check,
@@ -97,7 +97,7 @@ class Dispatcher:
             BadInput: jsonb cannot keep its document.
             TooMany: its source has as many available jobs as it may have.
         """
-        self._check_room(submission.source)
+        self.check_room(submission.source)
         if not await self._submits(submission):
             location = await self._queries.locate(submission.id)
             taken = f"the id is taken: {where(submission.id, location)}"
@@ -114,7 +114,7 @@ class Dispatcher:
             TooMany: a source has as many available jobs as it may have; nothing was stored.
         """
         for source in {submission.source for submission in submissions}:
-            self._check_room(source)
+            self.check_room(source)
         try:
             new = await self._store(submissions)
         except BadInput as error:
@@ -243,6 +243,16 @@ class Dispatcher:
         await self._limits.load()
         return new
 
+    async def delete_source(self, source: str, by: str | None) -> None:
+        """Delete the limits and the counts of a source that has no jobs.
+
+        Raises:
+            SourceInUse: it has jobs.
+        """
+        if not await store.delete_source(self._pool, source, by):
+            raise SourceInUse(f"{source} has jobs; delete them first, or wait until they are deleted")
+        await self._limits.load()
+
     def send_away(self) -> None:
         """End every wait with `Draining`, now and from now on."""
         self._wait_queue.close()
@@ -251,7 +261,8 @@ class Dispatcher:
         """Return once all work in the background is done."""
         await self._taker.settle()
 
-    def _check_room(self, source: str) -> None:
+    def check_room(self, source: str) -> None:
+        """Raise `TooMany` when the source has as many available jobs as it may have."""
         if self._limits.is_full(source):
             raise TooMany(f"as many jobs of {source} are available as this Boss keeps; submit it again later", 5)
 

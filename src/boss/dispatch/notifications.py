@@ -9,7 +9,8 @@ from contextlib import suppress
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import DatabaseAway
 from boss.postgres import store
-from boss.postgres.connection import Connection, listen
+from boss.postgres.connection import Connection
+from boss.postgres.listening import listen
 
 log = logging.getLogger("boss")
 

@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from boss.coalescer import Coalescer
+from boss.dispatch import finding
+from boss.dispatch.finding import FoundPage
 from boss.dispatch.mismatches import check_location, where
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
@@ -13,6 +15,7 @@ from boss.model.audit import AuditEvent
 from boss.model.converter import KnownConverter
 from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
+from boss.model.finding import JobFilter, Place
 from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
 from boss.model.permissions import Token
 from boss.model.schedule import Schedule
@@ -108,6 +111,10 @@ class Queries:
     ) -> JobPage:
         """Jobs with all their properties; see `store.list_jobs`."""
         return await store.list_jobs(self._pool, state, sources, after, limit)
+
+    async def find_page(self, wanted: JobFilter, after: Place | None, limit: int) -> FoundPage:
+        """A page of the jobs that match a filter, the newest first; see `finding.find_page`."""
+        return await finding.find_page(self._pool, wanted, after, limit)
 
     async def greatest_ids(self, each: int) -> dict[tuple[str, State], list[str]]:
         """The greatest `each` ids of every source and state that has jobs, greatest first."""

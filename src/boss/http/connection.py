@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
 
-from boss.errors import BodyTimeout, Overloaded
+from boss.errors import BodyTimeout, BossError, Overloaded
 from boss.http import phase, problems
 from boss.http.delivery import Undos, abort, is_there, progress
 from boss.http.phase import Phase
@@ -245,6 +245,8 @@ class Connection(asyncio.Protocol):
                 self._write(request, response)
             else:
                 await self._stream(request, response)
+        except BossError:  # a stream cannot go on, and so it has no end that the client could take for its own
+            self.abort()
         finally:
             self._task = self._serving = None
             self._is_streaming = False

@@ -241,16 +241,16 @@ def take_key(idempotency_key: str) -> str:
     return key
 
 
-def converter(boss_converter: str) -> str:
+def converter(boss_converter: bytes) -> str:
     """The value of the header Boss-Converter.
 
     Raises:
         BadInput: it is empty, too long, or has other characters than printable ASCII.
     """
     name = boss_converter.strip()
-    if not re.fullmatch(r"[\x20-\x7e]{1,100}", name):
+    if not re.fullmatch(rb"[\x20-\x7e]{1,100}", name):
         raise BadInput("the Boss-Converter takes 1 to 100 printable ASCII characters, for instance host-3/17")
-    return name
+    return name.decode()
 
 
 def delay(query: Mapping[str, str]) -> float | None:
@@ -282,7 +282,12 @@ def _seconds(query: Mapping[str, str], name: str) -> float | None:
 
 def at(query: Mapping[str, str]) -> datetime | None:
     """`?at=` as an instant, None when absent."""
-    text = query.get("at")
+    return instant(query, "at")
+
+
+def instant(query: Mapping[str, str], name: str) -> datetime | None:
+    """A parameter that is an instant, None when absent."""
+    text = query.get(name)
     if text is None:
         return None
     try:
@@ -290,7 +295,8 @@ def at(query: Mapping[str, str]) -> datetime | None:
         return _instant(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
     except ValueError:
         raise BadInput(
-            f"the time in at is {text!a}; it takes an RFC 3339 time with its offset, for instance 2026-11-24T18:30:00Z"
+            f"the time in {name} is {text!a}; it takes an RFC 3339 time with its offset, "
+            "for instance 2026-11-24T18:30:00Z"
         ) from None
 
 

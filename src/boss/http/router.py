@@ -8,6 +8,7 @@ from boss.dispatch.converters import Converters
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.ends import Ends
+from boss.dispatch.moving import Moving
 from boss.dispatch.queries import Queries
 from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
@@ -22,6 +23,7 @@ from boss.http.routes import converters as converter_routes
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import schedules as schedule_routes
 from boss.http.routes import tokens as token_routes
+from boss.http.routes.moving import Moves
 from boss.model.job import State
 from boss.model.permissions import OPEN, Principal
 from boss.settings import Settings
@@ -39,6 +41,7 @@ class App:
         feed: the dashboard's data.
         tokens: the valid tokens.
         schedules: what administrators may do with schedules.
+        moving: what administrators may do with many jobs, and with done ones.
         settings: the server's settings.
         version: the version of Boss, for its documentation.
     """
@@ -52,6 +55,7 @@ class App:
         feed: DashboardFeed,
         tokens: Tokens,
         schedules: Schedules,
+        moving: Moving,
         settings: Settings,
         version: str,
     ) -> None:
@@ -64,8 +68,10 @@ class App:
         self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
         self._add(
             [
-                *jobs.resources(jobs.Jobs(dispatcher, queries, converters, settings)),
-                *lists.resources(queries, ends),
+                *jobs.resources(
+                    jobs.Jobs(dispatcher, queries, converters, Moves(moving, settings.max_document), settings)
+                ),
+                *lists.resources(queries, ends, tokens),
                 *health.resources(queries),
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),

@@ -196,6 +196,23 @@ class Change(NamedTuple):
     by: str | None
 
 
+class Redo(NamedTuple):
+    """Makes a done job available again; with an attempt, only while the job is in it.
+
+    Attributes:
+        document: its new document, as JSON text; None for the one it has.
+        document_bytes: the size of that text.
+        by: the name of the principal's token, for the job's history and the audit event.
+    """
+
+    id: str
+    source: str
+    attempt: int | None
+    document: str | None
+    document_bytes: int | None
+    by: str | None
+
+
 class JobLine(NamedTuple):
     """One of many jobs that a client submits: its id and, as JSON text, its document."""
 

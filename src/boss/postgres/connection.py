@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -33,7 +33,7 @@ _CONNECTIONS = 10
 _DEADLOCK_TRIES = 5
 # How long a statement may take, with the wait for a connection. Ours take milliseconds. One that takes longer waits for
 # a lock, a frozen server or a lost machine, and its request is answered with an error that says to send it again.
-_STATEMENT_TIMEOUT_S = 10
+STATEMENT_TIMEOUT_S = 10
 # How long a transaction may be idle. Ours never are, unless their replica freezes. Were it 9 s or more, requests that
 # wait for the locks of such a transaction would fail as if the database were away.
 _IDLE_S = 5
@@ -60,10 +60,10 @@ _SESSION = {
     "default_transaction_isolation": "read committed",
     # A little less than the statement timeout. A session whose connection we aborted goes on waiting for its lock; such
     # sessions would use up PostgreSQL's connections one by one.
-    "lock_timeout": f"{_STATEMENT_TIMEOUT_S - 1}s",
+    "lock_timeout": f"{STATEMENT_TIMEOUT_S - 1}s",
     # The same as our own time-out, so that a statement that nobody waits for any more ends by itself. It also overrides
     # a time-out of the role, which may be shorter.
-    "statement_timeout": f"{_STATEMENT_TIMEOUT_S}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
     # A replica that freezes in the middle of a transaction keeps its locks no longer than this.
     "idle_in_transaction_session_timeout": f"{_IDLE_S}s",
     # The pool itself closes idle connections.
@@ -111,7 +111,7 @@ class Pool(_Pool):
     """
 
     def __init__(self, url: str) -> None:
-        self._hosts = _hosts(url)
+        self._hosts = hosts(url)
         self._running_loop = asyncio.get_running_loop()
         self._at_hand: asyncpg.Connection[asyncpg.Record] | None = None
         self._in_use = False
@@ -129,7 +129,7 @@ class Pool(_Pool):
         )
 
     async def run(self, sql: str, values: Sequence[object]) -> list[asyncpg.Record]:
-        """Run a statement as a transaction of its own, until it is cancelled or `_STATEMENT_TIMEOUT_S` is over."""
+        """Run a statement as a transaction of its own, until it is cancelled or `STATEMENT_TIMEOUT_S` is over."""
         if self._in_use:
             async with _borrowed(self) as borrowed:
                 return await borrowed.fetch(sql, *values)
@@ -138,7 +138,7 @@ class Pool(_Pool):
             if connection is None or connection.is_closed():
                 connection = await self._renew()
             # Abort the connection, as in _borrowed. A timer costs a third of what asyncio.timeout does.
-            timer = self._running_loop.call_later(_STATEMENT_TIMEOUT_S, connection.terminate)
+            timer = self._running_loop.call_later(STATEMENT_TIMEOUT_S, connection.terminate)
             return await connection.fetch(sql, *values)
         except BaseException as error:
             await self._after(error, timer)
@@ -149,7 +149,7 @@ class Pool(_Pool):
                 timer.cancel()
 
     async def _renew(self) -> "asyncpg.Connection[asyncpg.Record]":
-        async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
+        async with asyncio.timeout(STATEMENT_TIMEOUT_S):
             self._at_hand = await self._hosts.connect()
         return self._at_hand
 
@@ -197,7 +197,7 @@ async def connected(url: str) -> AsyncIterator[Pool]:
 
 
 @cache
-def _hosts(url: str) -> Hosts:
+def hosts(url: str) -> Hosts:
     """The hosts of a URL, shared by all connections to it."""
     return Hosts(url, _SETTINGS)
 
@@ -268,7 +268,7 @@ _CLOSED = re.compile(r"\bclos|released back to the pool")
 
 
 def _said(error: Exception) -> str:
-    return f"it did not answer within {_STATEMENT_TIMEOUT_S} s" if isinstance(error, TimeoutError) else in_a_line(error)
+    return f"it did not answer within {STATEMENT_TIMEOUT_S} s" if isinstance(error, TimeoutError) else in_a_line(error)
 
 
 async def fetch(database: Database, statement: Statement, *values: object) -> list[asyncpg.Record]:
@@ -299,7 +299,7 @@ async def fetch(database: Database, statement: Statement, *values: object) -> li
 
 async def _run_in_transaction(connection: Connection, sql: str, values: Sequence[object]) -> list[asyncpg.Record]:
     try:
-        async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
+        async with asyncio.timeout(STATEMENT_TIMEOUT_S):
             return await connection.fetch(sql, *values)
     except TimeoutError:
         connection.terminate()
@@ -307,7 +307,7 @@ async def _run_in_transaction(connection: Connection, sql: str, values: Sequence
 
 
 @asynccontextmanager
-async def _borrowed(pool: Pool, seconds: float = _STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
+async def _borrowed(pool: Pool, seconds: float = STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
     """A connection of the pool for so many seconds. Then, or when we are cancelled, the connection is aborted.
 
     asyncpg by itself asks the server to cancel the statement and waits for that; a frozen server never does it.
@@ -342,7 +342,7 @@ def _times(statement: Statement) -> Histogram:
 
 
 @asynccontextmanager
-async def transaction(pool: Pool, seconds: float = _STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
+async def transaction(pool: Pool, seconds: float = STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
     """A connection for several statements in one transaction, which is committed at the end of the block.
 
     Args:
@@ -378,31 +378,3 @@ async def _committed(connection: Connection) -> AsyncIterator[None]:
             _abort(connection)
         raise
     await transaction.commit()
-
-
-async def listen(url: str, hear: Mapping[str, Callable[[str], None]], lost: Callable[[], None]) -> Connection:
-    """Open a connection that listens.
-
-    Args:
-        url: the database's URL.
-        hear: by channel, what is called with the payload of every NOTIFY.
-        lost: called when the connection ends.
-
-    Raises:
-        DatabaseAway: the connection cannot be made.
-    """
-    with translated():
-        connection = await _hosts(url).connect()
-        connection.add_termination_listener(lambda _: lost())
-        try:
-            async with asyncio.timeout(_STATEMENT_TIMEOUT_S):
-                for channel, heard in hear.items():
-                    await connection.add_listener(channel, partial(_heard, heard))
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-
-def _heard(hear: Callable[[str], None], _connection: object, _pid: object, _channel: object, payload: object) -> None:
-    hear(str(payload))

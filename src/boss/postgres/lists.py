@@ -57,34 +57,34 @@ _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, 
 _PAGE_BYTES = 8 * 1024 * 1024
 
 
-def _list_statement(name: str, chosen: str) -> Statement:
-    """Build the statement for one page of the jobs whose ids `chosen` selects."""
+def list_statement(name: str, chosen: str, order: str = "id DESC") -> Statement:
+    """Build the statement for one page, in this order, of the jobs whose ids `chosen` selects."""
     return Statement(
         name,
         f"""
 WITH chosen AS ({chosen}
 ), sized AS MATERIALIZED (
-    SELECT id, row_number() OVER greatest_first AS turn, count(*) OVER () AS jobs_chosen,
+    SELECT id, row_number() OVER in_order AS turn, count(*) OVER () AS jobs_chosen,
            sum(CASE WHEN document_bytes > {MOST_TEXT} THEN 0 ELSE {about("document")} END
                + CASE WHEN result_bytes > {MOST_TEXT} THEN 0 ELSE {about("result")} END
-               + coalesce(8 * pg_column_size(history), 0)) OVER greatest_first AS size
+               + coalesce(8 * pg_column_size(history), 0)) OVER in_order AS size
     FROM job
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
-    WINDOW greatest_first AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING)
+    WINDOW in_order AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
 )
 SELECT {_COLUMNS}, (SELECT max(jobs_chosen) FROM sized) AS jobs_chosen
 FROM job
 WHERE id = ANY(ARRAY(SELECT id FROM sized WHERE size <= {_PAGE_BYTES} OR turn = 1))
-ORDER BY id DESC
+ORDER BY {order}
 """,
     )
 
 
-LIST = _list_statement("list", "SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2")
+LIST = list_statement("list", "SELECT id FROM job WHERE id < $1 ORDER BY id DESC LIMIT $2")
 
 # The index has the jobs of each source and state in order, so the greatest ids of several are among the greatest of
 # each.
-LIST_OF_SOME = _list_statement(
+LIST_OF_SOME = list_statement(
     "list_of_some",
     """
     SELECT last_of.id
@@ -127,7 +127,7 @@ async def list_jobs(
         rows = await fetch(pool, LIST, *values)
     else:
         rows = await fetch(pool, LIST_OF_SOME, *values, sources, state and state.name)
-    jobs = [_record(row) for row in rows[:limit]]
+    jobs = [record(row) for row in rows[:limit]]
     # The statement chooses one job more than is shown, to find out whether there is one. A page cut short has more too.
     return JobPage(jobs, more=bool(rows) and rows[0]["jobs_chosen"] > len(jobs))
 
@@ -143,8 +143,8 @@ SELECT {_COLUMNS} FROM job WHERE id = $1
 async def find(pool: Pool, id: str) -> JobRecord | None:
     """The job with this id, in any source and state, with all its properties; None when there is none."""
     rows = await fetch(pool, FIND, id)
-    return _record(rows[0]) if rows else None
+    return record(rows[0]) if rows else None
 
 
-def _record(row: Record) -> JobRecord:
+def record(row: Record) -> JobRecord:
     return JobRecord(state=State[row["status"]], **{name: row[name] for name in _AS_THEY_ARE})

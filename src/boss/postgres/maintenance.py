@@ -263,9 +263,9 @@ WITH turn AS MATERIALIZED (
 INSERT INTO tally SELECT source, status, sum(jobs) FROM compacted GROUP BY source, status
 """,
 )
-_COUNTS_LOCK = 0x626F7374
+COUNTS_LOCK = 0x626F7374
 
 
 async def compact_counts(pool: Pool) -> None:
     """Compact the job counts to one row for each source and status."""
-    await fetch(pool, COMPACT_COUNTS, _COUNTS_LOCK)
+    await fetch(pool, COMPACT_COUNTS, COUNTS_LOCK)

@@ -3,7 +3,9 @@
 import json
 
 from boss.model.job import SourceLimit
-from boss.postgres.connection import Pool, fetch
+from boss.postgres.connection import Pool, fetch, transaction
+from boss.postgres.finding import OF_SOURCE
+from boss.postgres.maintenance import COUNTS_LOCK
 from boss.postgres.statement import Statement
 
 SOURCE_LIMITS = Statement(
@@ -54,3 +56,39 @@ async def set_source_limit(pool: Pool, new: SourceLimit, by: str | None) -> None
         await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.most_active)
     else:
         await fetch(pool, REMOVE_SOURCE_LIMIT, new.source, by, details)
+
+
+# Its rows of the ledger go only while they add up to nothing, and while nobody compacts them.
+DELETE_SOURCE = Statement(
+    "delete_source",
+    f"""
+WITH used AS MATERIALIZED (
+    SELECT FROM unnest('{{AVAILABLE,ACTIVE,DONE}}'::text[]) AS state(status)
+    CROSS JOIN LATERAL (
+        SELECT FROM job
+        WHERE job.status = state.status AND {OF_SOURCE.format(source="$1", id="''")}
+        ORDER BY job.source, job.id
+        LIMIT 1) AS jobs
+    UNION ALL
+    SELECT FROM tally WHERE source = $1 GROUP BY status HAVING sum(jobs) <> 0
+), limits AS (
+    DELETE FROM source_rule WHERE source = $1 AND NOT EXISTS (SELECT FROM used)
+    RETURNING source
+), counts AS (
+    DELETE FROM tally WHERE source = $1 AND NOT EXISTS (SELECT FROM used)
+    RETURNING source
+), recorded AS (
+    INSERT INTO act (by, did, what)
+    SELECT $2, 'deleted a source', jsonb_build_object('source', $1::text)
+    WHERE EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM counts)
+)
+SELECT EXISTS (SELECT FROM used) AS used
+""",
+)
+
+
+async def delete_source(pool: Pool, source: str, by: str | None) -> bool:
+    """Delete the limits and the counts of a source, and record it as an audit event; return whether it has no jobs."""
+    async with transaction(pool) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2)", COUNTS_LOCK, _LOCK)
+        return not await connection.fetchval(DELETE_SOURCE.sql, source, by)

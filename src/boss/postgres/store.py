@@ -9,6 +9,7 @@ from boss.postgres.converters import Heard, converters, record_converters
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
+from boss.postgres.finding import Walk, records, sort_few, walk_done
 from boss.postgres.finishes import finish, give_back, set_aside
 from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
@@ -24,6 +25,7 @@ from boss.postgres.maintenance import (
     prune_by,
     resume_leases,
 )
+from boss.postgres.moving import Batch, Moved, delete_many, record_stop, redo, redo_many, walk_open
 from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import Heads, available_sources, heads
@@ -36,7 +38,7 @@ from boss.postgres.schedules import (
     set_schedule,
     step_schedules,
 )
-from boss.postgres.source_limits import set_source_limit, source_limits
+from boss.postgres.source_limits import delete_source, set_source_limit, source_limits
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, take, take_of_sources, undo_takes
 from boss.postgres.takes_by_address import take_by_address
@@ -48,12 +50,15 @@ __all__ = [
     "CHANNEL",
     "ENDED_CHANNEL",
     "OUTAGE_S",
+    "Batch",
     "EndedLease",
     "Handout",
     "Heads",
     "Heard",
+    "Moved",
     "PendingWork",
     "Step",
+    "Walk",
     "active",
     "ages",
     "any_allowed",
@@ -69,7 +74,9 @@ __all__ = [
     "count_minute",
     "create_token",
     "database_time",
+    "delete_many",
     "delete_schedule",
+    "delete_source",
     "due_schedules",
     "end_leases",
     "examine",
@@ -95,6 +102,10 @@ __all__ = [
     "reach",
     "read",
     "record_converters",
+    "record_stop",
+    "records",
+    "redo",
+    "redo_many",
     "resume_leases",
     "revoke_token",
     "schedule",
@@ -102,6 +113,7 @@ __all__ = [
     "set_aside",
     "set_schedule",
     "set_source_limit",
+    "sort_few",
     "source_limits",
     "start_waiting",
     "step_schedules",
@@ -118,4 +130,6 @@ __all__ = [
     "undo_takes",
     "used_tokens",
     "valid_tokens",
+    "walk_done",
+    "walk_open",
 ]

@@ -28,6 +28,7 @@ TAKEN = Counter("boss_jobs_taken", "Jobs handed out, each attempt counted.", reg
 FINISHED = Counter("boss_jobs_finished", "Jobs done, by outcome.", ["outcome"], registry=REGISTRY)
 GIVEN_BACK = Counter("boss_jobs_given_back", "Jobs given back by their takers.", registry=REGISTRY)
 EXPIRED = Counter("boss_leases_expired", "Leases that ran out.", registry=REGISTRY)
+REDONE = Counter("boss_jobs_redone", "Done jobs made available again.", registry=REGISTRY)
 PRUNED = Counter("boss_jobs_pruned", "Done jobs deleted.", registry=REGISTRY)
 REQUESTS = Histogram(
     "boss_request_duration_seconds",

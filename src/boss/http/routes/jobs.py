@@ -26,6 +26,7 @@ from boss.http.parameters import TakeParameters
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NDJSON, NO_STORE, Response
+from boss.http.routes.moving import Moves
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
@@ -56,15 +57,21 @@ def resources(jobs: "Jobs") -> list[Resource]:
             waiting="POST",
         ),
         Resource("/job/done", {"DELETE": jobs.prune}),
-        Resource("/job/done/{source}", {"POST": jobs.finish_many}),
-        Resource("/job/done/{source}/{id}", {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish}),
+        Resource("/job/done/{source}", {"POST": jobs.finish_many, "DELETE": jobs.moves.delete_many}),
+        Resource(
+            "/job/done/{source}/{id}",
+            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.finish, "DELETE": jobs.moves.delete},
+        ),
     ]
 
 
 class Jobs:
     """The handlers. Each docstring starts with the request that it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, queries: Queries, converters: Converters, settings: Settings) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, queries: Queries, converters: Converters, moves: Moves, settings: Settings
+    ) -> None:
+        self.moves = moves
         self._dispatcher = dispatcher
         self._converters = converters
         self._queries = queries
@@ -125,10 +132,10 @@ class Jobs:
     def _take(
         self, request: Request, asked: TakeParameters, sources: tuple[str, ...] | None, id: str | None = None
     ) -> Take:
-        principal, key = request.principal, None
-        if b"idempotency-key" in request.headers:
+        principal, headers, key = request.principal, request.headers, None
+        if b"idempotency-key" in headers:
             address = ",".join(sources or ()) + (f"/{id}" if id else "")
-            key = _key(request.headers[b"idempotency-key"], address, principal)
+            key = _key(headers[b"idempotency-key"], address, principal)
         if sources is None and principal.sources is not None:
             sources = tuple(sorted(principal.sources))
         source = None
@@ -143,7 +150,7 @@ class Jobs:
             by=principal.name,
             sources=sources,
             fair=asked.fair,
-            converter=_converter(request) if b"boss-converter" in request.headers else None,
+            converter=parameters.converter(headers[b"boss-converter"]) if b"boss-converter" in headers else None,
         )
 
     @requires(Permission.CONVERT)
@@ -207,7 +214,13 @@ class Jobs:
 
     @requires(Permission.SUBMIT)
     async def submit(self, request: Request) -> Response:
-        """POST /job/available/{source}[/{id}]: submit the document in the body as a job; in NDJSON, one a line."""
+        """POST /job/available/{source}[/{id}]: submit the document in the body as a job; in NDJSON, one a line.
+
+        With ?from=done: redo.
+        """
+        # Most have no query, and to search an empty one takes ten times as long as to see that it is empty.
+        if request.query_text and b"from=" in request.query_text:
+            return await self.moves.redo(request)
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
         asked = parameters.of_submit(request.query_text)
@@ -305,7 +318,12 @@ class Jobs:
 
     @requires(Permission.CONVERT)
     async def finish_many(self, request: Request) -> Response:
-        """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each."""
+        """POST /job/done/{source}, NDJSON: finish a job with every line; the response has the status of each.
+
+        With ?from=available or active: stop.
+        """
+        if b"from=" in request.query_text:
+            return await self.moves.stop(request)
         source = job.check_source(request.path_param("source"))
         request.query()
         if not ndjson.is_batch(request):
@@ -360,10 +378,6 @@ def _new_source(text: str) -> str:
 def _sources(text: str) -> tuple[str, ...]:
     """The sources in a path. Converters send the same ones with every take."""
     return job.check_sources(unquote(text))
-
-
-def _converter(request: Request) -> str:
-    return parameters.converter(request.headers[b"boss-converter"].decode("latin-1"))
 
 
 def _key(header: bytes, address: str, principal: Principal) -> str:

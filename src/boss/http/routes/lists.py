@@ -1,20 +1,23 @@
 """What there is: `/job`, the tree with its counts, and `/jobs`, the jobs with all their properties."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import cast
 
 import orjson
 
 from boss.dispatch.ends import Ends
 from boss.dispatch.queries import Queries
-from boss.errors import NotThere, Unauthenticated
-from boss.http import auth, parameters
+from boss.dispatch.tokens import Tokens
+from boss.errors import BossError, NotThere, Unauthenticated, Unavailable
+from boss.http import filters, parameters, problems
 from boss.http.auth import requires
-from boss.http.job_json import record_json, state_headers
+from boss.http.job_json import LINES, record_json, state_headers
 from boss.http.request import Request
 from boss.http.resource import Resource
-from boss.http.response import JSON, NO_STORE, Response
+from boss.http.response import JSON, NDJSON, NO_STORE, Response
 from boss.http.routes.tree_text import DRAWN_IDS, draw, tree
 from boss.model import job
+from boss.model.finding import JobFilter
 from boss.model.job import JobRecord, State
 from boss.model.permissions import Permission
 
@@ -22,7 +25,7 @@ _PAGE = 100
 _UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
-def resources(queries: Queries, ends: Ends) -> Sequence[Resource]:
+def resources(queries: Queries, ends: Ends, tokens: Tokens) -> Sequence[Resource]:
     """The resources."""
 
     async def find_reached(request: Request) -> JobRecord:
@@ -47,23 +50,36 @@ def resources(queries: Queries, ends: Ends) -> Sequence[Resource]:
 
     @requires(Permission.READ)
     async def list_jobs(request: Request) -> Response:
-        """GET /jobs: a page of jobs with all their properties, greatest id first, and the next page's address."""
-        query = request.query(("state", "source", "after", "limit"))
-        state, limit = parameters.state(query), parameters.limit(query, default=_PAGE)
-        sources = None if request.principal.sources is None else sorted(request.principal.sources)
-        if "source" in query:
-            sources = [job.check_source(query["source"])]
-            auth.check_source_reached(request.principal, sources[0])
-        after = job.check_id(query["after"]) if "after" in query else None
-        page = await queries.list_jobs(state, sources, after, limit)
-        headers = [JSON, NO_STORE]
-        following = None
-        if page.more:
-            kept = {**query, "after": page.jobs[-1].id}
-            following = "/jobs?" + "&".join(f"{name}={value}" for name, value in kept.items())
-            headers.append((b"link", f'<{following}>; rel="next"'.encode()))
-        body = {"jobs": [record_json(each) for each in page.jobs], "next": following}
-        return Response(200, headers, orjson.dumps(body, option=_UTC))
+        """GET /jobs: a page of jobs with all their properties, and the next page's address; as lines, all pages."""
+        query = request.query(("state", "source", *filters.FILTER, "after", "limit"))
+        limit, wanted = parameters.limit(query, default=_PAGE), filters.of_query(query, request.principal)
+        page, following = await _page(queries, wanted, query, limit)
+        link = [] if following is None else [(b"link", f'<{_next(following)}>; rel="next"'.encode())]
+        if NDJSON not in (request.header(b"accept") or ""):
+            body = {"jobs": [record_json(each) for each in page], "next": following and _next(following)}
+            return Response(200, [JSON, NO_STORE, *link], orjson.dumps(body, option=_UTC))
+        if "limit" in query or following is None:
+            return Response(200, [LINES, NO_STORE, *link], _lines(page))
+
+        async def pages() -> AsyncGenerator[bytes, None]:
+            jobs, rest = page, cast(Mapping[str, str] | None, following)
+            while True:
+                # An empty part would end the stream.
+                if jobs:
+                    yield _lines(jobs)
+                if rest is None:
+                    return
+                if not tokens.is_valid(request.principal):
+                    raise Unauthenticated("the token is not valid any more")
+                try:
+                    jobs, rest = await _page(queries, wanted, rest, _PAGE)
+                except BossError:
+                    raise
+                except Exception:
+                    problems.unforeseen(request.method, request.path)
+                    raise Unavailable("the list cannot go on") from None
+
+        return Response(200, [LINES, NO_STORE], events=pages())
 
     @requires(Permission.READ)
     async def find(request: Request) -> Response:
@@ -95,3 +111,26 @@ def resources(queries: Queries, ends: Ends) -> Sequence[Resource]:
         Resource("/jobs", {"GET": list_jobs}),
         Resource("/jobs/{id}", {"GET": find}, waiting="GET"),
     ]
+
+
+async def _page(
+    queries: Queries, wanted: JobFilter, query: Mapping[str, str], limit: int
+) -> tuple[Sequence[JobRecord], Mapping[str, str] | None]:
+    """The page that this query asks for, and the query of the next one, if there is one.
+
+    A query with no more than a state and a source has the greatest id first, as before there was more to ask for.
+    """
+    if wanted.by_time():
+        found = await queries.find_page(wanted, filters.place(query), limit)
+        return found.jobs, found.next and {**query, "after": filters.place_text(found.next)}
+    after = job.check_id(query["after"]) if "after" in query else None
+    page = await queries.list_jobs(wanted.state, wanted.sources, after, limit)
+    return page.jobs, {**query, "after": page.jobs[-1].id} if page.more else None
+
+
+def _next(query: Mapping[str, str]) -> str:
+    return filters.address("/jobs", query)
+
+
+def _lines(page: Sequence[JobRecord]) -> bytes:
+    return b"".join(orjson.dumps(record_json(each), option=_UTC | orjson.OPT_APPEND_NEWLINE) for each in page)

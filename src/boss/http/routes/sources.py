@@ -55,7 +55,15 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
         limits = await dispatcher.set_limit(source, asked.paused, asked.limit, request.principal.name)
         return Response(200, [JSON, NO_STORE], orjson.dumps(_limits(limits)))
 
-    return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put})]
+    @requires(Permission.ADMINISTER)
+    async def delete(request: Request) -> Response:
+        """DELETE /source/{source}: delete the limits and the counts of a source that has no jobs."""
+        request.query()
+        source = job.check_source(request.path_param("source"))
+        await dispatcher.delete_source(source, request.principal.name)
+        return Response(204, [NO_STORE])
+
+    return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put, "DELETE": delete})]
 
 
 def _limits(limits: SourceLimit) -> dict[str, object]:
