@@ -8,7 +8,6 @@ really pass meanwhile change nothing.
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from boss.model.backoff import backoff
 from tests.helpers.clock import Clock
 from tests.helpers.lines import read_lines
+from tests.helpers.model import DEFAULT_LEASE, Model, ModelJob
 from tests.helpers.model_of_moves import MovingRules
 from tests.helpers.model_values import DOCUMENTS, IDS, IF_MATCH, MINUTE, PICK, SOURCES, Pick
 from tests.helpers.servers import BossProcess, boss_running
@@ -32,99 +32,7 @@ STATES = st.sampled_from(["available", "active", "done"])
 LEASES = st.sampled_from([None, 0, 30 * MINUTE, 60 * MINUTE])
 ATTEMPTS = st.sampled_from([None, 1, 2, 3])
 KEYS = st.sampled_from([None, None, None, "k1", "k2"])
-DEFAULT_LEASE = 90 * MINUTE
 LINES = {"content-type": "application/x-ndjson"}
-
-
-@dataclass
-class ModelJob:
-    """What the contract says of a job. Times are the model's."""
-
-    id: str
-    source: str
-    document: dict[str, Any]
-    priority: int
-    position: int
-    attempts: int
-    due: float | None
-    state: str = "available"
-    attempt: int = 0
-    lease: int = 0
-    until: float | None = None
-    key: tuple[str, str] | None = None
-    finished: float | None = None
-    outcome: str | None = None
-    result: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        self.allowed = self.attempts
-
-    def shown(self) -> dict[str, Any]:
-        return {"id": self.id, "source": self.source, "job": self.document}
-
-    def matches(self, if_match: str | None) -> bool:
-        return if_match in (None, "*", f'"{self.attempt}"', f'W/"{self.attempt}"')
-
-    def taken(self, lease: int, key: tuple[str, str] | None, now: float) -> None:
-        self.state, self.attempt, self.lease, self.key = "active", self.attempt + 1, lease, key
-        self.until = now + lease if lease else None
-
-    def checked(self, now: float) -> None:
-        # A moment has always passed, so what has just a lease left has less.
-        if self.until is not None and self.until <= now + self.lease:
-            self.until = now + self.lease * 4 / 3
-
-    def let_go(self, outcome: str, due: float | None, now: float) -> None:
-        """Given back or fallen silent."""
-        if self.attempt < self.attempts:
-            self.state, self.due, self.until, self.key = "available", due, None, None
-        else:
-            self.done(outcome, self.result, now)
-
-    def done(self, outcome: str, result: dict[str, Any] | None, now: float) -> None:
-        self.state, self.outcome, self.result, self.finished = "done", outcome, result, now
-        self.due = self.until = self.key = None
-
-
-@dataclass
-class Model:
-    """All jobs, by id."""
-
-    jobs: dict[str, ModelJob] = field(default_factory=dict)
-    now: float = 0
-    submitted: int = 0
-
-    def submit(self, id: str, source: str, document: dict[str, Any], query: dict[str, int]) -> ModelJob:
-        self.submitted += 1
-        due = self.now + query["delay"] if query.get("delay") else None
-        job = ModelJob(id, source, document, query.get("priority", 0), self.submitted, query.get("attempts", 25), due)
-        self.jobs[id] = job
-        return job
-
-    def redo(self, job: ModelJob) -> None:
-        self.submitted += 1
-        job.state, job.position, job.attempts = "available", self.submitted, job.attempts + job.allowed
-        job.finished = job.outcome = None
-
-    def queue(self, source: str | None) -> list[ModelJob]:
-        ready = [
-            job
-            for job in self.jobs.values()
-            if job.state == "available" and job.due is None and source in (None, job.source)
-        ]
-        return sorted(ready, key=lambda job: (-job.priority, job.position))
-
-    def held(self, key: tuple[str, str]) -> list[ModelJob]:
-        held = [job for job in self.jobs.values() if job.key == key]
-        return sorted(held, key=lambda job: (-job.priority, job.position))
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
-        for job in self.jobs.values():
-            if job.due is not None and job.due <= self.now:
-                job.due = None
-            if job.until is not None and job.until <= self.now:
-                job.let_go("abandoned", None, self.now)
 
 
 class Machine(MovingRules, RuleBasedStateMachine):
