@@ -22,7 +22,8 @@ from boss import __version__
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
-from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever, prune_forever
+from boss.dispatch.history import History
+from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever
 from boss.dispatch.notifications import NotificationListener
 from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
@@ -170,8 +171,10 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         pool = await parts.enter_async_context(connected(url))
         await migrate(pool)
         tokens, limits = Tokens(pool, wait_queue.evict), SourceLimits(pool, settings.max_queue, maintain_now.set)
+        history = History(pool, settings.keep_done)
         await tokens.load()
         await limits.load()
+        await history.look()
     except DatabaseAway as error:
         raise _no_start(error) from error
     listener = NotificationListener(url, wait_queue, maintain_now.set)
@@ -182,16 +185,15 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         maintain_forever(pool, wait_queue, limits, maintain_now),
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
+        history.keep_forever(),
         listener.run(),
         _collect_garbage_forever(),
     ]
-    if settings.keep_done is not None:
-        duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
     queries = Queries(pool, wait_queue, limits)
     feed = DashboardFeed(queries)
-    dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
+    dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries, history)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
     app = App(dispatcher, queries, feed, tokens, Schedules(pool, dispatcher), settings, __version__)

@@ -25,6 +25,7 @@ MANY = 6000
 _At = datetime(2020, 1, 1, tzinfo=UTC)
 _ACTIVE = [f"active-{number}" for number in range(SOME)]
 _READY = [f"ready-{number}" for number in range(SOME)]
+_MOVED = [f"moved-{number}" for number in range(SOME)]
 _KEYS = [f"key-{number}" for number in range(SOME)]
 
 # A third of the jobs is in each state; those active have a key and a lease.
@@ -35,6 +36,14 @@ SELECT lower(kind) || '-' || n, 'freg', '{{}}', CASE kind WHEN 'ready' THEN 'AVA
        CASE kind WHEN 'active' THEN 'key-' || n END, CASE kind WHEN 'done' THEN now() END
 FROM generate_series(0, {MANY // 3 - 1}) AS n, unnest('{{ready,active,done}}'::text[]) AS kind
 """
+# As many in each of three volumes.
+_FILL_VOLUMES = [
+    f"""
+INSERT INTO job_done_{volume} (id, source, document, status, position, finished_at)
+SELECT 'moved-' || n, 'freg', '{{}}', 'DONE', n, now() FROM generate_series({volume}, {MANY}, 3) AS n
+"""
+    for volume in range(1, 4)
+]
 # As many as make the queue look like nothing beside them.
 _HISTORY = """
 INSERT INTO job (id, source, document, status, finished_at)
@@ -43,8 +52,10 @@ SELECT 'history-' || n, (ARRAY['freg', 'a', 'b'])[n % 3 + 1], '{}', 'DONE', now(
 # Entries of indexes, and rows of the table that were read without one; it grows within a transaction.
 _READ_SO_FAR = """
 SELECT sum(pg_stat_get_xact_tuples_returned(read))::bigint
-FROM (SELECT indexrelid AS read FROM pg_index WHERE indrelid = 'job'::regclass
-      UNION ALL SELECT 'job'::regclass) AS of_job
+FROM (WITH tables AS (SELECT 'job'::regclass AS oid
+                      UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'job'::regclass)
+      SELECT indexrelid AS read FROM pg_index WHERE indrelid IN (SELECT oid FROM tables)
+      UNION ALL SELECT oid FROM tables) AS of_job
 """
 
 
@@ -54,6 +65,9 @@ def _taken(id: str) -> Taken:
 
 STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "submit": lambda pool: store.submit(pool, [Submission(f"new-{id}", "freg", "{}") for id in _READY]),
+    "submit with made ids": lambda pool: store.submit(
+        pool, [Submission(f"made-{id}", "freg", "{}", is_made=True) for id in _READY]
+    ),
     "submit again": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _READY]),
     "finish": lambda pool: store.finish(pool, [Finish(id, "freg") for id in _ACTIVE]),
     "give back": lambda pool: store.give_back(pool, [GiveBack(id, "freg") for id in _ACTIVE]),
@@ -97,6 +111,15 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "make due": lambda pool: store.make_due(pool, SOME),
     "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
     "prune": lambda pool: store.prune(pool, -60, SOME),
+    "prune by": lambda pool: store.prune_by(pool, -60, SOME, None, None),
+    "move done": lambda pool: store.move_done(pool, 3, -60, SOME),
+    "oldest done": store.oldest_done,
+    "volumes": store.list_volumes,
+    "find moved": lambda pool: store.find(pool, "moved-7"),
+    "locate moved": lambda pool: store.locate(pool, _MOVED),
+    "submit moved": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _MOVED]),
+    "list done": lambda pool: store.list_jobs(pool, State.DONE, None, "moved-5", SOME),
+    "prunable": lambda pool: store.prunable(pool, -60, SOME),
 }
 # A few entries for each job: those of what is rolled back here are still there.
 MOST = 500
@@ -141,8 +164,10 @@ async def test_what_is_read_does_not_depend_on_statistics(pool: Pool, analyzed: 
     async with pool.acquire() as connection:
         if planned == "empty":
             await plan_all(connection)
-        await pool.execute(_FILL)
+        for fill in (_FILL, *_FILL_VOLUMES):
+            await pool.execute(fill)
         if analyzed == "full":
             await pool.execute("VACUUM ANALYZE job")
+            await pool.execute("VACUUM ANALYZE job_done_1")
         read = {name: await read_by(connection, run) for name, run in STATEMENTS.items()}
     assert {name: count for name, count in read.items() if count > MOST} == {}

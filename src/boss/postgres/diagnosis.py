@@ -17,13 +17,13 @@ SELECT counted.source,
 FROM (SELECT source, sum(jobs) FILTER (WHERE status = 'AVAILABLE') AS available FROM tally GROUP BY source) AS counted
 LEFT JOIN LATERAL (
     SELECT submitted_at
-    FROM job
+    FROM ONLY job
     WHERE counted.available > 0 AND {READY} AND {probe("source", "counted.source")}
     ORDER BY source, priority DESC, position
     LIMIT 1
 ) AS head ON true
 LEFT JOIN (
-    SELECT source, min(taken_at) AS taken_at FROM job WHERE status = 'ACTIVE' GROUP BY source
+    SELECT source, min(taken_at) AS taken_at FROM ONLY job WHERE status = 'ACTIVE' GROUP BY source
 ) AS held ON held.source = counted.source
 """,
 )
@@ -46,14 +46,16 @@ SELECT (SELECT array_agg(name || ' is ' || setting)
        oldest.owner AS transaction_of,
        table_stats.n_dead_tup AS dead,
        (SELECT coalesce(sum(jobs), 0)::bigint FROM tally) AS live,
-       pg_total_relation_size('job') AS bytes,
+       pg_total_relation_size('job')
+           + (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'job'::regclass)::bigint
+           AS bytes,
        extract(epoch FROM now() - longest.taken_at)::float8 AS active,
        longest.address AS active_at,
        (SELECT extract(epoch FROM now() - min(lease_until))::float8
-        FROM job
+        FROM ONLY job
         WHERE status = 'ACTIVE' AND lease_until <= now()) AS expired,
        (SELECT extract(epoch FROM now() - min(due_at))::float8
-        FROM job
+        FROM ONLY job
         WHERE status = 'AVAILABLE' AND due_at <= now()) AS late,
        (SELECT count(*) FROM waiting) AS replicas
 FROM pg_stat_user_tables AS table_stats
@@ -74,7 +76,7 @@ LEFT JOIN (
 ) AS oldest ON true
 LEFT JOIN (
     SELECT taken_at, '/job/active/' || source || '/' || id AS address
-    FROM job
+    FROM ONLY job
     WHERE status = 'ACTIVE'
     ORDER BY taken_at
     LIMIT 1
@@ -91,9 +93,9 @@ UNREADABLE = Statement(
     f"""
 SELECT '/job/' || lower(status) || '/' || source || '/' || id AS address
 FROM (
-    (SELECT * FROM job WHERE {READY} ORDER BY priority DESC, position LIMIT $1)
+    (SELECT * FROM ONLY job WHERE {READY} ORDER BY priority DESC, position LIMIT $1)
     UNION ALL
-    (SELECT * FROM job WHERE status = 'ACTIVE' ORDER BY source, id LIMIT $1)
+    (SELECT * FROM ONLY job WHERE status = 'ACTIVE' ORDER BY source, id LIMIT $1)
     UNION ALL
     (SELECT * FROM job WHERE status = 'DONE' ORDER BY finished_at DESC LIMIT $1)) AS shown
 WHERE {size_of("document")} > {MOST_TEXT} OR {size_of("result")} > {MOST_TEXT}

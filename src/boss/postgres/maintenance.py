@@ -21,12 +21,12 @@ WITH beat AS (
     ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 )
 SELECT (SELECT extract(epoch FROM due_at - now())::float8
-        FROM job
+        FROM ONLY job
         WHERE status = 'AVAILABLE' AND due_at IS NOT NULL
         ORDER BY due_at
         LIMIT 1) AS next_due,
        (SELECT extract(epoch FROM lease_until - now())::float8
-        FROM job
+        FROM ONLY job
         WHERE status = 'ACTIVE' AND lease_until IS NOT NULL
         ORDER BY lease_until
         LIMIT 1) AS next_lease,
@@ -40,14 +40,14 @@ SELECT (SELECT extract(epoch FROM due_at - now())::float8
                     FROM unnest($2::text[], $3::int[]) AS asked(source, takers)
                     CROSS JOIN LATERAL (
                         SELECT count(*) AS jobs
-                        FROM (SELECT FROM job
+                        FROM (SELECT FROM ONLY job
                               WHERE {READY} AND {probe("source", "asked.source")}
                               ORDER BY source, priority DESC, position
                               LIMIT asked.takers) AS head) AS ready
                     WHERE jobs > 0
                     UNION ALL
                     SELECT source, count(*)
-                    FROM (SELECT source FROM job
+                    FROM (SELECT source FROM ONLY job
                           WHERE {READY}
                           ORDER BY priority DESC, position
                           LIMIT $1) AS head
@@ -99,13 +99,13 @@ MAKE_DUE = Statement(
     "make_due",
     """
 WITH due AS MATERIALIZED (
-    SELECT id FROM job
+    SELECT id FROM ONLY job
     WHERE status = 'AVAILABLE' AND due_at <= now()
     ORDER BY due_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-UPDATE job SET due_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))
+UPDATE ONLY job SET due_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))
 RETURNING id
 """,
 )
@@ -130,7 +130,7 @@ WITH last AS MATERIALIZED (
     WHERE job.status = 'ACTIVE' AND job.lease_until IS NOT NULL
     FOR UPDATE OF job SKIP LOCKED
 ), resumed AS (
-    UPDATE job
+    UPDATE ONLY job
     SET lease_until = lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))
     FROM last
     WHERE job.id = ANY(ARRAY(SELECT id FROM silent))
@@ -150,28 +150,33 @@ async def resume_leases(pool: Pool) -> None:
     await fetch(pool, RESUME_LEASES)
 
 
+# Job by job, which writes more WAL than the job was long, and gives no disk back. Volumes whose jobs are all old enough
+# are emptied before that (volumes.py).
 _GONE = """
 WITH old AS MATERIALIZED (
-    SELECT id FROM job
+    SELECT id FROM {table}
     WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
     ORDER BY finished_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM old))
+    DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM old))
     RETURNING id
 )"""
 PRUNE = Statement(
     "prune",
     f"""
-{_GONE.lstrip()}
+{_GONE.format(table="ONLY job").lstrip()}
 SELECT count(*)::int AS jobs FROM gone
 """,
 )
 
 
 async def prune(pool: Pool, older: float, limit: int) -> int:
-    """Delete at most `limit` jobs that were done more than `older` seconds ago, oldest first; return how many."""
+    """Delete at most `limit` jobs that were done more than `older` seconds ago and are in no volume, oldest first.
+
+    Return how many.
+    """
     [row] = await fetch(pool, PRUNE, older, limit)
     return int(row["jobs"])
 
@@ -199,7 +204,7 @@ async def prunable(pool: Pool, older: float, limit: int) -> int:
 PRUNE_BY = Statement(
     "prune_by",
     f"""
-{_GONE.lstrip()}, counted AS (
+{_GONE.format(table="job").lstrip()}, counted AS (
     SELECT count(*) AS jobs FROM gone
 ), begun AS (
     INSERT INTO act (by, did, what)
@@ -216,7 +221,7 @@ SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted
 
 
 async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: int | None) -> tuple[int, int | None]:
-    """Like `prune`, and record an audit event.
+    """Delete jobs like `prune`, also those in volumes, and record an audit event.
 
     Args:
         pool: the connection pool.

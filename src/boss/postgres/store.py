@@ -41,6 +41,7 @@ from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
 from boss.postgres.takes_within_limits import any_allowed, take_of_several, take_within_limits
 from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
+from boss.postgres.volumes import Volume, empty_volume, empty_volume_by, list_volumes, move_done, oldest_done
 
 __all__ = [
     "CHANNEL",
@@ -50,6 +51,7 @@ __all__ = [
     "Heads",
     "PendingWork",
     "Step",
+    "Volume",
     "active",
     "ages",
     "any_allowed",
@@ -65,6 +67,8 @@ __all__ = [
     "database_time",
     "delete_schedule",
     "due_schedules",
+    "empty_volume",
+    "empty_volume_by",
     "end_leases",
     "examine",
     "failed",
@@ -78,8 +82,11 @@ __all__ = [
     "hour",
     "list_jobs",
     "list_tokens",
+    "list_volumes",
     "locate",
     "make_due",
+    "move_done",
+    "oldest_done",
     "pending_work",
     "place_in_queue",
     "prunable",

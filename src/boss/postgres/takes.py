@@ -25,7 +25,7 @@ _SIZE = size_of("document")
 # A lease starts when it is granted, so it uses clock_timestamp(): now() is from before any wait for a lock.
 TAKE_GIVEN = f"""
 , taken AS (
-    UPDATE job
+    UPDATE ONLY job
     SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
         lease_until = CASE WHEN given.lease > 0 THEN given.now + given.lease * interval '1 second' END,
         take_key = given.key, taken_by = given.by
@@ -131,7 +131,7 @@ def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
     """The query for the first ready jobs of any source."""
     return f"""
     SELECT id, priority, position, {size} AS bytes
-    FROM job
+    FROM ONLY job
     WHERE {READY}
     ORDER BY priority DESC, position
     LIMIT {limit}
@@ -149,7 +149,7 @@ def _of_any_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
     FROM {_CURSORS.unnest} AS scan({_CURSORS.names})
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
-        FROM job
+        FROM ONLY job
         WHERE {READY} AND priority = scan.priority AND position > scan.position
         ORDER BY position
         LIMIT {limit}
@@ -170,7 +170,7 @@ def of_sources(limit: str, lock: str, size: str = _SIZE) -> str:
     FROM asked
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
-        FROM job
+        FROM ONLY job
         WHERE {READY} AND {probe("source", "asked.source")}
         ORDER BY source, priority DESC, position
         LIMIT {limit}
@@ -187,7 +187,7 @@ def _of_sources_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
         FROM {_CURSORS_OF_SOURCES.unnest} AS scan({_CURSORS_OF_SOURCES.names})
         CROSS JOIN LATERAL (
             SELECT id, priority, position, {size} AS bytes
-            FROM job
+            FROM ONLY job
             WHERE {READY} AND {probe("source", "scan.source")} AND priority = scan.priority AND position > scan.position
             ORDER BY source, position
             LIMIT {limit}
@@ -353,7 +353,7 @@ _UNREADABLE = f"Boss cannot hand this job out: as text, its document would be la
 SET_ASIDE = Statement(
     "set_aside",
     f"""
-UPDATE job
+UPDATE ONLY job
 SET status = 'DONE', outcome = 'failed', due_at = NULL, finished_at = clock_timestamp(),
     result = jsonb_build_object('error', '{_UNREADABLE}'), result_bytes = {len(_UNREADABLE) + 20}
 WHERE id = ANY($1::text[]) AND status || '' = 'AVAILABLE' AND {size_of("document")} > {MOST_TEXT}
@@ -372,7 +372,7 @@ async def set_aside(pool: Pool, ids: Sequence[str]) -> dict[str, str]:
 UNDO_TAKES = Statement(
     "undo_takes",
     f"""
-UPDATE job
+UPDATE ONLY job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
     taken_by = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)

@@ -220,7 +220,10 @@ class Jobs:
                 )
             documents = await ndjson.documents(request, self._max_document)
             return await self._submit_many(
-                [to_submission(id=new_id(), document=each.text, document_bytes=each.size) for each in documents]
+                [
+                    to_submission(id=new_id(), document=each.text, document_bytes=each.size, is_made=True)
+                    for each in documents
+                ]
             )
         if asked.ids_given:
             raise BadInput(
@@ -228,7 +231,10 @@ class Jobs:
             )
         body = await request.body(self._max_document, "the document")
         document = check_object(body, "the document", self._max_document)
-        await self._dispatcher.submit(to_submission(id=id, document=document.text, document_bytes=document.size))
+        is_made = None if "id" in request.params else True
+        await self._dispatcher.submit(
+            to_submission(id=id, document=document.text, document_bytes=document.size, is_made=is_made)
+        )
         return submitted(id, source, document.text)
 
     @requires(Permission.SUBMIT)
