@@ -50,7 +50,10 @@ SELECT last_autoanalyze IS NOT NULL AND n_mod_since_analyze < 0.1 * n_live_tup
 FROM pg_stat_user_tables WHERE relname = 'job_done_1'
 """
 _LEFT = "SELECT count(*)::int FROM job WHERE status = 'AVAILABLE'"
-_SIZE = "SELECT pg_table_size('job')::float8, pg_indexes_size('job')::float8"
+_SIZE = """
+SELECT sum(pg_table_size(oid))::float8, sum(pg_indexes_size(oid))::float8
+FROM pg_class WHERE relname ~ '^job' AND relkind = 'r'
+"""
 
 
 def fill(postgres: Postgres, database: str, prefix: str, status: str, jobs: int, source: str, sources: int = 1) -> None:
