@@ -25,7 +25,7 @@ from bench.postgres import Postgres, postgres_running
 from boss.postgres.statement import VOLUMES, volume_table
 
 # The last one without volumes.
-REVISION = "7922152"
+REVISION = "c802699"
 BEFORE, NOW = "before", "now"
 SIZES = (100, 2000, 20_000)
 ROUNDS, REQUESTS, JOBS = 10, 100, 250

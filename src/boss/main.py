@@ -171,10 +171,8 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         pool = await parts.enter_async_context(connected(url))
         await migrate(pool)
         tokens, limits = Tokens(pool, wait_queue.evict), SourceLimits(pool, settings.max_queue, maintain_now.set)
-        history = History(pool, settings.keep_done)
         await tokens.load()
         await limits.load()
-        await history.look()
     except DatabaseAway as error:
         raise _no_start(error) from error
     listener = NotificationListener(url, wait_queue, maintain_now.set)
@@ -185,7 +183,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         maintain_forever(pool, wait_queue, limits, maintain_now),
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
-        history.keep_forever(),
+        History(pool, settings.keep_done).keep_forever(),
         listener.run(),
         _collect_garbage_forever(),
     ]
@@ -193,7 +191,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         await parts.enter_async_context(in_background(duty))
     queries = Queries(pool, wait_queue, limits)
     feed = DashboardFeed(queries)
-    dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries, history)
+    dispatcher = Dispatcher(pool, wait_queue, limits, taker, queries)
     if settings.workers > 1:
         await parts.enter_async_context(in_background(queries.measure_forever()))
     app = App(dispatcher, queries, feed, tokens, Schedules(pool, dispatcher), settings, __version__)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Coroutine
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.handouts import Handouts
-from boss.dispatch.history import History
 from boss.dispatch.queries import Queries
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.source_limits import SourceLimits
@@ -24,5 +23,4 @@ def dispatcher_over(
     """A dispatcher without source limits."""
     limits = no_limits(pool)
     taker = Taker(pool, wait_queue, Handouts(pool, cursors, limits), limits, announce, most_waiting=1000)
-    queries = Queries(pool, wait_queue, limits)
-    return Dispatcher(pool, wait_queue, limits, taker, queries, History(pool, None))
+    return Dispatcher(pool, wait_queue, limits, taker, Queries(pool, wait_queue, limits))

@@ -15,6 +15,7 @@ from boss.model.job import Check, Finish, GiveBack, Job, State, Submission, Take
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
+from boss.postgres.maintenance import PRUNE_BY
 from boss.postgres.scan_cursors import HEADS
 
 pytestmark = pytest.mark.every_postgres
@@ -111,9 +112,11 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "make due": lambda pool: store.make_due(pool, SOME),
     "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
     "prune": lambda pool: store.prune(pool, -60, SOME),
-    "prune by": lambda pool: store.prune_by(pool, -60, SOME, None, None),
-    "move done": lambda pool: store.move_done(pool, 3, -60, SOME),
-    "oldest done": store.oldest_done,
+    "prune by": lambda pool: fetch(pool, PRUNE_BY, -60.0, SOME, None, None),
+    "move done": lambda pool: store.move_done(pool, 3, [f"done-{number}" for number in range(SOME)]),
+    "oldest done": lambda pool: store.oldest_done(pool, SOME, ["done-1"]),
+    "date done": lambda pool: store.date_done(pool, SOME),
+    "examine": store.examine,
     "volumes": store.list_volumes,
     "find moved": lambda pool: store.find(pool, "moved-7"),
     "locate moved": lambda pool: store.locate(pool, _MOVED),

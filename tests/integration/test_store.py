@@ -146,8 +146,8 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
     if analyzed == "after":
         await large.execute("ANALYZE job")
     for statement in (
-        *(submits.SUBMIT, submits.SUBMIT_MADE, finishes.FINISH, finishes.FINISH_AND_MOVE[1], finishes.GIVE_BACK),
-        *(leases.CHECK, reads.READ, reads.LOCATE, volumes.MOVES[1], volumes.OLDEST_DONE, volumes.LIST_VOLUMES),
+        *(submits.SUBMIT, submits.SUBMIT_MADE, finishes.FINISH, finishes.GIVE_BACK),
+        *(leases.CHECK, reads.READ, reads.LOCATE, volumes.OLDEST_DONE, volumes.DATE_DONE, volumes.LIST_VOLUMES),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
         *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
         *(takes.UNDO_TAKES, takes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from boss.coalescer import Coalescer
-from boss.dispatch.history import History, empty_old_volumes
+from boss.dispatch.history import empty_old_volumes
 from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_taken, not_there, where
 from boss.dispatch.queries import Queries
 from boss.dispatch.source_limits import SourceLimits
@@ -56,24 +56,14 @@ class Dispatcher:
         limits: the source limits.
         taker: hands out jobs, over the same pool, queue and limits.
         queries: finds out where a job is.
-        history: knows the volume of the jobs that are done now.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        wait_queue: WaitQueue,
-        limits: SourceLimits,
-        taker: Taker,
-        queries: Queries,
-        history: History,
-    ) -> None:
+    def __init__(self, pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, taker: Taker, queries: Queries) -> None:
         self._pool = pool
         self._wait_queue = wait_queue
         self._limits = limits
         self._taker = taker
         self._queries = queries
-        self._history = history
         # Bound directly: a method around each would cost every take.
         self.take, self.undo_takes = taker.take, taker.undo
         turns = taker.turns
@@ -241,7 +231,8 @@ class Dispatcher:
 
         deleted = await empty_old_volumes(self._pool, older, empty)
         metrics.PRUNED.inc(deleted)
-        while more and deleted < _MOST_PRUNED and time.monotonic() < until:
+        most = deleted + _MOST_PRUNED
+        while more and deleted < most and time.monotonic() < until:
             batch, event = await store.prune_by(self._pool, older, MOST_ROWS, by, event)
             metrics.PRUNED.inc(batch)
             deleted += batch
@@ -300,7 +291,7 @@ class Dispatcher:
 
     async def _move_to_done(self, finishes: Sequence[Finish]) -> set[str]:
         _FINISHES.observe(len(finishes))
-        finished = await store.finish(self._pool, finishes, self._history.volume)
+        finished = await store.finish(self._pool, finishes)
         done = [finish for finish in finishes if finish.id in finished]
         for outcome, jobs in Counter(finish.outcome for finish in done).items():
             _FINISHED[outcome].inc(jobs)

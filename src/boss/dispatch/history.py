@@ -1,7 +1,7 @@
-"""History: done jobs are in volumes, which fill up one after the other and are emptied when all of their jobs are old.
+"""History: done jobs are moved into volumes, which fill up one after the other. One whose jobs are all old is emptied.
 
-A volume that is emptied gives its disk space back, and costs nothing for each job. So a job is kept until all the
-others of its volume are old enough too: for up to a sixth longer than asked.
+That gives its disk space back, and costs nothing for each job. So a job is kept until all the others of its volume are
+old enough too: for up to a sixth longer than asked.
 """
 
 import asyncio
@@ -19,13 +19,15 @@ from boss.telemetry import metrics
 
 log = logging.getLogger("boss")
 
-# How often the volumes are looked at, done jobs are moved into them, and old jobs are deleted.
+# How often done jobs are moved into volumes, and old jobs are deleted.
 _INTERVAL_S = 5.0
 # The most jobs of one statement that moves or deletes them, so that none holds its locks for long: about 40 ms.
 _BATCH_ROWS = 1000
+# The most jobs that cannot be moved, and are not tried again before Boss is started again. With more, none is moved.
+_MOST_REFUSED = 10_000
 _DAY_S = 24 * 3600.0
-# A volume is the current one for this part of the time that jobs are kept. Two of the eight volumes are to spare: the
-# current one, and the next.
+# A volume is filled for this part of the time that jobs are kept. Two of the eight are to spare: the one that is being
+# filled, and the next.
 _PARTS = len(VOLUMES) - 2
 # And for this long when jobs are kept for ever.
 _LONGEST_SPAN_S = 30 * _DAY_S
@@ -40,37 +42,30 @@ class History:
     Args:
         pool: the connection pool.
         days: for how many days done jobs are kept; None for ever.
-
-    Attributes:
-        volume: the number of the current volume, into which finishes move their jobs.
     """
 
     def __init__(self, pool: Pool, days: float | None) -> None:
         self._pool = pool
         self._days = days
         self._span = _LONGEST_SPAN_S if days is None else min(_LONGEST_SPAN_S, days * _DAY_S / _PARTS)
-        self.volume = VOLUMES[0]
-
-    async def look(self) -> None:
-        """Find out which volume is the current one."""
-        self.volume = current(await store.list_volumes(self._pool), self._span)
-
-    async def keep(self) -> None:
-        """Choose the current volume, delete jobs that are old, and move done jobs into volumes."""
-        await self.look()
-        await self._delete_old()
-        await self._move_done()
+        self._refused: set[str] = set()
 
     async def keep_forever(self) -> NoReturn:
         """Until cancelled, keep the history."""
         while True:
+            await self.keep()
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def keep(self) -> None:
+        """Delete jobs that are old, and move done jobs into volumes."""
+        # What goes wrong with the one is no reason to leave the other.
+        for duty in (self._delete_old, self._move_done):
             try:
-                await self.keep()
+                await duty()
             except DatabaseAway:
                 log.warning("keeping the history is postponed: the database is away, or another session uses it")
             except Exception:
                 log.exception("keeping the history failed; trying again")
-            await asyncio.sleep(_INTERVAL_S)
 
     async def _delete_old(self) -> None:
         if self._days is None:
@@ -89,15 +84,42 @@ class History:
 
     async def _move_done(self) -> None:
         """Move done jobs into volumes, with a pause after each batch, so that half of the time is left to others."""
-        while (age := await store.oldest_done(self._pool)) is not None:
-            volumes = await store.list_volumes(self._pool)
-            self.volume = current(volumes, self._span)
-            started = time.monotonic()
-            volume = volume_of(age, volumes, self._span)
-            # Where jobs are few, a batch of them may span months.
-            if not await store.move_done(self._pool, volume, age - self._span / 10, _BATCH_ROWS):
-                return  # another replica moves them, or another session has locked them
+        await store.date_done(self._pool, _BATCH_ROWS)
+        started, moved = time.monotonic(), True
+        while moved:
             await asyncio.sleep(time.monotonic() - started)
+            started = time.monotonic()
+            moved = await self._move_some()
+        await self._mend_counts()
+
+    async def _move_some(self) -> bool:
+        """Move a batch; return whether it did."""
+        done = await store.oldest_done(self._pool, _BATCH_ROWS, list(self._refused))
+        if not done or len(self._refused) > _MOST_REFUSED:
+            return False
+        oldest = done[0].age
+        volume = volume_of(oldest, await store.list_volumes(self._pool), self._span)
+        # Where jobs are few, a batch of them may span months.
+        of_its_time = [each.id for each in done if each.age >= oldest - self._span / 10]
+        moved = await store.move_done(self._pool, volume, of_its_time)
+        if moved.refused:
+            self._refused.update(moved.refused)
+            log.warning(
+                "%s done jobs cannot be moved into a volume, so they stay in the table job; the first is %s: %s",
+                len(moved.refused),
+                *next(iter(moved.refused.items())),
+            )
+        return bool(moved.jobs or moved.refused)
+
+    async def _mend_counts(self) -> None:
+        """Compact the counts of the volumes; empty those that are counted to have jobs and have none.
+
+        A dump that began just before a volume was emptied has the counts, and not the jobs.
+        """
+        await store.compact_volume_counts(self._pool)
+        for volume in await store.list_volumes(self._pool):
+            if volume.first is None and volume.counted:
+                await store.empty_volume(self._pool, volume.number, 0)
 
 
 async def empty_old_volumes(pool: Pool, older: float, empty: Callable[[int], Awaitable[int]]) -> int:
@@ -118,7 +140,7 @@ async def empty_old_volumes(pool: Pool, older: float, empty: Callable[[int], Awa
 def current(volumes: Sequence[Volume], span: float) -> int:
     """The number of the volume for jobs that are finished now: the youngest, or an empty one when that is old."""
     youngest = min((each for each in volumes if each.first is not None), key=_first, default=volumes[0])
-    empty = next((each for each in volumes if each.is_empty), None)
+    empty = next((each for each in volumes if each.first is None), None)
     return empty.number if empty and _first(youngest) > span else youngest.number
 
 
@@ -128,7 +150,7 @@ def volume_of(age: float, volumes: Sequence[Volume], span: float) -> int:
         return current(volumes, span)
     started = min((each for each in volumes if _first(each) >= age), key=_first, default=None)
     # The first empty ones are left to the jobs to come.
-    spare = [each for each in volumes if each.is_empty][2:]
+    spare = [each for each in volumes if each.first is None][2:]
     if spare and (started is None or _first(started) - age > span):
         return spare[-1].number
     return (started or max(volumes, key=_first)).number

@@ -283,9 +283,8 @@ async def fetch(database: Database, statement: Statement, *values: object) -> li
     while True:
         try:
             rows = await run(statement.sql, values)
-        except (asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError):
-            # Two replicas locked the same jobs in opposite order, and PostgreSQL rolled ours back; or a job with the id
-            # of one that we submit was finished meanwhile (submits.py). Run it again.
+        except asyncpg.DeadlockDetectedError:
+            # Two replicas locked the same jobs in opposite order, and PostgreSQL rolled ours back: run it again.
             tries += 1
             if tries == _DEADLOCK_TRIES or not isinstance(database, Pool):
                 raise

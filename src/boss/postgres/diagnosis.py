@@ -4,7 +4,7 @@ from boss.model.diagnosis import Ages, Facts
 from boss.model.document import MOST_TEXT
 from boss.postgres.connection import Database, Pool, fetch
 from boss.postgres.sizes import size_of
-from boss.postgres.statement import READY, Statement, probe
+from boss.postgres.statement import READY, VOLUMES, Statement, probe, volume_table
 
 # The first ready job of a source is the one that a take of the source would get. All active jobs are read; there are
 # only as many as converters at work.
@@ -104,6 +104,30 @@ LIMIT 10
 )
 _SOME = 50
 
+# Jobs are moved in the order in which they were finished (volumes.py). One that is older than some that were moved was
+# left behind; one that is merely locked is moved within minutes.
+_NEWEST = "\n          UNION ALL\n          ".join(
+    f"(SELECT finished_at FROM {volume_table(volume)}\n"
+    "           WHERE status = 'DONE' AND finished_at <= now() ORDER BY finished_at DESC LIMIT 1)"
+    for volume in VOLUMES
+)
+LEFT_BEHIND = Statement(
+    "left_behind",
+    f"""
+SELECT 'all, because of ' || conname || ' of ' || conrelid::regclass AS name
+FROM pg_constraint
+WHERE confrelid = 'job'::regclass AND contype = 'f' AND confdeltype NOT IN ('a', 'r')
+UNION ALL
+(SELECT '/job/done/' || source || '/' || id
+ FROM ONLY job
+ WHERE status = 'DONE' AND finished_at < interval '-10 minutes' + (
+     SELECT max(finished_at)
+     FROM ({_NEWEST}) AS newest)
+ ORDER BY finished_at
+ LIMIT 10)
+""",
+)
+
 
 async def examine(pool: Pool) -> Facts:
     """Read the facts for a diagnosis."""
@@ -122,6 +146,7 @@ async def examine(pool: Pool) -> Facts:
         late=row["late"],
         replicas=row["replicas"],
         unreadable=[each["address"] for each in await fetch(pool, UNREADABLE, _SOME)],
+        left_behind=[each["name"] for each in await fetch(pool, LEFT_BEHIND)],
     )
 
 

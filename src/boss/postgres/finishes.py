@@ -1,8 +1,4 @@
-"""Finishes and give-backs: the two ways in which a taker ends its attempt.
-
-A finish moves a job with a small document into a volume in the same statement. All other done jobs stay where they are
-until maintenance moves them (volumes.py).
-"""
+"""Finishes and give-backs: the two ways in which a taker ends its attempt."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -10,7 +6,7 @@ from operator import attrgetter
 from boss.model.backoff import LONGEST_FROM, backoff
 from boss.model.job import Finish, GiveBack, State
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.statement import VOLUMES, Arrays, Statement, probe, volume_table
+from boss.postgres.statement import Arrays, Statement, probe
 
 # Times come from clock_timestamp(), the time of the change itself: now() is from before any wait for a lock.
 #
@@ -22,9 +18,6 @@ from boss.postgres.statement import VOLUMES, Arrays, Statement, probe, volume_ta
 _FINISHES = Arrays(
     id="text", source="text", outcome="text", result="text", attempt="int", by="text", result_bytes="int"
 )
-_FOUND = f"""{probe("job.id", "asked.id")} AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
-  AND (asked.attempt IS NULL OR job.attempt = asked.attempt)"""
-# Leaves the jobs where they are.
 FINISH = Statement(
     "finish",
     f"""
@@ -33,61 +26,18 @@ SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
     finished_at = clock_timestamp(), outcome = asked.outcome, result = asked.result::jsonb, finished_by = asked.by,
     result_bytes = asked.result_bytes
 FROM {_FINISHES.unnest} AS asked({_FINISHES.names})
-WHERE {_FOUND}
+WHERE {probe("job.id", "asked.id")} AND job.source = asked.source AND job.status || '' IN ('AVAILABLE', 'ACTIVE')
+  AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
 RETURNING job.id
 """,
 )
 
-# What a job keeps when it is done. Those that a finish sets or empties are not among them.
-_KEPT = (
-    "id, source, document, priority, position, submitted_at, attempt, taken_at, attempts, lease, seen_at, traceparent, "
-    "submitted_by, taken_by, history, document_bytes"
-)
-# To move a job of this size costs what it costs to update it. One of 20 kB costs ten times as much, because its
-# document is written again; maintenance does that later, when nobody waits for it.
-_MOST_MOVED_BYTES = 1000
 
-
-def _move_statement(volume: int) -> Statement:
-    """Build the statement that finishes jobs with small documents, and moves them into this volume (volumes.py).
-
-    It reads the results of all jobs (OFFSET keeps them from being read later), so that it refuses one that jsonb cannot
-    store before any job is done, and FINISH after it refuses none.
-    """
-    return Statement(
-        "finish_and_move",
-        f"""
-WITH finished AS (
-    DELETE FROM ONLY job
-    USING (SELECT id, source, outcome, result::jsonb, attempt, by, result_bytes
-           FROM {_FINISHES.unnest} AS asked({_FINISHES.names})
-           OFFSET 0) AS asked
-    WHERE {_FOUND}
-      AND pg_column_size(job.document) <= {_MOST_MOVED_BYTES}
-    RETURNING {", ".join(f"job.{column}" for column in _KEPT.split(", "))},
-              asked.outcome, asked.result, asked.by, asked.result_bytes
-)
-INSERT INTO {volume_table(volume)} ({_KEPT}, status, finished_at, outcome, result, finished_by, result_bytes)
-SELECT {_KEPT}, 'DONE', clock_timestamp(), outcome, result, by, result_bytes FROM finished
-RETURNING id
-""",
-    )
-
-
-FINISH_AND_MOVE = {volume: _move_statement(volume) for volume in VOLUMES}
-
-
-async def finish(pool: Pool, finishes: Sequence[Finish], volume: int = VOLUMES[0]) -> set[str]:
-    """Move available and active jobs to done; return the ids of those moved. No id may come twice.
-
-    Jobs with small documents are in this volume then.
-    """
+async def finish(pool: Pool, finishes: Sequence[Finish]) -> set[str]:
+    """Move available and active jobs to done; return the ids of those moved. No id may come twice."""
     # In order of id, so that two replicas with the same jobs lock them in the same order.
     in_order = sorted(finishes, key=attrgetter("id"))
-    finished = {row["id"] for row in await fetch(pool, FINISH_AND_MOVE[volume], *_FINISHES.of(in_order))}
-    if left := [each for each in in_order if each.id not in finished]:
-        finished.update(row["id"] for row in await fetch(pool, FINISH, *_FINISHES.of(left)))
-    return finished
+    return {row["id"] for row in await fetch(pool, FINISH, *_FINISHES.of(in_order))}
 
 
 # The assignments that add an attempt which did not finish the job to its history. The history keeps the last 100.

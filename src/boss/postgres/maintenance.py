@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from boss.postgres.connection import Pool, fetch
-from boss.postgres.statement import READY, Statement, probe
+from boss.postgres.connection import Pool, fetch, transaction
+from boss.postgres.statement import MOVE_LOCK, READY, Statement, probe
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE_S = 5.0
@@ -126,7 +126,7 @@ RESUME_LEASES = Statement(
 WITH last AS MATERIALIZED (
     SELECT at FROM heartbeat WHERE at < now() - {OUTAGE_S} * interval '1 second' FOR UPDATE
 ), silent AS MATERIALIZED (
-    SELECT job.id FROM last, job
+    SELECT job.id FROM last, ONLY job
     WHERE job.status = 'ACTIVE' AND job.lease_until IS NOT NULL
     FOR UPDATE OF job SKIP LOCKED
 ), resumed AS (
@@ -200,13 +200,9 @@ async def prunable(pool: Pool, older: float, limit: int) -> int:
 
 
 # One statement deletes the jobs and records the audit event, so that no job is ever gone without a trace. All batches
-# of a request share the event of the first one, and each adds the number of jobs that it deleted.
-PRUNE_BY = Statement(
-    "prune_by",
-    f"""
-{_GONE.format(table="job").lstrip()}, counted AS (
-    SELECT count(*) AS jobs FROM gone
-), begun AS (
+# of a request share the event of the first one, and each adds the number of jobs that it deleted: $1 is their age, $3
+# the name of the principal's token, and $4 the event.
+RECORD_PRUNED = """, begun AS (
     INSERT INTO act (by, did, what)
     SELECT $3, 'pruned', jsonb_build_object('jobs', jobs, 'older', $1::float8) FROM counted
     WHERE jobs > 0 AND $4::bigint IS NULL
@@ -215,7 +211,13 @@ PRUNE_BY = Statement(
     UPDATE act SET what = what || jsonb_build_object('jobs', (what->>'jobs')::bigint + (SELECT jobs FROM counted))
     WHERE number = $4
 )
-SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted
+SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted"""
+PRUNE_BY = Statement(
+    "prune_by",
+    f"""
+{_GONE.format(table="job").lstrip()}, counted AS (
+    SELECT count(*) AS jobs FROM gone
+){RECORD_PRUNED}
 """,
 )
 
@@ -232,7 +234,10 @@ async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: 
 
     Returns how many jobs were deleted, and the number of the event; None when nothing was deleted.
     """
-    [row] = await fetch(pool, PRUNE_BY, older, limit, by, event)
+    async with transaction(pool) as connection:
+        # Jobs that are being moved are locked where they were, and not yet seen where they will be.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", MOVE_LOCK)
+        [row] = await fetch(connection, PRUNE_BY, older, limit, by, event)
     return row["jobs"], row["event"]
 
 

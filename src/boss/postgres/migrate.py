@@ -43,6 +43,7 @@ _TABLES = {
     "job": "SELECT INSERT UPDATE DELETE",
     **{volume_table(volume): "SELECT INSERT UPDATE DELETE TRUNCATE" for volume in VOLUMES},
     "tally": "SELECT INSERT DELETE",
+    "volume_tally": "SELECT INSERT DELETE",
     "waiting": "SELECT INSERT DELETE",
     "throughput": "SELECT INSERT DELETE",
     "token": "SELECT INSERT UPDATE",
@@ -61,9 +62,15 @@ _TRIGGERS = (
     "announce_inserted",
     "announce_updated",
     "leave_out_id_of_done",
-    "refuse_id_of_done",
 )
-_TRIGGERS_OF_VOLUMES = ("keep_inserted", "keep_changed", "tally_inserted", "tally_updated", "tally_deleted")
+_TRIGGERS_OF_VOLUMES = (
+    "tally_inserted",
+    "tally_updated",
+    "tally_deleted",
+    "volume_inserted",
+    "volume_changed",
+    "volume_truncated",
+)
 
 _SERVER = """
 SELECT current_setting('server_encoding') AS encoding,

@@ -41,7 +41,16 @@ from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
 from boss.postgres.takes_within_limits import any_allowed, take_of_several, take_within_limits
 from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
-from boss.postgres.volumes import Volume, empty_volume, empty_volume_by, list_volumes, move_done, oldest_done
+from boss.postgres.volumes import (
+    Volume,
+    compact_volume_counts,
+    date_done,
+    empty_volume,
+    empty_volume_by,
+    list_volumes,
+    move_done,
+    oldest_done,
+)
 
 __all__ = [
     "CHANNEL",
@@ -61,10 +70,12 @@ __all__ = [
     "change",
     "check",
     "compact_counts",
+    "compact_volume_counts",
     "count",
     "count_minute",
     "create_token",
     "database_time",
+    "date_done",
     "delete_schedule",
     "due_schedules",
     "empty_volume",

@@ -21,18 +21,18 @@ _SUBMISSIONS = Arrays(
     is_made="bool",
 )
 
-# The ids of done jobs are in the volumes, which no index spans. Ids that Boss has made are new, and need no look. The
-# triggers of job (0011_volumes.sql) read `boss.ids`: for "looked" they only make sure that no job with one of the ids
-# was finished while this statement ran, and refuse the statement if so; it then runs again (connection.py). The look
-# is made once for all ids. No index has the attempt: with the ids alone, a planner that believes the table to be empty
-# would read all of `job_address` for them.
-_MADE = "(SELECT set_config('boss.ids', 'made', true)) IS NOT NULL"
-_LOOKED = """(SELECT set_config('boss.ids', 'looked', true)) IS NOT NULL
+# No index spans `job` and the volumes. So a submit looks for its ids in all of them, once, and stores those that it does
+# not find. A job that it could not see yet stays in `job` while this statement runs (move_done in 0011_volumes.sql), so
+# the primary key decides about the rest. Ids that Boss has made are new, and need no look. `boss.ids` says to a trigger
+# of `job` that it need not look for each row. No index has the attempt: with the ids alone, a planner that believes the
+# table to be empty would read all of `job_address` for them.
+_MADE = "(SELECT set_config('boss.ids', 'known', true)) IS NOT NULL"
+_LOOKED = f"""{_MADE}
   AND id <> ALL (ARRAY(SELECT job.id FROM job WHERE job.id = ANY ($1::text[]) AND job.attempt >= 0))"""
 
 
 def _statement(condition: str) -> Statement:
-    """Build the statement that stores the jobs of which the condition is true, and whose ids are in no row of `job`."""
+    """Build the statement that stores the jobs for which the condition is true, and whose ids `job` does not have."""
     return Statement(
         "submit",
         f"""
