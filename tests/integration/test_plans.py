@@ -15,6 +15,7 @@ from boss.model.job import Check, Finish, GiveBack, Job, State, Submission, Take
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
+from boss.postgres.diagnosis import LEFT_BEHIND
 from boss.postgres.maintenance import PRUNE_BY
 from boss.postgres.scan_cursors import HEADS
 
@@ -116,7 +117,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "move done": lambda pool: store.move_done(pool, 3, [f"done-{number}" for number in range(SOME)]),
     "oldest done": lambda pool: store.oldest_done(pool, SOME, ["done-1"]),
     "date done": lambda pool: store.date_done(pool, SOME),
-    "examine": store.examine,
+    "left behind": lambda pool: fetch(pool, LEFT_BEHIND),
     "volumes": store.list_volumes,
     "find moved": lambda pool: store.find(pool, "moved-7"),
     "locate moved": lambda pool: store.locate(pool, _MOVED),

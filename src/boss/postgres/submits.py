@@ -21,7 +21,7 @@ _SUBMISSIONS = Arrays(
     is_made="bool",
 )
 
-# No index spans `job` and the volumes. So a submit looks for its ids in all of them, once, and stores those that it does
+# No index spans `job` and the volumes. So a submit looks for its ids in all of them once, and stores those that it does
 # not find. A job that it could not see yet stays in `job` while this statement runs (move_done in 0011_volumes.sql), so
 # the primary key decides about the rest. Ids that Boss has made are new, and need no look. `boss.ids` says to a trigger
 # of `job` that it need not look for each row. No index has the attempt: with the ids alone, a planner that believes the
