@@ -96,6 +96,20 @@ async def test_a_job_that_a_transaction_knows_as_not_done_is_not_moved(pool: Poo
     assert await left(pool) == []
 
 
+async def test_a_user_without_privileges_sees_such_a_transaction(pool: Pool) -> None:
+    async with pool.acquire() as other, pool.acquire() as plain:
+        role = await plain.fetchval("SELECT 'plain_' || replace(gen_random_uuid()::text, '-', '')")
+        await plain.execute(f"CREATE ROLE {role}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; SET ROLE {role}")
+        transaction = other.transaction(isolation="repeatable_read")
+        await transaction.start()
+        await other.execute("SELECT FROM job")
+        await done(pool, "a")
+        assert await plain.fetchval("SELECT move_done('job_done_1', '{a}')") == 0
+        await transaction.commit()
+        assert await plain.fetchval("SELECT move_done('job_done_1', '{a}')") == 1
+        await plain.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 async def test_a_job_that_somebody_has_locked_is_moved_later(pool: Pool) -> None:
     await done(pool, "a", "b")
     async with pool.acquire() as other, other.transaction():

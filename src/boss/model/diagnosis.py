@@ -166,7 +166,7 @@ def _unreadable(addresses: list[str]) -> Finding:
 
 
 def _left_behind(names: list[str]) -> Finding:
-    what = "done jobs that cannot be moved"
+    what = "jobs that cannot be moved"
     if not names:
         return Finding(what, "none", Verdict.WELL)
     advice = "they stay in the table job, and are deleted one by one when they are old; Boss's log says why"
