@@ -119,6 +119,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "date done": lambda pool: store.date_done(pool, SOME),
     "left behind": lambda pool: fetch(pool, LEFT_BEHIND),
     "volumes": store.list_volumes,
+    "counted empty": store.counted_empty,
     "find moved": lambda pool: store.find(pool, "moved-7"),
     "locate moved": lambda pool: store.locate(pool, _MOVED),
     "submit moved": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _MOVED]),

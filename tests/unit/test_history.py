@@ -11,7 +11,7 @@ SPAN = 100.0
 def volumes(**first: float) -> list[Volume]:
     """Eight volumes, of which these hold jobs; the first of them was finished so many seconds ago."""
     found = {int(name[1:]): age for name, age in first.items()}
-    return [Volume(number, found.get(number), found.get(number), 0) for number in range(1, 9)]
+    return [Volume(number, found.get(number), found.get(number)) for number in range(1, 9)]
 
 
 @pytest.mark.parametrize(

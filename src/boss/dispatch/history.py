@@ -25,6 +25,8 @@ _INTERVAL_S = 5.0
 _BATCH_ROWS = 1000
 # The most jobs that cannot be moved, and are not tried again before Boss is started again. With more, none is moved.
 _MOST_REFUSED = 10_000
+# How long jobs are moved before old ones are deleted again: those of an old history take hours.
+_LONGEST_PASS_S = 60.0
 _DAY_S = 24 * 3600.0
 # A volume is filled for this part of the time that jobs are kept. Two of the eight are to spare: the one that is being
 # filled, and the next.
@@ -57,9 +59,9 @@ class History:
             await asyncio.sleep(_INTERVAL_S)
 
     async def keep(self) -> None:
-        """Delete jobs that are old, and move done jobs into volumes."""
-        # What goes wrong with the one is no reason to leave the other.
-        for duty in (self._delete_old, self._move_done):
+        """Delete jobs that are old, move done jobs into volumes, and mend the counts of volumes."""
+        # What goes wrong with one is no reason to leave the others.
+        for duty in (self._delete_old, self._move_done, self._mend_counts):
             try:
                 await duty()
             except DatabaseAway:
@@ -83,19 +85,18 @@ class History:
             log.info("deleted %s jobs that were done more than %s days ago", deleted, self._days)
 
     async def _move_done(self) -> None:
-        """Move done jobs into volumes, with a pause after each batch, so that half of the time is left to others."""
+        """Move the jobs that are done by now, for a minute at most, and for half of the time."""
         await store.date_done(self._pool, _BATCH_ROWS)
-        started, moved = time.monotonic(), True
-        while moved:
+        begun = started = time.monotonic()
+        while await self._move_some(started - begun) and started - begun < _LONGEST_PASS_S:
+            await store.compact_volume_counts(self._pool)
             await asyncio.sleep(time.monotonic() - started)
             started = time.monotonic()
-            moved = await self._move_some()
-        await self._mend_counts()
 
-    async def _move_some(self) -> bool:
-        """Move a batch; return whether it did."""
+    async def _move_some(self, least: float) -> bool:
+        """Move a batch of jobs that were finished at least so many seconds ago; return whether there may be more."""
         done = await store.oldest_done(self._pool, _BATCH_ROWS, list(self._refused))
-        if not done or len(self._refused) > _MOST_REFUSED:
+        if not done or done[0].age < least or len(self._refused) > _MOST_REFUSED:
             return False
         oldest = done[0].age
         volume = volume_of(oldest, await store.list_volumes(self._pool), self._span)
@@ -112,14 +113,9 @@ class History:
         return bool(moved.jobs or moved.refused)
 
     async def _mend_counts(self) -> None:
-        """Compact the counts of the volumes; empty those that are counted to have jobs and have none.
-
-        A dump that began just before a volume was emptied has the counts, and not the jobs.
-        """
-        await store.compact_volume_counts(self._pool)
-        for volume in await store.list_volumes(self._pool):
-            if volume.first is None and volume.counted:
-                await store.empty_volume(self._pool, volume.number, 0)
+        """Empty what a dump has the counts of and not the jobs: it began just before the volume was emptied."""
+        for volume in await store.counted_empty(self._pool):
+            await store.empty_volume(self._pool, volume, 0)
 
 
 async def empty_old_volumes(pool: Pool, older: float, empty: Callable[[int], Awaitable[int]]) -> int:

@@ -44,6 +44,7 @@ from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_t
 from boss.postgres.volumes import (
     Volume,
     compact_volume_counts,
+    counted_empty,
     date_done,
     empty_volume,
     empty_volume_by,
@@ -73,6 +74,7 @@ __all__ = [
     "compact_volume_counts",
     "count",
     "count_minute",
+    "counted_empty",
     "create_token",
     "database_time",
     "date_done",

@@ -21,13 +21,11 @@ class Volume(NamedTuple):
         number: its number.
         first: how many seconds ago the first of its jobs was finished; None when it has none.
         last: how many seconds ago the last one was; None when it has none.
-        counted: how many jobs it has by its ledger.
     """
 
     number: int
     first: float | None
     last: float | None
-    counted: int
 
 
 _AGE = "extract(epoch FROM now() - finished_at)::float8"
@@ -39,10 +37,7 @@ def _volume(number: int) -> str:
         f"(SELECT {_AGE} FROM {table} WHERE status = 'DONE' ORDER BY {order} LIMIT 1) AS {name}"
         for name, order in (("first", "finished_at"), ("last", "finished_at DESC"))
     )
-    return (
-        f"SELECT {number} AS number, {ages},\n"
-        f"       (SELECT coalesce(sum(jobs), 0)::bigint FROM volume_tally WHERE volume = '{table}') AS counted"
-    )
+    return f"SELECT {number} AS number, {ages}"
 
 
 LIST_VOLUMES = Statement("volumes", "\nUNION ALL\n".join(map(_volume, VOLUMES)))
@@ -51,6 +46,24 @@ LIST_VOLUMES = Statement("volumes", "\nUNION ALL\n".join(map(_volume, VOLUMES)))
 async def list_volumes(pool: Pool) -> list[Volume]:
     """What each volume holds."""
     return [Volume(**row) for row in await fetch(pool, LIST_VOLUMES)]
+
+
+# TRUNCATE is seen by dumps that began before it, and what it does to the counts is not.
+COUNTED_EMPTY = Statement(
+    "counted_empty",
+    "\nUNION ALL\n".join(
+        f"SELECT {volume} AS number\n"
+        f"WHERE NOT EXISTS (SELECT FROM {volume_table(volume)})\n"
+        f"  AND EXISTS (SELECT FROM volume_tally WHERE volume = '{volume_table(volume)}'\n"
+        "              GROUP BY source HAVING sum(jobs) <> 0)"
+        for volume in VOLUMES
+    ),
+)
+
+
+async def counted_empty(pool: Pool) -> list[int]:
+    """The volumes that are counted to have jobs, and have none."""
+    return [row["number"] for row in await fetch(pool, COUNTED_EMPTY)]
 
 
 # Only SQL by hand makes such jobs. They are done from when they were first seen to be.
