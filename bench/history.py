@@ -6,6 +6,7 @@ Both versions serve on one PostgreSQL, each with a database of its own, and are 
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import tempfile
@@ -22,6 +23,10 @@ from bench.flat import FILL_BATCH
 from bench.installed import code_of
 from bench.machine import ratio, write_section
 from bench.postgres import Postgres, postgres_running
+from boss.model.job import Finish, Submission
+from boss.postgres import store
+from boss.postgres.connection import Pool, connected
+from boss.postgres.migrate import migrate
 from boss.postgres.statement import VOLUMES, volume_table
 
 # The last one without volumes.
@@ -81,6 +86,37 @@ def finishes(postgres: Postgres, sides: dict[str, BossProcess]) -> list[str]:
                 f"{ratio(found[NOW][index], found[BEFORE][index])} |"
             )
     return rows
+
+
+def moves(postgres: Postgres) -> list[str]:
+    """What it costs to move done jobs with documents of several sizes into a volume, in a database of their own."""
+    database = postgres.new_database("moves")
+
+    async def measure() -> list[str]:
+        async with connected(database) as pool:
+            await migrate(pool)
+            return [row for size in SIZES for row in await move(pool, size)]
+
+    return asyncio.run(measure())
+
+
+async def move(pool: Pool, size: int) -> list[str]:
+    """Move jobs with documents of this size, several times."""
+    jobs = min(1000, 8_000_000 // size)
+    wal, times = [], []
+    for turn in range(ROUNDS):
+        ids = [f"moved-{size}-{turn}-{number}" for number in range(jobs)]
+        await store.submit(pool, [Submission(id, "bench", document(size), is_made=True) for id in ids])
+        await store.finish(pool, [Finish(id, "bench") for id in ids])
+        before, start = await pool.fetchval(_WAL), time.perf_counter()
+        moved = await store.move_done(pool, 1, ids)
+        assert moved.jobs == jobs
+        times.append((time.perf_counter() - start) * 1e6 / jobs)
+        wal.append((await pool.fetchval(_WAL) - before) / jobs)
+    return [
+        f"| {unit} to move one of {size:,} B | | {statistics.median(found):,.0f} | | |"
+        for unit, found in (("µs", times), ("B of WAL", wal))
+    ]
 
 
 def requests(sides: dict[str, BossProcess], done: int) -> list[str]:
@@ -230,7 +266,7 @@ def main() -> None:
             # Those of the last ones are young.
             fill(postgres, BEFORE, asked.done, ["job"])
             fill(postgres, NOW, asked.done, volumes[1:7])
-            rows = [*finishes(postgres, sides), *requests(sides, asked.done)]
+            rows = [*finishes(postgres, sides), *moves(postgres), *requests(sides, asked.done)]
             print(*rows, sep="\n", flush=True)
             rows += prunes(postgres, sides, {BEFORE: asked.done // 10, NOW: asked.done})
             moved = upgrade(postgres, sides[BEFORE], asked.done - asked.done // 10)
