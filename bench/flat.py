@@ -40,17 +40,20 @@ FROM generate_series(1, $6::int) AS n
 # Of one statement that fills a long history: its triggers see all rows, which must fit on the disk once more.
 FILL_BATCH = 500_000
 _FILL_DONE = """
-INSERT INTO job (id, source, document, status, attempt, finished_at, outcome)
-SELECT 'done-' || lpad(n::text, 9, '0'), 'source-' || (n % 20), $1::text::jsonb, 'DONE', 1, now(), 'completed'
+INSERT INTO job_done_1 (id, source, document, status, position, attempt, finished_at, outcome)
+SELECT 'done-' || lpad(n::text, 9, '0'), 'source-' || (n % 20), $1::text::jsonb, 'DONE', n, 1, now(), 'completed'
 FROM generate_series($2::int, $3::int) AS n
 """
 # Whether autovacuum knows of about all that happened.
 _IS_ANALYZED = """
 SELECT last_autoanalyze IS NOT NULL AND n_mod_since_analyze < 0.1 * n_live_tup
-FROM pg_stat_user_tables WHERE relname = 'job'
+FROM pg_stat_user_tables WHERE relname = 'job_done_1'
 """
 _LEFT = "SELECT count(*)::int FROM job WHERE status = 'AVAILABLE'"
-_SIZE = "SELECT pg_table_size('job')::float8, pg_indexes_size('job')::float8"
+_SIZE = """
+SELECT sum(pg_table_size(oid))::float8, sum(pg_indexes_size(oid))::float8
+FROM pg_class WHERE relname ~ '^job' AND relkind = 'r'
+"""
 
 
 def fill(postgres: Postgres, database: str, prefix: str, status: str, jobs: int, source: str, sources: int = 1) -> None:

@@ -51,7 +51,7 @@ class Postgres:
 
     def empty(self) -> None:
         """Remove all jobs."""
-        self.run("coalesced", "TRUNCATE job, tally")
+        self.run("coalesced", "TRUNCATE job, tally, volume_tally")
 
     def stock(self, status: str, jobs: int) -> None:
         """Replace all jobs with so many of this status. Active ones are called done-0 and so on, for load/done.lua."""

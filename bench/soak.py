@@ -40,7 +40,7 @@ FAULT = 20.0
 LEASE = 5
 DOCUMENT = '{"payload": "' + "x" * 186 + '"}'
 _OWN_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'boss'"
-_SIZE = "SELECT pg_total_relation_size('job') + pg_total_relation_size('tally')"
+_SIZE = "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relname ~ '^(job|tally)' AND relkind = 'r'"
 _END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'boss'"
 
 

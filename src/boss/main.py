@@ -24,7 +24,8 @@ from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.ends import Ends
 from boss.dispatch.handouts import Handouts
-from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever, prune_forever
+from boss.dispatch.history import History
+from boss.dispatch.maintenance import count_minutes_forever, keep_cursors, maintain_forever
 from boss.dispatch.moving import Moving
 from boss.dispatch.notifications import NotificationListener
 from boss.dispatch.queries import Queries
@@ -190,11 +191,10 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         maintain_forever(pool, wait_queue, limits, maintain_now),
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
+        History(pool, settings.keep_done).keep_forever(),
         listener.run(),
         _collect_garbage_forever(),
     ]
-    if settings.keep_done is not None:
-        duties.append(prune_forever(pool, settings.keep_done))
     for duty in duties:
         await parts.enter_async_context(in_background(duty))
     feed = DashboardFeed(queries)

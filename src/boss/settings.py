@@ -95,6 +95,6 @@ class Settings:
     body_timeout: float = _setting(60.0, "Longest wait for a request's body.", "SECONDS", least=1)
     workers: int = _setting(1, "Worker processes; they share one port under one parent.", least=1, most=64)
     keep_done: float | None = _setting(
-        None, "Delete jobs this long after they are done.  [default: never]", "DAYS", least=0
+        None, "Delete jobs this long after they are done, or up to a sixth later.  [default: never]", "DAYS", least=0
     )
     quiet: bool = _setting(False, "Do not log a line for each event of a job.")

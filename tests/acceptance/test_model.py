@@ -43,7 +43,7 @@ class Machine(MovingRules, RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        self.clock.run("TRUNCATE job, tally")
+        self.clock.run("TRUNCATE job, tally, volume_tally")
         self.model = Model()
         self.start = time.time() + self.clock.moved
         self.client = self.boss.client()

@@ -16,6 +16,8 @@ from boss.model.job import Check, Finish, GiveBack, Job, Outcome, State, Submiss
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
+from boss.postgres.diagnosis import LEFT_BEHIND
+from boss.postgres.maintenance import PRUNE_BY
 from boss.postgres.scan_cursors import HEADS
 
 pytestmark = pytest.mark.every_postgres
@@ -27,6 +29,7 @@ _At = datetime(2020, 1, 1, tzinfo=UTC)
 _ACTIVE = [f"active-{number}" for number in range(SOME)]
 _DONE = [f"done-{number}" for number in range(SOME)]
 _READY = [f"ready-{number}" for number in range(SOME)]
+_MOVED = [f"moved-{number}" for number in range(SOME)]
 _KEYS = [f"key-{number}" for number in range(SOME)]
 
 # A third of the jobs is in each state; those active have a key and a lease.
@@ -37,6 +40,14 @@ SELECT lower(kind) || '-' || n, 'freg', '{{}}', CASE kind WHEN 'ready' THEN 'AVA
        CASE kind WHEN 'active' THEN 'key-' || n END, CASE kind WHEN 'done' THEN now() END
 FROM generate_series(0, {MANY // 3 - 1}) AS n, unnest('{{ready,active,done}}'::text[]) AS kind
 """
+# As many in each of three volumes.
+_FILL_VOLUMES = [
+    f"""
+INSERT INTO job_done_{volume} (id, source, document, status, position, finished_at)
+SELECT 'moved-' || n, 'freg', '{{}}', 'DONE', n, now() FROM generate_series({volume}, {MANY}, 3) AS n
+"""
+    for volume in range(1, 4)
+]
 # As many as make the queue look like nothing beside them.
 _HISTORY = """
 INSERT INTO job (id, source, document, status, finished_at)
@@ -45,8 +56,10 @@ SELECT 'history-' || n, (ARRAY['freg', 'a', 'b'])[n % 3 + 1], '{}', 'DONE', now(
 # Entries of indexes, and rows of the table that were read without one; it grows within a transaction.
 _READ_SO_FAR = """
 SELECT sum(pg_stat_get_xact_tuples_returned(read))::bigint
-FROM (SELECT indexrelid AS read FROM pg_index WHERE indrelid = 'job'::regclass
-      UNION ALL SELECT 'job'::regclass) AS of_job
+FROM (WITH tables AS (SELECT 'job'::regclass AS oid
+                      UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'job'::regclass)
+      SELECT indexrelid AS read FROM pg_index WHERE indrelid IN (SELECT oid FROM tables)
+      UNION ALL SELECT oid FROM tables) AS of_job
 """
 
 
@@ -56,6 +69,9 @@ def _taken(id: str) -> Taken:
 
 STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "submit": lambda pool: store.submit(pool, [Submission(f"new-{id}", "freg", "{}") for id in _READY]),
+    "submit with made ids": lambda pool: store.submit(
+        pool, [Submission(f"made-{id}", "freg", "{}", is_made=True) for id in _READY]
+    ),
     "submit again": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _READY]),
     "finish": lambda pool: store.finish(pool, [Finish(id, "freg") for id in _ACTIVE]),
     "give back": lambda pool: store.give_back(pool, [GiveBack(id, "freg") for id in _ACTIVE]),
@@ -107,6 +123,18 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "walk open of a source without jobs": lambda pool: store.walk_open(pool, State.ACTIVE, "a", "", SOME),
     "redo": lambda pool: store.redo_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
     "delete": lambda pool: store.delete_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
+    "prune by": lambda pool: fetch(pool, PRUNE_BY, -60.0, SOME, None, None),
+    "move done": lambda pool: store.move_done(pool, 3, [f"done-{number}" for number in range(SOME)]),
+    "oldest done": lambda pool: store.oldest_done(pool, SOME, ["done-1"]),
+    "date done": lambda pool: store.date_done(pool, SOME),
+    "left behind": lambda pool: fetch(pool, LEFT_BEHIND),
+    "volumes": store.list_volumes,
+    "counted empty": store.counted_empty,
+    "find moved": lambda pool: store.find(pool, "moved-7"),
+    "locate moved": lambda pool: store.locate(pool, _MOVED),
+    "submit moved": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _MOVED]),
+    "list done": lambda pool: store.list_jobs(pool, State.DONE, None, "moved-5", SOME),
+    "prunable": lambda pool: store.prunable(pool, -60, SOME),
 }
 # A few entries for each job: those of what is rolled back here are still there.
 MOST = 500
@@ -151,8 +179,10 @@ async def test_what_is_read_does_not_depend_on_statistics(pool: Pool, analyzed: 
     async with pool.acquire() as connection:
         if planned == "empty":
             await plan_all(connection)
-        await pool.execute(_FILL)
+        for fill in (_FILL, *_FILL_VOLUMES):
+            await pool.execute(fill)
         if analyzed == "full":
             await pool.execute("VACUUM ANALYZE job")
+            await pool.execute("VACUUM ANALYZE job_done_1")
         read = {name: await read_by(connection, run) for name, run in STATEMENTS.items()}
     assert {name: count for name, count in read.items() if count > MOST} == {}

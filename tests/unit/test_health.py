@@ -6,7 +6,7 @@ import pytest
 
 from boss.model.diagnosis import Ages, Facts, Verdict, duration, examine, worst
 
-HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0, [])
+HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0, [], [])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from boss.coalescer import Coalescer
+from boss.dispatch.history import empty_old_volumes
 from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_taken, not_there, where
 from boss.dispatch.queries import Queries
 from boss.dispatch.source_limits import SourceLimits
@@ -211,18 +212,27 @@ class Dispatcher:
         return changed
 
     async def prune(self, older: float, by: str | None) -> tuple[int, bool]:
-        """Delete jobs that were done more than `older` seconds ago, oldest first and in small batches.
+        """Delete jobs that were done more than `older` seconds ago: first whole volumes, then in small batches.
 
         Args:
             older: the age in seconds.
             by: the name of the principal's token, for the audit event.
 
-        Returns how many were deleted, and whether there may be more: one call deletes at most 10,000 jobs, and ends
-        after some seconds.
+        Returns how many were deleted, and whether there may be more: one call deletes at most 10,000 jobs that are not
+        in such volumes, and ends after some seconds.
         """
-        deleted, more, event = 0, True, None
+        more, event = True, None
         until = time.monotonic() + _LONGEST_PRUNE_S
-        while more and deleted < _MOST_PRUNED and time.monotonic() < until:
+
+        async def empty(volume: int) -> int:
+            nonlocal event
+            jobs, event = await store.empty_volume_by(self._pool, volume, older, by, event)
+            return jobs
+
+        deleted = await empty_old_volumes(self._pool, older, empty)
+        metrics.PRUNED.inc(deleted)
+        most = deleted + _MOST_PRUNED
+        while more and deleted < most and time.monotonic() < until:
             batch, event = await store.prune_by(self._pool, older, MOST_ROWS, by, event)
             metrics.PRUNED.inc(batch)
             deleted += batch

@@ -38,11 +38,8 @@ _MANY_DEAD = 3000
 # To walk over this many pages of entries that are known to be dead costs 0.04 ms, a fifth of a take that finds nothing.
 # About 40,000 entries fill them.
 _MANY_PAGES = 150
-# How often old jobs are pruned.
-_PRUNE_INTERVAL_S = 10.0
 # How often Boss checks whether another minute is over and can be counted.
 _COUNT_INTERVAL_S = 20.0
-_DAY_S = 24 * 3600.0
 
 
 class Uptime:
@@ -170,21 +167,6 @@ async def count_minutes_forever(pool: Pool) -> NoReturn:
         except Exception:
             log.exception("counting the last minute failed; trying again")
         await asyncio.sleep(_COUNT_INTERVAL_S)
-
-
-async def prune_forever(pool: Pool, days: float) -> NoReturn:
-    """Until cancelled, delete jobs that were done more than so many days ago."""
-    while True:
-        try:
-            deleted = await _in_batches(lambda: store.prune(pool, days * _DAY_S, _BATCH_ROWS))
-            metrics.PRUNED.inc(deleted)
-            if deleted:
-                log.info("deleted %s jobs that were done more than %s days ago", deleted, days)
-        except DatabaseAway:
-            log.warning("deleting old jobs is postponed: the database is away")
-        except Exception:
-            log.exception("deleting old jobs failed; trying again")
-        await asyncio.sleep(_PRUNE_INTERVAL_S)
 
 
 async def _in_batches(statement: Callable[[], Awaitable[int]]) -> int:

@@ -46,6 +46,7 @@ class Facts(NamedTuple):
         late: how long the oldest delayed job that is due has been overdue, in seconds; None when there is none.
         unreadable: the addresses of some jobs whose document or result is too large for any reader.
         replicas: the number of replicas on which takers wait.
+        left_behind: the addresses of some done jobs that could not be moved into a volume.
     """
 
     settings: list[str]
@@ -61,6 +62,7 @@ class Facts(NamedTuple):
     late: float | None
     replicas: int
     unreadable: list[str]
+    left_behind: list[str]
 
 
 class Finding(NamedTuple):
@@ -83,6 +85,7 @@ def examine(facts: Facts, takers: int) -> list[Finding]:
         _overdue("expired leases", facts.expired),
         _overdue("delayed jobs that are late", facts.late),
         _unreadable(facts.unreadable),
+        _left_behind(facts.left_behind),
         Finding("waiting takers", f"{takers} on this replica; replicas with some: {facts.replicas}", Verdict.WELL),
     ]
 
@@ -160,6 +163,14 @@ def _unreadable(addresses: list[str]) -> Finding:
         "their document or result is too large to be read: submit them in another form, and delete them in SQL by id"
     )
     return Finding(what, ", ".join(addresses), Verdict.WATCH, advice)
+
+
+def _left_behind(names: list[str]) -> Finding:
+    what = "jobs that cannot be moved"
+    if not names:
+        return Finding(what, "none", Verdict.WELL)
+    advice = "they stay in the table job, and are deleted one by one when they are old; Boss's log says why"
+    return Finding(what, ", ".join(names), Verdict.WATCH, advice)
 
 
 def duration(seconds: float) -> str:

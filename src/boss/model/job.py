@@ -159,6 +159,7 @@ class Submission(NamedTuple):
         traceparent: the trace that the job belongs to.
         by: the name of the token that submitted it.
         document_bytes: the size of the document's text (`document.JsonText`); None to measure it when it is needed.
+        is_made: True when this Boss made the id, so that no other job has it; None when the id was given.
     """
 
     id: str
@@ -171,6 +172,7 @@ class Submission(NamedTuple):
     traceparent: str | None = None
     by: str | None = None
     document_bytes: int | None = None
+    is_made: bool | None = None
 
 
 class Change(NamedTuple):

@@ -10,7 +10,7 @@ CHANGE = Statement(
     "change",
     f"""
 WITH changed AS (
-    UPDATE job
+    UPDATE ONLY job
     SET document = coalesce($4::text::jsonb, document),
         document_bytes = CASE WHEN $4::text IS NULL THEN document_bytes ELSE $5 END,
         priority = coalesce($6, priority),

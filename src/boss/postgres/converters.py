@@ -66,7 +66,7 @@ FROM (SELECT * FROM converter WHERE $1::text[] IS NULL OR string_to_array(source
 FULL JOIN (
     SELECT converter AS name, count(*) AS jobs, max(seen_at) AS seen,
            array_agg(DISTINCT source::text ORDER BY source::text) AS sources
-    FROM job
+    FROM ONLY job
     WHERE status = 'ACTIVE' AND converter IS NOT NULL AND ($1::text[] IS NULL OR source = ANY($1))
     GROUP BY converter
 ) AS held USING (name)

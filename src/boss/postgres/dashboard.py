@@ -9,7 +9,7 @@ ACTIVE = Statement(
     "active",
     """
 SELECT id, source, attempt, attempts, taken_at, seen_at, lease_until
-FROM job
+FROM ONLY job
 WHERE status = 'ACTIVE'
 ORDER BY taken_at
 LIMIT $1
@@ -107,14 +107,14 @@ _AHEAD = f"""
 SELECT count(*) AS jobs
 FROM (
     (SELECT
-     FROM job AS other
+     FROM ONLY job AS other
      WHERE {READY} AND {probe("other.source", "asked.source")}
        AND other.priority > asked.priority
      ORDER BY other.source, other.priority DESC, other.position
      LIMIT $2)
     UNION ALL
     (SELECT
-     FROM job AS other
+     FROM ONLY job AS other
      WHERE {READY} AND {probe("other.source", "asked.source")}
        AND other.priority = asked.priority AND other.position < asked.position
      ORDER BY other.source, other.position
@@ -124,7 +124,7 @@ PLACE = Statement(
     "place",
     f"""
 SELECT ahead.jobs AS ahead, coalesce(active.jobs, 0)::bigint AS active
-FROM job AS asked
+FROM ONLY job AS asked
 CROSS JOIN LATERAL ({_AHEAD}) AS ahead
 LEFT JOIN (
     SELECT source, sum(jobs) AS jobs FROM tally WHERE status = 'ACTIVE' GROUP BY source

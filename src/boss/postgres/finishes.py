@@ -23,7 +23,7 @@ _FINISHES = Arrays(
 FINISH = Statement(
     "finish",
     f"""
-UPDATE job
+UPDATE ONLY job
 SET status = 'DONE', due_at = NULL, lease_until = NULL, take_key = NULL,
     finished_at = clock_timestamp(), outcome = asked.outcome, result = asked.result::jsonb, finished_by = asked.by,
     result_bytes = asked.result_bytes
@@ -97,7 +97,7 @@ _GIVEN = Arrays(
 GIVE_BACK = Statement(
     "give_back",
     f"""
-UPDATE job
+UPDATE ONLY job
 SET status = CASE WHEN {_LEFT} THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN {_LEFT} THEN NULL ELSE 'failed' END,
     finished_at = CASE WHEN {_LEFT} THEN NULL ELSE clock_timestamp() END,
@@ -131,7 +131,7 @@ _UNREADABLE = f"Boss cannot hand this job out: as text, its document would be la
 SET_ASIDE = Statement(
     "set_aside",
     f"""
-UPDATE job
+UPDATE ONLY job
 SET status = 'DONE', outcome = 'failed', due_at = NULL, finished_at = clock_timestamp(),
     result = jsonb_build_object('error', '{_UNREADABLE}'), result_bytes = {len(_UNREADABLE) + 20}
 WHERE id = ANY($1::text[]) AND status || '' = 'AVAILABLE' AND {size_of("document")} > {MOST_TEXT}

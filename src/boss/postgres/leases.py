@@ -14,13 +14,13 @@ from boss.postgres.statement import Arrays, Statement, probe
 # only read. For a lease that never expires, a heartbeat writes at most every ten minutes, just to record the time. A
 # job is `unsure` when its lease should have been renewed and was not: another session has just changed it, or the
 # heartbeat was for another attempt. The row that this statement read may be from before that change, so it is read
-# again.
+# again. So is a job that is not found here, for it may be done.
 _CHECKS = Arrays(id="text", source="text", attempt="int")
 CHECK = Statement(
     "check",
     f"""
 WITH renewed AS (
-    UPDATE job
+    UPDATE ONLY job
     SET seen_at = clock_timestamp(),
         lease_until = CASE
             WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
@@ -35,7 +35,7 @@ WITH renewed AS (
 SELECT id, source, status, attempt, lease,
        status || '' = 'ACTIVE' AND lease_until < clock_timestamp() + lease * interval '1 second'
            AND id <> ALL (ARRAY(SELECT id FROM renewed)) AS unsure
-FROM job
+FROM ONLY job
 WHERE id = ANY($1::text[])
 """,
 )
@@ -51,7 +51,10 @@ async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
         )
         for row in rows
     }
-    if unsure := [row["id"] for row in rows if row["unsure"]]:
+    unsure = [row["id"] for row in rows if row["unsure"]]
+    if len(locations) < len(checks):
+        unsure += {each.id for each in checks} - locations.keys()
+    if unsure:
         locations |= await locate(pool, unsure)
     return locations
 
@@ -61,13 +64,13 @@ END_LEASES = Statement(
     "end_leases",
     f"""
 WITH silent AS MATERIALIZED (
-    SELECT id FROM job
+    SELECT id FROM ONLY job
     WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
     ORDER BY lease_until
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-UPDATE job
+UPDATE ONLY job
 SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
     finished_at = CASE WHEN attempt < attempts THEN NULL ELSE clock_timestamp() END,

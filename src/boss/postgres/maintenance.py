@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from boss.postgres.connection import Pool, fetch
-from boss.postgres.statement import READY, Statement, probe
+from boss.postgres.connection import Pool, fetch, transaction
+from boss.postgres.statement import MOVE_LOCK, READY, Statement, probe
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE_S = 5.0
@@ -21,12 +21,12 @@ WITH beat AS (
     ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 )
 SELECT (SELECT extract(epoch FROM due_at - now())::float8
-        FROM job
+        FROM ONLY job
         WHERE status = 'AVAILABLE' AND due_at IS NOT NULL
         ORDER BY due_at
         LIMIT 1) AS next_due,
        (SELECT extract(epoch FROM lease_until - now())::float8
-        FROM job
+        FROM ONLY job
         WHERE status = 'ACTIVE' AND lease_until IS NOT NULL
         ORDER BY lease_until
         LIMIT 1) AS next_lease,
@@ -41,14 +41,14 @@ SELECT (SELECT extract(epoch FROM due_at - now())::float8
                     FROM unnest($2::text[], $3::int[]) AS asked(source, takers)
                     CROSS JOIN LATERAL (
                         SELECT count(*) AS jobs
-                        FROM (SELECT FROM job
+                        FROM (SELECT FROM ONLY job
                               WHERE {READY} AND {probe("source", "asked.source")}
                               ORDER BY source, priority DESC, position
                               LIMIT asked.takers) AS head) AS ready
                     WHERE jobs > 0
                     UNION ALL
                     SELECT source, count(*)
-                    FROM (SELECT source FROM job
+                    FROM (SELECT source FROM ONLY job
                           WHERE {READY}
                           ORDER BY priority DESC, position
                           LIMIT $1) AS head
@@ -102,13 +102,13 @@ MAKE_DUE = Statement(
     "make_due",
     """
 WITH due AS MATERIALIZED (
-    SELECT id FROM job
+    SELECT id FROM ONLY job
     WHERE status = 'AVAILABLE' AND due_at <= now()
     ORDER BY due_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-UPDATE job SET due_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))
+UPDATE ONLY job SET due_at = NULL WHERE id = ANY(ARRAY(SELECT id FROM due))
 RETURNING id
 """,
 )
@@ -129,11 +129,11 @@ RESUME_LEASES = Statement(
 WITH last AS MATERIALIZED (
     SELECT at FROM heartbeat WHERE at < now() - {OUTAGE_S} * interval '1 second' FOR UPDATE
 ), silent AS MATERIALIZED (
-    SELECT job.id FROM last, job
+    SELECT job.id FROM last, ONLY job
     WHERE job.status = 'ACTIVE' AND job.lease_until IS NOT NULL
     FOR UPDATE OF job SKIP LOCKED
 ), resumed AS (
-    UPDATE job
+    UPDATE ONLY job
     SET lease_until = lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))
     FROM last
     WHERE job.id = ANY(ARRAY(SELECT id FROM silent))
@@ -153,28 +153,33 @@ async def resume_leases(pool: Pool) -> None:
     await fetch(pool, RESUME_LEASES)
 
 
+# Job by job, which writes more WAL than the job was long, and gives no disk back. Volumes whose jobs are all old enough
+# are emptied before that (volumes.py).
 _GONE = """
 WITH old AS MATERIALIZED (
-    SELECT id FROM job
+    SELECT id FROM {table}
     WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
     ORDER BY finished_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM old))
+    DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM old))
     RETURNING id
 )"""
 PRUNE = Statement(
     "prune",
     f"""
-{_GONE.lstrip()}
+{_GONE.format(table="ONLY job").lstrip()}
 SELECT count(*)::int AS jobs FROM gone
 """,
 )
 
 
 async def prune(pool: Pool, older: float, limit: int) -> int:
-    """Delete at most `limit` jobs that were done more than `older` seconds ago, oldest first; return how many."""
+    """Delete at most `limit` jobs that were done more than `older` seconds ago and are in no volume, oldest first.
+
+    Return how many.
+    """
     [row] = await fetch(pool, PRUNE, older, limit)
     return int(row["jobs"])
 
@@ -198,13 +203,9 @@ async def prunable(pool: Pool, older: float, limit: int) -> int:
 
 
 # One statement deletes the jobs and records the audit event, so that no job is ever gone without a trace. All batches
-# of a request share the event of the first one, and each adds the number of jobs that it deleted.
-PRUNE_BY = Statement(
-    "prune_by",
-    f"""
-{_GONE.lstrip()}, counted AS (
-    SELECT count(*) AS jobs FROM gone
-), begun AS (
+# of a request share the event of the first one, and each adds the number of jobs that it deleted: $1 is their age, $3
+# the name of the principal's token, and $4 the event.
+RECORD_PRUNED = """, begun AS (
     INSERT INTO act (by, did, what)
     SELECT $3, 'pruned', jsonb_build_object('jobs', jobs, 'older', $1::float8) FROM counted
     WHERE jobs > 0 AND $4::bigint IS NULL
@@ -213,13 +214,19 @@ PRUNE_BY = Statement(
     UPDATE act SET what = what || jsonb_build_object('jobs', (what->>'jobs')::bigint + (SELECT jobs FROM counted))
     WHERE number = $4
 )
-SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted
+SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted"""
+PRUNE_BY = Statement(
+    "prune_by",
+    f"""
+{_GONE.format(table="job").lstrip()}, counted AS (
+    SELECT count(*) AS jobs FROM gone
+){RECORD_PRUNED}
 """,
 )
 
 
 async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: int | None) -> tuple[int, int | None]:
-    """Like `prune`, and record an audit event.
+    """Delete jobs like `prune`, also those in volumes, and record an audit event.
 
     Args:
         pool: the connection pool.
@@ -230,7 +237,10 @@ async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: 
 
     Returns how many jobs were deleted, and the number of the event; None when nothing was deleted.
     """
-    [row] = await fetch(pool, PRUNE_BY, older, limit, by, event)
+    async with transaction(pool) as connection:
+        # Jobs that are being moved are locked where they were, and not yet seen where they will be.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", MOVE_LOCK)
+        [row] = await fetch(connection, PRUNE_BY, older, limit, by, event)
     return row["jobs"], row["event"]
 
 

@@ -15,6 +15,7 @@ import asyncpg
 from boss.errors import BadInput, DatabaseAway, StartError
 from boss.postgres.connection import Connection, Pool, transaction
 from boss.postgres.hosts import in_a_line
+from boss.postgres.statement import VOLUMES, volume_table
 
 log = logging.getLogger("boss")
 
@@ -40,7 +41,9 @@ CREATE TABLE IF NOT EXISTS boss_migration
 # The privileges that Boss's user needs on each table.
 _TABLES = {
     "job": "SELECT INSERT UPDATE DELETE",
+    **{volume_table(volume): "SELECT INSERT UPDATE DELETE TRUNCATE" for volume in VOLUMES},
     "tally": "SELECT INSERT DELETE",
+    "volume_tally": "SELECT INSERT DELETE",
     "waiting": "SELECT INSERT DELETE",
     "throughput": "SELECT INSERT DELETE",
     "token": "SELECT INSERT UPDATE",
@@ -52,7 +55,7 @@ _TABLES = {
     "converter": "SELECT INSERT UPDATE DELETE",
     "boss_migration": "SELECT",
 }
-# Without these triggers the job counts would be wrong without any error.
+# Without these triggers the job counts would be wrong without any error, or an id could come twice.
 _TRIGGERS = (
     "tally_inserted",
     "tally_updated",
@@ -60,6 +63,15 @@ _TRIGGERS = (
     "tally_truncated",
     "announce_inserted",
     "announce_updated",
+    "leave_out_id_of_done",
+)
+_TRIGGERS_OF_VOLUMES = (
+    "tally_inserted",
+    "tally_updated",
+    "tally_deleted",
+    "volume_inserted",
+    "volume_changed",
+    "volume_truncated",
 )
 
 _SERVER = """
@@ -78,9 +90,10 @@ LEFT JOIN pg_namespace ON pg_namespace.oid = relnamespace
 """
 _MISSING_TRIGGERS = """
 SELECT needed.name
-FROM unnest($1::text[]) AS needed(name)
+FROM unnest($1::text[]) WITH ORDINALITY AS needed(name, turn)
 WHERE NOT EXISTS (SELECT FROM pg_trigger
-                  WHERE tgrelid = to_regclass('job') AND tgname = needed.name AND tgenabled IN ('O', 'A'))
+                  WHERE tgrelid = to_regclass($2) AND tgname = needed.name AND tgenabled IN ('O', 'A'))
+ORDER BY turn
 """
 # The trigger functions name the schema (0007_found.sql).
 _IS_RENAMED = """
@@ -198,11 +211,15 @@ async def _check_tables(connection: Connection) -> None:
         if lacks:
             rights = ", ".join(lacks)
             raise StartError(f"Boss's user may not {rights} {schema}.{name}; GRANT {rights} ON {schema}.{name} TO …")
-    if missing := [row["name"] for row in await connection.fetch(_MISSING_TRIGGERS, _TRIGGERS)]:
-        raise StartError(
-            f"the table job lacks its triggers {', '.join(missing)}, or they are disabled, "
-            "so jobs are not counted; restore a whole backup, or ALTER TABLE job ENABLE TRIGGER …"
-        )
+    for table, triggers in {
+        "job": _TRIGGERS,
+        **dict.fromkeys(map(volume_table, VOLUMES), _TRIGGERS_OF_VOLUMES),
+    }.items():
+        if missing := [row["name"] for row in await connection.fetch(_MISSING_TRIGGERS, triggers, table)]:
+            raise StartError(
+                f"the table {table} lacks its triggers {', '.join(missing)}, or they are disabled, "
+                f"so jobs are not counted; restore a whole backup, or ALTER TABLE {table} ENABLE TRIGGER …"
+            )
 
 
 def migrations() -> list[tuple[int, str, str]]:

@@ -160,7 +160,7 @@ WALK_OPEN = Statement(
     "walk_open",
     f"""
 SELECT id, submitted_at AS at, attempt
-FROM job
+FROM ONLY job
 WHERE status = $1 AND {OF_SOURCE.format(source="$2", id="$3")}
 ORDER BY source, id
 LIMIT $4

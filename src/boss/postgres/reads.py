@@ -52,13 +52,13 @@ async def locate(pool: Pool, ids: Sequence[str]) -> dict[str, Location]:
 ANY_READY = Statement(
     "any_ready",
     f"""
-SELECT FROM job WHERE {READY} ORDER BY priority DESC, position LIMIT 1
+SELECT FROM ONLY job WHERE {READY} ORDER BY priority DESC, position LIMIT 1
 """,
 )
 ANY_READY_OF_SOURCE = Statement(
     "any_ready_of_source",
     f"""
-SELECT FROM job
+SELECT FROM ONLY job
 WHERE {READY} AND {probe("source", "$1")}
 ORDER BY source, priority DESC, position
 LIMIT 1

@@ -19,7 +19,7 @@ HEADS = Statement(
     f"""
 WITH RECURSIVE of_any AS (
     (SELECT priority, position
-     FROM job
+     FROM ONLY job
      WHERE {READY}
      ORDER BY priority DESC, position
      LIMIT 1)
@@ -28,7 +28,7 @@ WITH RECURSIVE of_any AS (
     FROM of_any
     CROSS JOIN LATERAL (
         SELECT priority, position
-        FROM job
+        FROM ONLY job
         WHERE {READY} AND priority < of_any.priority
         ORDER BY priority DESC, position
         LIMIT 1
@@ -42,7 +42,7 @@ FROM (SELECT source FROM tally WHERE status = 'AVAILABLE' GROUP BY source HAVING
 LEFT JOIN LATERAL (
     WITH RECURSIVE of_source AS (
         (SELECT priority, position
-         FROM job
+         FROM ONLY job
          WHERE {READY} AND {probe("source", "asked.source")}
          ORDER BY source, priority DESC, position
          LIMIT 1)
@@ -51,7 +51,7 @@ LEFT JOIN LATERAL (
         FROM of_source
         CROSS JOIN LATERAL (
             SELECT priority, position
-            FROM job
+            FROM ONLY job
             WHERE {READY} AND {probe("source", "asked.source")}
               AND priority < of_source.priority
             ORDER BY source, priority DESC, position

@@ -1,4 +1,4 @@
-"""SQL statements: their names, the predicates that several share, and rows passed as arrays."""
+"""SQL statements: their names, the tables and predicates that several share, and rows passed as arrays."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -25,6 +25,17 @@ MOST_ROWS = 1000
 
 # The condition of a job that a take may get: available and due.
 READY = "status = 'AVAILABLE' AND due_at IS NULL"
+
+# The numbers of the volumes, the tables of done jobs (0013_volumes.sql). `FROM job` reads these too. `FROM ONLY job`
+# does not: it locks and opens one table instead of nine, which saves a statement 30 µs.
+VOLUMES = range(1, 9)
+# Whoever moves jobs into a volume holds this advisory lock.
+MOVE_LOCK = 0x626F7373_6D6F7665  # "bossmove"
+
+
+def volume_table(volume: int) -> str:
+    """The name of the table of a volume."""
+    return f"job_done_{volume}"
 
 
 def probe(column: str, value: str) -> str:

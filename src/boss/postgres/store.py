@@ -45,6 +45,17 @@ from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
 from boss.postgres.takes_within_limits import any_allowed, take_of_several, take_within_limits
 from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
+from boss.postgres.volumes import (
+    Volume,
+    compact_volume_counts,
+    counted_empty,
+    date_done,
+    empty_volume,
+    empty_volume_by,
+    list_volumes,
+    move_done,
+    oldest_done,
+)
 
 __all__ = [
     "CHANNEL",
@@ -58,6 +69,7 @@ __all__ = [
     "Moved",
     "PendingWork",
     "Step",
+    "Volume",
     "Walk",
     "active",
     "ages",
@@ -69,15 +81,20 @@ __all__ = [
     "change",
     "check",
     "compact_counts",
+    "compact_volume_counts",
     "converters",
     "count",
     "count_minute",
+    "counted_empty",
     "create_token",
     "database_time",
+    "date_done",
     "delete_many",
     "delete_schedule",
     "delete_source",
     "due_schedules",
+    "empty_volume",
+    "empty_volume_by",
     "end_leases",
     "examine",
     "failed",
@@ -92,8 +109,11 @@ __all__ = [
     "hour",
     "list_jobs",
     "list_tokens",
+    "list_volumes",
     "locate",
     "make_due",
+    "move_done",
+    "oldest_done",
     "pending_work",
     "place_in_queue",
     "prunable",

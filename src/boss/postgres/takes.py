@@ -25,7 +25,7 @@ _SIZE = size_of("document")
 # A lease starts when it is granted, so it uses clock_timestamp(): now() is from before any wait for a lock.
 TAKE_GIVEN = f"""
 , taken AS (
-    UPDATE job
+    UPDATE ONLY job
     SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
         lease_until = CASE WHEN given.lease > 0 THEN given.now + given.lease * interval '1 second' END,
         take_key = given.key, taken_by = given.by, converter = given.converter
@@ -133,7 +133,7 @@ def of_any(limit: str, lock: str, size: str = _SIZE) -> str:
     """The query for the first ready jobs of any source."""
     return f"""
     SELECT id, priority, position, {size} AS bytes
-    FROM job
+    FROM ONLY job
     WHERE {READY}
     ORDER BY priority DESC, position
     LIMIT {limit}
@@ -151,7 +151,7 @@ def _of_any_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
     FROM {_CURSORS.unnest} AS scan({_CURSORS.names})
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
-        FROM job
+        FROM ONLY job
         WHERE {READY} AND priority = scan.priority AND position > scan.position
         ORDER BY position
         LIMIT {limit}
@@ -172,7 +172,7 @@ def of_sources(limit: str, lock: str, size: str = _SIZE) -> str:
     FROM asked
     CROSS JOIN LATERAL (
         SELECT id, priority, position, {size} AS bytes
-        FROM job
+        FROM ONLY job
         WHERE {READY} AND {probe("source", "asked.source")}
         ORDER BY source, priority DESC, position
         LIMIT {limit}
@@ -189,7 +189,7 @@ def _of_sources_past_cursors(limit: str, lock: str, size: str = _SIZE) -> str:
         FROM {_CURSORS_OF_SOURCES.unnest} AS scan({_CURSORS_OF_SOURCES.names})
         CROSS JOIN LATERAL (
             SELECT id, priority, position, {size} AS bytes
-            FROM job
+            FROM ONLY job
             WHERE {READY} AND {probe("source", "scan.source")} AND priority = scan.priority AND position > scan.position
             ORDER BY source, position
             LIMIT {limit}
@@ -366,7 +366,7 @@ def taken(row: Record) -> Taken:
 UNDO_TAKES = Statement(
     "undo_takes",
     f"""
-UPDATE job
+UPDATE ONLY job
 SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
     taken_by = NULL, converter = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)

@@ -24,7 +24,7 @@ WITH {before}asked AS MATERIALIZED ({asked}
 ), head AS MATERIALIZED (
     SELECT job.id, asked.slot, {size_of("document")} AS bytes
     FROM asked
-    JOIN job ON {probe("job.id", "asked.id")} AND job.source = asked.source
+    JOIN ONLY job ON {probe("job.id", "asked.id")} AND job.source = asked.source
     WHERE job.status || '' = 'AVAILABLE'
     ORDER BY asked.id
     FOR UPDATE OF job
@@ -53,7 +53,7 @@ TAKE_BY_ADDRESS_WITHIN_LIMITS = _statement(
     FROM (SELECT asked.*, row_number() OVER (PARTITION BY asked.source ORDER BY asked.slot) AS turn,
                  (SELECT coalesce(room, {_ANY_NUMBER}) FROM room WHERE room.source = asked.source) AS room
           FROM ({_ASKED}) AS asked
-          JOIN job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
+          JOIN ONLY job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
                   AND job.status || '' = 'AVAILABLE' AND job.attempt >= 0) AS available
     WHERE turn <= room""",
     "room AS MATERIALIZED (SELECT source, room FROM room_by_rules($6::text[])), ",

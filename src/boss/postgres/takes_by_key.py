@@ -77,7 +77,7 @@ WITH held AS MATERIALIZED (
     FROM unnest($1::text[]) AS asked(key)
     CROSS JOIN LATERAL (
         SELECT id, take_key, {size_of("document")} AS bytes
-        FROM job
+        FROM ONLY job
         WHERE status = 'ACTIVE' AND {probe("take_key", "asked.key")}
         ORDER BY take_key
     ) AS of_key
@@ -87,7 +87,7 @@ WITH held AS MATERIALIZED (
     GROUP BY take_key
     WINDOW by_key AS (ORDER BY take_key)
 )
-UPDATE job
+UPDATE ONLY job
 SET seen_at = clock_timestamp(),
     lease_until = CASE WHEN lease > 0 THEN clock_timestamp() + lease * interval '1 second' END
 WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(

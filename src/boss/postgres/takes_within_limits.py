@@ -22,7 +22,7 @@ _ALLOWED = f"""
           FROM room
           CROSS JOIN LATERAL (
               SELECT id, priority, position, {about("document")} AS bytes
-              FROM job
+              FROM ONLY job
               WHERE {READY} AND {probe("source", "room.source")} AND id <> ALL ($7::text[])
               ORDER BY source, priority DESC, position
               LIMIT least(coalesce(room.room, %(most)s), %(most)s)
@@ -53,7 +53,7 @@ WITH {asked}room AS MATERIALIZED (
 ), head AS MATERIALIZED (
     SELECT job.id, first.turn, {size_of("document")} AS bytes
     FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
-    JOIN job ON {probe("job.id", "first.id")}
+    JOIN ONLY job ON {probe("job.id", "first.id")}
     WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL
     FOR UPDATE OF job SKIP LOCKED
 ), numbered AS MATERIALIZED (

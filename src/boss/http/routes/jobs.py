@@ -9,7 +9,7 @@ import orjson
 from boss.dispatch.converters import Converters
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.queries import Queries
-from boss.errors import BadInput, Forbidden, IdTaken, NoJob
+from boss.errors import BadInput, IdTaken, NoJob
 from boss.http import ndjson, parameters, problems
 from boss.http.auth import requires
 from boss.http.job_json import (
@@ -26,7 +26,7 @@ from boss.http.parameters import TakeParameters
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NDJSON, NO_STORE, Response
-from boss.http.routes.moving import Moves
+from boss.http.routes.moving import Moves, check_is_admin
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
@@ -244,7 +244,10 @@ class Jobs:
                 )
             documents = await ndjson.documents(request, self._max_document)
             return await self._submit_many(
-                [to_submission(id=new_id(), document=each.text, document_bytes=each.size) for each in documents]
+                [
+                    to_submission(id=new_id(), document=each.text, document_bytes=each.size, is_made=True)
+                    for each in documents
+                ]
             )
         if asked.ids_given:
             raise BadInput(
@@ -252,7 +255,10 @@ class Jobs:
             )
         body = await request.body(self._max_document, "the document")
         document = check_object(body, "the document", self._max_document)
-        await self._dispatcher.submit(to_submission(id=id, document=document.text, document_bytes=document.size))
+        is_made = None if "id" in request.params else True
+        await self._dispatcher.submit(
+            to_submission(id=id, document=document.text, document_bytes=document.size, is_made=is_made)
+        )
         return submitted(id, source, document.text)
 
     @requires(Permission.SUBMIT)
@@ -296,7 +302,8 @@ class Jobs:
         """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
         source, id = _address(request)
         outcome = parameters.outcome(request.query(("outcome",)))
-        _check_may_stop(request, outcome)
+        if outcome is Outcome.STOPPED:
+            check_is_admin(request, "stop jobs")
         attempt, (result, size) = parameters.attempt(request.header(b"if-match")), await self._result(request)
         finish = Finish(
             id=id,
@@ -332,7 +339,8 @@ class Jobs:
             )
         asked = await ndjson.finishes(request, source, self._max_document)
         for each in asked:
-            _check_may_stop(request, each.outcome)
+            if each.outcome is Outcome.STOPPED:
+                check_is_admin(request, "stop jobs")
         finishes = [each._replace(by=request.principal.name) for each in asked if isinstance(each, Finish)]
         finished = iter(await self._dispatcher.finish_many(finishes))
         errors = (each.error if isinstance(each, Refused) else next(finished) for each in asked)
@@ -352,20 +360,14 @@ class Jobs:
         older = parameters.older(query)
         if parameters.dry_run(query):
             jobs, more = await self._queries.prunable(older)
-            counted = {"deleted": 0, "would_delete": jobs, "more": more}
-            return Response(200, [JSON, NO_STORE], orjson.dumps(counted))
-        deleted, more = await self._dispatcher.prune(older, request.principal.name)
-        return Response(200, [JSON, NO_STORE], orjson.dumps({"deleted": deleted, "more": more}))
+            done = {"deleted": 0, "would_delete": jobs, "more": more}
+        else:
+            deleted, more = await self._dispatcher.prune(older, request.principal.name)
+            done = {"deleted": deleted, "more": more}
+        return Response(200, [JSON, NO_STORE], orjson.dumps(done))
 
 
 _ID_TAKEN = problems.status(IdTaken)
-
-
-def _check_may_stop(request: Request, outcome: Outcome) -> None:
-    if outcome is Outcome.STOPPED and not request.principal.may(Permission.ADMINISTER):
-        raise Forbidden(
-            f"the token {request.principal.name} has the role {request.principal.role}; only admins may stop jobs"
-        )
 
 
 @lru_cache(maxsize=256)

@@ -29,7 +29,7 @@ class Moves:
 
     async def redo(self, request: Request) -> Response:
         """POST /job/available/{source}[/{id}]?from=done: that job, or all that a filter finds, available again."""
-        _check_is_admin(request, "redo jobs")
+        check_is_admin(request, "redo jobs")
         source = job.check_source(request.path_param("source"))
         if "id" in request.params:
             return await self._redo_one(request, source, job.check_id(request.path_param("id")))
@@ -57,7 +57,7 @@ class Moves:
 
     async def stop(self, request: Request) -> Response:
         """POST /job/done/{source}?from=available or active: stop all that a filter finds; the body is their result."""
-        _check_is_admin(request, "stop jobs")
+        check_is_admin(request, "stop jobs")
         source = job.check_source(request.path_param("source"))
         query = request.query(("from", "outcome", "since", "until", "after", "dry_run"))
         state = _check_from(query, State.AVAILABLE, State.ACTIVE)
@@ -128,7 +128,12 @@ def _check_from(query: Mapping[str, str], *known: State) -> State:
     return State(query["from"])
 
 
-def _check_is_admin(request: Request, what: str) -> None:
+def check_is_admin(request: Request, what: str) -> None:
+    """Refuse a request that only admins may send; `what` says what it does.
+
+    Raises:
+        Forbidden: its token is no admin's.
+    """
     principal = request.principal
     if not principal.may(Permission.ADMINISTER):
         raise Forbidden(f"the token {principal.name} has the role {principal.role}; only admins may {what}")

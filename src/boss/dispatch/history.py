@@ -1,0 +1,156 @@
+"""History: done jobs are moved into volumes, which fill up one after the other. One whose jobs are all old is emptied.
+
+That gives its disk space back, and costs nothing for each job. So a job is kept until all the others of its volume are
+old enough too: for up to a sixth longer than asked.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+from boss.errors import DatabaseAway
+from boss.postgres import store
+from boss.postgres.connection import Pool
+from boss.postgres.statement import VOLUMES, volume_table
+from boss.postgres.store import Volume
+from boss.telemetry import metrics
+
+log = logging.getLogger("boss")
+
+# How often done jobs are moved into volumes, and old jobs are deleted.
+_INTERVAL_S = 5.0
+# The most jobs of one statement that moves or deletes them, so that none holds its locks for long: about 40 ms.
+_BATCH_ROWS = 1000
+# The most jobs that cannot be moved, and are not tried again before Boss is started again. With more, none is moved.
+_MOST_REFUSED = 10_000
+# How long jobs are moved before old ones are deleted again: those of an old history take hours.
+_LONGEST_PASS_S = 60.0
+_DAY_S = 24 * 3600.0
+# A volume is filled for this part of the time that jobs are kept. Two of the eight are to spare: the one that is being
+# filled, and the next.
+_PARTS = len(VOLUMES) - 2
+# And for this long when jobs are kept for ever.
+_LONGEST_SPAN_S = 30 * _DAY_S
+
+
+class History:
+    """The volumes of done jobs, as one replica sees them.
+
+    Replicas need not agree: it does not matter into which volume a job goes, and each volume tells by its jobs how old
+    it is.
+
+    Args:
+        pool: the connection pool.
+        days: for how many days done jobs are kept; None for ever.
+    """
+
+    def __init__(self, pool: Pool, days: float | None) -> None:
+        self._pool = pool
+        self._days = days
+        self._span = _LONGEST_SPAN_S if days is None else min(_LONGEST_SPAN_S, days * _DAY_S / _PARTS)
+        self._refused: set[str] = set()
+
+    async def keep_forever(self) -> NoReturn:
+        """Until cancelled, keep the history."""
+        while True:
+            await self.keep()
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def keep(self) -> None:
+        """Delete jobs that are old, move done jobs into volumes, and mend the counts of volumes."""
+        # What goes wrong with one is no reason to leave the others.
+        for duty in (self._delete_old, self._move_done, self._mend_counts):
+            try:
+                await duty()
+            except DatabaseAway:
+                log.warning("keeping the history is postponed: the database is away, or another session uses it")
+            except Exception:
+                log.exception("keeping the history failed; trying again")
+
+    async def _delete_old(self) -> None:
+        if self._days is None:
+            return
+        older = self._days * _DAY_S
+        deleted = await empty_old_volumes(
+            self._pool, older, lambda volume: store.empty_volume(self._pool, volume, older)
+        )
+        rows = _BATCH_ROWS
+        while rows == _BATCH_ROWS:
+            rows = await store.prune(self._pool, older, _BATCH_ROWS)
+            deleted += rows
+        metrics.PRUNED.inc(deleted)
+        if deleted:
+            log.info("deleted %s jobs that were done more than %s days ago", deleted, self._days)
+
+    async def _move_done(self) -> None:
+        """Move the jobs that are done by now, for a minute at most, and for half of the time."""
+        await store.date_done(self._pool, _BATCH_ROWS)
+        begun = started = time.monotonic()
+        while await self._move_some(started - begun) and started - begun < _LONGEST_PASS_S:
+            await store.compact_volume_counts(self._pool)
+            await asyncio.sleep(time.monotonic() - started)
+            started = time.monotonic()
+
+    async def _move_some(self, least: float) -> bool:
+        """Move a batch of jobs that were finished at least so many seconds ago; return whether there may be more."""
+        done = await store.oldest_done(self._pool, _BATCH_ROWS, list(self._refused))
+        if not done or done[0].age < least or len(self._refused) > _MOST_REFUSED:
+            return False
+        oldest = done[0].age
+        volume = volume_of(oldest, await store.list_volumes(self._pool), self._span)
+        # Where jobs are few, a batch of them may span months.
+        of_its_time = [each.id for each in done if each.age >= oldest - self._span / 10]
+        moved = await store.move_done(self._pool, volume, of_its_time)
+        if moved.refused:
+            self._refused.update(moved.refused)
+            log.warning(
+                "%s done jobs cannot be moved into a volume, so they stay in the table job; the first is %s: %s",
+                len(moved.refused),
+                *next(iter(moved.refused.items())),
+            )
+        return bool(moved.jobs or moved.refused)
+
+    async def _mend_counts(self) -> None:
+        """Empty what a dump has the counts of and not the jobs: it began just before the volume was emptied."""
+        for volume in await store.counted_empty(self._pool):
+            await store.empty_volume(self._pool, volume, 0)
+
+
+async def empty_old_volumes(pool: Pool, older: float, empty: Callable[[int], Awaitable[int]]) -> int:
+    """Empty the volumes whose jobs were all done more than `older` seconds ago, each by `empty`.
+
+    Return how many jobs that were.
+    """
+    deleted = 0
+    for volume in await store.list_volumes(pool):
+        if volume.last is not None and volume.last > older:
+            try:
+                deleted += await empty(volume.number)
+            except DatabaseAway:
+                log.warning("emptying %s is postponed: another session uses it", volume_table(volume.number))
+    return deleted
+
+
+def current(volumes: Sequence[Volume], span: float) -> int:
+    """The number of the volume for jobs that are finished now: the youngest, or an empty one when that is old."""
+    youngest = min((each for each in volumes if each.first is not None), key=_first, default=volumes[0])
+    empty = next((each for each in volumes if each.first is None), None)
+    return empty.number if empty and _first(youngest) > span else youngest.number
+
+
+def volume_of(age: float, volumes: Sequence[Volume], span: float) -> int:
+    """The number of the volume for a job that was finished so many seconds ago: one that jobs of that time are in."""
+    if age <= span:
+        return current(volumes, span)
+    started = min((each for each in volumes if _first(each) >= age), key=_first, default=None)
+    # The first empty ones are left to the jobs to come.
+    spare = [each for each in volumes if each.first is None][2:]
+    if spare and (started is None or _first(started) - age > span):
+        return spare[-1].number
+    return (started or max(volumes, key=_first)).number
+
+
+def _first(volume: Volume) -> float:
+    return volume.first or 0.0

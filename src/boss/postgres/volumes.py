@@ -1,0 +1,209 @@
+"""Volumes: the tables that done jobs are moved into (0013_volumes.sql), and that are emptied at no cost.
+
+Nothing says which jobs belong into which volume. All that is known of one is read from its jobs.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from boss.errors import BadInput
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.maintenance import RECORD_PRUNED
+from boss.postgres.statement import VOLUMES, Statement, volume_table
+
+
+class Volume(NamedTuple):
+    """What a volume holds.
+
+    Attributes:
+        number: its number.
+        first: how many seconds ago the first of its jobs was finished; None when it has none.
+        last: how many seconds ago the last one was; None when it has none.
+    """
+
+    number: int
+    first: float | None
+    last: float | None
+
+
+_AGE = "extract(epoch FROM now() - finished_at)::float8"
+
+
+def _volume(number: int) -> str:
+    table = volume_table(number)
+    ages = ",\n       ".join(
+        f"(SELECT {_AGE} FROM {table} WHERE status = 'DONE' ORDER BY {order} LIMIT 1) AS {name}"
+        for name, order in (("first", "finished_at"), ("last", "finished_at DESC"))
+    )
+    return f"SELECT {number} AS number, {ages}"
+
+
+LIST_VOLUMES = Statement("volumes", "\nUNION ALL\n".join(map(_volume, VOLUMES)))
+
+
+async def list_volumes(pool: Pool) -> list[Volume]:
+    """What each volume holds."""
+    return [Volume(**row) for row in await fetch(pool, LIST_VOLUMES)]
+
+
+# TRUNCATE is seen by dumps that began before it, and what it does to the counts is not.
+COUNTED_EMPTY = Statement(
+    "counted_empty",
+    "\nUNION ALL\n".join(
+        f"SELECT {volume} AS number\n"
+        f"WHERE NOT EXISTS (SELECT FROM {volume_table(volume)})\n"
+        f"  AND EXISTS (SELECT FROM volume_tally WHERE volume = '{volume_table(volume)}'\n"
+        "              GROUP BY source HAVING sum(jobs) <> 0)"
+        for volume in VOLUMES
+    ),
+)
+
+
+async def counted_empty(pool: Pool) -> list[int]:
+    """The volumes that are counted to have jobs, and have none."""
+    return [row["number"] for row in await fetch(pool, COUNTED_EMPTY)]
+
+
+# Only SQL by hand makes such jobs. They are done from when they were first seen to be.
+DATE_DONE = Statement(
+    "date_done",
+    """
+UPDATE ONLY job SET finished_at = now()
+WHERE id = ANY(ARRAY(SELECT id FROM ONLY job
+                     WHERE status = 'DONE' AND finished_at IS NULL
+                     ORDER BY finished_at
+                     LIMIT $1
+                     FOR UPDATE SKIP LOCKED))
+""",
+)
+
+
+async def date_done(pool: Pool, limit: int) -> None:
+    """Give at most `limit` done jobs that have no time of finishing the time of now."""
+    await fetch(pool, DATE_DONE, limit)
+
+
+class DoneJob(NamedTuple):
+    """A done job that is in no volume: its id, and how many seconds ago it was finished."""
+
+    id: str
+    age: float
+
+
+# The most bytes of one statement that moves jobs, as they are stored, so that it takes a second at most.
+_MOST_MOVED_BYTES = 8 * 1024 * 1024
+OLDEST_DONE = Statement(
+    "oldest_done",
+    f"""
+SELECT id, age
+FROM (SELECT id, {_AGE} AS age, row_number() OVER oldest_first AS turn, sum(bytes) OVER oldest_first AS total
+      FROM (SELECT id, finished_at, pg_column_size(document) + coalesce(pg_column_size(result), 0) AS bytes
+            FROM ONLY job
+            WHERE status = 'DONE' AND id <> ALL ($2::text[])
+            ORDER BY finished_at
+            LIMIT $1) AS oldest
+      WINDOW oldest_first AS (ORDER BY finished_at ROWS UNBOUNDED PRECEDING)) AS sized
+WHERE age IS NOT NULL AND (total <= {_MOST_MOVED_BYTES} OR turn = 1)
+""",
+)
+
+
+async def oldest_done(pool: Pool, limit: int, but: Sequence[str]) -> list[DoneJob]:
+    """The done jobs that are in no volume, but for these ids, oldest first: at most `limit`, and fewer large ones."""
+    return [DoneJob(**row) for row in await fetch(pool, OLDEST_DONE, limit, but)]
+
+
+MOVE_DONE = Statement(
+    "move_done",
+    """
+SELECT move_done($1, $2::text[]) AS jobs
+""",
+)
+
+
+class Moved(NamedTuple):
+    """How many jobs were moved, and those that cannot be: what PostgreSQL says, by id."""
+
+    jobs: int
+    refused: dict[str, str]
+
+
+async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> Moved:
+    """Move these done jobs into a volume.
+
+    Left where they are, until another time, are those that are locked, or that a transaction still knows as not done.
+    So are all of them while another replica moves jobs.
+    """
+    try:
+        [row] = await fetch(pool, MOVE_DONE, volume_table(volume), ids)
+    except (asyncpg.SyntaxOrAccessError, asyncpg.TransactionRollbackError):
+        raise
+    except (asyncpg.PostgresError, BadInput) as error:
+        # One of them cannot be moved: find out which.
+        if len(ids) == 1:
+            return Moved(0, {ids[0]: str(error)})
+        half = len(ids) // 2
+        one, other = [await move_done(pool, volume, some) for some in (ids[:half], ids[half:])]
+        return Moved(one.jobs + other.jobs, one.refused | other.refused)
+    return Moved(row["jobs"], {})
+
+
+EMPTY_VOLUME = Statement(
+    "empty_volume",
+    """
+SELECT empty_volume($1, $2) AS jobs
+""",
+)
+
+
+async def empty_volume(pool: Pool, volume: int, older: float) -> int:
+    """Empty a volume if all of its jobs were done more than `older` seconds ago; return how many jobs that were.
+
+    Raises:
+        DatabaseAway: another session uses the volume for longer than 100 ms, such as a backup.
+    """
+    [row] = await fetch(pool, EMPTY_VOLUME, volume_table(volume), older)
+    return int(row["jobs"])
+
+
+EMPTY_VOLUME_BY = Statement(
+    "empty_volume_by",
+    f"""
+WITH counted AS MATERIALIZED (
+    SELECT empty_volume($2, $1) AS jobs
+){RECORD_PRUNED}
+""",
+)
+
+
+async def empty_volume_by(
+    pool: Pool, volume: int, older: float, by: str | None, event: int | None
+) -> tuple[int, int | None]:
+    """Like `empty_volume`, and record an audit event, as `prune_by` does."""
+    [row] = await fetch(pool, EMPTY_VOLUME_BY, older, volume_table(volume), by, event)
+    return row["jobs"], row["event"]
+
+
+COMPACT_VOLUME_COUNTS = Statement(
+    "compact_volume_counts",
+    """
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock($1) AS ours
+), compacted AS (
+    DELETE FROM volume_tally
+    USING (SELECT volume, source FROM volume_tally, turn WHERE ours GROUP BY volume, source HAVING count(*) > 1) AS many
+    WHERE volume_tally.volume = many.volume AND volume_tally.source = many.source
+    RETURNING volume_tally.volume, volume_tally.source, volume_tally.jobs
+)
+INSERT INTO volume_tally
+SELECT volume, source, sum(jobs) FROM compacted GROUP BY volume, source HAVING sum(jobs) <> 0
+""",
+)
+_COUNTS_LOCK = 0x626F7375
+
+
+async def compact_volume_counts(pool: Pool) -> None:
+    """Compact the ledger of the volumes to one row for each volume and source."""
+    await fetch(pool, COMPACT_VOLUME_COUNTS, _COUNTS_LOCK)
