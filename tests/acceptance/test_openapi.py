@@ -50,7 +50,7 @@ def test_schemathesis_finds_nothing(module_boss: BossProcess, tmp_path: Path) ->
         "--header",
         f"Authorization: Bearer {token}",
         "--max-examples",
-        "40",
+        "25",
         "--seed",
         "1",
         "--no-color",

@@ -51,7 +51,17 @@ def names(wheel: Path) -> set[str]:
 
 
 def pip(python: Path, *words: str | Path) -> None:
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", *words]
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-compile",
+        *words,
+    ]
     said = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
     if "connection broken by" in said.stderr and said.returncode:
         pytest.skip("the package index cannot be reached from here")
