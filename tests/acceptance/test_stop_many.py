@@ -91,7 +91,7 @@ def test_many_in_batches_beside_takers_and_submits(database: str) -> None:
     [
         ({"from": "done"}, "", "available or active"),
         ({"from": "available", "outcome": "failed"}, "", "can only be stopped"),
-        ({"from": "available", "reason": "x"}, "", "is not a parameter here"),
+        ({"from": "available", "reason": "x"}, "", "goes into the body"),
         ({"from": "available", "after": "a/b"}, "", "cannot be an id"),
         ({"from": "available"}, "[]", "is an array"),
         ({}, "", "Content-Type: application/x-ndjson"),

@@ -9,7 +9,7 @@ KEPT = {
     *("id", "source", "document", "document_bytes", "priority", "submitted_at", "submitted_by", "attempt"),
     *("taken_at", "seen_at", "lease", "traceparent", "result", "result_bytes"),
 }
-CHANGED = {"status", "position", "attempts", "history"}
+CHANGED = {"status", "position", "attempts", "allowed", "history"}
 EMPTY = {"due_at", "lease_until", "take_key", "finished_at", "outcome", "finished_by", "taken_by", "converter"}
 
 

@@ -122,7 +122,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "walk open": lambda pool: store.walk_open(pool, State.ACTIVE, "freg", "active-5", SOME),
     "walk open of a source without jobs": lambda pool: store.walk_open(pool, State.ACTIVE, "a", "", SOME),
     "redo": lambda pool: store.redo_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
-    "delete": lambda pool: store.delete_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
+    "delete": lambda pool: store.delete(pool, store.Batch("freg", _DONE, None, None, "{}")),
     "prune by": lambda pool: fetch(pool, PRUNE_BY, -60.0, SOME, None, None),
     "move done": lambda pool: store.move_done(pool, 3, [f"done-{number}" for number in range(SOME)]),
     "oldest done": lambda pool: store.oldest_done(pool, SOME, ["done-1"]),

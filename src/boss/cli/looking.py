@@ -50,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: boss tree --watch")(tree)
     app.command(
-        epilog="Example: boss jobs --source freg --outcome failed --why 'disk full' --since 2026-11-24T00:00:00Z"
+        epilog="Example: boss jobs --source freg --outcome failed --reason 'disk full' --since 2026-11-24T00:00:00Z"
     )(jobs)
     app.command(epilog="Example: boss show monday")(show)
     app.command(epilog="Example: boss converters")(converters)
@@ -203,12 +203,15 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _past(attempt: dict[str, Any]) -> str:
     """How an earlier attempt went."""
-    taken = f"taken {second(attempt.get('taken'))}" + (f" by {attempt['by']}" if attempt.get("by") else "")
+    taken = f"taken {second(attempt['taken'])}" if attempt.get("taken") else "never taken"
+    taken += f" by {attempt['by']}" if attempt.get("by") else ""
     ended = f"{attempt['how']} {second(attempt['ended'])}"
     taken += f" in {attempt['converter']}" if attempt.get("converter") else ""
     by = f" by {attempt['given_back_by']}" if attempt.get("given_back_by") else ""
     uncounted = ", uncounted" if attempt.get("uncounted") else ""
-    return f"{taken}, {ended}{by}{uncounted}" + (f": {attempt['why']}" if attempt.get("why") else "")
+    redone = f", redone {second(attempt['redone'])}" if attempt.get("redone") else ""
+    redone += f" by {attempt['redone_by']}" if attempt.get("redone_by") else ""
+    return f"{taken}, {ended}{by}{uncounted}{redone}" + (f": {attempt['why']}" if attempt.get("why") else "")
 
 
 def _when(instant: str | None, by: str | None = None) -> str:

@@ -51,7 +51,7 @@ def redo(
 
     A job keeps its id and its history, and may have as many more attempts as it was submitted with.
     """
-    _check_named("redo", id, all_of, _narrow(outcome, since, until, reason))
+    _check_named("redo", source, id, all_of, _narrow(outcome, since, until, reason))
     with asking(url, token) as boss:
         if all_of is None:
             document = None if file is None else read_document(file)
@@ -78,7 +78,7 @@ def stop(
     yes: Yes = False,
 ) -> None:
     """Stop a job, or every job of a source. A converter that works on it learns of it at its next heartbeat."""
-    _check_named("stop", id, all_of, _narrow(state, since, until))
+    _check_named("stop", source, id, all_of, _narrow(state, since, until))
     if state is State.DONE:
         give_up("done jobs cannot be stopped; --state takes available or active", USAGE)
     with asking(url, token) as boss:
@@ -118,7 +118,7 @@ def delete(
 
     The audit log says that it was done, and has nothing of what was deleted.
     """
-    _check_named("delete", id, all_of, _narrow(outcome, since, until, reason))
+    _check_named("delete", source, id, all_of, _narrow(outcome, since, until, reason))
     with asking(url, token) as boss:
         if all_of is None:
             if not yes:
@@ -135,8 +135,8 @@ def _narrow(*options: object) -> bool:
     return any(each is not None for each in options)
 
 
-def _check_named(command: str, id: str | None, all_of: str | None, is_narrow: bool) -> None:
-    if (all_of is None) == (id is None):
+def _check_named(command: str, source: str | None, id: str | None, all_of: str | None, is_narrow: bool) -> None:
+    if (all_of is None) == (id is None) or (all_of is not None and source is not None):
         every = "every job of a source" if command == "stop" else "the done jobs of a source"
         give_up(f"say which: boss {command} SOURCE ID, or {every} with boss {command} --source SOURCE", USAGE)
     if id is not None and is_narrow:
@@ -146,8 +146,10 @@ def _check_named(command: str, id: str | None, all_of: str | None, is_narrow: bo
 def _ask_about(boss: "Verbs", what: str, source: str, yes: bool, counted: tuple[int, bool]) -> None:
     """Ask whether to go on, with the number of jobs; none needs no question."""
     jobs, more = counted
-    if not jobs:
+    if not jobs and not more:
         give_up_on_unknown(boss, source)
     elif not yes:
-        many = f"more than {jobs_in_words(jobs)}" if more else jobs_in_words(jobs)
+        many = jobs_in_words(jobs)
+        if more:
+            many = f"more than {many}" if jobs else "jobs that are still being looked for"
         confirm(f"{what} {many} of {source}?")

@@ -260,7 +260,7 @@ class Dispatcher:
             SourceInUse: it has jobs.
         """
         if not await store.delete_source(self._pool, source, by):
-            raise SourceInUse(f"{source} has jobs; delete them first, or wait until they are deleted")
+            raise SourceInUse(f"the source {source} has jobs; delete them first, or wait until they are deleted")
         await self._limits.load()
 
     def send_away(self) -> None:

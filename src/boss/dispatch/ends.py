@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 from boss.coalescer import Coalescer
 from boss.dispatch.queries import Queries
@@ -35,7 +36,7 @@ class Ends:
         self._announced: dict[str, set[asyncio.Future[None]]] = {}
         # How many requests wait with each token.
         self._with: Counter[str | None] = Counter()
-        self._records = Coalescer(self._record, most=MOST_ROWS, key=lambda asked: asked[0])
+        self._records = Coalescer(self._record, most=MOST_ROWS)
         self._closed = False
 
     async def wait(self, id: str, seconds: float, by: str | None) -> None:
@@ -103,5 +104,6 @@ class Ends:
             )
 
     async def _record(self, asked: Sequence[tuple[str, float]]) -> list[None]:
-        await store.await_ends(self._pool, dict(asked))
+        # In order of the time, so that of several for one job the longest counts.
+        await store.await_ends(self._pool, dict(sorted(asked, key=itemgetter(1))))
         return [None] * len(asked)

@@ -69,7 +69,7 @@ async def find(pool: Pool, wanted: JobFilter, after: Place | None, limit: int) -
     jobs = sorted([*few, *walked], key=FoundJob.place, reverse=True)
     if end:
         # What comes later in the list may come after jobs that were not looked at.
-        jobs = [job for job in jobs if job.at >= end.at]
+        jobs = [job for job in jobs if job.place() >= end]
     if len(jobs) > limit:
         return Found(jobs[:limit], jobs[limit - 1].place())
     return Found(jobs, end)

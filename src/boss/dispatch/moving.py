@@ -80,7 +80,9 @@ class Moving:
         """
         self._dispatcher.check_room(asked.source)
         document = {"document": "another"} if asked.document is not None else {}
-        job = await store.redo(self._pool, asked, json.dumps({"job": asked.id, "source": asked.source, **document}))
+        what = json.dumps({"job": asked.id, "source": asked.source, **document})
+        # A job that maintenance was just moving into a volume is missed once.
+        job = await store.redo(self._pool, asked, what) or await store.redo(self._pool, asked, what)
         if job is None:
             location = await self._queries.locate(asked.id)
             check_location(State.DONE, asked.source, asked.id, asked.attempt, location)
@@ -89,16 +91,20 @@ class Moving:
         _note_redone(asked.source, [(job.id, job.attempt)], asked.by)
         return job
 
-    async def delete(self, source: str, id: str, by: str | None) -> None:
+    async def delete(self, source: str, id: str, attempt: int | None, by: str | None) -> None:
         """Delete a done job.
 
         Raises:
             NotThere: it is not done.
+            WrongAttempt: it is in another attempt than the one given.
         """
         what = json.dumps({"job": id, "source": source})
-        moved = await store.delete_many(self._pool, store.Batch(source, [id], None, by, what))
-        if not moved.jobs:
-            raise not_there(State.DONE, source, id, await self._queries.locate(id))
+        batch = store.Batch(source, [id], None, by, what, attempt=attempt)
+        if not (await self._apply_batch(store.delete, batch)).jobs:
+            location = await self._queries.locate(id)
+            check_location(State.DONE, source, id, attempt, location)
+            # It has become so since.
+            raise not_there(State.DONE, source, id, location)
         metrics.PRUNED.inc()
 
     async def redo_many(self, wanted: Wanted, after: Place | None) -> Progress:
@@ -116,7 +122,7 @@ class Moving:
 
     async def delete_many(self, wanted: Wanted, after: Place | None) -> Progress:
         """Delete done jobs, at most 10,000. The words that they were found by are not recorded."""
-        return await self._apply(store.delete_many, wanted, after, lambda jobs: metrics.PRUNED.inc(len(jobs)))
+        return await self._apply(store.delete, wanted, after, lambda jobs: metrics.PRUNED.inc(len(jobs)))
 
     async def _apply(
         self, apply: _Apply, wanted: Wanted, after: Place | None, note: Callable[[Sequence[tuple[str, int]]], None]
@@ -124,11 +130,21 @@ class Moving:
         batch = store.Batch(wanted.source, (), wanted.until, wanted.by, details(wanted, apply is store.redo_many))
         jobs, place = 0, after
         async for found, place in self._found(wanted, after, _MOST_MOVED):  # noqa: B007
-            moved = await apply(self._pool, batch._replace(ids=[job.id for job in found]))
+            moved = await self._apply_batch(apply, batch._replace(ids=[job.id for job in found]))
             batch = batch._replace(event=moved.event)
             note(moved.jobs)
             jobs += len(moved.jobs)
         return Progress(jobs, place)
+
+    async def _apply_batch(self, apply: _Apply, batch: store.Batch) -> store.Moved:
+        """Apply one batch, and once more to what it has missed: what maintenance was just moving into a volume."""
+        moved = await apply(self._pool, batch)
+        if len(moved.jobs) == len(batch.ids):
+            return moved
+        done = {id for id, _ in moved.jobs}
+        missed = [id for id in batch.ids if id not in done]
+        again = await apply(self._pool, batch._replace(ids=missed, event=moved.event))
+        return store.Moved(moved.jobs + again.jobs, again.event)
 
     async def count_done(self, wanted: Wanted) -> Progress:
         """How many done jobs there are to be moved, counted up to 100,000 or for some seconds."""

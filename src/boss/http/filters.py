@@ -56,7 +56,7 @@ def place(query: Mapping[str, str]) -> Place | None:
     found = _PLACE.fullmatch(text)
     at = parameters.instant({"after": found[1]}, "after") if found else None
     if found is None or at is None:
-        raise BadInput(f"after is {text[:120]!a}; follow the address in next, which has it")
+        raise BadInput(f"the parameter after is {text[:120]!a}; follow the address in next, which has it")
     return Place(at, job.check_id(found[2]) if found[2] else "")
 
 

@@ -59,10 +59,14 @@ async def record_converters(pool: Pool, heard: Sequence[Heard]) -> None:
 CONVERTERS = Statement(
     "converters",
     """
-SELECT name, CASE WHEN known.heard IS NULL THEN held.sources ELSE string_to_array(known.sources, ',') END AS sources,
+SELECT name, CASE WHEN known.heard IS NULL THEN held.sources ELSE known.of_sources END AS sources,
        coalesce(held.jobs, 0) AS holds, coalesce(known.taken, held.jobs) AS taken,
        greatest(known.heard, held.seen) AS heard
-FROM (SELECT * FROM converter WHERE $1::text[] IS NULL OR string_to_array(sources, ',') && $1) AS known
+FROM (SELECT *, CASE WHEN sources IS NOT NULL THEN ARRAY(
+                        SELECT source FROM unnest(string_to_array(sources, ',')) AS source
+                        WHERE $1::text[] IS NULL OR source = ANY($1)) END AS of_sources
+      FROM converter
+      WHERE heard > now() - interval '1 hour' AND ($1::text[] IS NULL OR string_to_array(sources, ',') && $1)) AS known
 FULL JOIN (
     SELECT converter AS name, count(*) AS jobs, max(seen_at) AS seen,
            array_agg(DISTINCT source::text ORDER BY source::text) AS sources

@@ -14,14 +14,13 @@ from boss.postgres.statement import Statement
 # By convention a result says under "error" why a converter failed, and under "reason" why an administrator stopped the
 # job. A longer text than this is no reason, and to search all of it would take too long.
 _LONGEST_SEARCHED = 16 * 1024
-_REASON = "coalesce(result ->> 'error', result ->> 'reason', result::text)"
+_REASON = "coalesce(nullif(result ->> 'error', ''), nullif(result ->> 'reason', ''), result::text)"
 _MATCHES = f"""($5::text IS NULL OR CASE
             WHEN coalesce(result_bytes, text_bytes(result, {_LONGEST_SEARCHED})) <= {_LONGEST_SEARCHED}
             THEN {_REASON} ~ $5
         END)"""
 
-# The number of the last job is the number of jobs walked through. All jobs of its time come along: otherwise those left
-# out could not be told from those before.
+# The index has the jobs by their time; those of the same time are sorted by their id.
 _FAILED = "AND outcome IN ('failed', 'abandoned')"
 
 
@@ -35,12 +34,13 @@ WITH walked AS MATERIALIZED (
         ($3::text[] IS NULL OR source = ANY($3)) AND ($4::text IS NULL OR outcome = $4) AND {_MATCHES} AS found
     FROM job
     WHERE status = 'DONE' AND finished_at <= $1 AND (finished_at < $1 OR id < $2) AND finished_at >= $6 {among}
-    ORDER BY finished_at DESC
-    FETCH FIRST $7 ROWS WITH TIES
+    ORDER BY finished_at DESC, id DESC
+    LIMIT $7
 )
-SELECT id, at, attempt FROM walked WHERE found
+SELECT id, at, attempt, NULL::bigint AS walked FROM walked WHERE found
 UNION ALL
-SELECT NULL, min(at), count(*)::int FROM walked
+SELECT id, at, attempt, walked
+FROM (SELECT id, at, attempt, count(*) OVER () AS walked FROM walked ORDER BY at, id LIMIT 1) AS last
 """,
     )
 
@@ -75,7 +75,7 @@ def _either_case(letter: str) -> str:
 
 
 async def walk_done(pool: Pool, wanted: JobFilter, after: Place | None, rows: int) -> Walk:
-    """Look at the last `rows` done jobs after a place in the list, or at a few more."""
+    """Look at the last `rows` done jobs after a place in the list."""
     statement = WALK_FAILED if wanted.outcome in (Outcome.FAILED, Outcome.ABANDONED) else WALK_DONE
     at, id = _start(wanted, after)
     found = await fetch(
@@ -89,11 +89,9 @@ async def walk_done(pool: Pool, wanted: JobFilter, after: Place | None, rows: in
         wanted.since or _EARLIEST,
         rows,
     )
-    [*jobs, last] = found
-    return Walk(
-        sorted((FoundJob(**job) for job in jobs), key=FoundJob.place, reverse=True),
-        Place(last["at"]) if last["attempt"] >= rows else None,
-    )
+    jobs = [FoundJob(id=row["id"], at=row["at"], attempt=row["attempt"]) for row in found if row["walked"] is None]
+    full = [Place(row["at"], row["id"]) for row in found if row["walked"] == rows]
+    return Walk(sorted(jobs, key=FoundJob.place, reverse=True), full[0] if full else None)
 
 
 def _start(wanted: JobFilter, after: Place | None) -> Place:

@@ -102,7 +102,9 @@ SET status = CASE WHEN {_LEFT} THEN 'AVAILABLE' ELSE 'DONE' END,
     outcome = CASE WHEN {_LEFT} THEN NULL ELSE 'failed' END,
     finished_at = CASE WHEN {_LEFT} THEN NULL ELSE clock_timestamp() END,
     due_at = CASE WHEN {_LEFT} THEN clock_timestamp() + make_interval(secs => nullif({_DELAY}, 0)) END,
-    attempts = attempts + asked.uncounted::int,{END_ATTEMPT.format(left=_LEFT, how=_HOW)}
+    attempts = attempts + asked.uncounted::int,
+    allowed = CASE WHEN asked.uncounted THEN coalesce(allowed, attempts) ELSE allowed END,
+    {END_ATTEMPT.format(left=_LEFT, how=_HOW)}
     finished_by = CASE WHEN {_LEFT} THEN NULL ELSE asked.by END,
     lease_until = NULL, take_key = NULL, result = coalesce(asked.result::jsonb, job.result),
     result_bytes = CASE WHEN asked.result IS NULL THEN job.result_bytes ELSE asked.result_bytes END

@@ -13,14 +13,14 @@ from boss.postgres.finding import OF_SOURCE
 from boss.postgres.sizes import text_of
 from boss.postgres.statement import Statement
 
-# A done job that somebody else has locked is being redone, deleted or pruned already.
+# Jobs that somebody else has locked are waited for, in order of id, so that two requests lock them in the same order.
 _TAKEN_OUT = """
 WITH chosen AS MATERIALIZED (
     SELECT id FROM job
     WHERE id = ANY($1::text[]) AND source = $2 AND status || '' = 'DONE'
       AND ($3::timestamptz IS NULL OR finished_at < $3) AND ($4::int IS NULL OR attempt = $4)
     ORDER BY id
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE
 ), taken_out AS (
     DELETE FROM job WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     RETURNING *
@@ -41,28 +41,24 @@ _RECORDED = """counted AS (
     WHERE number = $6
 )"""
 
-_ENTRIES = "jsonb_array_elements(CASE WHEN jsonb_typeof(history) = 'array' THEN history ELSE '[]' END)"
-# The allowance that the job was submitted with: as its last redo noted, or its attempts without those that did not
-# count.
-_ALLOWED = f"""coalesce(
-           (SELECT (entry ->> 'allowed')::int
-            FROM {_ENTRIES} WITH ORDINALITY AS entries(entry, number)
-            WHERE entry ? 'allowed'
-            ORDER BY number DESC
-            LIMIT 1),
-           attempts - (SELECT count(*) FROM {_ENTRIES} AS entry WHERE entry ? 'uncounted')::int)"""
-_WHY = "left(coalesce(result ->> 'error', result ->> 'reason', result::text), 500)"
+# The allowance that the job was submitted with. Only attempts that did not count have raised it where `allowed` says
+# nothing, in the version before.
+_ALLOWED = """coalesce(allowed, attempts - (
+           SELECT count(*)
+           FROM jsonb_array_elements(CASE WHEN jsonb_typeof(history) = 'array' THEN history ELSE '[]' END) AS entry
+           WHERE entry ? 'uncounted')::int)"""
+_WHY = "left(coalesce(nullif(result ->> 'error', ''), nullif(result ->> 'reason', ''), result::text), 500)"
 
 # The job takes its place at the end of the queue: many that are redone do not come before what was submitted meanwhile.
 # Its last result stays until the next one. The columns that are not named have nothing to say of a job that is
 # available; tests/integration/test_moving.py has the list of them.
 _REDONE = f"""{_TAKEN_OUT}, redone AS (
     INSERT INTO job (id, source, document, document_bytes, priority, submitted_at, submitted_by, attempt, attempts,
-                     taken_at, seen_at, lease, traceparent, result, result_bytes, history)
+                     taken_at, seen_at, lease, traceparent, result, result_bytes, allowed, history)
     SELECT id, source, coalesce($8::text::jsonb, document),
            CASE WHEN $8::text IS NULL THEN document_bytes ELSE $9 END, priority, submitted_at, submitted_by, attempt,
            least(attempts::bigint + {_ALLOWED}, 2000000000), taken_at, seen_at, lease, traceparent, result,
-           result_bytes,
+           result_bytes, {_ALLOWED},
            CASE
                WHEN jsonb_typeof(history) IS DISTINCT FROM 'array' THEN '[]'
                WHEN jsonb_array_length(history) >= 100 THEN history - 0
@@ -72,7 +68,7 @@ _REDONE = f"""{_TAKEN_OUT}, redone AS (
                   'attempt', attempt, 'taken', taken_at, 'by', taken_by, 'converter', converter,
                   'ended', coalesce(finished_at, now()),
                   'how', coalesce(outcome, 'completed'), 'ended_by', finished_by, 'why', {_WHY},
-                  'allowed', {_ALLOWED}, 'redone', clock_timestamp(), 'redone_by', $5::text))
+                  'redone', clock_timestamp(), 'redone_by', $5::text))
     FROM taken_out
     ORDER BY position
     RETURNING id, source, document, document_bytes, attempt
@@ -91,8 +87,8 @@ REDO_MANY = Statement(
 SELECT id, attempt, coalesce($6, (SELECT number FROM begun)) AS event FROM redone
 """,
 )
-DELETE_MANY = Statement(
-    "delete_many",
+DELETE = Statement(
+    "delete",
     f"""
 {_TAKEN_OUT.lstrip()}, {_RECORDED.format(of="taken_out", did="deleted done jobs")}
 SELECT id, attempt, coalesce($6, (SELECT number FROM begun)) AS event FROM taken_out
@@ -110,6 +106,7 @@ class Batch(NamedTuple):
         by: the name of the principal's token, for the audit event.
         what: the details of the audit event, as JSON text.
         event: the number of the audit event to add to; None for the first batch.
+        attempt: only jobs in this attempt; None for any.
     """
 
     source: str
@@ -118,6 +115,7 @@ class Batch(NamedTuple):
     by: str | None
     what: str
     event: int | None = None
+    attempt: int | None = None
 
 
 class Moved(NamedTuple):
@@ -142,13 +140,13 @@ async def redo_many(pool: Pool, batch: Batch) -> Moved:
     return _moved(batch, await fetch(pool, REDO_MANY, *_values(batch), None, None))
 
 
-async def delete_many(pool: Pool, batch: Batch) -> Moved:
+async def delete(pool: Pool, batch: Batch) -> Moved:
     """Delete done jobs; those that are not done any more are left out."""
-    return _moved(batch, await fetch(pool, DELETE_MANY, *_values(batch)))
+    return _moved(batch, await fetch(pool, DELETE, *_values(batch)))
 
 
 def _values(batch: Batch) -> tuple[object, ...]:
-    return batch.ids, batch.source, batch.until, None, batch.by, batch.event, batch.what
+    return batch.ids, batch.source, batch.until, batch.attempt, batch.by, batch.event, batch.what
 
 
 def _moved(batch: Batch, rows: Sequence[Record]) -> Moved:

@@ -25,7 +25,7 @@ from boss.postgres.maintenance import (
     prune_by,
     resume_leases,
 )
-from boss.postgres.moving import Batch, Moved, delete_many, record_stop, redo, redo_many, walk_open
+from boss.postgres.moving import Batch, Moved, delete, record_stop, redo, redo_many, walk_open
 from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import Heads, available_sources, heads
@@ -89,7 +89,7 @@ __all__ = [
     "create_token",
     "database_time",
     "date_done",
-    "delete_many",
+    "delete",
     "delete_schedule",
     "delete_source",
     "due_schedules",

@@ -367,8 +367,8 @@ UNDO_TAKES = Statement(
     "undo_takes",
     f"""
 UPDATE ONLY job
-SET status = 'AVAILABLE', attempts = attempts + 1, taken_at = NULL, seen_at = NULL, lease_until = NULL, take_key = NULL,
-    taken_by = NULL, converter = NULL
+SET status = 'AVAILABLE', attempts = attempts + 1, allowed = coalesce(allowed, attempts), taken_at = NULL,
+    seen_at = NULL, lease_until = NULL, take_key = NULL, taken_by = NULL, converter = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS unheard(id, taken_at)
 WHERE {probe("job.id", "unheard.id")} AND job.status || '' = 'ACTIVE' AND job.taken_at = unheard.taken_at
   AND seen_at = job.taken_at

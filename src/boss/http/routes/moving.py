@@ -59,8 +59,10 @@ class Moves:
         """POST /job/done/{source}?from=available or active: stop all that a filter finds; the body is their result."""
         check_is_admin(request, "stop jobs")
         source = job.check_source(request.path_param("source"))
-        query = request.query(("from", "outcome", "since", "until", "after", "dry_run"))
+        query = request.query(("from", "outcome", "since", "until", "reason", "after", "dry_run"))
         state = _check_from(query, State.AVAILABLE, State.ACTIVE)
+        if "reason" in query:
+            raise BadInput('the reason of a stop goes into the body: {"reason": "wrong file"}')
         if query.get("outcome", Outcome.STOPPED) != Outcome.STOPPED:
             raise BadInput(f"the outcome is {query['outcome']!a}; many jobs can only be stopped")
         wanted = await self._wanted(request, source, query, state)
@@ -77,7 +79,8 @@ class Moves:
         """DELETE /job/done/{source}/{id}: delete that job."""
         request.query()
         source, id = job.check_source(request.path_param("source")), job.check_id(request.path_param("id"))
-        await self._moving.delete(source, id, request.principal.name)
+        attempt = parameters.attempt(request.header(b"if-match"))
+        await self._moving.delete(source, id, attempt, request.principal.name)
         return Response(204, [NO_STORE])
 
     @requires(Permission.ADMINISTER)
@@ -124,7 +127,7 @@ def _progress(request: Request, query: Mapping[str, str], wanted: Wanted, done: 
 
 def _check_from(query: Mapping[str, str], *known: State) -> State:
     if query.get("from") not in known:
-        raise BadInput(f"from is {query.get('from')!a}; here it takes {' or '.join(known)}")
+        raise BadInput(f"the parameter from is {query.get('from')!a}; here it takes {' or '.join(known)}")
     return State(query["from"])
 
 

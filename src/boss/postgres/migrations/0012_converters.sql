@@ -1,6 +1,9 @@
 -- Who is at work: a take may name its converter.
 
-ALTER TABLE job ADD COLUMN converter varchar(100) COLLATE "C";
+ALTER TABLE job
+    ADD COLUMN converter varchar(100) COLLATE "C",
+    -- How many attempts it was submitted with, if it may have more by now: some did not count, or it was redone.
+    ADD COLUMN allowed   integer;
 
 -- The converters that were heard of in the last hour. Like `waiting`, it need not survive a crash: they are heard again.
 CREATE UNLOGGED TABLE converter

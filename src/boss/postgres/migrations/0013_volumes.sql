@@ -70,6 +70,15 @@ BEGIN
 END
 $$;
 
+-- As before (0001_job.sql), with a time for each job: many that are finished by hand at once can be listed one by one.
+CREATE OR REPLACE FUNCTION job_finished_by_hand() RETURNS trigger LANGUAGE plpgsql AS
+$$
+BEGIN
+    UPDATE job SET outcome = 'completed', finished_at = clock_timestamp() WHERE id = NEW.id;
+    RETURN NULL;
+END
+$$;
+
 -- A done job that is made available or active by hand moves back. Columns go by name, here and below: a user's own may
 -- be in another order in a volume, and generated ones cannot be written.
 CREATE FUNCTION reopen_job() RETURNS trigger LANGUAGE plpgsql AS
