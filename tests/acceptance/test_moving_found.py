@@ -171,3 +171,25 @@ def test_messages_keep_names_and_say_what_to_do(client: httpx.Client, source: st
     id = done(client, source)
     client.post(f"/job/available/{source}/{id}?from=done")
     assert "never taken, completed" in str(Boss(str(client.base_url))("show", id).stdout)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_job_that_is_just_being_moved_into_a_volume_is_found(database: str, method: str) -> None:
+    """Maintenance of another replica moves it, and has not committed yet."""
+    with boss_running("--database", database) as boss, boss.client() as client, ThreadPoolExecutor(1) as threads:
+        for path in ("one", ""):
+            # Boss itself moves nothing meanwhile.
+            with transaction(database, "SELECT pg_advisory_xact_lock(7093014877726275173)") as run:
+                ids = [done(client, "freg") for _ in range(3)]
+                moved = ", ".join(f"'{id}'" for id in ids)
+                run(f"SELECT move_done('job_done_1', ARRAY[{moved}])")
+                state, name = ("available", "?from=done") if method == "POST" else ("done", "")
+                address = f"/job/{state}/freg/{ids[0]}{name}" if path else f"/job/{state}/freg{name}"
+                asked = threads.submit(client.request, method, address)
+                waiting_for_locks(database, 1)
+                run("COMMIT")
+            answer = asked.result()
+            assert answer.status_code in (200, 204), answer.text
+            if not path:
+                # With the two that the request for one has left.
+                assert next(iter(answer.json().values())) == 5

@@ -59,9 +59,9 @@ class History:
             await asyncio.sleep(_INTERVAL_S)
 
     async def keep(self) -> None:
-        """Delete jobs that are old, move done jobs into volumes, and mend the counts of volumes."""
+        """Mend the counts of volumes, delete jobs that are old, and move done jobs into volumes."""
         # What goes wrong with one is no reason to leave the others.
-        for duty in (self._delete_old, self._move_done, self._mend_counts):
+        for duty in (self._mend_counts, self._delete_old, self._move_done):
             try:
                 await duty()
             except DatabaseAway:
@@ -113,9 +113,9 @@ class History:
         return bool(moved.jobs or moved.refused)
 
     async def _mend_counts(self) -> None:
-        """Empty what a dump has the counts of and not the jobs: it began just before the volume was emptied."""
+        """Take back the counts of jobs that a dump does not have: it began just before their volume was emptied."""
         for volume in await store.counted_empty(self._pool):
-            await store.empty_volume(self._pool, volume, 0)
+            await store.mend_volume(self._pool, volume)
 
 
 async def empty_old_volumes(pool: Pool, older: float, empty: Callable[[int], Awaitable[int]]) -> int:

@@ -53,6 +53,7 @@ from boss.postgres.volumes import (
     empty_volume,
     empty_volume_by,
     list_volumes,
+    mend_volume,
     move_done,
     oldest_done,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "list_volumes",
     "locate",
     "make_due",
+    "mend_volume",
     "move_done",
     "oldest_done",
     "pending_work",

@@ -138,7 +138,7 @@ async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> Moved:
     """
     try:
         [row] = await fetch(pool, MOVE_DONE, volume_table(volume), ids)
-    except (asyncpg.SyntaxOrAccessError, asyncpg.TransactionRollbackError):
+    except asyncpg.TransactionRollbackError:
         raise
     except (asyncpg.PostgresError, BadInput) as error:
         # One of them cannot be moved: find out which.
@@ -148,6 +148,19 @@ async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> Moved:
         one, other = [await move_done(pool, volume, some) for some in (ids[:half], ids[half:])]
         return Moved(one.jobs + other.jobs, one.refused | other.refused)
     return Moved(row["jobs"], {})
+
+
+MEND_VOLUME = Statement(
+    "mend_volume",
+    """
+SELECT mend_volume($1)
+""",
+)
+
+
+async def mend_volume(pool: Pool, volume: int) -> None:
+    """Take back the counts of a volume that has no jobs, unless a replica moves jobs."""
+    await fetch(pool, MEND_VOLUME, volume_table(volume))
 
 
 EMPTY_VOLUME = Statement(

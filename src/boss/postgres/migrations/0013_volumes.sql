@@ -109,6 +109,29 @@ BEGIN
 END
 $$;
 
+-- A dump that began before a volume was emptied may have the counts of its jobs and not the jobs. Then the counts are
+-- taken back. Whoever moves jobs has the lock until what they have moved can be seen, so an empty volume is empty.
+CREATE FUNCTION mend_volume(volume text) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+    is_empty boolean;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(7093014877726275173) THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM ONLY %I)', volume) INTO is_empty;
+    IF is_empty THEN
+        INSERT INTO tally
+        SELECT source, 'DONE', -sum(jobs) FROM volume_tally WHERE volume_tally.volume = mend_volume.volume
+        GROUP BY source HAVING sum(jobs) <> 0;
+        INSERT INTO volume_tally
+        SELECT mend_volume.volume, source, -sum(jobs) FROM volume_tally
+        WHERE volume_tally.volume = mend_volume.volume
+        GROUP BY source HAVING sum(jobs) <> 0;
+    END IF;
+END
+$$;
+
 -- Move these done jobs into a volume; return how many were moved. They are moved only when every snapshot in use shows
 -- them as done: whoever looks for an id in all tables and then inserts it (submits.py, the trigger above) finds the job
 -- either by the look or by the primary key of `job`, however long that takes. The age of the oldest snapshot may be
@@ -129,6 +152,7 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
+    PERFORM mend_volume(volume);
     EXECUTE format(
         'WITH settled AS MATERIALIZED (
              SELECT id FROM ONLY job
