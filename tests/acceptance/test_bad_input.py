@@ -231,10 +231,10 @@ def test_a_bad_outcome_is_refused(client: httpx.Client, source: str) -> None:
     [
         ("POST", "/job/available", "GET, HEAD"),
         ("PUT", "/job/available/freg", "GET, HEAD, POST"),
-        ("PATCH", "/job/done/freg/1", "GET, HEAD, POST"),
+        ("PATCH", "/job/done/freg/1", "DELETE, GET, HEAD, POST"),
         ("GET", "/job/active", "POST"),
         ("GET", "/job/done", "DELETE"),
-        ("GET", "/job/done/freg", "POST"),
+        ("GET", "/job/done/freg", "DELETE, POST"),
         ("PUT", "/job/active/freg/1", "DELETE, GET, HEAD, POST"),
         ("OPTIONS", "/job", "GET, HEAD"),
         ("PATCH", "/jobs", "GET, HEAD"),

@@ -324,6 +324,7 @@ class TestList:
             "submitted_by": None,
             "taken_by": None,
             "finished_by": None,
+            "converter": None,
             "history": [],
             "job": {"a": 1.5},
         }

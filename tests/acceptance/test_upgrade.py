@@ -43,7 +43,8 @@ def previous(tmp_path: Path, migration: str) -> Path:
     """The code of the commit before the one that added the migration."""
     try:
         # In whatever folder migrations were then.
-        added = git("log", "--diff-filter=A", "--format=%H", "--", f"*/migrations/{migration}").decode().split()
+        how = ("--first-parent", "-m", "--diff-filter=A", "--format=%H")
+        added = git("log", *how, "--", f"*/migrations/{migration}").decode().split()
         archive = git("archive", f"{added[-1]}^", "src/boss") if added else git("archive", "HEAD", "src/boss")
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pytest.skip(f"there is no history of the code here: {error}")
