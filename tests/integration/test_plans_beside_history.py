@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from boss.postgres import (
+    finding,
     finishes,
     leases,
     lists,
@@ -20,6 +21,7 @@ from boss.postgres import (
     volumes,
 )
 from boss.postgres.connection import Pool
+from boss.postgres.statement import Statement
 from tests.helpers.plans import nodes_of_plan
 from tests.helpers.postgres import fill
 
@@ -153,3 +155,15 @@ async def test_a_take_reads_no_more_than_it_takes_however_many_are_done(large: P
         shown = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {TAKE_10}"))
     assert "rows=10" in shown
     assert "Rows Removed by Filter" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statement", [finding.WALK_DONE, finding.WALK_FAILED], ids=lambda statement: statement.name)
+async def test_a_walk_reads_the_index_of_times_and_sorts_nothing_but_what_it_has_read(
+    large: Pool, statement: Statement
+) -> None:
+    await large.execute("ANALYZE job")
+    kinds = [node["Node Type"] for node in await plan(large, statement.sql)]
+    assert "Merge Append" in kinds
+    assert "Seq Scan" not in kinds
+    assert "Bitmap Heap Scan" not in kinds

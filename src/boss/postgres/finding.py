@@ -20,7 +20,8 @@ _MATCHES = f"""($5::text IS NULL OR CASE
             THEN {_REASON} ~ $5
         END)"""
 
-# The index has the jobs by their time; those of the same time are sorted by their id.
+# By the time alone, so that PostgreSQL reads its index: it would rather sort all jobs by time and id, which takes 2 s
+# beside 5,000,000. All jobs of the last time come along, and are sorted by their ids in the next step.
 _FAILED = "AND outcome IN ('failed', 'abandoned')"
 
 
@@ -34,13 +35,15 @@ WITH walked AS MATERIALIZED (
         ($3::text[] IS NULL OR source = ANY($3)) AND ($4::text IS NULL OR outcome = $4) AND {_MATCHES} AS found
     FROM job
     WHERE status = 'DONE' AND finished_at <= $1 AND (finished_at < $1 OR id < $2) AND finished_at >= $6 {among}
-    ORDER BY finished_at DESC, id DESC
-    LIMIT $7
+    ORDER BY finished_at DESC
+    FETCH FIRST $7 ROWS WITH TIES
+), first AS MATERIALIZED (
+    SELECT * FROM walked ORDER BY at DESC, id DESC LIMIT $7
 )
-SELECT id, at, attempt, NULL::bigint AS walked FROM walked WHERE found
+SELECT id, at, attempt, NULL::bigint AS walked FROM first WHERE found
 UNION ALL
 SELECT id, at, attempt, walked
-FROM (SELECT id, at, attempt, count(*) OVER () AS walked FROM walked ORDER BY at, id LIMIT 1) AS last
+FROM (SELECT id, at, attempt, count(*) OVER () AS walked FROM first ORDER BY at, id LIMIT 1) AS last
 """,
     )
 
