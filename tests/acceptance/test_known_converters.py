@@ -1,4 +1,4 @@
-"""Who is at work: takes that name their converter, and the list of those."""
+"""Takes that name their converter, and the list of these converters."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Who is at work: the converters that name themselves in their takes. No HTTP, no SQL."""
+"""Records which converters take jobs, by the names in their takes. No HTTP, no SQL."""
 
 import asyncio
 import logging

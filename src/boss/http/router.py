@@ -37,7 +37,7 @@ class App:
         dispatcher: submits, takes, checks, finishes and gives back jobs.
         queries: everything that only reads.
         ends: waits for jobs to be done.
-        converters: who is at work.
+        converters: records which converters take jobs.
         feed: the dashboard's data.
         tokens: the valid tokens.
         schedules: what administrators may do with schedules.

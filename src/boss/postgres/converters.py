@@ -12,7 +12,7 @@ _MOST = 10_000
 
 
 class Heard(NamedTuple):
-    """What was heard of a converter since the last time that it was recorded.
+    """The takes of one converter since they were last recorded.
 
     Attributes:
         name: its name.

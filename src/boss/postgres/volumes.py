@@ -123,14 +123,14 @@ SELECT move_done($1, $2::text[]) AS jobs
 )
 
 
-class Moved(NamedTuple):
+class MoveResult(NamedTuple):
     """How many jobs were moved, and those that cannot be: what PostgreSQL says, by id."""
 
     jobs: int
     refused: dict[str, str]
 
 
-async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> Moved:
+async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> MoveResult:
     """Move these done jobs into a volume.
 
     Left where they are, until another time, are those that are locked, or that a transaction still knows as not done.
@@ -143,11 +143,11 @@ async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> Moved:
     except (asyncpg.PostgresError, BadInput) as error:
         # One of them cannot be moved: find out which.
         if len(ids) == 1:
-            return Moved(0, {ids[0]: str(error)})
+            return MoveResult(0, {ids[0]: str(error)})
         half = len(ids) // 2
         one, other = [await move_done(pool, volume, some) for some in (ids[:half], ids[half:])]
-        return Moved(one.jobs + other.jobs, one.refused | other.refused)
-    return Moved(row["jobs"], {})
+        return MoveResult(one.jobs + other.jobs, one.refused | other.refused)
+    return MoveResult(row["jobs"], {})
 
 
 MEND_VOLUME = Statement(

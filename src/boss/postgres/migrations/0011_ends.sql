@@ -35,24 +35,6 @@ BEGIN
 END
 $$;
 
--- As in 0007_found.sql, with one table more.
-CREATE OR REPLACE FUNCTION write_out_schema() RETURNS void LANGUAGE plpgsql AS
-$$
-DECLARE
-    of_job record;
-BEGIN
-    FOR of_job IN
-        SELECT oid::regprocedure AS signature,
-               regexp_replace(prosrc, '\m(INTO|FROM|UPDATE) (?:(?:"(?:[^"]|"")+"|\w+)\.)?(job|tally|waiting|awaited)\M',
-                              format('\1 %s.\2', replace(quote_ident(current_schema()), '\', '\\')), 'g') AS body
-        FROM pg_proc
-        WHERE oid IN (SELECT tgfoid FROM pg_trigger WHERE tgrelid = 'job'::regclass AND NOT tgisinternal)
-    LOOP
-        EXECUTE format('CREATE OR REPLACE FUNCTION %s RETURNS trigger LANGUAGE plpgsql AS %L',
-                       of_job.signature, of_job.body);
-    END LOOP;
-END
-$$;
 SELECT write_out_schema();
 
 -- Whoever may change the limits of sources may use this, and whoever submits jobs in SQL may read it, as `waiting`: the

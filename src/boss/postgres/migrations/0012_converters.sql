@@ -1,4 +1,4 @@
--- Who is at work: a take may name its converter.
+-- A take may name the converter that sends it.
 
 ALTER TABLE job
     ADD COLUMN converter varchar(100) COLLATE "C",

@@ -194,7 +194,7 @@ BEGIN
 END
 $$;
 
--- As in 0007_found.sql, for the triggers of the volumes too.
+-- As in 0007_found.sql, for the triggers of the volumes too, and for the table of 0011_ends.sql.
 CREATE OR REPLACE FUNCTION write_out_schema() RETURNS void LANGUAGE plpgsql AS
 $$
 DECLARE
