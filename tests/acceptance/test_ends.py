@@ -7,13 +7,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.helpers.databases import new_database, run_in, value_in
+from tests.helpers.databases import run_in, value_in
 from tests.helpers.jobs import record
 from tests.helpers.postgres import PostgresServer
+from tests.helpers.reached import module_boss, reached
 from tests.helpers.requests import assert_problem, submit
-from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.servers import boss_running, until
 
 pytestmark = pytest.mark.slow
+
+__all__ = ["module_boss", "reached"]  # fixtures
 
 WAITING = re.compile(r"^boss_waiting_for_end ([0-9.]+)$", re.MULTILINE)
 LOCATES = re.compile(r'^boss_statement_duration_seconds_count\{statement="locate"\} ([0-9.]+)$', re.MULTILINE)
@@ -22,18 +25,6 @@ LOCATES = re.compile(r'^boss_statement_duration_seconds_count\{statement="locate
 def number(pattern: re.Pattern[str], client: httpx.Client) -> float:
     found = pattern.search(client.get("/metrics").text)
     return float(found[1]) if found else 0.0
-
-
-@pytest.fixture(scope="module")
-def ends_database(postgres: str) -> Iterator[str]:
-    yield from new_database(postgres)
-
-
-@pytest.fixture(scope="module")
-def module_boss(ends_database: str) -> Iterator[BossProcess]:
-    """A Boss for the tests of this module, over a database that they can reach."""
-    with boss_running("--database", ends_database) as boss:
-        yield boss
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +65,13 @@ class TestHttp:
         assert number(WAITING, client) == 0
 
     @pytest.mark.parametrize("how", ["stopped", "given back for the last time", "lease", "SQL"])
-    def test_however_it_ends(self, ends_database: str, client: httpx.Client, source: str, wait: Wait, how: str) -> None:
+    def test_however_it_ends(self, reached: str, client: httpx.Client, source: str, wait: Wait, how: str) -> None:
         id = submit(client, source, attempts=1)
         waits = wait(client, id)
         if how == "stopped":
             client.post(f"/job/done/{source}/{id}?outcome=stopped")
         elif how == "SQL":
-            run_in(ends_database, f"UPDATE job SET status = 'DONE' WHERE id = '{id}'")
+            run_in(reached, f"UPDATE job SET status = 'DONE' WHERE id = '{id}'")
         else:
             client.post(f"/job/active/{source}/{id}?lease=1")
             if how != "lease":
@@ -109,11 +100,11 @@ class TestHttp:
         assert client.get(f"/jobs/{id}?wait=0").headers["preference-applied"] == "wait=0"
 
     def test_a_job_that_is_deleted_is_not_waited_for(
-        self, ends_database: str, client: httpx.Client, source: str, wait: Wait
+        self, reached: str, client: httpx.Client, source: str, wait: Wait
     ) -> None:
         id = submit(client, source)
         waits = wait(client, id)
-        run_in(ends_database, f"DELETE FROM job WHERE id = '{id}'")
+        run_in(reached, f"DELETE FROM job WHERE id = '{id}'")
         assert waits.result().status_code == 404
 
     def test_who_hangs_up_waits_no_more(self, client: httpx.Client, source: str) -> None:
@@ -122,10 +113,10 @@ class TestHttp:
             client.get(f"/jobs/{id}?wait=50", timeout=1)
         until(lambda: number(WAITING, client) == 0)
 
-    def test_nothing_stays_in_the_database(self, ends_database: str, client: httpx.Client, source: str) -> None:
+    def test_nothing_stays_in_the_database(self, reached: str, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
         client.get(f"/jobs/{id}?wait=1")
-        until(lambda: value_in(ends_database, f"SELECT count(*) FROM awaited WHERE id = '{id}'") == 0)
+        until(lambda: value_in(reached, f"SELECT count(*) FROM awaited WHERE id = '{id}'") == 0)
 
 
 class TestReplicas:

@@ -1,7 +1,6 @@
 """What was found when others tried to break find, redo, stop, delete, waits and the list of converters."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -9,26 +8,17 @@ import psutil
 import pytest
 
 from tests.helpers.commands import Boss
-from tests.helpers.databases import new_database, run_in
+from tests.helpers.databases import run_in
 from tests.helpers.jobs import record, take
 from tests.helpers.locks import transaction, waiting_for_locks
+from tests.helpers.reached import module_boss, reached
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import create
 
 pytestmark = pytest.mark.slow
 
-
-@pytest.fixture(scope="module")
-def reached(postgres: str) -> Iterator[str]:
-    yield from new_database(postgres)
-
-
-@pytest.fixture(scope="module")
-def module_boss(reached: str) -> Iterator[BossProcess]:
-    """A Boss over a database that the test can reach."""
-    with boss_running("--database", reached) as boss:
-        yield boss
+__all__ = ["module_boss", "reached"]  # fixtures
 
 
 def done(client: httpx.Client, source: str) -> str:
