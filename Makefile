@@ -38,7 +38,7 @@ bench: .venv/bench  ## measure Boss, into bench/results.md: forty minutes; needs
 	$(BIN)/python -m bench.wake
 	$(BIN)/python -m bench.replicas
 	$(BIN)/python -m bench.work
-	$(BIN)/python -m bench.page
+	$(BIN)/python -m bench.dashboard
 	$(BIN)/python -m bench.flat
 	$(BIN)/python -m bench.refused
 	$(BIN)/python -m bench.commands

@@ -1,4 +1,4 @@
-"""The page's cookie among others: to a browser, cookies belong to a host, and every port of it shares them."""
+"""The dashboard's cookie among others: to a browser, cookies belong to a host, and every port of it shares them."""
 
 from collections.abc import Iterator
 from functools import partial

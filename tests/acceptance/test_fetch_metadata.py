@@ -90,7 +90,7 @@ def test_a_client_that_only_says_a_mode_is_a_client(neighbour: httpx.Client) -> 
         ("GET", "/jobs", {"sec-fetch-site": "same-origin", "sec-fetch-mode": "no-cors"}, False),
         ("GET", "/jobs", {"sec-fetch-site": "same-origin"}, False),
         ("GET", "/jobs", {"sec-fetch-mode": "cors"}, False),
-        # From a browser that does not say where its requests come from: what cannot be a mere link is the page's.
+        # From a browser that does not say where its requests come from: what cannot be a mere link is the dashboard's.
         ("POST", "/job/active", {"origin": "own"}, True),
         ("POST", "/job/active", {}, False),
         ("GET", "/jobs", {}, True),

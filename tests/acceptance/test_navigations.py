@@ -1,4 +1,4 @@
-"""Requests that a browser says come from no page at all: only the page itself and the documentation may be opened."""
+"""Requests that a browser says come from no page at all: only the dashboard and the documentation may be opened."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -124,7 +124,7 @@ def test_the_page_and_the_documentation_open_from_anywhere(
 
 
 def footer(page: Page) -> None:
-    """What the page links to, it shows itself, for the cookie counts for its own requests only."""
+    """What the dashboard links to, it shows itself, for the cookie counts for its own requests only."""
     page.get_by_role("link", name="Metrics").click()
     expect(page.get_by_role("heading", name="Metrics")).to_be_visible()
     expect(page.locator("pre")).to_contain_text("boss_jobs{")

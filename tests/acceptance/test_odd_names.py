@@ -1,4 +1,4 @@
-"""Names that clients or the page could take for something else: `.` and `..`, and what every JavaScript object has."""
+"""Names that clients or the dashboard could misread: `.` and `..`, and what every JavaScript object has."""
 
 import json
 import shutil

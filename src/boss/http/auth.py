@@ -85,7 +85,7 @@ class Authenticator:
         if (authorization := headers.get(b"authorization")) is not None:
             found = _BEARER.fullmatch(authorization.decode("latin-1"))
             return self._tokens.principal(found[1]) if found else None
-        if b"cookie" not in headers or not browser.is_by_page(request):
+        if b"cookie" not in headers or not browser.is_by_dashboard(request):
             return None
         counting = {self._tokens.principal(secret) for secret in browser.tokens_of_page(headers[b"cookie"])} - {None}
         # Of two different valid principals, one cookie was planted, and nothing tells which. So neither is used.

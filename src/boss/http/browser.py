@@ -28,20 +28,20 @@ _TREE = "/job/"
 # Headers that only browsers send.
 HEADERS = frozenset([*_PURPOSES, b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin"])
 
-_NOTHING_ELSE = "a browser may open only the page, /, and the documentation, /docs; use curl for other addresses"
+_NOTHING_ELSE = "a browser may open only the dashboard, /, and the documentation, /docs; use curl for other addresses"
 
 
 def check_site(request: Request) -> None:
-    """Refuse a browser's request that the page's own script did not send.
+    """Refuse a browser's request that the dashboard's own script did not send.
 
     Raises:
         Forbidden: another site caused the request, or the browser prefetches it, or a person opened it by a link or by
             hand. A link from outside any page, and whatever it redirects to, has `Sec-Fetch-Site: none`, and the
-            browser sends the page's cookie with it.
+            browser sends the dashboard's cookie with it.
     """
     headers = request.headers
     if _is_in_advance(headers):
-        raise Forbidden("Boss does not answer what a browser fetches in advance; open the page itself")
+        raise Forbidden("Boss does not answer what a browser fetches in advance; open the dashboard itself")
     opened = _is_opened(headers)
     if opened and request.method == "GET" and request.path in _OPENED:
         return
@@ -53,11 +53,11 @@ def check_site(request: Request) -> None:
         raise Forbidden(_NOTHING_ELSE)
 
 
-def is_by_page(request: Request) -> bool:
-    """Whether the page's own script sends this request, as far as its headers tell.
+def is_by_dashboard(request: Request) -> bool:
+    """Whether the dashboard's own script sends this request, as far as its headers tell.
 
-    A browser without fetch metadata still sends an Origin with POST and DELETE. Below /job the page uses only these two
-    methods. So a GET or HEAD below /job, which could come from a link, does not get the rights of the cookie.
+    A browser without fetch metadata still sends an Origin with POST and DELETE. Below /job the dashboard uses only
+    these two methods. So a GET or HEAD below /job, which could come from a link, does not get the rights of the cookie.
     """
     headers = request.headers
     if b"sec-fetch-site" in headers or b"sec-fetch-mode" in headers:
@@ -68,7 +68,7 @@ def is_by_page(request: Request) -> bool:
 
 
 def tokens_of_page(cookies: bytes) -> set[str]:
-    """The values of the page's cookie in a request's Cookie header.
+    """The values of the dashboard's cookie in a request's Cookie header.
 
     All ports of a host share its cookies, so there may be other cookies, however odd, and even several of this name.
     They are parsed by RFC 6265, section 4.2.1, and a malformed cookie does not affect the next one. `http.cookies`

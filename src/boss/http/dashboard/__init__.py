@@ -50,7 +50,7 @@ def _file(name: str, text: bytes) -> Handler:
 
     @requires(Permission.PUBLIC)
     async def get(request: Request) -> Response:
-        """GET / and /page/…: a file of the page; 304 when the client has it."""
+        """GET / and /page/…: a file of the dashboard; 304 when the client has it."""
         request.query()
         if parameters.has_tag(request.header(b"if-none-match"), etag.decode()):
             return Response(304, headers)

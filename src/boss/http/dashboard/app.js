@@ -1,4 +1,4 @@
-// The page: which view it shows, and the events that keep it up to date.
+// The dashboard: which view it shows, and the events that keep it up to date.
 
 import * as boss from "./boss.js";
 import { askToSubmit } from "./dialogs.js";

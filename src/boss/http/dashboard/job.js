@@ -1,4 +1,4 @@
-// The page of one job: its properties, its history, its result, and the actions on it.
+// The view of one job: its properties, its history, its result, and the actions on it.
 
 import * as boss from "./boss.js";
 import { askToGiveBack, askToStop, askToSubmitAgain } from "./dialogs.js";
@@ -47,7 +47,7 @@ function history(job) {
 const part = (title, ...content) => el("section", {}, el("h2", {}, title), content);
 const sentence = (text, end = ".") => text[0].toUpperCase() + text.slice(1) + end;
 
-/** The page of one job; `update()` reads it again. */
+/** The view of one job; `update()` reads it again. */
 export function jobPage(id) {
   const element = el("div", { class: "contents" });
   let shown = "";

@@ -29,7 +29,7 @@ def resources(tokens: Tokens, settings: Settings) -> Sequence[Resource]:
     """The resource."""
 
     def cookie(request: Request, value: str, more: str = "") -> Header:
-        # Behind a proxy with TLS only the page's own address, the Origin, tells that the browser uses TLS.
+        # Behind a proxy with TLS only the dashboard's own address, the Origin, tells that the browser uses TLS.
         by_tls = settings.tls_cert or (request.header(b"origin") or "").startswith("https://")
         secure = "; Secure" if by_tls else ""
         text = f"{COOKIE.decode()}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"

@@ -1,4 +1,4 @@
-"""The page, in a real browser on a real Boss."""
+"""The dashboard, in a real browser on a real Boss."""
 
 import json
 import re

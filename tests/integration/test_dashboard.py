@@ -1,4 +1,4 @@
-"""What the page asks of the database."""
+"""What the dashboard asks of the database."""
 
 import asyncio
 from datetime import timedelta

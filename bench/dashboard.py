@@ -1,6 +1,6 @@
 """How long the dashboard takes to open, and how long /metrics takes, beside a long history.
 
-Usage: python -m bench.page [--done N]
+Usage: python -m bench.dashboard [--done N]
 It needs Debian's chromium. There are two databases with 1,000 sources each, one with few done jobs and one with
 millions. The dashboard is open when its tree shows the first source; the browser measures from the start of the
 navigation. Each time is a new browser context, so that nothing is cached.
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--done", type=int, default=5_000_000)
     done = parser.parse_args().done
     measured: dict[str, Callable[[Browser, BossProcess], float]] = {
-        "the page opens": opening,
+        "the dashboard opens": opening,
         "GET /metrics": lambda _, boss: scraping(boss),
     }
     found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in measured}
@@ -94,7 +94,9 @@ def main() -> None:
         for name, (one, other) in found.items()
     ]
     head = f"| | 1,000 done | {done:,} done | most | ratio | spread |"
-    write_section("The page and the metrics", [about, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows])
+    write_section(
+        "The dashboard and the metrics", [about, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows]
+    )
 
 
 if __name__ == "__main__":

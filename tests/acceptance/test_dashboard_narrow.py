@@ -1,4 +1,4 @@
-"""The page on a screen 320 pixels wide, a phone's or one at 400% zoom: it scrolls only downwards (WCAG 2.1, 1.4.10)."""
+"""The dashboard on a screen 320 pixels wide, as a phone's, scrolls only downwards (WCAG 2.1, 1.4.10)."""
 
 import shutil
 from collections.abc import Iterator
