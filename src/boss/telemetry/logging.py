@@ -14,7 +14,15 @@ from types import TracebackType
 from typing import Any
 
 import orjson
+
+# structlog imports rich where it is installed, to draw tracebacks, which Boss draws itself (tracebacks.py). That took a
+# quarter of the time in which Boss starts, so while structlog is imported there is no rich.
+if is_without_rich := "rich" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]
 import structlog
+
+if is_without_rich:
+    del sys.modules["rich"]
 
 from boss.telemetry import job_log
 from boss.telemetry.job_log import JobEvent
