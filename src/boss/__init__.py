@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from boss.client.async_client import AsyncClient
     from boss.client.converter import Converter
     from boss.client.job import AsyncJob, Failure
-    from boss.client.sync_client import Client, Job
+    from boss.client.sync_client import Client
+    from boss.client.sync_job import Job
     from boss.errors import (
         BadInput,
         BossError,
@@ -59,7 +60,7 @@ _HOME = {
     "Client": "client.sync_client",
     "Converter": "client.converter",
     "Failure": "client.job",
-    "Job": "client.sync_client",
+    "Job": "client.sync_job",
     "JobLine": "model.job",
 }
 # Earlier names, kept for one version.

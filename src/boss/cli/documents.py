@@ -61,12 +61,21 @@ def read_document(file: str) -> bytes:
 
 def read_result(word: str) -> bytes:
     """The result: the argument itself, unchanged, or standard input when it is -."""
+    return _read_word(word, "result")
+
+
+def read_note(word: str) -> bytes:
+    """The note, as `read_result` reads a result."""
+    return _read_word(word, "note")
+
+
+def _read_word(word: str, what: str) -> bytes:
     if word != "-" and Path(word[:1000]).is_file():
-        give_up(f"the result is {_EXAMPLE}, and {word} is a file: say - instead, and < {word}", USAGE)
+        give_up(f"the {what} is {_EXAMPLE}, and {word} is a file: say - instead, and < {word}", USAGE)
     text = _read("-") if word == "-" else os.fsencode(word)
     if word == "-" and not text.strip():
-        give_up(f"standard input is empty; a result is {_EXAMPLE}", USAGE)
-    return _checked(text, "the result")
+        give_up(f"standard input is empty; a {what} is {_EXAMPLE}", USAGE)
+    return _checked(text, f"the {what}")
 
 
 def object_line(line: bytes, what: str) -> str:

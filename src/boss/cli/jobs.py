@@ -1,4 +1,4 @@
-"""The commands about one job, or a file of them: submit, take, check, done, give-back, change."""
+"""The commands about one job, or a file of them: submit, take, check, note, done, give-back, change."""
 
 import json
 from datetime import datetime
@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from boss.cli.application import Token, Url, asking, give_up, now, print_json, wait_until_done
-from boss.cli.documents import chosen_file, read_document, read_result
+from boss.cli.documents import chosen_file, read_document, read_note, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
 from boss.cli.output import CannotWrite
@@ -48,6 +48,7 @@ def add_to(app: typer.Typer) -> None:
         (submit, "boss submit freg monday document.json --priority 5, boss submit freg all.ndjson --lines"),
         (take, "boss take freg --wait 50"),
         (check, "boss check freg monday --attempt 1"),
+        (note, "boss note freg monday '{\"page\": 3}' --attempt 1"),
         (done, "boss done freg monday '{\"rows\": 7}'"),
         (give_back, "boss give-back freg monday --delay 60"),
         (change, "boss change freg monday --priority 5 --delay 0"),
@@ -126,16 +127,18 @@ def take(
 ) -> None:
     """Take a job, and print it with its attempt as one line of JSON. Exits with 3 when there is none.
 
-    You must send its heartbeat with boss check, and finish it with boss done.
+    It has the note of the attempt before, if that left one. You must send its heartbeat with boss check, and finish it
+    with boss done.
     """
     with asking(url, token) as boss:
         try:
-            [(job, text, granted)] = now(boss.hand_out(1, source, wait, lease))
+            [(job, text, granted, noted)] = now(boss.hand_out(1, source, wait, lease))
         except NoJob as error:
             raise NoJob("; ".join([str(error), *why_none(boss, (source or "").split(","))])) from None
         head = json.dumps({"id": job["id"], "source": job["source"], "attempt": job["attempt"], "lease": granted})
         try:
-            typer.echo(f'{head[:-1]}, "job": {text}}}')
+            left = f', "note": {noted}' if noted else ""
+            typer.echo(f'{head[:-1]}{left}, "job": {text}}}')
         except CannotWrite as error:
             # The job was not printed, so nobody would work on it.
             now(boss.give_back(job["source"], job["id"], attempt=job["attempt"], uncounted=True))
@@ -146,6 +149,23 @@ def check(source: Source, id: Id, url: Url = DEFAULT_URL, token: Token = None, a
     """Send the heartbeat of an active job, which renews its lease. Exits with 3 when it is not active any more."""
     with asking(url, token) as boss, explaining(boss, source, id, attempt, always=True):
         now(boss.check(source, id, attempt))
+
+
+def note(
+    source: Source,
+    id: Id,
+    note: Annotated[str, typer.Argument(help="The note, a JSON object of at most 64 KiB; - is standard input.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    attempt: Attempt = None,
+) -> None:
+    """Leave a note with an active job, for its next attempt, and renew its lease. It replaces the note before.
+
+    Exits with 3 when the job is not active any more.
+    """
+    kept = read_note(note)
+    with asking(url, token) as boss, explaining(boss, source, id, attempt):
+        now(boss.leave_note(source, id, kept, attempt))
 
 
 def done(

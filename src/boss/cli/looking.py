@@ -196,6 +196,7 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
         ("finished", _when(job["finished"], job["finished_by"])),
         ("document", exact(job["job"])),
         ("result", exact(job["result"]) if job["result"] is not None else ""),
+        ("note", exact(job["note"]) if job["note"] is not None else ""),
         *((f"attempt {past['attempt']}", _past(past)) for past in job["history"] or ()),
     ]
     return [(name, value) for name, value in shown if value]

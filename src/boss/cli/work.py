@@ -71,7 +71,7 @@ def work(
     With exit code 0 the job is done, and its result is the last line that the command printed, if that is a JSON
     object. Exit code 99 gives the job up for good. Any other gives it back for another attempt after a delay, and the
     end of standard error is kept as the reason. BOSS_JOB_ID, BOSS_SOURCE, BOSS_ATTEMPT and BOSS_URL are in the
-    command's environment.
+    command's environment, and so is BOSS_NOTE, if the attempt before has left a note with boss note.
 
     Each job's heartbeat is sent at a third of its lease. When the job was stopped, or takes longer than the timeout,
     the command and the processes that it started get SIGTERM, and after the grace SIGKILL. A timeout counts as a failed

@@ -111,7 +111,7 @@ class AsyncClient(Verbs):
         await asyncio.gather(
             *(
                 self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True)
-                for job, _, _ in taken
+                for job in (each.job for each in taken)
             )
         )
 

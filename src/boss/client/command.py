@@ -25,6 +25,8 @@ _READS = 16
 _LONGEST_LINE_BYTES = 32 * 1024 * 1024
 # What is kept instead of a longer line. It is no JSON either.
 _TOO_LONG = b"{..."
+# The variable with the note that the attempt before has left.
+_NOTE_VARIABLE = "BOSS_NOTE"
 # How often to reap the processes that commands left behind, in seconds.
 _REAP_INTERVAL_S = 1.0
 
@@ -41,6 +43,8 @@ class CommandConverter:
     def __init__(self, words: Sequence[str], url: str, grace: float) -> None:
         self._words = shutil.which(words[0]) or words[0], *words[1:]
         self._environment = {**os.environ, URL_VARIABLE: url}
+        # This is a command's own when another `boss work` runs it, and no job's of ours.
+        self._environment.pop(_NOTE_VARIABLE, None)
         self._grace = grace
         self._orphans = Orphans()
         self._reaping: asyncio.TimerHandle | None = None
@@ -77,6 +81,9 @@ class CommandConverter:
             "BOSS_SOURCE": job.source,
             "BOSS_ATTEMPT": str(job.attempt),
         }
+        if job.note_text is not None:
+            # As UTF-8, whatever the locale.
+            environment[_NOTE_VARIABLE] = os.fsdecode(job.note_text.encode())
         if job.traceparent:
             # https://opentelemetry.io/docs/specs/otel/context/env-carriers/
             environment["TRACEPARENT"] = job.traceparent

@@ -15,7 +15,7 @@ from boss.client.attempts import Attempts
 from boss.client.job import AsyncJob, Failure, Interrupted, JobEnd
 from boss.client.json_text import Json
 from boss.client.signals import end_by_force, exit_code, heard
-from boss.client.sync_client import Job
+from boss.client.sync_job import Job
 from boss.client.threads import Convert, as_coroutine
 from boss.errors import BossError, NoJob
 

@@ -65,6 +65,7 @@ class AsyncJob:
         id, source: its id and source.
         text: the document, as JSON text. Values are those that were submitted; spelling and order of keys may differ.
         attempt: the number of this attempt, from 1.
+        note_text: the note that its last attempt left, as JSON text; None without one.
         traceparent: the trace it was submitted in (https://www.w3.org/TR/trace-context/); None without one.
         lease: the length of its lease in seconds; 0 for ever.
         result: the result that is kept with the job when it is done; set it before the work ends.
@@ -75,10 +76,13 @@ class AsyncJob:
         work: the future that works on it, cancelled when `stopped` is set; None when nothing is to be cancelled.
     """
 
-    def __init__(self, client: "AsyncClient", taken: Document, text: str, lease: int) -> None:
+    def __init__(
+        self, client: "AsyncClient", taken: Document, text: str, lease: int, note_text: str | None = None
+    ) -> None:
         self.id: str = taken["id"]
         self.source: str = taken["source"]
         self.text = text
+        self.note_text = note_text
         self.attempt: int = taken["attempt"]
         self.traceparent: str | None = taken.get("traceparent")
         self.lease = lease
@@ -97,6 +101,12 @@ class AsyncJob:
         """The document, parsed."""
         document: Document = read(self.text)
         return document
+
+    @cached_property
+    def note(self) -> Document | None:
+        """The note that its last attempt left, parsed; None without one."""
+        note: Document | None = None if self.note_text is None else read(self.note_text)
+        return note
 
     def check(self) -> None:
         """Raise `Lost` when the work on this job must end. It sends no request: the background heartbeat does."""
@@ -122,6 +132,19 @@ class AsyncJob:
         """Make the work end, because this client does not hold the job any more. It may be called from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._lose_if_held)
+
+    async def leave_note(self, note: Json) -> None:
+        """Leave a note with the job, in place of the one before: if this attempt does not end, the next one gets it.
+
+        Raises:
+            Lost: this client does not hold the job any more.
+            BadInput: the note cannot be stored.
+        """
+        try:
+            await self._client.leave_note(self.source, self.id, note, self.attempt)
+        except (NotThere, WrongAttempt) as error:
+            self._lose_if_held()
+            raise Lost(str(error)) from error
 
     async def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
         """Finish the job as `completed`, `failed` or `stopped`.

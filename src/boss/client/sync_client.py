@@ -7,71 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import ParamSpec, Self, TypeVar, cast
 
 from anyio.from_thread import start_blocking_portal
 
 from boss.client.async_client import AsyncClient
-from boss.client.job import AsyncJob
 from boss.client.json_text import Document, Json
+from boss.client.sync_job import Job
 from boss.model.job import JobLine, Outcome, State
 from boss.model.schedule import Missed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-class Job:
-    """A job that this client has taken, with its heartbeat in the background; see `AsyncJob`.
-
-    Args:
-        run: runs a method of the asynchronous job in its event loop, and returns its return value.
-        job: the asynchronous job.
-    """
-
-    def __init__(self, run: Callable[..., Any], job: AsyncJob) -> None:
-        self._run = run
-        self._job = job
-        self.id, self.source, self.text = job.id, job.source, job.text
-        self.attempt, self.lease, self.traceparent = job.attempt, job.lease, job.traceparent
-
-    @property
-    def document(self) -> Document:
-        """The document, parsed."""
-        return self._job.document
-
-    @property
-    def result(self) -> Json | None:
-        """The result that is kept with the job when it is done; set it before the work ends."""
-        return self._job.result
-
-    @result.setter
-    def result(self, result: Json | None) -> None:
-        self._job.result = result
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the work must end: the job was stopped or lost, the attempt timed out, or the converter stops."""
-        return self._job.stopped.is_set()
-
-    def check(self) -> None:
-        """Raise `Lost` when the work on this job must end. It sends no request: the background heartbeat does."""
-        self._job.check()
-
-    def done(self, result: Json | None = None, outcome: str = Outcome.COMPLETED) -> None:
-        """See `AsyncJob.done`."""
-        self._run(self._job.done, result, outcome)
-
-    def give_back(self, delay: float | None = None, result: Json | None = None, uncounted: bool = False) -> None:
-        """See `AsyncJob.give_back`."""
-        self._run(self._job.give_back, delay, result, uncounted)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        dealt_with: bool = self._run(self._job.finish_or_give_back, error)
-        return dealt_with
 
 
 class Client:
@@ -170,6 +117,10 @@ class Client:
     def check(self, source: str, id: str, attempt: int | None = None) -> None:
         """See `AsyncClient.check`."""
         self._run(self._client.check, source, id, attempt)
+
+    def leave_note(self, source: str, id: str, note: Json, attempt: int | None = None) -> None:
+        """See `AsyncClient.leave_note`."""
+        self._run(self._client.leave_note, source, id, note, attempt)
 
     def change(
         self,

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from boss.client.job import AsyncJob, Failure, JobEnd
 from boss.client.json_text import Json, described
-from boss.client.sync_client import Job
+from boss.client.sync_job import Job
 
 log = logging.getLogger("boss")
 

@@ -35,11 +35,14 @@ MOST_BYTES, MOST_LINES = 4 * 1024 * 1024, 1000
 
 
 class Handed(NamedTuple):
-    """A job in the response to a take: its id, source and attempt; the document as text; and the lease in seconds."""
+    """A job in the response to a take: its id, source and attempt; the document as text; the lease in seconds; and as
+    text, what its last attempt left as a note, if anything.
+    """
 
     job: Document
     text: str
     lease: int
+    note: str | None = None
 
 
 class Verbs(MovingMany):
@@ -153,7 +156,7 @@ class Verbs(MovingMany):
                     raise
             else:
                 granted = int(answer.headers["boss-lease"])
-                return [Handed(*_taken(line), granted) for line in answer.text.split("\n")[:-1]]
+                return [_handed(line, granted) for line in answer.text.split("\n")[:-1]]
 
     async def result(self, id: str, *, wait: float | None = None) -> Json | None:
         """Wait until a job is done; return its result, or None when it has none.
@@ -202,6 +205,22 @@ class Verbs(MovingMany):
             WrongAttempt: the job is in another attempt than the given one.
         """
         await self._ask("HEAD", address(State.ACTIVE, source, id), headers=if_match(attempt))
+
+    async def leave_note(self, source: str, id: str, note: Json, attempt: int | None = None) -> None:
+        """Leave a note with an active job, in place of the one before, and renew its lease. The next attempt gets it.
+
+        Args:
+            source, id: the job.
+            note: a dict, or JSON text of an object; at most 64 KiB.
+            attempt: leave it only if the job is still in this attempt.
+
+        Raises:
+            NotThere: the job is not active.
+            WrongAttempt: the job is in another attempt than the given one.
+            BadInput: the note cannot be stored.
+        """
+        path, headers = address(State.ACTIVE, source, id), {**JSON, **if_match(attempt)}
+        await self._ask("PUT", path, data=json_text(note), headers=headers)
 
     async def change(
         self,
@@ -328,12 +347,14 @@ def _batches(lines: Iterable[JobLine]) -> Iterator[list[JobLine]]:
         yield batch
 
 
-def _taken(line: str) -> tuple[Document, str]:
-    """The fields before the document in a line of a take's response, and the document as unchanged text."""
-    # The line is {"id":…,"source":…,"attempt":…,"job":…}, and no value before the document can have a quotation mark.
-    # The document is not parsed here, because most callers only pass it on.
+def _handed(line: str, lease: int) -> Handed:
+    """The job in a line of a take's response, with its document and its note as unchanged text."""
+    # The line is {"id":…,"source":…,"attempt":…,"note":…,"job":…}. No value before the note has a quotation mark, and a
+    # note has a space after each comma between its values. The document is not parsed here, because most callers only
+    # pass it on.
     before, _, document = line.partition(',"job":')
-    return json.loads(before + "}"), document[:-1]
+    before, _, note = before.partition(',"note":')
+    return Handed(json.loads(before + "}"), document[:-1], lease, note or None)
 
 
 def ended(job: Document) -> str:

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 
 from boss.coalescer import Coalescer
 from boss.dispatch.history import empty_old_volumes
-from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_taken, not_there, where
+from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_moved, not_taken, where
+from boss.dispatch.notes import Notes
 from boss.dispatch.queries import Queries
+from boss.dispatch.rounds import rounds
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
 from boss.dispatch.wait_queue import WaitQueue
@@ -67,6 +69,7 @@ class Dispatcher:
         # Bound directly: a method around each would cost every take.
         self.take, self.undo_takes = taker.take, taker.undo
         turns = taker.turns
+        self.leave_note = Notes(pool, queries, turns).leave
         self._submits = Coalescer(
             self._submit_all,
             most=_MOST_DOCUMENT,
@@ -155,7 +158,7 @@ class Dispatcher:
     async def finish_many(self, finishes: Sequence[Finish]) -> list[BossError | None]:
         """Finish jobs as if one after the other; return for each the error that `finish` would have raised, or None."""
         outcomes: dict[int, BossError | None] = {}
-        for indexes in _rounds([finish.id for finish in finishes]):
+        for indexes in rounds([finish.id for finish in finishes]):
             errors = await self._finish_round([finishes[index] for index in indexes])
             outcomes.update(zip(indexes, errors, strict=True))
         return [outcomes[index] for index in range(len(finishes))]
@@ -182,9 +185,7 @@ class Dispatcher:
         state = await self._give_backs(given)
         if state is None:
             location = await self._queries.locate(given.id)
-            check_location(State.ACTIVE, given.source, given.id, given.attempt, location)
-            # It has become so since.
-            raise not_there(State.ACTIVE, given.source, given.id, location)
+            raise not_moved(State.ACTIVE, given.source, given.id, given.attempt, location)
         return state
 
     async def check(self, state: State, source: str, id: str, attempt: int | None = None) -> Location:
@@ -206,9 +207,7 @@ class Dispatcher:
         changed = await store.change(self._pool, asked)
         if changed is None:
             location = await self._queries.locate(asked.id)
-            check_location(State.AVAILABLE, asked.source, asked.id, asked.attempt, location)
-            # It has become so since.
-            raise not_there(State.AVAILABLE, asked.source, asked.id, location)
+            raise not_moved(State.AVAILABLE, asked.source, asked.id, asked.attempt, location)
         return changed
 
     async def prune(self, older: float, by: str | None) -> tuple[int, bool]:
@@ -334,18 +333,6 @@ class Dispatcher:
         _CHECKS.observe(len(checks))
         locations = await store.check(self._pool, checks)
         return [locations.get(check.id) for check in checks]
-
-
-def _rounds(ids: Sequence[str]) -> Iterator[list[int]]:
-    """The indexes of these ids in rounds: no round has an id twice, and a repeated id comes in a later round."""
-    left = list(range(len(ids)))
-    while left:
-        first: dict[str, int] = {}
-        for index in left:
-            first.setdefault(ids[index], index)
-        now = set(first.values())
-        yield sorted(now)
-        left = [index for index in left if index not in now]
 
 
 def _own(error: BaseException | None) -> BossError | None:

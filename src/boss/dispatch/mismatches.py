@@ -53,6 +53,16 @@ def check_location(state: State, source: str, id: str, attempt: int | None, loca
     return location
 
 
+def not_moved(state: State, source: str, id: str, attempt: int | None, location: Location | None) -> BossError:
+    """The reason why a request did nothing to a job in this state, judged by where the job is now."""
+    try:
+        check_location(state, source, id, attempt, location)
+    except (NotThere, WrongAttempt) as error:
+        return error
+    # It has come there since.
+    return not_there(state, source, id, location)
+
+
 def not_finished(finish: Finish, location: Location | None) -> BossError:
     """The reason why a finish did nothing, judged by where the job is now."""
     there = location is not None and location.source == finish.source and location.state is not State.DONE

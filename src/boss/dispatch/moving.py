@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.finding import find
-from boss.dispatch.mismatches import check_location, not_there
+from boss.dispatch.mismatches import not_moved
 from boss.dispatch.queries import Queries
 from boss.model.finding import FoundJob, JobFilter, Place
 from boss.model.job import Finish, Job, Outcome, Redo, State
@@ -85,9 +85,7 @@ class Moving:
         job = await store.redo(self._pool, asked, what) or await store.redo(self._pool, asked, what)
         if job is None:
             location = await self._queries.locate(asked.id)
-            check_location(State.DONE, asked.source, asked.id, asked.attempt, location)
-            # It has become so since.
-            raise not_there(State.DONE, asked.source, asked.id, location)
+            raise not_moved(State.DONE, asked.source, asked.id, asked.attempt, location)
         _note_redone(asked.source, [(job.id, job.attempt)], asked.by)
         return job
 
@@ -102,9 +100,7 @@ class Moving:
         batch = store.Batch(source, [id], None, by, what, attempt=attempt)
         if not (await self._apply_batch(store.delete, batch)).jobs:
             location = await self._queries.locate(id)
-            check_location(State.DONE, source, id, attempt, location)
-            # It has become so since.
-            raise not_there(State.DONE, source, id, location)
+            raise not_moved(State.DONE, source, id, attempt, location)
         metrics.PRUNED.inc()
 
     async def redo_many(self, wanted: Wanted, after: Place | None) -> Progress:

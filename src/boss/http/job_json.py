@@ -8,7 +8,9 @@ from boss.http.response import JSON, NDJSON, NO_STORE, Header, Response
 from boss.model.job import Job, JobRecord, State, Taken
 
 LINES = (b"content-type", NDJSON.encode())
-_ACTIVE = (b"boss-state", b"active")
+ACTIVE = (b"boss-state", b"active")
+# Says that there is a note, where the body has no place for it.
+_NOTED = (b"boss-note", b"yes")
 _SUBMITTED = ((b"boss-state", b"available"), (b"etag", b'"0"'))
 
 
@@ -30,9 +32,11 @@ def handed_out(taken: Taken, granted: Sequence[Header], undo: Callable[[], None]
     """
     shown, lease = taken.job, lease_header(taken.lease)
     location = (b"location", f"/job/active/{shown.source}/{shown.id}".encode())
-    headers = [JSON, NO_STORE, location, lease, _ACTIVE, (b"etag", b'"%d"' % shown.attempt), *granted]
+    headers = [JSON, NO_STORE, location, lease, ACTIVE, (b"etag", b'"%d"' % shown.attempt), *granted]
     if shown.traceparent:
         headers.append((b"traceparent", shown.traceparent.encode()))
+    if shown.note:
+        headers.append(_NOTED)
     return Response(200, headers, job_json(shown), None, undo)
 
 
@@ -41,11 +45,13 @@ def handed_out_many(
 ) -> Response:
     """The response to a take of many jobs. It has no ETag, which could tag only one attempt.
 
-    As NDJSON, each line has the job's attempt, as the lines of a batch finish do.
+    As NDJSON, each line has the job's attempt, as the lines of a batch finish do, and its note.
     """
-    headers = [NO_STORE, _ACTIVE, lease_header(taken[0].lease), *granted]
+    headers = [NO_STORE, ACTIVE, lease_header(taken[0].lease), *granted]
     if NDJSON in accept:
         return Response(200, [LINES, *headers], b"".join(_line(each.job) for each in taken), None, undo)
+    if any(each.job.note for each in taken):
+        headers.append(_NOTED)
     body = b"[" + b",".join(job_json(each.job) for each in taken) + b"]"
     return Response(200, [JSON, *headers], body, None, undo)
 
@@ -68,7 +74,8 @@ def job_json(shown: Job) -> bytes:
 
 def _line(shown: Job) -> bytes:
     trace = f',"traceparent":"{shown.traceparent}"' if shown.traceparent else ""
-    names = f'"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt}{trace}'
+    note = f',"note":{shown.note}' if shown.note else ""
+    names = f'"id":"{shown.id}","source":"{shown.source}","attempt":{shown.attempt}{trace}{note}'
     return f'{{{names},"job":{shown.document}}}\n'.encode()
 
 
@@ -93,6 +100,7 @@ def record_json(record: JobRecord) -> dict[str, object]:
         "taken_by": record.taken_by,
         "finished_by": record.finished_by,
         "converter": record.converter,
+        "note": record.note and orjson.Fragment(record.note),
         "history": orjson.Fragment(record.history or "[]"),
         "job": orjson.Fragment(record.document),
     }

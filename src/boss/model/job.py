@@ -14,6 +14,8 @@ DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 25, 1_000_000
 MOST_SOURCES = 100
 # The most bytes of documents that one reader gets at once, and so the largest --max-document.
 MOST_TEXT = 32 * 1024 * 1024
+# The most bytes of a note's text.
+MOST_NOTE = 64 * 1024
 DEFAULT_LEASE, LONGEST_LEASE = 30 * 60, 366 * 24 * 3600  # seconds
 
 
@@ -41,7 +43,8 @@ REPORTED_OUTCOMES = (Outcome.COMPLETED, Outcome.FAILED, Outcome.STOPPED)
 class Job(NamedTuple):
     """A job as a taker or a reader sees it; `document` is JSON text, passed through as stored.
 
-    `traceparent` is the trace in which it was submitted, so that its taker can continue it.
+    `traceparent` is the trace in which it was submitted, so that its taker can continue it. `note` is, as JSON text,
+    what its last attempt left for the next; only a taker sees it here.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Job(NamedTuple):
     document: str
     attempt: int
     traceparent: str | None = None
+    note: str | None = None
 
 
 class Take(NamedTuple):
@@ -119,7 +123,7 @@ class JobRecord(NamedTuple):
 
     `submitted_by`, `taken_by` and `finished_by` are names of tokens, and `converter` is what the taker calls itself.
     `history` is JSON text with one object for each earlier attempt: `attempt`, `taken`, `by`, `converter`, `ended`,
-    `how`, and `why` if it is known.
+    `how`, and `why` if it is known. `note` is the JSON text that an attempt left.
     """
 
     id: str
@@ -142,6 +146,7 @@ class JobRecord(NamedTuple):
     finished_by: str | None
     converter: str | None
     history: str | None
+    note: str | None
 
 
 class JobPage(NamedTuple):
@@ -244,6 +249,18 @@ class Check(NamedTuple):
     id: str
     source: str
     attempt: int | None = None
+
+
+class Note(NamedTuple):
+    """Leaves a note, as JSON text, with an active job, which renews its lease; only while it is in `attempt`, if given.
+
+    The `text` takes the place of the note before.
+    """
+
+    id: str
+    source: str
+    attempt: int | None
+    text: str
 
 
 class GiveBack(NamedTuple):

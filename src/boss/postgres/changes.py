@@ -5,7 +5,7 @@ from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
 from boss.postgres.statement import Statement, probe
 
-# The job keeps its position: it was submitted when it was.
+# The job keeps its position: it was submitted when it was. A note is about the document, so another one has none.
 CHANGE = Statement(
     "change",
     f"""
@@ -13,6 +13,7 @@ WITH changed AS (
     UPDATE ONLY job
     SET document = coalesce($4::text::jsonb, document),
         document_bytes = CASE WHEN $4::text IS NULL THEN document_bytes ELSE $5 END,
+        note = CASE WHEN $4::text IS NULL THEN note END,
         priority = coalesce($6, priority),
         due_at = CASE
             WHEN $7::float8 IS NULL AND $8::timestamptz IS NULL THEN due_at

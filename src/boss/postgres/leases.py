@@ -10,6 +10,12 @@ from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.reads import locate
 from boss.postgres.statement import Arrays, Statement, probe
 
+# When a lease is renewed, it is set to 4/3 of its length.
+RENEWED = """seen_at = clock_timestamp(),
+        lease_until = CASE
+            WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
+        END"""
+
 # A heartbeat guarantees one full lease. When it writes, it grants 4/3 of one, so that heartbeats in the first third
 # only read. For a lease that never expires, a heartbeat writes at most every ten minutes, just to record the time. A
 # job is `unsure` when its lease should have been renewed and was not: another session has just changed it, or the
@@ -21,10 +27,7 @@ CHECK = Statement(
     f"""
 WITH renewed AS (
     UPDATE ONLY job
-    SET seen_at = clock_timestamp(),
-        lease_until = CASE
-            WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
-        END
+    SET {RENEWED}
     FROM {_CHECKS.unnest} AS asked({_CHECKS.names})
     WHERE {probe("job.id", "asked.id")} AND job.source = asked.source AND job.status || '' = 'ACTIVE'
       AND (asked.attempt IS NULL OR job.attempt = asked.attempt)

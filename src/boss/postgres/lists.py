@@ -7,7 +7,7 @@ from asyncpg import Record
 from boss.model.document import MOST_TEXT
 from boss.model.job import JobPage, JobRecord, State
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.sizes import about, text_of
+from boss.postgres.sizes import NOTE_SIZE, about, text_of
 from boss.postgres.statement import Statement
 
 COUNT = Statement(
@@ -49,7 +49,7 @@ async def greatest_ids(pool: Pool, each: int) -> dict[tuple[str, State], list[st
 
 _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,
        taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
-       submitted_by, taken_by, finished_by, converter,
+       submitted_by, taken_by, finished_by, converter, note::text AS note,
        CASE WHEN text_bytes(history, {MOST_TEXT}) <= {MOST_TEXT} THEN history::text END AS history"""
 
 # A page ends early when its texts would have more bytes than this together. Their sizes are added up before any text is
@@ -67,7 +67,7 @@ WITH chosen AS ({chosen}
     SELECT id, row_number() OVER in_order AS turn, count(*) OVER () AS jobs_chosen,
            sum(CASE WHEN document_bytes > {MOST_TEXT} THEN 0 ELSE {about("document")} END
                + CASE WHEN result_bytes > {MOST_TEXT} THEN 0 ELSE {about("result")} END
-               + coalesce(8 * pg_column_size(history), 0)) OVER in_order AS size
+               + coalesce(8 * pg_column_size(history), 0) + {NOTE_SIZE}) OVER in_order AS size
     FROM job
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     WINDOW in_order AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)

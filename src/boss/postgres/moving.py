@@ -50,15 +50,15 @@ _ALLOWED = """coalesce(allowed, attempts - (
 _WHY = "left(coalesce(nullif(result ->> 'error', ''), nullif(result ->> 'reason', ''), result::text), 500)"
 
 # The job takes its place at the end of the queue: many that are redone do not come before what was submitted meanwhile.
-# Its last result stays until the next one. The columns that are not named have nothing to say of a job that is
-# available; tests/integration/test_moving.py has the list of them.
+# Its last result stays until the next one, and its note unless it gets another document. The columns that are not named
+# have nothing to say of a job that is available; tests/integration/test_moving.py has the list of them.
 _REDONE = f"""{_TAKEN_OUT}, redone AS (
     INSERT INTO job (id, source, document, document_bytes, priority, submitted_at, submitted_by, attempt, attempts,
-                     taken_at, seen_at, lease, traceparent, result, result_bytes, allowed, history)
+                     taken_at, seen_at, lease, traceparent, result, result_bytes, allowed, note, history)
     SELECT id, source, coalesce($8::text::jsonb, document),
            CASE WHEN $8::text IS NULL THEN document_bytes ELSE $9 END, priority, submitted_at, submitted_by, attempt,
            least(attempts::bigint + {_ALLOWED}, 2000000000), taken_at, seen_at, lease, traceparent, result,
-           result_bytes, {_ALLOWED},
+           result_bytes, {_ALLOWED}, CASE WHEN $8::text IS NULL THEN note END,
            CASE
                WHEN jsonb_typeof(history) IS DISTINCT FROM 'array' THEN '[]'
                WHEN jsonb_array_length(history) >= 100 THEN history - 0

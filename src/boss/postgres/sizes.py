@@ -1,6 +1,7 @@
 """Sizes of texts: the most that one reader gets at once, and what is shown for a larger text."""
 
 from boss.model.document import MOST_TEXT
+from boss.model.job import MOST_NOTE
 
 _TOO_LARGE = f'"too large to be shown: more than {MOST_TEXT:,} bytes"'
 
@@ -21,6 +22,24 @@ def about(column: str) -> str:
         WHEN pg_column_size({column}) < 2000 THEN 8192
         ELSE 1048576
     END)"""
+
+
+# SQL for the most bytes of the text of a job's note. Only small notes are measured, which costs little.
+NOTE_SIZE = f"""CASE
+        WHEN note IS NULL THEN 0
+        WHEN pg_column_size(note) < 2000 THEN octet_length(note::text)
+        ELSE {MOST_NOTE}
+    END"""
+
+
+def with_note(size: str) -> str:
+    """SQL for the bytes that a taker gets: the size of the document, and that of the note if there is one.
+
+    A note never makes a job too large to be handed out, however large its document is.
+    """
+    return f"""CASE WHEN note IS NULL THEN {size}
+        ELSE greatest({size}, least({size} + {NOTE_SIZE}, {MOST_TEXT}))
+    END"""
 
 
 def text_of(column: str) -> str:

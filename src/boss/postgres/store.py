@@ -26,6 +26,7 @@ from boss.postgres.maintenance import (
     resume_leases,
 )
 from boss.postgres.moving import Batch, Moved, delete, record_stop, redo, redo_many, walk_open
+from boss.postgres.notes import leave_notes
 from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import Heads, available_sources, heads
@@ -108,6 +109,7 @@ __all__ = [
     "greatest_ids",
     "heads",
     "hour",
+    "leave_notes",
     "list_jobs",
     "list_tokens",
     "list_volumes",

@@ -14,12 +14,12 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import Job, State, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.sizes import about, size_of
+from boss.postgres.sizes import about, size_of, with_note
 from boss.postgres.statement import READY, Arrays, Statement, probe
 
 # Up to this many jobs, a take does not first count how many fit: few documents have half a megabyte.
 FEW = MOST_TEXT // 2**19
-_SIZE = size_of("document")
+_SIZE = with_note(size_of("document"))
 
 # The end of every take. It returns the jobs taken, each with its slot, and those that did not fit, without a slot.
 # A lease starts when it is granted, so it uses clock_timestamp(): now() is from before any wait for a lock.
@@ -35,12 +35,13 @@ TAKE_GIVEN = f"""
           FROM given) AS given
     WHERE {probe("job.id", "given.id")}
     RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
-              job.traceparent, given.slot
+              job.traceparent, job.note::text, given.slot
 )
-SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent, slot, NULL::int AS bytes
+SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent, note, slot,
+       NULL::int AS bytes
 FROM taken
 UNION ALL
-SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, bytes FROM unfit
+SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, bytes FROM unfit
 ORDER BY slot
 """
 
@@ -60,8 +61,8 @@ def take_statement(
     """Build the statement of a take of any number of jobs.
 
     A slot stands for one job that a taker wants. The arrays $1 to $4 have a lease, a key, the name of a token and the
-    name of a converter for each slot. The documents of one statement have at most MOST_TEXT bytes together. These are
-    its CTEs:
+    name of a converter for each slot. The documents and notes of one statement have at most MOST_TEXT bytes together.
+    These are its CTEs:
 
     1. `first` adds up the sizes of the first documents, without a lock, to find how many fit. A job that is locked and
        then not taken is hidden from other takes meanwhile. For few jobs that costs less than this step, which is then
@@ -92,7 +93,7 @@ def take_statement(
         name,
         f"""
 WITH {asked}first AS MATERIALIZED (
-    SELECT *, sum(bytes) OVER (ORDER BY {order}) AS total FROM ({ready(few, "", about("document"))}) AS ready
+    SELECT *, sum(bytes) OVER (ORDER BY {order}) AS total FROM ({ready(few, "", with_note(about("document")))}) AS ready
 ), head AS MATERIALIZED ({ready(limit, "FOR UPDATE SKIP LOCKED", _SIZE)}
 ), numbered AS MATERIALIZED (
     SELECT id, bytes, turn, sum(bytes) OVER (ORDER BY turn) AS total
@@ -357,6 +358,7 @@ def taken(row: Record) -> Taken:
         document=row["document"],
         attempt=row["attempt"],
         traceparent=row["traceparent"],
+        note=row["note"],
     )
     return Taken(job=job, lease=row["lease"], at=row["taken_at"], priority=row["priority"], position=row["position"])
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from boss.model.document import MOST_TEXT
 from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.sizes import size_of
+from boss.postgres.sizes import size_of, with_note
 from boss.postgres.statement import Statement, probe
 from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
 
@@ -22,7 +22,7 @@ def _statement(name: str, asked: str, before: str = "") -> Statement:
         f"""
 WITH {before}asked AS MATERIALIZED ({asked}
 ), head AS MATERIALIZED (
-    SELECT job.id, asked.slot, {size_of("document")} AS bytes
+    SELECT job.id, asked.slot, {with_note(size_of("document"))} AS bytes
     FROM asked
     JOIN ONLY job ON {probe("job.id", "asked.id")} AND job.source = asked.source
     WHERE job.status || '' = 'AVAILABLE'

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from boss.model.document import MOST_TEXT
 from boss.model.job import Take, Taken
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.sizes import size_of, text_of
+from boss.postgres.sizes import size_of, text_of, with_note
 from boss.postgres.statement import Statement, probe
 from boss.postgres.takes import (
     LIMITS_OF_SOURCES,
@@ -76,7 +76,7 @@ WITH held AS MATERIALIZED (
     SELECT of_key.*
     FROM unnest($1::text[]) AS asked(key)
     CROSS JOIN LATERAL (
-        SELECT id, take_key, {size_of("document")} AS bytes
+        SELECT id, take_key, {with_note(size_of("document"))} AS bytes
         FROM ONLY job
         WHERE status = 'ACTIVE' AND {probe("take_key", "asked.key")}
         ORDER BY take_key
@@ -94,7 +94,7 @@ WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(
           ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))))
   AND status || '' = 'ACTIVE' AND take_key = ANY($1::text[])
 RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_at, priority, position, traceparent,
-          take_key
+          note::text AS note, take_key
 """,
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from boss.model.document import MOST_TEXT
 from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.sizes import about, size_of
+from boss.postgres.sizes import about, size_of, with_note
 from boss.postgres.statement import READY, Statement, probe
 from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
 from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
@@ -21,7 +21,7 @@ _ALLOWED = f"""
                  ) AS turn
           FROM room
           CROSS JOIN LATERAL (
-              SELECT id, priority, position, {about("document")} AS bytes
+              SELECT id, priority, position, {with_note(about("document"))} AS bytes
               FROM ONLY job
               WHERE {READY} AND {probe("source", "room.source")} AND id <> ALL ($7::text[])
               ORDER BY source, priority DESC, position
@@ -51,7 +51,7 @@ WITH {asked}room AS MATERIALIZED (
 ), first AS MATERIALIZED (
     SELECT *, sum(bytes) OVER (ORDER BY turn) AS total FROM ({allowed}) AS allowed
 ), head AS MATERIALIZED (
-    SELECT job.id, first.turn, {size_of("document")} AS bytes
+    SELECT job.id, first.turn, {with_note(size_of("document"))} AS bytes
     FROM unnest(ARRAY(SELECT id FROM first WHERE total <= {MOST_TEXT} ORDER BY turn)) WITH ORDINALITY AS first(id, turn)
     JOIN ONLY job ON {probe("job.id", "first.id")}
     WHERE job.status || '' = 'AVAILABLE' AND due_at IS NULL

@@ -99,7 +99,8 @@ OLDEST_DONE = Statement(
     f"""
 SELECT id, age
 FROM (SELECT id, {_AGE} AS age, row_number() OVER oldest_first AS turn, sum(bytes) OVER oldest_first AS total
-      FROM (SELECT id, finished_at, pg_column_size(document) + coalesce(pg_column_size(result), 0) AS bytes
+      FROM (SELECT id, finished_at, pg_column_size(document) + coalesce(pg_column_size(result), 0)
+                       + coalesce(pg_column_size(note), 0) AS bytes
             FROM ONLY job
             WHERE status = 'DONE' AND id <> ALL ($2::text[])
             ORDER BY finished_at

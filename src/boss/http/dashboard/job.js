@@ -63,9 +63,10 @@ export function jobPage(id) {
     const crumbs = el("div", { class: "crumbs" }, el("a", { href: "#/" }, "All jobs"), ` / ${job.source}`);
     const why = job.why ? el("p", { class: "why" }, "Why nobody has it yet: ", sentence(job.why)) : null;
     const result = job.result === null ? null : part("Result", el("pre", { tabindex: 0 }, pretty(raw.result)));
+    const note = job.note === null ? null : part("Note", el("pre", { tabindex: 0 }, pretty(raw.note)));
     element.replaceChildren(...[crumbs, title, why].filter(Boolean), el("div", { class: "columns" },
       el("div", {}, part("History", history(job))),
-      el("div", {}, result, part("Document", el("pre", { tabindex: 0 }, pretty(raw.job))))));
+      el("div", {}, result, note, part("Document", el("pre", { tabindex: 0 }, pretty(raw.job))))));
   }
 
   function drawError(error) {

@@ -26,11 +26,12 @@ from boss.http.parameters import TakeParameters
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NDJSON, NO_STORE, Response
+from boss.http.routes.changing import Changes, address
 from boss.http.routes.moving import Moves, check_is_admin
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
-from boss.model.job import Change, Finish, GiveBack, Outcome, State, Submission, Take
+from boss.model.job import Finish, GiveBack, Outcome, State, Submission, Take
 from boss.model.permissions import Permission, Principal
 from boss.settings import Settings
 from boss.telemetry import tracing
@@ -47,13 +48,19 @@ def resources(jobs: "Jobs") -> list[Resource]:
         ),
         Resource(
             "/job/available/{source}/{id}",
-            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit, "PUT": jobs.change},
+            {"GET": jobs.read, "HEAD": jobs.check, "POST": jobs.submit, "PUT": jobs.changes.change},
         ),
         Resource("/job/active", {"POST": jobs.take}, waiting="POST"),
         Resource("/job/active/{source}", {"POST": jobs.take}, waiting="POST"),
         Resource(
             "/job/active/{source}/{id}",
-            {"GET": jobs.read_active, "HEAD": jobs.check_active, "POST": jobs.take_one, "DELETE": jobs.give_back},
+            {
+                "GET": jobs.read_active,
+                "HEAD": jobs.check_active,
+                "POST": jobs.take_one,
+                "PUT": jobs.changes.leave_note,
+                "DELETE": jobs.give_back,
+            },
             waiting="POST",
         ),
         Resource("/job/done", {"DELETE": jobs.prune}),
@@ -72,6 +79,7 @@ class Jobs:
         self, dispatcher: Dispatcher, queries: Queries, converters: Converters, moves: Moves, settings: Settings
     ) -> None:
         self.moves = moves
+        self.changes = Changes(dispatcher, settings.max_document)
         self._dispatcher = dispatcher
         self._converters = converters
         self._queries = queries
@@ -120,7 +128,7 @@ class Jobs:
     @requires(Permission.CONVERT)
     async def take_one(self, request: Request) -> Response:
         """POST /job/active/{source}/{id}: that one job, now active."""
-        source, id = _address(request)
+        source, id = address(request)
         request.query(("lease",))
         take = self._take(request, parameters.of_take(request.query_text), (source,), id)
         taken = await self._dispatcher.take_by_address(source, id, take)
@@ -134,8 +142,8 @@ class Jobs:
     ) -> Take:
         principal, headers, key = request.principal, request.headers, None
         if b"idempotency-key" in headers:
-            address = ",".join(sources or ()) + (f"/{id}" if id else "")
-            key = _key(headers[b"idempotency-key"], address, principal)
+            named = ",".join(sources or ()) + (f"/{id}" if id else "")
+            key = _key(headers[b"idempotency-key"], named, principal)
         if sources is None and principal.sources is not None:
             sources = tuple(sorted(principal.sources))
         source = None
@@ -159,7 +167,7 @@ class Jobs:
 
         It is available again after a delay, or done after its last attempt.
         """
-        source, id = _address(request)
+        source, id = address(request)
         query = request.query(("delay", "uncounted"))
         delay, uncounted = parameters.delay(query), parameters.uncounted(query)
         attempt, (result, size) = parameters.attempt(request.header(b"if-match")), await self._result(request)
@@ -190,7 +198,7 @@ class Jobs:
     async def _read(self, request: Request) -> Response:
         request.query()
         found = await self._queries.read(
-            _state(request), *_address(request), parameters.attempt(request.header(b"if-match"))
+            _state(request), *address(request), parameters.attempt(request.header(b"if-match"))
         )
         return Response(200, [JSON, NO_STORE, *state_headers(found.state, found.attempt)], job_json(found))
 
@@ -207,7 +215,7 @@ class Jobs:
     async def _check(self, request: Request) -> Response:
         request.query()
         location = await self._dispatcher.check(
-            _state(request), *_address(request), parameters.attempt(request.header(b"if-match"))
+            _state(request), *address(request), parameters.attempt(request.header(b"if-match"))
         )
         lease = [lease_header(location.lease)] if location.state is State.ACTIVE else []
         return Response(200, [JSON, NO_STORE, *lease, *state_headers(location.state, location.attempt)])
@@ -261,30 +269,6 @@ class Jobs:
         )
         return submitted(id, source, document.text)
 
-    @requires(Permission.SUBMIT)
-    async def change(self, request: Request) -> Response:
-        """PUT /job/available/{source}/{id}: change the priority or the due time of that job, or its document."""
-        source, id = _address(request)
-        asked = parameters.of_change(request.query(("priority", "delay", "at")))
-        body = await request.body(self._max_document, "the document")
-        document = check_object(body, "the document", self._max_document) if body else None
-        if document is None and asked == (None, None, None):
-            raise BadInput("say what to change: a document in the body, or ?priority=, ?delay= or ?at=")
-        changed = await self._dispatcher.change(
-            Change(
-                id=id,
-                source=source,
-                attempt=parameters.attempt(request.header(b"if-match")),
-                document=document and document.text,
-                document_bytes=document and document.size,
-                priority=asked.priority,
-                delay=asked.delay,
-                due_at=asked.at,
-                by=request.principal.name,
-            )
-        )
-        return Response(200, [JSON, NO_STORE, *state_headers(changed.state, changed.attempt)], job_json(changed))
-
     async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
         await self._dispatcher.submit_many(submissions)
         return Response(201, [LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
@@ -300,7 +284,7 @@ class Jobs:
     @requires(Permission.CONVERT)
     async def finish(self, request: Request) -> Response:
         """POST /job/done/{source}/{id}: that job, available or active, is done; the body, if any, is its result."""
-        source, id = _address(request)
+        source, id = address(request)
         outcome = parameters.outcome(request.query(("outcome",)))
         if outcome is Outcome.STOPPED:
             check_is_admin(request, "stop jobs")
@@ -382,18 +366,14 @@ def _sources(text: str) -> tuple[str, ...]:
     return job.check_sources(unquote(text))
 
 
-def _key(header: bytes, address: str, principal: Principal) -> str:
+def _key(header: bytes, named: str, principal: Principal) -> str:
     """The key of a take.
 
     It is scoped to the address that it was sent to, as in the IETF's Idempotency-Key draft, and to the principal that
     sent it. So nobody gets another's jobs by sending the same key.
     """
-    key = f"{address} {parameters.take_key(header.decode('latin-1'))}"
+    key = f"{named} {parameters.take_key(header.decode('latin-1'))}"
     return key if principal.name is None else f"{principal.name}: {key}"
-
-
-def _address(request: Request) -> tuple[str, str]:
-    return job.check_source(request.path_param("source")), job.check_id(request.path_param("id"))
 
 
 def _state(request: Request) -> State:

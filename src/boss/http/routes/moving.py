@@ -11,6 +11,7 @@ from boss.http.auth import requires
 from boss.http.job_json import job_json, state_headers
 from boss.http.request import Request
 from boss.http.response import JSON, NO_STORE, Response
+from boss.http.routes.changing import address
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.finding import JobFilter, check_reason, checked
@@ -78,7 +79,7 @@ class Moves:
     async def delete(self, request: Request) -> Response:
         """DELETE /job/done/{source}/{id}: delete that job."""
         request.query()
-        source, id = job.check_source(request.path_param("source")), job.check_id(request.path_param("id"))
+        source, id = address(request)
         attempt = parameters.attempt(request.header(b"if-match"))
         await self._moving.delete(source, id, attempt, request.principal.name)
         return Response(204, [NO_STORE])

@@ -1,0 +1,439 @@
+"""Notes: what a converter leaves with its job while it works, and the next attempt gets."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+import boss
+from tests.helpers.commands import PROGRAM, Boss
+from tests.helpers.databases import run_in, value_in
+from tests.helpers.jobs import record, take
+from tests.helpers.lines import read_lines
+from tests.helpers.requests import assert_problem, submit
+from tests.helpers.servers import BossProcess, boss_running, until
+
+pytestmark = pytest.mark.slow
+
+LINES = {"accept": "application/x-ndjson"}
+MOST = 64 * 1024
+
+
+def leave(client: httpx.Client, path: str, note: str = '{"page": 3}', attempt: int | None = None) -> httpx.Response:
+    headers = {} if attempt is None else {"if-match": f'"{attempt}"'}
+    return client.put(f"/job/active/{path}", content=note, headers=headers)
+
+
+def left_behind(client: httpx.Client, source: str, note: str = '{"page": 3}', **query: Any) -> str:
+    """Submit a job whose first attempt leaves a note and is given back; return its id."""
+    id = submit(client, source, **query)
+    assert client.post(f"/job/active/{source}/{id}").status_code == 200
+    assert leave(client, f"{source}/{id}", note).status_code == 204
+    assert client.delete(f"/job/active/{source}/{id}?delay=0").status_code == 204
+    return id
+
+
+def test_it_is_left_and_seen(client: httpx.Client, source: str) -> None:
+    id = submit(client, source)
+    take(client, source)
+    assert record(client, id)["note"] is None
+    answer = leave(client, f"{source}/{id}", ' {"page": 3, "exact": 1.50, "page": 4}\n')
+    assert (answer.status_code, answer.content, answer.headers["boss-state"]) == (204, b"", "active")
+    assert '"note":{"page": 4, "exact": 1.50}' in client.get(f"/jobs/{id}").text
+    assert leave(client, f"{source}/{id}", '{"page": 5}', attempt=1).status_code == 204
+    [listed] = client.get(f"/jobs?source={source}").json()["jobs"]
+    [found] = client.get(f"/jobs?source={source}&since=2020-01-01T00:00:00Z").json()["jobs"]
+    assert listed["note"] == found["note"] == record(client, id)["note"] == {"page": 5}
+    client.post(f"/job/done/{source}/{id}")
+    assert record(client, id)["note"] == {"page": 5}
+
+
+def test_it_renews_the_lease(client: httpx.Client, source: str) -> None:
+    id = submit(client, source)
+    take(client, source, lease=600)
+    before = record(client, id)
+    assert leave(client, f"{source}/{id}").status_code == 204
+    after = record(client, id)
+    assert after["seen"] > before["seen"]
+    assert after["until"] > before["until"]
+    client.delete(f"/job/active/{source}/{id}?delay=0")
+    take(client, source, lease=0)
+    assert leave(client, f"{source}/{id}").status_code == 204
+    assert record(client, id)["until"] is None
+
+
+@pytest.mark.parametrize("how", ["GET", "POST", "address", "key", "several", "any", "fair", "limited"])
+def test_the_next_attempt_is_told(client: httpx.Client, source: str, how: str) -> None:
+    if how == "limited":
+        client.put(f"/source/{source}", json={"limit": 5})
+    id = left_behind(client, source, priority=1000)
+    path = {
+        "GET": f"/job/available/{source}",
+        "POST": f"/job/active/{source}",
+        "address": f"/job/active/{source}/{id}",
+        "key": f"/job/available/{source}",
+        "several": f"/job/available/{source},{source}-2",
+        "any": "/job/available",
+        "fair": f"/job/available/{source},{source}-2?fair=1",
+        "limited": f"/job/available/{source}",
+    }[how]
+    headers = {"idempotency-key": source} if how == "key" else {}
+    method = "POST" if how in ("POST", "address") else "GET"
+    for _ in range(2 if how == "key" else 1):  # the same take again
+        answer = client.request(method, path, headers=headers)
+        assert answer.json() == {"id": id, "source": source, "job": {}}
+        assert (answer.headers["etag"], answer.headers["boss-note"]) == ('"2"', "yes")
+    assert record(client, id)["note"] == {"page": 3}
+    # Without another note, this attempt hands on the one that it got.
+    client.delete(f"/job/active/{source}/{id}?delay=0")
+    assert client.post(f"/job/active/{source}/{id}").headers["boss-note"] == "yes"
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_many_are_told_of_their_notes(client: httpx.Client, source: str, key: str | None) -> None:
+    headers = {} if key is None else {"idempotency-key": key}
+    first, second = left_behind(client, source, '{"text": ",\\"job\\":"}'), submit(client, source)
+    wanted = [
+        {"id": first, "source": source, "attempt": 2, "note": {"text": ',"job":'}, "job": {}},
+        {"id": second, "source": source, "attempt": 1, "job": {}},
+    ]
+    for _ in range(1 if key is None else 2):
+        lines = client.get(f"/job/available/{source}?limit=5", headers=headers | LINES)
+        assert read_lines(lines.text) == wanted
+        assert "boss-note" not in lines.headers
+    client.delete(f"/job/active/{source}/{first}?delay=0")
+    client.delete(f"/job/active/{source}/{second}?delay=0")
+    array = client.get(f"/job/available/{source}?limit=5")
+    assert array.json() == [{"id": id, "source": source, "job": {}} for id in (first, second)]
+    assert array.headers["boss-note"] == "yes"
+
+
+def test_a_take_without_notes_says_nothing_of_them(client: httpx.Client, source: str) -> None:
+    for _ in range(3):
+        submit(client, source)
+    answer = client.get(f"/job/available/{source}")
+    many = client.get(f"/job/available/{source}?limit=1")
+    lines = client.get(f"/job/available/{source}?limit=1", headers=LINES)
+    assert all("note" not in f"{each.headers}{each.text}" for each in (answer, many, lines))
+
+
+def test_only_with_an_active_job(client: httpx.Client, source: str) -> None:
+    id = submit(client, source)
+    answer = leave(client, f"{source}/{id}")
+    assert_problem(answer, 404, f"it is at /job/available/{source}/{id}")
+    assert answer.headers["boss-state"] == "available"
+    take(client, source)
+    assert_problem(leave(client, f"{source}-other/{id}"), 404, f"/job/active/{source}/{id}")
+    client.post(f"/job/done/{source}/{id}")
+    assert leave(client, f"{source}/{id}").headers["boss-state"] == "done"
+    assert record(client, id)["note"] is None
+    assert_problem(leave(client, f"{source}/{id}-no"), 404, "no job has the id")
+
+
+def test_another_attempt_changes_nothing(client: httpx.Client, source: str) -> None:
+    id = left_behind(client, source)
+    take(client, source)
+    before = record(client, id)
+    answer = leave(client, f"{source}/{id}", '{"late": true}', attempt=1)
+    assert_problem(answer, 412, f"attempt 1 of {id}")
+    assert answer.headers["boss-state"] == "active"
+    assert record(client, id) == before
+
+
+@pytest.mark.parametrize(
+    ("note", "status", "says"),
+    [
+        ("", 400, "the note is empty"),
+        ("[1]", 400, "the note is an array"),
+        ("null", 400, "the note is null"),
+        ("{", 400, "the note is not JSON"),
+        ('{"a": "\\u0000"}', 400, "NUL"),
+        ('{"a": 1e200000}', 400, "overflows"),
+        ('{"a": 1e100000}', 413, "the note is larger than 65536 bytes"),
+        (json.dumps({"a": "x" * MOST}), 413, "the note is larger than 65536 bytes"),
+        (f'{{"a":[{"1," * (MOST // 2 - 10)}1]}}', 413, "larger than 65536 bytes"),
+        (f'{{"a":{"[" * 20_000}1{"]" * 20_000}}}', 400, "not JSON|nested"),
+        (json.dumps({"a": "x" * 2 * MOST}), 413, "the note is larger than 65536 bytes"),
+    ],
+)
+def test_what_cannot_be_a_note(client: httpx.Client, source: str, note: str, status: int, says: str) -> None:
+    id = submit(client, source)
+    take(client, source)
+    before = record(client, id)
+    assert_problem(leave(client, f"{source}/{id}", note), status, f"(?i){says}")
+    assert_problem(client.put(f"/job/active/{source}/{id}?delay=1", content="{}"), 400, "not a parameter here")
+    assert record(client, id) == before
+
+
+@pytest.mark.parametrize(
+    ("note", "as_read"),
+    [
+        (f'{{"a": "{"x" * (MOST - 9)}"}}', f'{{"a": "{"x" * (MOST - 9)}"}}'),
+        ('{"a":1e65000}', f'{{"a": 1{"0" * 65000}}}'),
+        ('{"\\u00e9": "\\ud83d\\ude00"}', '{"\u00e9": "\U0001f600"}'),
+    ],
+    ids=["large", "long", "escaped"],
+)
+def test_what_can(client: httpx.Client, source: str, note: str, as_read: str) -> None:
+    left_behind(client, source, note)
+    answer = client.get(f"/job/available/{source}?limit=1", headers=LINES)
+    assert f'"attempt":2,"note":{as_read},"job":{{}}}}\n' in answer.text
+
+
+def test_two_for_one_job_at_once(module_boss: BossProcess, source: str) -> None:
+    """The bad one is refused alone, and of the others the last one stays."""
+    with module_boss.client() as client:
+        id = submit(client, source)
+        take(client, source)
+        notes = ['{"n": 1}', '{"bad": 1e200000}', "{", '{"n": 2}'] * 10
+        with ThreadPoolExecutor(20) as threads:
+            got = list(threads.map(lambda note: leave(client, f"{source}/{id}", note, attempt=1).status_code, notes))
+            mixed = list(
+                threads.map(lambda n: leave(client, f"{source}/{id}", f'{{"n": {n}}}', n).status_code, [1, 2] * 9)
+            )
+        assert got == [204, 400, 400, 204] * 10
+        assert mixed == [204, 412] * 9
+        assert record(client, id)["note"] == {"n": 1}
+
+
+def test_a_thousand_share_statements(database: str) -> None:
+    with boss_running("--database", database) as running, running.client() as client:
+        for number in range(1000):
+            submit(client, f"freg/job-{number}")
+        client.get("/job/available?limit=1000")
+
+        def leave_many(numbers: range) -> Counter[int]:
+            with running.client() as mine:
+                return Counter(leave(mine, f"freg/job-{n}", f'{{"n": {n}}}', 1).status_code for n in numbers)
+
+        with ThreadPoolExecutor(20) as threads:
+            counted = list(threads.map(leave_many, [range(first, 1000, 20) for first in range(20)]))
+        assert sum(counted, Counter[int]()) == {204: 1000}
+        notes = {job["id"]: job["note"] for job in client.get("/jobs?limit=1000").json()["jobs"]}
+        assert notes == {f"job-{n}": {"n": n} for n in range(1000)}
+        metrics = client.get("/metrics").text
+        [statements] = [line.split()[1] for line in metrics.splitlines() if "_count{" in line and '"note"' in line]
+        assert float(statements) < 900
+
+
+def test_redo_keeps_it_unless_the_document_is_another(client: httpx.Client, source: str) -> None:
+    id = left_behind(client, source)
+    client.post(f"/job/done/{source}/{id}")
+    assert client.post(f"/job/available/{source}/{id}?from=done").status_code == 200
+    assert record(client, id)["note"] == {"page": 3}
+    client.post(f"/job/done/{source}/{id}")
+    assert client.post(f"/job/available/{source}?from=done").json()["moved"] == 1
+    assert record(client, id)["note"] == {"page": 3}
+    client.post(f"/job/done/{source}/{id}")
+    assert client.post(f"/job/available/{source}/{id}?from=done", content='{"n": 2}').status_code == 200
+    assert record(client, id)["note"] is None
+
+
+def test_another_document_has_no_note(client: httpx.Client, source: str) -> None:
+    id = left_behind(client, source)
+    client.put(f"/job/available/{source}/{id}?priority=3")
+    assert record(client, id)["note"] == {"page": 3}
+    client.put(f"/job/available/{source}/{id}", content='{"n": 2}')
+    assert record(client, id)["note"] is None
+    assert "boss-note" not in take(client, source).headers
+
+
+def test_finishes_that_race_with_notes_lose_nothing(database: str) -> None:
+    """Over two replicas: each result is kept, and a note that comes after its job's finish is refused."""
+    jobs, begin = 200, threading.Barrier(4)
+    with boss_running("--database", database) as one, boss_running("--database", database) as other:
+        with one.client() as client:
+            for number in range(jobs):
+                submit(client, f"freg/job-{number}")
+            client.get("/job/available?limit=1000")
+
+        def leave_all(replica: BossProcess) -> Counter[int]:
+            begin.wait()
+            with replica.client() as mine:
+                return Counter(
+                    leave(mine, f"freg/job-{n}", f'{{"n": {n}}}', 1).status_code for _ in range(3) for n in range(jobs)
+                )
+
+        def finish_all(replica: BossProcess, numbers: range) -> Counter[int]:
+            begin.wait()
+            with replica.client() as mine:
+                return Counter(
+                    mine.post(f"/job/done/freg/job-{n}", content=f'{{"n": {n}}}').status_code for n in numbers
+                )
+
+        with ThreadPoolExecutor(4) as threads:
+            leaving = [threads.submit(leave_all, replica) for replica in (one, other)]
+            finishing = [
+                threads.submit(finish_all, replica, range(first, jobs, 2)) for first, replica in enumerate((one, other))
+            ]
+            assert sum((each.result() for each in finishing), Counter[int]()) == {200: jobs}
+            assert {status for each in leaving for status in each.result()} == {204, 404}
+        with one.client() as client:
+            done = client.get("/jobs?limit=1000").json()["jobs"]
+            shown = {job["id"]: (job["state"], job["outcome"], job["result"]) for job in done}
+            assert shown == {f"job-{n}": ("done", "completed", {"n": n}) for n in range(jobs)}
+            for replica in (one, other):
+                with replica.client() as mine:
+                    assert {leave(mine, f"freg/job-{n}").status_code for n in range(jobs)} == {404}
+            assert client.get("/jobs?limit=1000").json()["jobs"] == done
+
+
+def test_notes_count_towards_what_a_take_and_a_page_may_have(database: str) -> None:
+    jobs = 700
+    with boss_running("--database", database) as running, running.client() as client:
+        client.post(
+            "/job/available/freg", content="{}\n" * jobs, headers={"content-type": "application/x-ndjson"}
+        ).raise_for_status()
+        run_in(
+            database,
+            f"""UPDATE job SET note = jsonb_build_object('a', repeat(md5(random()::text), {MOST // 32 - 1}))""",
+        )
+        pages, path = [], "/jobs?limit=1000"
+        while path:
+            answer = client.get(path)
+            assert len(answer.content) < 9 * 1024 * 1024
+            pages.append(len(answer.json()["jobs"]))
+            path = answer.json()["next"]
+        assert (sum(pages), len(pages)) == (jobs, 6)
+        takes = [client.get("/job/available?limit=1000", headers=LINES) for _ in range(2)]
+        assert all(len(answer.content) < 33 * 1024 * 1024 for answer in takes)
+        counts = [len(answer.text.splitlines()) for answer in takes]
+        assert counts == [512, jobs - 512]
+        run_in(database, """UPDATE job SET status = 'AVAILABLE', note = '{"a": 1}'""")
+        # Small notes are counted as they are.
+        assert len(read_lines(client.get("/job/available?limit=1000", headers=LINES).text)) == jobs
+        assert len(client.get("/jobs?limit=1000").json()["jobs"]) == jobs
+
+
+@pytest.mark.parametrize("how", ["first", "many", "key", "address", "limited"])
+def test_the_largest_document_is_handed_out_with_a_note(database: str, how: str) -> None:
+    most = 32 * 1024 * 1024
+    with boss_running("--database", database, "--max-document", str(most)) as running, running.client() as client:
+        client.timeout = httpx.Timeout(60)
+        if how == "limited":
+            client.put("/source/freg", json={"limit": 9})
+        id = submit(client, "freg", json.dumps({"a": "x" * (most - 9)}))
+        client.get("/job/available")
+        assert leave(client, f"freg/{id}").status_code == 204
+        client.delete(f"/job/active/freg/{id}?delay=0")
+        path = f"/job/active/freg/{id}" if how == "address" else "/job/available/freg"
+        headers = {"idempotency-key": "k"} if how == "key" else {}
+        query = {"limit": 100} if how == "many" else {}
+        answer = client.request("POST" if how == "address" else "GET", path, headers=headers, params=query)
+        assert (answer.status_code, answer.headers["boss-note"]) == (200, "yes")
+        assert record(client, id)["state"] == "active"
+
+
+CONVERTER = """
+import sys, time
+from boss import Converter, Job
+
+def convert(job: Job) -> dict:
+    begun = (job.note or {"page": 0})["page"]
+    for page in range(begun + 1, 6):
+        job.leave_note({"page": page})
+        if page == 3 and job.attempt == 1:
+            print("halfway", flush=True)
+            time.sleep(600)
+    return {"from": begun, "to": page}
+
+Converter(convert, [sys.argv[2]], url=sys.argv[1], once=True).run()
+"""
+
+
+def test_after_a_kill_the_next_attempt_goes_on(database: str) -> None:
+    with boss_running("--database", database, "--lease", "3") as running, running.client() as client:
+        id = submit(client, "freg")
+
+        def start() -> subprocess.Popen[str]:
+            words = [sys.executable, "-c", CONVERTER, running.url, "freg"]
+            return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+        with start() as killed:
+            assert killed.stdout
+            assert killed.stdout.readline() == "halfway\n"
+            killed.send_signal(signal.SIGKILL)
+        assert record(client, id)["note"] == {"page": 3}
+        with start() as following:
+            until(lambda: record(client, id)["state"] == "done", lambda: str(record(client, id)))
+            assert following.wait(60) == 0
+        shown = record(client, id)
+        assert (shown["attempt"], shown["result"], shown["note"]) == (2, {"from": 3, "to": 5}, {"page": 5})
+        assert shown["history"][0]["how"] == "lease ran out"
+
+
+class TestClients:
+    def test_the_client_leaves_and_gets_them(self, module_boss: BossProcess, client: httpx.Client, source: str) -> None:
+        id = submit(client, source)
+        with boss.Client(module_boss.url) as converter:
+            job = converter.take_now(source)
+            assert (job.note, job.note_text) == (None, None)
+            job.leave_note({"page": 1})
+            converter.leave_note(source, id, '{"exact": 1.50}', job.attempt)
+            with pytest.raises(boss.BadInput, match="larger than 65536 bytes"):
+                job.leave_note({"a": "x" * MOST})
+            job.give_back(0)
+            again = converter.take_now(source)
+            assert (again.note, again.note_text) == ({"exact": 1.5}, '{"exact": 1.50}')
+            with pytest.raises(boss.WrongAttempt):
+                converter.leave_note(source, id, {}, 1)
+            client.post(f"/job/done/{source}/{id}?outcome=stopped")
+            with pytest.raises(boss.NotThere):
+                converter.leave_note(source, id, {})
+            with pytest.raises(boss.Lost):
+                again.leave_note({})
+            assert again.stopped
+
+    def test_a_number_with_many_digits(self, module_boss: BossProcess, client: httpx.Client, source: str) -> None:
+        left_behind(client, source, '{"n": 1e60000}')
+        with boss.Client(module_boss.url) as converter:
+            job = converter.take_now(source)
+            assert job.note == {"n": 10**60000}
+            assert job.note_text == f'{{"n": 1{"0" * 60000}}}'
+
+    def test_the_command(self, module_boss: BossProcess, client: httpx.Client, source: str) -> None:
+        run, id = Boss(module_boss.url), submit(client, source)
+        assert '"note"' not in run("take", source).stdout
+        assert run("note", source, id, '{"page": 3}', "--attempt", "1").returncode == 0
+        assert record(client, id)["note"] == {"page": 3}
+        assert run("note", source, id, "-", stdin='{"page": 4}\n').returncode == 0
+        shown = run("show", id).stdout
+        assert [line.split(maxsplit=1)[1] for line in shown.splitlines() if line.startswith("note")] == ['{"page": 4}']
+        said = run("note", source, id, "[]")
+        assert (said.returncode, said.stderr) == (2, 'boss: the note is not a JSON object such as {"a": 1}\n')
+        assert run("note", source, id, "{}", "--attempt", "7").returncode == 3
+        run("give-back", source, id, "--delay", "0")
+        assert '"attempt": 2, "lease": 1800, "note": {"page": 4}, "job": {}}' in run("take", source).stdout
+
+    def test_boss_work_hands_it_to_the_command(
+        self, module_boss: BossProcess, client: httpx.Client, source: str
+    ) -> None:
+        id = submit(client, source)
+        run = Boss(module_boss.url)
+        run.environment["BOSS_NOTE"] = "of another job"
+        script = """
+            [ "$BOSS_NOTE" ] && echo "{\\"got\\": $BOSS_NOTE}" && exit
+            "$1" note "$BOSS_SOURCE" "$BOSS_JOB_ID" '{"page": "d\u00e9j\u00e0"}' --attempt "$BOSS_ATTEMPT" && exit 1"""
+        program = str(PROGRAM)
+        run("work", source, "--once", "--", "sh", "-c", script, "x", program)
+        assert record(client, id)["note"] == {"page": "d\u00e9j\u00e0"}
+        client.put(f"/job/available/{source}/{id}?delay=0")
+        run("work", source, "--once", "--", "sh", "-c", script, "x", program)
+        assert record(client, id)["result"] == {"got": {"page": "d\u00e9j\u00e0"}}
+
+
+def test_what_is_not_used_costs_no_statement(database: str) -> None:
+    with boss_running("--database", database) as running, running.client() as client:
+        id = submit(client, "freg")
+        take(client, "freg")
+        client.head(f"/job/active/freg/{id}")
+        client.post(f"/job/done/freg/{id}")
+        assert 'statement="leave_notes"' not in client.get("/metrics").text
+        assert value_in(database, "SELECT note FROM job") is None
