@@ -37,6 +37,7 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/job/active/{source}/{id}"): ALL,
     ("HEAD", "/job/active/{source}/{id}"): CONVERT,
     ("POST", "/job/active/{source}/{id}"): CONVERT,
+    ("PUT", "/job/active/{source}/{id}"): CONVERT,
     ("DELETE", "/job/active/{source}/{id}"): CONVERT,
     ("DELETE", "/job/done"): ADMIN,
     ("POST", "/job/done/{source}"): CONVERT,
@@ -76,6 +77,7 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
 # What is about all sources at once is for tokens that are for all of them.
 OF_ALL = ("/health", "/metrics")
 BODIES = {
+    ("PUT", "/job/active/{source}/{id}"): "{}",
     ("PUT", "/source/{source}"): "{}",
     ("PUT", "/schedule/{name}"): '{"source": "freg", "cron": "0 3 * * *"}',
     ("POST", "/session"): '{"token": "boss_unknown"}',

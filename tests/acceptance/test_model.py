@@ -165,9 +165,10 @@ class Machine(MovingRules, RuleBasedStateMachine):
         if limit is None:
             self.assert_handed_out(answer, wanted[0])
         elif lines:
-            assert read_lines(answer.text) == [{**job.shown(), "attempt": job.attempt} for job in wanted]
+            assert read_lines(answer.text) == [job.line() for job in wanted]
         else:
             assert answer.json() == [job.shown() for job in wanted]
+            self.assert_noted(answer, *wanted)
 
     @rule(pick=PICK, lease=LEASES, key=KEYS)
     def take_one(self, pick: Pick, lease: int | None, key: str | None) -> None:
@@ -193,6 +194,11 @@ class Machine(MovingRules, RuleBasedStateMachine):
         assert answer.headers["location"] == f"/job/active/{job.source}/{job.id}"
         assert answer.headers["boss-lease"] == str(job.lease)
         assert answer.headers["cache-control"] == "no-store, no-transform"
+        self.assert_noted(answer, job)
+
+    def assert_noted(self, answer: httpx.Response, *jobs: ModelJob) -> None:
+        """Whether the answer says that one of these jobs has a note."""
+        assert ("boss-note" in answer.headers) == any(job.note is not None for job in jobs)
 
     @rule(source=ANY_SOURCE)
     def look(self, source: str | None) -> None:
@@ -250,6 +256,20 @@ class Machine(MovingRules, RuleBasedStateMachine):
             if delay is None:
                 # The backoff is seconds, which may really have passed by the next step.
                 self.pass_by(10)
+
+    @rule(pick=PICK, note=DOCUMENTS, if_match=IF_MATCH)
+    def leave_note(self, pick: Pick, note: dict[str, Any], if_match: str | None) -> None:
+        source, id = self.picked(pick, "active")
+        path = f"/job/active/{source}/{id}"
+        answer = self.ask("PUT", path, headers={"if-match": if_match}, content=json.dumps(note))
+        job = self.found("active", source, id)
+        if not job:
+            self.assert_absent(answer, self.model.jobs.get(id))
+        elif not job.matches(if_match):
+            assert (answer.status_code, answer.headers["boss-state"]) == (412, "active")
+        else:
+            job.noted(note, self.model.now)
+            assert (answer.status_code, answer.headers["boss-state"]) == (204, "active")
 
     # Finishing
 
@@ -336,7 +356,7 @@ class Machine(MovingRules, RuleBasedStateMachine):
         assert [record["id"] for record in records] == sorted(self.model.jobs, reverse=True)
         for record in records:
             job = self.model.jobs[record["id"]]
-            for name in ("source", "state", "priority", "attempt", "attempts", "outcome", "result"):
+            for name in ("source", "state", "priority", "attempt", "attempts", "outcome", "result", "note"):
                 assert record[name] == getattr(job, name), (name, record)
             assert record["job"] == job.document
             assert (record["finished"] is None) == (job.finished is None)

@@ -27,12 +27,17 @@ class ModelJob:
     finished: float | None = None
     outcome: str | None = None
     result: dict[str, Any] | None = None
+    note: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.allowed = self.attempts
 
     def shown(self) -> dict[str, Any]:
         return {"id": self.id, "source": self.source, "job": self.document}
+
+    def line(self) -> dict[str, Any]:
+        noted = {} if self.note is None else {"note": self.note}
+        return {**self.shown(), "attempt": self.attempt, **noted}
 
     def matches(self, if_match: str | None) -> bool:
         return if_match in (None, "*", f'"{self.attempt}"', f'W/"{self.attempt}"')
@@ -44,6 +49,11 @@ class ModelJob:
     def checked(self, now: float) -> None:
         # A moment has always passed, so what has just a lease left has less.
         if self.until is not None and self.until <= now + self.lease:
+            self.until = now + self.lease * 4 / 3
+
+    def noted(self, note: dict[str, Any], now: float) -> None:
+        self.note = note
+        if self.until is not None:
             self.until = now + self.lease * 4 / 3
 
     def let_go(self, outcome: str, due: float | None, now: float) -> None:

@@ -43,7 +43,8 @@ class MovingRules:
             assert (answer.status_code, answer.headers["boss-state"]) == (412, "done")
         else:
             self.model.redo(job)
-            job.document = job.document if document is None else document
+            if document is not None:
+                job.document, job.note = document, None
             assert (answer.status_code, answer.json()) == (200, job.shown())
             assert answer.headers["etag"] == f'"{job.attempt}"'
 

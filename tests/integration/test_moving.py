@@ -1,13 +1,13 @@
 """What a redo keeps of a job, column by column."""
 
-from boss.model.job import Finish, Redo, Submission, Take
+from boss.model.job import Finish, Note, Redo, Submission, Take
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, transaction
 
 # A column that is not here is new: a redo must name it (moving.py), or it has nothing to say of an available job.
 KEPT = {
     *("id", "source", "document", "document_bytes", "priority", "submitted_at", "submitted_by", "attempt"),
-    *("taken_at", "seen_at", "lease", "traceparent", "result", "result_bytes"),
+    *("taken_at", "seen_at", "lease", "traceparent", "result", "result_bytes", "note"),
 }
 CHANGED = {"status", "position", "attempts", "allowed", "history"}
 EMPTY = {"due_at", "lease_until", "take_key", "finished_at", "outcome", "finished_by", "taken_by", "converter"}
@@ -25,6 +25,7 @@ async def test_a_redo_keeps_what_the_job_is(pool: Pool) -> None:
         [Submission("one", "freg", '{"n": 1}', 7, attempts=3, traceparent="00-1", by="submitter", document_bytes=8)],
     )
     await store.take(pool, [Take("freg", lease=60, by="converter")])
+    await store.leave_notes(pool, [Note("one", "freg", 1, '{"page": 3}')])
     await store.finish(pool, [Finish("one", "freg", result='{"rows": 1}', by="converter", result_bytes=11)])
     async with transaction(pool) as connection:
         before = await row(connection)

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from boss.model.finding import JobFilter, Place
-from boss.model.job import Check, Finish, GiveBack, Job, Outcome, State, Submission, Take, Taken
+from boss.model.job import Check, Finish, GiveBack, Job, Note, Outcome, State, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
@@ -76,6 +76,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "finish": lambda pool: store.finish(pool, [Finish(id, "freg") for id in _ACTIVE]),
     "give back": lambda pool: store.give_back(pool, [GiveBack(id, "freg") for id in _ACTIVE]),
     "check": lambda pool: store.check(pool, [Check(id, "freg") for id in _ACTIVE]),
+    "leave notes": lambda pool: store.leave_notes(pool, [Note(id, "freg", None, "{}") for id in _ACTIVE]),
     "read": lambda pool: store.read(pool, _ACTIVE),
     "locate": lambda pool: store.locate(pool, _ACTIVE),
     "find": lambda pool: store.find(pool, "active-7"),

@@ -11,6 +11,7 @@ from boss.postgres import (
     leases,
     lists,
     maintenance,
+    notes,
     reads,
     scan_cursors,
     submits,
@@ -121,7 +122,15 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         await large.execute("ANALYZE job")
     for statement in (
         *(submits.SUBMIT, submits.SUBMIT_MADE, finishes.FINISH, finishes.GIVE_BACK),
-        *(leases.CHECK, reads.READ, reads.LOCATE, volumes.OLDEST_DONE, volumes.DATE_DONE, volumes.LIST_VOLUMES),
+        *(
+            leases.CHECK,
+            notes.LEAVE_NOTES,
+            reads.READ,
+            reads.LOCATE,
+            volumes.OLDEST_DONE,
+            volumes.DATE_DONE,
+            volumes.LIST_VOLUMES,
+        ),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
         *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
         *(takes.UNDO_TAKES, finishes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
