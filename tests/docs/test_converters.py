@@ -70,7 +70,7 @@ def test_it_shows_its_token(command: list[str], database: str) -> None:
 
 
 def test_the_python_ones_do_what_they_say(client: httpx.Client) -> None:
-    converter, script = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    converter, script, resuming = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     environment = {**os.environ, "BOSS_URL": str(client.base_url).rstrip("/")}
 
     def run(code: str) -> str:
@@ -89,6 +89,12 @@ def test_the_python_ones_do_what_they_say(client: httpx.Client) -> None:
     assert client.get("/job").json() == {"available": {"freg": 0}, "active": {"freg": 0}, "done": {"freg": 2501}}
     assert record(client, "row-000007")["result"] == {"rows": 1}
     assert (record(client, "bad")["outcome"], record(client, "bad")["result"]) == ("failed", {"row": -2})
+    submit(client, "archive/box", '{"files": 5}')
+    client.post("/job/active/archive/box")
+    client.put("/job/active/archive/box", content='{"next": 3}')
+    client.delete("/job/active/archive/box?delay=0")
+    run(resuming)
+    assert (record(client, "box")["result"], record(client, "box")["note"]) == ({"began_at": 3}, {"next": 5})
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
