@@ -149,6 +149,18 @@ class TestJob:
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="There is no job no-such")).to_be_visible()
 
+    def test_the_note_of_its_converter(self, page: Page, client: httpx.Client, source: str) -> None:
+        id = submit(client, source)
+        client.get(f"/job/available/{source}")
+        page.goto(f"/#/job/{id}")
+        expect(page.get_by_role("heading", name="Document")).to_be_visible()
+        expect(page.get_by_role("heading", name="Note")).to_have_count(0)
+        client.put(f"/job/active/{source}/{id}", content='{"html": "<b>bold</b>", "exact": 1.10}')
+        page.reload()
+        note = page.locator("section").filter(has=page.get_by_role("heading", name="Note")).locator("pre")
+        for line in ('"html": "<b>bold</b>"', '"exact": 1.10'):
+            expect(note).to_contain_text(line)
+
     def test_its_whole_life_by_the_buttons(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source, DOCUMENT, priority=4, attempts=7)
         page.goto(f"/#/job/{id}")

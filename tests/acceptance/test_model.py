@@ -68,6 +68,18 @@ class Machine(MovingRules, RuleBasedStateMachine):
         job = self.model.jobs.get(id)
         return job if job and (job.state, job.source) == (state, source) else None
 
+    def reached(
+        self, answer: httpx.Response, state: str, source: str, id: str, if_match: str | None
+    ) -> ModelJob | None:
+        """The job that a request is about; None when it is not there, or in another attempt, as the answer must say."""
+        job = self.found(state, source, id)
+        if not job:
+            self.assert_absent(answer, self.model.jobs.get(id))
+        elif not job.matches(if_match):
+            assert (answer.status_code, answer.headers["boss-state"]) == (412, state)
+            return None
+        return job
+
     def picked(self, pick: Pick, *states: str) -> tuple[str, str]:
         """The source and id that a request is about."""
         if isinstance(pick, tuple):
@@ -211,12 +223,7 @@ class Machine(MovingRules, RuleBasedStateMachine):
     def read(self, method: str, state: str, pick: Pick, if_match: str | None) -> None:
         source, id = self.picked(pick, state)
         answer = self.ask(method, f"/job/{state}/{source}/{id}", headers={"if-match": if_match})
-        job = self.found(state, source, id)
-        if not job:
-            self.assert_absent(answer, self.model.jobs.get(id))
-        elif not job.matches(if_match):
-            assert (answer.status_code, answer.headers["boss-state"]) == (412, state)
-        else:
+        if job := self.reached(answer, state, source, id, if_match):
             assert answer.status_code == 200
             assert answer.headers["etag"] == f'"{job.attempt}"'
             if method == "GET":
@@ -243,12 +250,7 @@ class Machine(MovingRules, RuleBasedStateMachine):
             params={} if delay is None else {"delay": delay},
             content=b"" if result is None else json.dumps(result),
         )
-        job = self.found("active", source, id)
-        if not job:
-            self.assert_absent(answer, self.model.jobs.get(id))
-        elif not job.matches(if_match):
-            assert (answer.status_code, answer.headers["boss-state"]) == (412, "active")
-        else:
+        if job := self.reached(answer, "active", source, id, if_match):
             rest = backoff(job.attempt) if delay is None else delay
             job.let_go("failed", self.model.now + rest if rest else None, self.model.now)
             job.result = job.result if result is None else result
@@ -262,12 +264,7 @@ class Machine(MovingRules, RuleBasedStateMachine):
         source, id = self.picked(pick, "active")
         path = f"/job/active/{source}/{id}"
         answer = self.ask("PUT", path, headers={"if-match": if_match}, content=json.dumps(note))
-        job = self.found("active", source, id)
-        if not job:
-            self.assert_absent(answer, self.model.jobs.get(id))
-        elif not job.matches(if_match):
-            assert (answer.status_code, answer.headers["boss-state"]) == (412, "active")
-        else:
+        if job := self.reached(answer, "active", source, id, if_match):
             job.noted(note, self.model.now)
             assert (answer.status_code, answer.headers["boss-state"]) == (204, "active")
 

@@ -286,7 +286,9 @@ def test_finishes_that_race_with_notes_lose_nothing(database: str) -> None:
                 assert all(
                     each in ([404] * 3, [204, 404, 404], [204, 204, 404], [204] * 3) for each in statuses.values()
                 )
-                last = [{"port": port, "turn": each.count(204) - 1} for port, each in statuses.items() if 204 in each]
+                last: list[object] = [
+                    {"port": port, "turn": each.count(204) - 1} for port, each in statuses.items() if 204 in each
+                ]
                 assert notes[f"job-{number}"] in (last or [None])
             for replica in (client, elsewhere):
                 assert {leave(replica, f"freg/job-{number}").status_code for number in jobs} == {404}

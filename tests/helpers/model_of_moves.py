@@ -36,12 +36,7 @@ class MovingRules:
         body = b"" if document is None else json.dumps(document)
         path = f"/job/available/{source}/{id}?from=done"
         answer = self.ask("POST", path, headers={"if-match": if_match}, content=body)
-        job = self.found("done", source, id)
-        if not job:
-            self.assert_absent(answer, self.model.jobs.get(id))
-        elif not job.matches(if_match):
-            assert (answer.status_code, answer.headers["boss-state"]) == (412, "done")
-        else:
+        if job := self.reached(answer, "done", source, id, if_match):
             self.model.redo(job)
             if document is not None:
                 job.document, job.note = document, None
