@@ -1,4 +1,4 @@
-"""No log line has a document, a result, a token or a password, whatever goes wrong. Refused clients are logged."""
+"""No log line has a document, result, note, token or password, whatever goes wrong. Refused clients are logged."""
 
 import json
 import re
@@ -63,6 +63,7 @@ def everything(client: httpx.Client) -> list[int]:
         client.post("/job/available/freg?ids=given", content=lines, headers=LINES),
         client.get("/job/available/freg", headers=key),
         client.post("/job/active/freg/free", headers=key),
+        client.put("/job/active/freg/taken", content=DOCUMENT),
         client.request("DELETE", "/job/active/freg/taken?delay=0", content=reason),
         client.head("/job/active/freg/taken"),
         client.post("/job/done/freg/taken?outcome=stopped", content=DOCUMENT),

@@ -107,12 +107,9 @@ class AsyncClient(Verbs):
         self, limit: int, source: str | Sequence[str] | None, lease: int | None, key: str
     ) -> None:
         """Give back the jobs of a take that was cancelled before its response arrived."""
-        taken = await self.hand_out(limit, source, 0, lease, key)
+        taken = [each.job for each in await self.hand_out(limit, source, 0, lease, key)]
         await asyncio.gather(
-            *(
-                self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True)
-                for job in (each.job for each in taken)
-            )
+            *(self.give_back(job["source"], job["id"], 0, attempt=job["attempt"], uncounted=True) for job in taken)
         )
 
     async def _report(self, finish: Finish) -> None:

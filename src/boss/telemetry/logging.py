@@ -1,6 +1,6 @@
 """The server's log, on standard error: JSON, one object a line; on a terminal, lines for people.
 
-No line has a document, a result, a token or a password. Of any error, caught or not and whoever logs it, the log shows
+No line has a document, result, note, token or password. Of any error, caught or not and whoever logs it, the log shows
 only what tracebacks.py makes of it.
 """
 
