@@ -22,7 +22,7 @@ from tests.helpers.clock import Clock
 from tests.helpers.lines import read_lines
 from tests.helpers.model import DEFAULT_LEASE, Model, ModelJob
 from tests.helpers.model_of_moves import MovingRules
-from tests.helpers.model_values import DOCUMENTS, IDS, IF_MATCH, MINUTE, PICK, SOURCES, Pick
+from tests.helpers.model_values import DOCUMENTS, EXPIRES, IDS, IF_MATCH, MINUTE, PICK, SOURCES, Pick
 from tests.helpers.servers import BossProcess, boss_running
 
 pytestmark = pytest.mark.slow
@@ -96,6 +96,8 @@ class Machine(MovingRules, RuleBasedStateMachine):
             "priority": st.integers(-2, 2),
             "delay": st.sampled_from([0, 10 * MINUTE, 100 * MINUTE]),
             "attempts": st.integers(1, 3),
+            "timeout": st.just(50 * MINUTE),
+            "expires": st.just(EXPIRES),
         },
     )
 
@@ -353,13 +355,18 @@ class Machine(MovingRules, RuleBasedStateMachine):
         assert [record["id"] for record in records] == sorted(self.model.jobs, reverse=True)
         for record in records:
             job = self.model.jobs[record["id"]]
-            for name in ("source", "state", "priority", "attempt", "attempts", "outcome", "result", "note"):
+            for name in ("source", "state", "priority", "attempt", "attempts", "outcome", "result", "note", "timeout"):
                 assert record[name] == getattr(job, name), (name, record)
             assert record["job"] == job.document
             assert (record["finished"] is None) == (job.finished is None)
             if job.due is None:
                 assert record["due"] is None or job.state == "active", record
-            for name, wanted in (("due", job.due), ("until", job.until), ("finished", job.finished)):
+            for name, wanted in (
+                ("due", job.due),
+                ("until", job.until),
+                ("finished", job.finished),
+                ("expires", job.expires),
+            ):
                 if wanted is not None:
                     shown = datetime.fromisoformat(record[name]).timestamp() - self.start
                     assert 0 <= shown - wanted < MINUTE, (name, record, job)

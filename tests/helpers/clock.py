@@ -34,6 +34,7 @@ END $$;
 _LATE = """
 SELECT EXISTS (SELECT FROM job
                WHERE status = 'AVAILABLE' AND due_at <= now() OR status = 'ACTIVE' AND lease_until <= now())
+       OR EXISTS (SELECT FROM expiry WHERE at <= now())
 """
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.helpers.model_values import MINUTE
+from tests.helpers.model_values import EXPIRES, MINUTE
 
 DEFAULT_LEASE = 90 * MINUTE
 
@@ -28,6 +28,10 @@ class ModelJob:
     outcome: str | None = None
     result: dict[str, Any] | None = None
     note: dict[str, Any] | None = None
+    timeout: int | None = None
+    # When its attempt is over, and when it is abandoned if nobody has taken it.
+    ends: float | None = None
+    expires: float | None = None
 
     def __post_init__(self) -> None:
         self.allowed = self.attempts
@@ -44,17 +48,32 @@ class ModelJob:
 
     def taken(self, lease: int, key: tuple[str, str] | None, now: float) -> None:
         self.state, self.attempt, self.lease, self.key = "active", self.attempt + 1, lease, key
-        self.until = now + lease if lease else None
+        self.ends = None if self.timeout is None else now + self.timeout
+        self.until = self._end(now + lease if lease else None)
 
     def checked(self, now: float) -> None:
         # A moment has always passed, so what has just a lease left has less.
-        if self.until is not None and self.until <= now + self.lease:
-            self.until = now + self.lease * 4 / 3
+        if self.lease and self.until is not None and self.until <= now + self.lease:
+            self.renewed(now)
 
     def noted(self, note: dict[str, Any], now: float) -> None:
         self.note = note
-        if self.until is not None:
-            self.until = now + self.lease * 4 / 3
+        self.renewed(now)
+
+    def renewed(self, now: float) -> None:
+        if self.lease:
+            self.until = self._end(now + self.lease * 4 / 3)
+
+    def _end(self, of_lease: float | None) -> float | None:
+        return min((end for end in (of_lease, self.ends) if end is not None), default=None)
+
+    def silent(self, now: float) -> None:
+        """The lease ran out, or the attempt took too long."""
+        if self.until == self.ends and self.attempt >= self.attempts:
+            sentence = f"the attempt took longer than its timeout of {self.timeout:,} seconds"
+            self.done("failed", {"error": sentence}, now)
+        else:
+            self.let_go("abandoned", None, now)
 
     def let_go(self, outcome: str, due: float | None, now: float) -> None:
         """Given back or fallen silent."""
@@ -80,13 +99,15 @@ class Model:
         self.submitted += 1
         due = self.now + query["delay"] if query.get("delay") else None
         job = ModelJob(id, source, document, query.get("priority", 0), self.submitted, query.get("attempts", 25), due)
+        job.timeout = query.get("timeout")
+        job.expires = self.now + query["expires"] if "expires" in query else None
         self.jobs[id] = job
         return job
 
     def redo(self, job: ModelJob) -> None:
         self.submitted += 1
         job.state, job.position, job.attempts = "available", self.submitted, job.attempts + job.allowed
-        job.finished = job.outcome = None
+        job.finished = job.outcome = job.expires = None
 
     def queue(self, source: str | None) -> list[ModelJob]:
         ready = [
@@ -106,4 +127,6 @@ class Model:
             if job.due is not None and job.due <= self.now:
                 job.due = None
             if job.until is not None and job.until <= self.now:
-                job.let_go("abandoned", None, self.now)
+                job.silent(self.now)
+            if job.state == "available" and not job.attempt and job.expires is not None and job.expires <= self.now:
+                job.done("abandoned", {"error": f"nobody took the job within {EXPIRES:,} seconds"}, self.now)

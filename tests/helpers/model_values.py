@@ -3,6 +3,8 @@
 from hypothesis import strategies as st
 
 MINUTE = 60
+# Longer than any delay.
+EXPIRES = 150 * MINUTE
 SOURCES = st.sampled_from(["freg", "altinn3", "sirius"])
 IDS = st.sampled_from([f"id-{number}" for number in range(8)])
 DOCUMENTS = st.dictionaries(

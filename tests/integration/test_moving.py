@@ -7,10 +7,20 @@ from boss.postgres.connection import Connection, Pool, transaction
 # A column that is not here is new: a redo must name it (moving.py), or it has nothing to say of an available job.
 KEPT = {
     *("id", "source", "document", "document_bytes", "priority", "submitted_at", "submitted_by", "attempt"),
-    *("taken_at", "seen_at", "lease", "traceparent", "result", "result_bytes", "note"),
+    *("taken_at", "seen_at", "lease", "traceparent", "result", "result_bytes", "note", "timeout"),
 }
 CHANGED = {"status", "position", "attempts", "allowed", "history"}
-EMPTY = {"due_at", "lease_until", "take_key", "finished_at", "outcome", "finished_by", "taken_by", "converter"}
+EMPTY = {
+    "due_at",
+    "lease_until",
+    "take_key",
+    "finished_at",
+    "outcome",
+    "finished_by",
+    "taken_by",
+    "converter",
+    "expires_at",
+}
 
 
 async def row(connection: Connection) -> dict[str, object]:
@@ -22,7 +32,17 @@ async def row(connection: Connection) -> dict[str, object]:
 async def test_a_redo_keeps_what_the_job_is(pool: Pool) -> None:
     await store.submit(
         pool,
-        [Submission("one", "freg", '{"n": 1}', 7, attempts=3, traceparent="00-1", by="submitter", document_bytes=8)],
+        [
+            Submission(
+                *("one", "freg", '{"n": 1}', 7),
+                attempts=3,
+                traceparent="00-1",
+                by="submitter",
+                document_bytes=8,
+                timeout=60,
+                expires=60,
+            )
+        ],
     )
     await store.take(pool, [Take("freg", lease=60, by="converter")])
     await store.leave_notes(pool, [Note("one", "freg", 1, '{"page": 3}')])

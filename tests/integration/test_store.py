@@ -265,7 +265,7 @@ async def test_leases_are_ended_once_by_many_sweepers(pool: Pool) -> None:
     while more := await store.end_leases(pool, 50, math.inf):
         ended += more
     assert sorted(ended) == sorted(
-        EndedLease(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None) for job in jobs
+        EndedLease(job.id, "freg", 1, "abandoned" if job.attempts == 1 else None, False) for job in jobs
     )
     rows = await pool.fetch("SELECT status, outcome, count(*) FROM job GROUP BY 1, 2 ORDER BY 1")
     assert [tuple(row) for row in rows] == [("AVAILABLE", None, 200), ("DONE", "abandoned", 200)]
@@ -276,7 +276,7 @@ async def test_what_the_version_before_takes_never_ends(pool: Pool) -> None:
     await store.submit(pool, [Submission("a", "freg", "{}")])
     await take(pool, 1)
     await pool.execute("UPDATE job SET lease_until = now()")
-    assert await store.end_leases(pool, 10, math.inf) == [EndedLease("a", "freg", 1, None)]
+    assert await store.end_leases(pool, 10, math.inf) == [EndedLease("a", "freg", 1, None, False)]
     await pool.execute("UPDATE job SET status = 'ACTIVE', attempt = attempt + 1, taken_at = now() WHERE id = 'a'")
     assert (await store.check(pool, [Check("a", "freg")]))["a"].attempt == 2
     assert await store.end_leases(pool, 10, math.inf) == []

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import typer
 from typer.core import TyperCommand
@@ -29,9 +29,29 @@ At = Annotated[
         metavar="TIME", formats=[TIME], help="Do not hand it out before this time, such as 2026-11-24T18:30:00+01:00."
     ),
 ]
+Timeout = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="SECONDS", help="End an attempt after so many seconds, even if its converter sends heartbeats."
+    ),
+]
+Expires = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="SECONDS", help="Abandon the job if nobody has taken it after so many seconds."),
+]
 Attempt = Annotated[
     int | None, typer.Option(min=0, help="Only if the job is still in this attempt, as boss take printed it.")
 ]
+
+
+class Changes(TypedDict):
+    """The options of a change; see `Client.change`."""
+
+    priority: int | None
+    delay: float | None
+    at: datetime | None
+    timeout: int | None
+    expires: int | None
 
 
 class _Submit(TyperCommand):
@@ -69,6 +89,8 @@ def submit(
     delay: Delay = None,
     at: At = None,
     attempts: Annotated[int | None, typer.Option(help="The most attempts of the job.  [default: the server's]")] = None,
+    timeout: Timeout = None,
+    expires: Expires = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of the file is a job's document (NDJSON).")] = False,
     batch: Annotated[
         str | None,
@@ -84,7 +106,14 @@ def submit(
     interruption the same command with the same --batch continues, and submits no line twice.
     """
     id, file = chosen_file(source, id, file)
-    how: How = {"priority": priority, "delay": delay, "at": at, "attempts": attempts}
+    how: How = {
+        "priority": priority,
+        "delay": delay,
+        "at": at,
+        "attempts": attempts,
+        "timeout": timeout,
+        "expires": expires,
+    }
     if lines:
         if id is not None:
             give_up("many jobs cannot have one id; --batch NAME is what all their ids begin with", USAGE)
@@ -222,11 +251,14 @@ def change(
     priority: Annotated[int | None, typer.Option(help="Its new priority.")] = None,
     delay: Delay = None,
     at: At = None,
+    timeout: Timeout = None,
+    expires: Expires = None,
     attempt: Attempt = None,
 ) -> None:
-    """Change an available job: its document, its priority, or when it is due. The rest stays as it is."""
-    if file is None and priority is None and delay is None and at is None:
-        give_up("say what to change: a file with the new document, --priority, --delay or --at", USAGE)
+    """Change an available job: its document, its priority, its times. The rest stays as it is."""
+    how: Changes = {"priority": priority, "delay": delay, "at": at, "timeout": timeout, "expires": expires}
+    if file is None and all(value is None for value in how.values()):
+        give_up(f"say what to change: a file with the new document, or one of --{', --'.join(how)}", USAGE)
     document = None if file is None else read_document(file)
     with asking(url, token) as boss:
-        now(boss.change(source, id, document, priority=priority, delay=delay, at=at, attempt=attempt))
+        now(boss.change(source, id, document, **how, attempt=attempt))

@@ -30,6 +30,8 @@ class How(TypedDict):
     delay: float | None
     at: datetime | None
     attempts: int | None
+    timeout: int | None
+    expires: int | None
 
 
 def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:

@@ -58,6 +58,8 @@ class Client:
         delay: float | None = None,
         at: datetime | None = None,
         attempts: int | None = None,
+        timeout: int | None = None,
+        expires: int | None = None,
         traceparent: str | None = None,
     ) -> str:
         """See `AsyncClient.submit`."""
@@ -70,6 +72,8 @@ class Client:
             delay=delay,
             at=at,
             attempts=attempts,
+            timeout=timeout,
+            expires=expires,
             traceparent=traceparent,
         )
 
@@ -82,10 +86,21 @@ class Client:
         delay: float | None = None,
         at: datetime | None = None,
         attempts: int | None = None,
+        timeout: int | None = None,
+        expires: int | None = None,
     ) -> Iterator[tuple[int, int]]:
         """See `AsyncClient.submit_lines`."""
         return self._each(
-            self._client.submit_lines(source, lines, priority=priority, delay=delay, at=at, attempts=attempts)
+            self._client.submit_lines(
+                source,
+                lines,
+                priority=priority,
+                delay=delay,
+                at=at,
+                attempts=attempts,
+                timeout=timeout,
+                expires=expires,
+            )
         )
 
     @contextlib.contextmanager
@@ -131,10 +146,23 @@ class Client:
         priority: int | None = None,
         delay: float | None = None,
         at: datetime | None = None,
+        timeout: int | None = None,
+        expires: int | None = None,
         attempt: int | None = None,
     ) -> None:
         """See `AsyncClient.change`."""
-        self._run(self._client.change, source, id, document, priority=priority, delay=delay, at=at, attempt=attempt)
+        self._run(
+            self._client.change,
+            source,
+            id,
+            document,
+            priority=priority,
+            delay=delay,
+            at=at,
+            timeout=timeout,
+            expires=expires,
+            attempt=attempt,
+        )
 
     def done(
         self,

@@ -61,6 +61,8 @@ class Verbs(MovingMany):
         delay: float | None = None,
         at: datetime | None = None,
         attempts: int | None = None,
+        timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
+        expires: int | None = None,
         traceparent: str | None = None,
     ) -> str:
         """Submit a job; return its id.
@@ -73,13 +75,22 @@ class Verbs(MovingMany):
             delay: the job is not handed out before so many seconds have passed.
             at: the job is not handed out before this time.
             attempts: the most attempts of the job; the server's default when None.
+            timeout: how many seconds each attempt may take, whatever its converter says; any time when None.
+            expires: after how many seconds the job is abandoned if nobody has taken it; never when None.
             traceparent: the trace it belongs to, for its converter.
 
         Raises:
             IdTaken: a job with that id exists.
             BadInput: a name or the document is invalid.
         """
-        parameters = query(priority=priority or None, delay=delay, at=at and at.isoformat(), attempts=attempts)
+        parameters = query(
+            priority=priority or None,
+            delay=delay,
+            at=at and at.isoformat(),
+            attempts=attempts,
+            timeout=timeout,
+            expires=expires,
+        )
         # With an id the request is safe to retry: the server accepts the id once.
         id = id or _new_id()
         headers = {**JSON, "traceparent": traceparent} if traceparent else JSON
@@ -107,6 +118,8 @@ class Verbs(MovingMany):
         delay: float | None = None,
         at: datetime | None = None,
         attempts: int | None = None,
+        timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
+        expires: int | None = None,
     ) -> AsyncIterator[tuple[int, int]]:
         """Submit any number of jobs, in constant memory; for the other arguments see `submit`.
 
@@ -119,7 +132,13 @@ class Verbs(MovingMany):
             BadInput: a name or a document is invalid; nothing of that request was stored.
         """
         parameters = query(
-            ids="given", priority=priority or None, delay=delay, at=at and at.isoformat(), attempts=attempts
+            ids="given",
+            priority=priority or None,
+            delay=delay,
+            at=at and at.isoformat(),
+            attempts=attempts,
+            timeout=timeout,
+            expires=expires,
         )
         for batch in _batches(lines):
             content = "".join(f'{{"id":{json.dumps(line.id)},"job":{line.document}}}\n' for line in batch)
@@ -231,6 +250,8 @@ class Verbs(MovingMany):
         priority: int | None = None,
         delay: float | None = None,
         at: datetime | None = None,
+        timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
+        expires: int | None = None,
         attempt: int | None = None,
     ) -> None:
         """Change an available job. What is None stays as it is.
@@ -241,6 +262,8 @@ class Verbs(MovingMany):
             priority: its new priority.
             delay: it is not handed out before so many seconds have passed; 0 is at once.
             at: it is not handed out before this time.
+            timeout: how many seconds each attempt may take from now on.
+            expires: after how many seconds, from now on, it is abandoned if nobody has taken it.
             attempt: change it only if it is still in this attempt.
 
         Raises:
@@ -251,7 +274,7 @@ class Verbs(MovingMany):
         await self._ask(
             "PUT",
             address(State.AVAILABLE, source, id),
-            params=query(priority=priority, delay=delay, at=at and at.isoformat()),
+            params=query(priority=priority, delay=delay, at=at and at.isoformat(), timeout=timeout, expires=expires),
             data=_text(document),
             headers={**JSON, **if_match(attempt)},
         )

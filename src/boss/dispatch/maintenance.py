@@ -95,6 +95,8 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
         await end_leases(pool, uptime.seconds())
     if seen.next_moment is not None and seen.next_moment <= 0:
         await submit_due(pool)
+    if seen.next_expiry is not None and seen.next_expiry <= 0:
+        await expire(pool)
     if seen.uncompacted:
         await store.compact_counts(pool)
     if seen.stale:
@@ -108,10 +110,8 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
     next_lease = seen.next_lease if uptime.seconds() > _LONGEST_GRACE_S else None
     # A schedule whose moments cannot be found out here stays due, which is no reason to hurry.
     next_moment = seen.next_moment if seen.next_moment and seen.next_moment > 0 else None
-    return min(
-        (max(each, _SHORTEST_PAUSE_S) for each in (seen.next_due, next_lease, next_moment) if each is not None),
-        default=_INTERVAL_S,
-    )
+    nexts = (seen.next_due, next_lease, next_moment, seen.next_expiry)
+    return min((max(each, _SHORTEST_PAUSE_S) for each in nexts if each is not None), default=_INTERVAL_S)
 
 
 async def make_due(pool: Pool) -> None:
@@ -120,16 +120,36 @@ async def make_due(pool: Pool) -> None:
 
 
 async def end_leases(pool: Pool, heard: float) -> None:
-    """Expire every lease that is overdue, of takers that could have sent a heartbeat in the last `heard` seconds."""
+    """Expire every lease that is overdue, of takers that could have sent a heartbeat in the last `heard` seconds.
+
+    A lease never outlasts the timeout of its attempt.
+    """
     await _in_batches(lambda: _end_some_leases(pool, heard))
 
 
 async def _end_some_leases(pool: Pool, heard: float) -> int:
     ended = await store.end_leases(pool, _BATCH_ROWS, heard)
     metrics.EXPIRED.inc(len(ended))
-    metrics.FINISHED.labels(Outcome.ABANDONED).inc(sum(event.outcome is not None for event in ended))
-    job_log.record("lease ran out", (JobEvent(each.id, each.source, each.attempt, each.outcome) for each in ended))
+    for what, timed_out in (("lease ran out", False), ("took too long", True)):
+        events = [
+            JobEvent(each.id, each.source, each.attempt, each.outcome) for each in ended if each.timed_out is timed_out
+        ]
+        for outcome in (Outcome.ABANDONED, Outcome.FAILED):
+            metrics.FINISHED.labels(outcome).inc(sum(event.outcome == outcome for event in events))
+        job_log.record(what, events)
     return len(ended)
+
+
+async def expire(pool: Pool) -> None:
+    """Abandon every job that nobody has taken in time."""
+    await _in_batches(lambda: _expire_some(pool))
+
+
+async def _expire_some(pool: Pool) -> int:
+    expired = await store.expire(pool, _BATCH_ROWS)
+    metrics.FINISHED.labels(Outcome.ABANDONED).inc(len(expired))
+    job_log.record("nobody took it", (JobEvent(each.id, each.source, outcome=Outcome.ABANDONED) for each in expired))
+    return len(expired)
 
 
 async def keep_cursors(pool: Pool, cursors: ScanCursors) -> NoReturn:

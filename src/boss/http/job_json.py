@@ -90,6 +90,8 @@ def record_json(record: JobRecord) -> dict[str, object]:
         "attempts": record.attempts,
         "submitted": record.submitted_at,
         "due": record.due_at,
+        "expires": record.expires_at,
+        "timeout": record.timeout,
         "taken": record.taken_at,
         "seen": record.seen_at,
         "until": record.lease_until,

@@ -12,6 +12,7 @@ from boss.model.job import (
     DEFAULT_ATTEMPTS,
     HIGHEST_PRIORITY,
     LONGEST_LEASE,
+    LONGEST_TIMEOUT_S,
     LOWEST_PRIORITY,
     MOST_ATTEMPTS,
     REPORTED_OUTCOMES,
@@ -36,7 +37,8 @@ _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
 _ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
 _TAKE = ("limit", "wait", "lease", "fair")
-_SUBMIT = ("priority", "delay", "at", "attempts", "ids")
+_SUBMIT = ("priority", "delay", "at", "attempts", "timeout", "expires", "ids")
+CHANGE = ("priority", "delay", "at", "timeout", "expires")
 
 
 class TakeParameters(NamedTuple):
@@ -56,7 +58,7 @@ class TakeParameters(NamedTuple):
 
 
 class SubmitParameters(NamedTuple):
-    """The parameters in the query of a submit, in the order of `Submission`.
+    """The parameters in the query of a submit, named as in `Submission`.
 
     `ids_given` tells whether each line of a batch has its job's id.
     """
@@ -65,6 +67,8 @@ class SubmitParameters(NamedTuple):
     delay: float | None
     at: datetime | None
     attempts: int
+    timeout: int | None
+    expires: int | None
     ids_given: bool
 
 
@@ -74,6 +78,8 @@ class ChangeParameters(NamedTuple):
     priority: int | None
     delay: float | None
     at: datetime | None
+    timeout: int | None
+    expires: int | None
 
 
 def of_change(query: Mapping[str, str]) -> ChangeParameters:
@@ -82,8 +88,14 @@ def of_change(query: Mapping[str, str]) -> ChangeParameters:
     Raises:
         BadInput: one has an invalid value.
     """
-    _check_delay_or_at(query)
-    return ChangeParameters(priority(query) if "priority" in query else None, delay(query), at(query))
+    _check_times(query)
+    return ChangeParameters(
+        priority=priority(query) if "priority" in query else None,
+        delay=delay(query),
+        at=at(query),
+        timeout=timeout(query),
+        expires=expires(query),
+    )
 
 
 # A submitter sends the same query again and again, and most often none.
@@ -95,13 +107,27 @@ def of_submit(text: bytes) -> SubmitParameters:
         BadInput: the query has an unknown parameter or an invalid value, or cannot be read.
     """
     query = parse_query(text, _SUBMIT)
-    _check_delay_or_at(query)
-    return SubmitParameters(priority(query), delay(query), at(query), attempts(query), ids_given(query))
+    _check_times(query)
+    return SubmitParameters(
+        priority=priority(query),
+        delay=delay(query),
+        at=at(query),
+        attempts=attempts(query),
+        timeout=timeout(query),
+        expires=expires(query),
+        ids_given=ids_given(query),
+    )
 
 
-def _check_delay_or_at(query: Mapping[str, str]) -> None:
+def _check_times(query: Mapping[str, str]) -> None:
     if "delay" in query and "at" in query:
         raise BadInput("delay and at exclude each other; send one of them")
+    due_after, ends_after = delay(query), expires(query)
+    if due_after and ends_after and ends_after <= due_after:
+        raise BadInput(
+            f"the job would expire after {ends_after} seconds, before it is due after {due_after:g}; "
+            "make expires longer than delay"
+        )
 
 
 # Converters send the same query with every take.
@@ -163,6 +189,16 @@ def limit(query: Mapping[str, str], default: int) -> int:
 def attempts(query: Mapping[str, str]) -> int:
     """`?attempts=`, the most attempts of a job."""
     return _integer(query, "attempts", DEFAULT_ATTEMPTS, 1, MOST_ATTEMPTS)
+
+
+def timeout(query: Mapping[str, str]) -> int | None:
+    """`?timeout=`, the seconds that an attempt may take; None when absent."""
+    return _integer(query, "timeout", 0, 1, LONGEST_TIMEOUT_S) if "timeout" in query else None
+
+
+def expires(query: Mapping[str, str]) -> int | None:
+    """`?expires=`, after how many seconds a job ends that nobody has taken; None when absent."""
+    return _integer(query, "expires", 0, 1, LONGEST_TIMEOUT_S) if "expires" in query else None
 
 
 def ids_given(query: Mapping[str, str]) -> bool:

@@ -17,6 +17,8 @@ MOST_TEXT = 32 * 1024 * 1024
 # The most bytes of a note's text.
 MOST_NOTE = 64 * 1024
 DEFAULT_LEASE, LONGEST_LEASE = 30 * 60, 366 * 24 * 3600  # seconds
+# The longest time in which an attempt, or a job that nobody takes, may have to end.
+LONGEST_TIMEOUT_S = 366 * 24 * 3600
 
 
 class State(StrEnum):
@@ -123,7 +125,8 @@ class JobRecord(NamedTuple):
 
     `submitted_by`, `taken_by` and `finished_by` are names of tokens, and `converter` is what the taker calls itself.
     `history` is JSON text with one object for each earlier attempt: `attempt`, `taken`, `by`, `converter`, `ended`,
-    `how`, and `why` if it is known. `note` is the JSON text that an attempt left.
+    `how`, and `why` if it is known. `note` is the JSON text that an attempt left. An attempt may take `timeout`
+    seconds, and at `expires_at` the job ends if nobody has taken it.
     """
 
     id: str
@@ -147,6 +150,8 @@ class JobRecord(NamedTuple):
     converter: str | None
     history: str | None
     note: str | None
+    timeout: int | None
+    expires_at: datetime | None
 
 
 class JobPage(NamedTuple):
@@ -165,6 +170,8 @@ class Submission(NamedTuple):
         by: the name of the token that submitted it.
         document_bytes: the size of the document's text (`document.JsonText`); None to measure it when it is needed.
         is_made: True when this Boss made the id, so that no other job has it; None when the id was given.
+        timeout: how many seconds each attempt may take; None for any time.
+        expires: after how many seconds the job ends if nobody has taken it; None for never.
     """
 
     id: str
@@ -178,6 +185,8 @@ class Submission(NamedTuple):
     by: str | None = None
     document_bytes: int | None = None
     is_made: bool | None = None
+    timeout: int | None = None
+    expires: int | None = None
 
 
 class Change(NamedTuple):
@@ -189,6 +198,8 @@ class Change(NamedTuple):
         priority: its new priority.
         delay: it is due after so many seconds, from now on.
         due_at: it is due at this time.
+        timeout: how many seconds each attempt may take from now on.
+        expires: after how many seconds, from now on, it ends if nobody has taken it.
         by: the name of the principal's token, for the audit event.
     """
 
@@ -200,6 +211,8 @@ class Change(NamedTuple):
     priority: int | None
     delay: float | None
     due_at: datetime | None
+    timeout: int | None
+    expires: int | None
     by: str | None
 
 

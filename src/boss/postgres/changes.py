@@ -19,17 +19,23 @@ WITH changed AS (
             WHEN $7::float8 IS NULL AND $8::timestamptz IS NULL THEN due_at
             WHEN coalesce($8, now() + make_interval(secs => $7)) > now()
             THEN coalesce($8, now() + make_interval(secs => $7))
-        END
+        END,
+        timeout = coalesce($10, timeout),
+        expires_at = coalesce(now() + make_interval(secs => $11), expires_at)
     WHERE {probe("id", "$1")} AND source = $2 AND status || '' = 'AVAILABLE' AND ($3::int IS NULL OR attempt = $3)
-    RETURNING id, source, {text_of("document")} AS document, attempt
+    RETURNING id, source, {text_of("document")} AS document, attempt, expires_at
+), timed AS (
+    INSERT INTO expiry (id, at) SELECT id, expires_at FROM changed WHERE $11::int IS NOT NULL
+    ON CONFLICT (id) DO UPDATE SET at = excluded.at
 ), recorded AS (
     INSERT INTO act (by, did, what)
     SELECT $9, 'changed an available job', jsonb_strip_nulls(jsonb_build_object(
         'job', id, 'source', source, 'priority', $6::int, 'delay', $7::float8, 'at', $8::timestamptz,
+        'timeout', $10::int, 'expires', $11::int,
         'document', CASE WHEN $4::text IS NOT NULL THEN 'another' END))
     FROM changed
 )
-SELECT * FROM changed
+SELECT id, source, document, attempt FROM changed
 """,
 )
 
@@ -40,5 +46,5 @@ async def change(pool: Pool, asked: Change) -> Job | None:
     Returns the job as it is now; None when it is not available, or in another attempt.
     """
     values = (asked.id, asked.source, asked.attempt, asked.document, asked.document_bytes, asked.priority)
-    rows = await fetch(pool, CHANGE, *values, asked.delay, asked.due_at, asked.by)
+    rows = await fetch(pool, CHANGE, *values, asked.delay, asked.due_at, asked.by, asked.timeout, asked.expires)
     return Job(state=State.AVAILABLE, **rows[0]) if rows else None

@@ -8,13 +8,15 @@ from boss.model.job import Check, Location, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.reads import locate
-from boss.postgres.statement import Arrays, Statement, probe
+from boss.postgres.statement import Arrays, Statement, probe, until_timeout
 
-# When a lease is renewed, it is set to 4/3 of its length.
-RENEWED = """seen_at = clock_timestamp(),
+# When a lease is renewed, it is set to 4/3 of its length. An attempt with a timeout and no lease ends at its timeout.
+RENEWED = f"""seen_at = clock_timestamp(),
         lease_until = CASE
-            WHEN lease_until IS NOT NULL THEN clock_timestamp() + lease * 4 / 3.0 * interval '1 second'
+            WHEN lease_until IS NOT NULL
+            THEN {until_timeout("clock_timestamp() + nullif(lease, 0) * 4 / 3.0 * interval '1 second'")}
         END"""
+_DUE = "lease_until < " + until_timeout("clock_timestamp() + nullif(lease, 0) * interval '1 second'")
 
 # A heartbeat guarantees one full lease. When it writes, it grants 4/3 of one, so that heartbeats in the first third
 # only read. For a lease that never expires, a heartbeat writes at most every ten minutes, just to record the time. A
@@ -31,13 +33,12 @@ WITH renewed AS (
     FROM {_CHECKS.unnest} AS asked({_CHECKS.names})
     WHERE {probe("job.id", "asked.id")} AND job.source = asked.source AND job.status || '' = 'ACTIVE'
       AND (asked.attempt IS NULL OR job.attempt = asked.attempt)
-      AND CASE WHEN lease_until IS NOT NULL THEN lease_until < clock_timestamp() + lease * interval '1 second'
+      AND CASE WHEN lease > 0 AND lease_until IS NOT NULL THEN {_DUE}
                ELSE seen_at < now() - interval '10 minutes' END
     RETURNING job.id
 )
 SELECT id, source, status, attempt, lease,
-       status || '' = 'ACTIVE' AND lease_until < clock_timestamp() + lease * interval '1 second'
-           AND id <> ALL (ARRAY(SELECT id FROM renewed)) AS unsure
+       status || '' = 'ACTIVE' AND {_DUE} AND id <> ALL (ARRAY(SELECT id FROM renewed)) AS unsure
 FROM ONLY job
 WHERE id = ANY($1::text[])
 """,
@@ -62,12 +63,20 @@ async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
     return locations
 
 
+# Whether the timeout of the attempt has ended its lease. The reason is for the person who finds the job among the failed
+# ones.
+_TIMED_OUT = "coalesce(lease_until >= taken_at + timeout * interval '1 second', false)"
+_WHY_TIMED_OUT = "format('the attempt took longer than its timeout of %s seconds', to_char(timeout, 'FM999,999,990'))"
+_HOW = f"""'how', CASE WHEN {_TIMED_OUT} THEN 'took too long' ELSE 'lease ran out' END,
+                    'why', CASE WHEN {_TIMED_OUT} THEN {_WHY_TIMED_OUT} END"""
+_FAILED = f"attempt >= attempts AND {_TIMED_OUT}"
+
 # A job keeps its order in the queue: that is its priority and position, which no statement changes.
 END_LEASES = Statement(
     "end_leases",
     f"""
 WITH silent AS MATERIALIZED (
-    SELECT id FROM ONLY job
+    SELECT id, {_TIMED_OUT} AS timed_out FROM ONLY job
     WHERE status = 'ACTIVE' AND lease_until <= now() AND least(lease / 3.0, 30) <= $2
     ORDER BY lease_until
     LIMIT $1
@@ -75,29 +84,33 @@ WITH silent AS MATERIALIZED (
 )
 UPDATE ONLY job
 SET status = CASE WHEN attempt < attempts THEN 'AVAILABLE' ELSE 'DONE' END,
-    outcome = CASE WHEN attempt < attempts THEN NULL ELSE 'abandoned' END,
+    outcome = CASE WHEN attempt < attempts THEN NULL WHEN {_TIMED_OUT} THEN 'failed' ELSE 'abandoned' END,
     finished_at = CASE WHEN attempt < attempts THEN NULL ELSE clock_timestamp() END,
-{END_ATTEMPT.format(left="job.attempt < attempts", how="'how', 'lease ran out'")}
+{END_ATTEMPT.format(left="job.attempt < attempts", how=_HOW)}
+    result = CASE WHEN {_FAILED} THEN jsonb_build_object('error', {_WHY_TIMED_OUT}) ELSE result END,
+    result_bytes = CASE WHEN {_FAILED} THEN 100 ELSE result_bytes END,
     due_at = NULL, lease_until = NULL, take_key = NULL
 WHERE id = ANY(ARRAY(SELECT id FROM silent))
-RETURNING id, source, attempt, outcome
+RETURNING id, source, attempt, outcome, id = ANY(ARRAY(SELECT id FROM silent WHERE timed_out)) AS timed_out
 """,
 )
 
 
 class EndedLease(NamedTuple):
-    """A job whose lease expired; `outcome` is None when it is available again."""
+    """A job whose lease expired, or whose attempt `timed_out`; `outcome` is None when it is available again."""
 
     id: str
     source: str
     attempt: int
     outcome: str | None
+    timed_out: bool
 
 
 async def end_leases(pool: Pool, limit: int, heard: float) -> list[EndedLease]:
-    """Expire at most `limit` leases whose takers sent no heartbeat in time; return which.
+    """Expire at most `limit` leases whose takers sent no heartbeat in time, or that reached a timeout; return which.
 
-    These jobs are available again, in their old order in the queue, or abandoned if it was their last attempt.
+    These jobs are available again, in their old order in the queue. After the last attempt they are abandoned, or
+    failed if it timed out.
 
     Args:
         pool: the connection pool.

@@ -49,7 +49,7 @@ async def greatest_ids(pool: Pool, each: int) -> dict[tuple[str, State], list[st
 
 _COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,
        taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
-       submitted_by, taken_by, finished_by, converter, note::text AS note,
+       submitted_by, taken_by, finished_by, converter, note::text AS note, timeout, expires_at,
        CASE WHEN text_bytes(history, {MOST_TEXT}) <= {MOST_TEXT} THEN history::text END AS history"""
 
 # A page ends early when its texts would have more bytes than this together. Their sizes are added up before any text is

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from boss.postgres.connection import Pool, fetch, transaction
-from boss.postgres.statement import MOVE_LOCK, READY, Statement, probe
+from boss.postgres.statement import MOVE_LOCK, READY, Statement, probe, until_timeout
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE_S = 5.0
@@ -31,6 +31,7 @@ SELECT (SELECT extract(epoch FROM due_at - now())::float8
         ORDER BY lease_until
         LIMIT 1) AS next_lease,
        (SELECT extract(epoch FROM min(next_at) - now())::float8 FROM schedule WHERE NOT paused) AS next_moment,
+       (SELECT extract(epoch FROM at - now())::float8 FROM expiry ORDER BY at LIMIT 1) AS next_expiry,
        (SELECT extract(epoch FROM now() - at)::float8 FROM heartbeat) AS silence,
        EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS uncompacted,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
@@ -65,6 +66,7 @@ class PendingWork(NamedTuple):
         next_due: seconds until the next delayed job is due, negative when it is overdue; None when there is none.
         next_lease: seconds until the next lease expires, negative when it is overdue; None when there is none.
         next_moment: seconds until the next moment of a schedule, likewise.
+        next_expiry: seconds until the next job ends that nobody has taken, likewise.
         silence: seconds since the last recorded heartbeat of a replica; None when there never was one.
         uncompacted: whether the job counts can be compacted.
         stale: whether a replica that is gone is still recorded as one with waiting takers.
@@ -75,6 +77,7 @@ class PendingWork(NamedTuple):
     next_due: float | None
     next_lease: float | None
     next_moment: float | None
+    next_expiry: float | None
     silence: float | None
     uncompacted: bool
     stale: bool
@@ -134,7 +137,7 @@ WITH last AS MATERIALIZED (
     FOR UPDATE OF job SKIP LOCKED
 ), resumed AS (
     UPDATE ONLY job
-    SET lease_until = lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))
+    SET lease_until = {until_timeout("lease_until + greatest(interval '0', now() - greatest(last.at, seen_at))")}
     FROM last
     WHERE job.id = ANY(ARRAY(SELECT id FROM silent))
     RETURNING job.id
@@ -148,7 +151,7 @@ ON CONFLICT (singleton) DO UPDATE SET at = greatest(heartbeat.at, excluded.at)
 async def resume_leases(pool: Pool) -> None:
     """Extend all leases by the time since the last recorded heartbeat of a replica, if that was an outage.
 
-    No replica could receive heartbeats of takers meanwhile, so the leases did not run.
+    No replica could receive heartbeats of takers meanwhile, so the leases did not run. Timeouts did.
     """
     await fetch(pool, RESUME_LEASES)
 

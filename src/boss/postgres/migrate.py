@@ -52,6 +52,7 @@ _TABLES = {
     "source_rule": "SELECT INSERT UPDATE DELETE",
     "schedule": "SELECT INSERT UPDATE DELETE",
     "awaited": "SELECT INSERT UPDATE DELETE",
+    "expiry": "SELECT INSERT UPDATE DELETE",
     "converter": "SELECT INSERT UPDATE DELETE",
     "boss_migration": "SELECT",
 }

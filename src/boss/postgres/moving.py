@@ -54,10 +54,10 @@ _WHY = "left(coalesce(nullif(result ->> 'error', ''), nullif(result ->> 'reason'
 # have nothing to say of a job that is available; tests/integration/test_moving.py has the list of them.
 _REDONE = f"""{_TAKEN_OUT}, redone AS (
     INSERT INTO job (id, source, document, document_bytes, priority, submitted_at, submitted_by, attempt, attempts,
-                     taken_at, seen_at, lease, traceparent, result, result_bytes, allowed, note, history)
+                     taken_at, seen_at, lease, timeout, traceparent, result, result_bytes, allowed, note, history)
     SELECT id, source, coalesce($8::text::jsonb, document),
            CASE WHEN $8::text IS NULL THEN document_bytes ELSE $9 END, priority, submitted_at, submitted_by, attempt,
-           least(attempts::bigint + {_ALLOWED}, 2000000000), taken_at, seen_at, lease, traceparent, result,
+           least(attempts::bigint + {_ALLOWED}, 2000000000), taken_at, seen_at, lease, timeout, traceparent, result,
            result_bytes, {_ALLOWED}, CASE WHEN $8::text IS NULL THEN note END,
            CASE
                WHEN jsonb_typeof(history) IS DISTINCT FROM 'array' THEN '[]'

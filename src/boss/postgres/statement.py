@@ -47,6 +47,11 @@ def probe(column: str, value: str) -> str:
     return f"{column} = ANY(ARRAY[{value}])"
 
 
+def until_timeout(until: str, taken_at: str = "job.taken_at") -> str:
+    """The end of a lease, or that of the attempt if it comes first; NULL when there is neither."""
+    return f"least({until}, {taken_at} + job.timeout * interval '1 second')"
+
+
 class Arrays:
     """Passes rows to a statement as arrays, one parameter for each column, which the SQL reads with `unnest`.
 

@@ -9,6 +9,7 @@ from boss.postgres.converters import Heard, converters, record_converters
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
+from boss.postgres.expiries import expire
 from boss.postgres.finding import Walk, records, sort_few, walk_done
 from boss.postgres.finishes import finish, give_back, set_aside
 from boss.postgres.leases import EndedLease, check, end_leases
@@ -99,6 +100,7 @@ __all__ = [
     "empty_volume_by",
     "end_leases",
     "examine",
+    "expire",
     "failed",
     "find",
     "finish",

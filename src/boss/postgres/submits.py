@@ -19,6 +19,8 @@ _SUBMISSIONS = Arrays(
     by="text",
     document_bytes="int",
     is_made="bool",
+    timeout="int",
+    expires="int",
 )
 
 # No index spans `job` and the volumes. So a submit looks for its ids in all of them once, and stores those that it does
@@ -31,33 +33,47 @@ _LOOKED = f"""{_MADE}
   AND id <> ALL (ARRAY(SELECT job.id FROM job WHERE job.id = ANY ($1::text[]) AND job.attempt >= 0))"""
 
 
-def _statement(condition: str) -> Statement:
-    """Build the statement that stores the jobs for which the condition is true, and whose ids `job` does not have."""
-    return Statement(
-        "submit",
-        f"""
-INSERT INTO job (id, source, document, priority, due_at, attempts, traceparent, submitted_by, document_bytes)
-SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, traceparent, by,
-       document_bytes
+def _statement(condition: str, returning: str = "id") -> str:
+    """SQL that stores the jobs for which the condition is true, and whose ids `job` does not have."""
+    return f"""
+INSERT INTO job (id, source, document, priority, due_at, attempts, timeout, expires_at, traceparent, submitted_by,
+                 document_bytes)
+SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, timeout,
+       now() + make_interval(secs => expires), traceparent, by, document_bytes
 FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts,
-             traceparent, by, document_bytes
+             timeout, expires, traceparent, by, document_bytes
       FROM {_SUBMISSIONS.unnest} WITH ORDINALITY AS asked({_SUBMISSIONS.names}, turn))
-     AS asked(id, source, document, priority, turn, due_at, attempts, traceparent, by, document_bytes)
+     AS asked(id, source, document, priority, turn, due_at, attempts, timeout, expires, traceparent, by, document_bytes)
 WHERE {condition}
 ORDER BY turn
 ON CONFLICT (id) DO NOTHING
-RETURNING id
-""",
-    )
+RETURNING {returning}
+"""
 
 
-SUBMIT = _statement(_LOOKED)
-SUBMIT_MADE = _statement(_MADE)
+def _expiring(condition: str) -> str:
+    """The same, for jobs of which some expire."""
+    return f"""
+WITH stored AS ({_statement(condition, "id, expires_at")}
+), timed AS (
+    INSERT INTO expiry (id, at) SELECT id, expires_at FROM stored WHERE expires_at IS NOT NULL
+    ON CONFLICT (id) DO UPDATE SET at = excluded.at
+)
+SELECT id FROM stored
+"""
+
+
+SUBMIT = Statement("submit", _statement(_LOOKED))
+SUBMIT_MADE = Statement("submit", _statement(_MADE))
+SUBMIT_EXPIRING = Statement("submit_expiring", _expiring(_LOOKED))
 
 
 async def submit(pool: Pool, submissions: Sequence[Submission]) -> set[str]:
     """Store new jobs, in order of arrival; return the ids that were new. The others changed nothing."""
-    statement = SUBMIT_MADE if all(each.is_made for each in submissions) else SUBMIT
+    if any(each.expires for each in submissions):
+        statement = SUBMIT_EXPIRING
+    else:
+        statement = SUBMIT_MADE if all(each.is_made for each in submissions) else SUBMIT
     return {row["id"] for row in await fetch(pool, statement, *_SUBMISSIONS.of(submissions))}
 
 

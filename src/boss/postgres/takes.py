@@ -15,7 +15,7 @@ from boss.model.job import Job, State, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of, with_note
-from boss.postgres.statement import READY, Arrays, Statement, probe
+from boss.postgres.statement import READY, Arrays, Statement, probe, until_timeout
 
 # Up to this many jobs, a take does not first count how many fit: few documents have half a megabyte.
 FEW = MOST_TEXT // 2**19
@@ -27,7 +27,7 @@ TAKE_GIVEN = f"""
 , taken AS (
     UPDATE ONLY job
     SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
-        lease_until = CASE WHEN given.lease > 0 THEN given.now + given.lease * interval '1 second' END,
+        lease_until = {until_timeout("given.now + nullif(given.lease, 0) * interval '1 second'", "given.now")},
         take_key = given.key, taken_by = given.by, converter = given.converter
     FROM (SELECT id, slot, clock_timestamp() AS now,
                  ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by,

@@ -6,7 +6,7 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import Take, Taken
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import size_of, text_of, with_note
-from boss.postgres.statement import Statement, probe
+from boss.postgres.statement import Statement, probe, until_timeout
 from boss.postgres.takes import (
     LIMITS_OF_SOURCES,
     ORDER_OF_SOURCES,
@@ -89,7 +89,7 @@ WITH held AS MATERIALIZED (
 )
 UPDATE ONLY job
 SET seen_at = clock_timestamp(),
-    lease_until = CASE WHEN lease > 0 THEN clock_timestamp() + lease * interval '1 second' END
+    lease_until = {until_timeout("clock_timestamp() + nullif(lease, 0) * interval '1 second'")}
 WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(
           ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))))
   AND status || '' = 'ACTIVE' AND take_key = ANY($1::text[])

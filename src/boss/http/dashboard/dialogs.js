@@ -71,9 +71,9 @@ export function askToGiveBack(job, after) {
 
 /** A done job does not change. Its document is submitted as a new job. */
 export function askToSubmitAgain(job, document, after) {
-  const text = `A new job of ${job.source} will be submitted with the same document, priority and number of attempts.`;
+  const text = `A new job of ${job.source} will be submitted with the same document, priority, number of attempts and timeout.`;
   confirm(`Submit ${job.id} again?`, text, "Submit it again", async () => {
-    const how = { priority: job.priority, attempts: job.attempts };
+    const how = { priority: job.priority, attempts: job.attempts, timeout: job.timeout ?? "" };
     const id = await boss.submit(job.source, "", document, how);
     say(`Submitted as ${id}.`);
     after(id);
@@ -93,6 +93,10 @@ export function askToSubmit(sources, after) {
     el("div", { class: "pair" },
       el("label", {}, "Delay in seconds", el("input", { name: "delay", type: "number", min: 0, placeholder: "0" })),
       el("label", {}, "Attempts", el("input", { name: "attempts", type: "number", min: 1, placeholder: "25" })),
+    ),
+    el("div", { class: "pair" },
+      el("label", {}, "Timeout of an attempt in seconds", el("input", { name: "timeout", type: "number", min: 1, placeholder: "none" })),
+      el("label", {}, "Abandon if not taken after seconds", el("input", { name: "expires", type: "number", min: 1, placeholder: "never" })),
     ),
   ];
   const act = async ({ source, id, document, ...how }) => {

@@ -22,13 +22,14 @@ class Changes:
 
     @requires(Permission.SUBMIT)
     async def change(self, request: Request) -> Response:
-        """PUT /job/available/{source}/{id}: change the priority or the due time of that job, or its document."""
+        """PUT /job/available/{source}/{id}: change the priority or a time of that job, or its document."""
         source, id = address(request)
-        asked = parameters.of_change(request.query(("priority", "delay", "at")))
+        asked = parameters.of_change(request.query(parameters.CHANGE))
         body = await request.body(self._max_document, "the document")
         document = check_object(body, "the document", self._max_document) if body else None
-        if document is None and asked == (None, None, None):
-            raise BadInput("say what to change: a document in the body, or ?priority=, ?delay= or ?at=")
+        if document is None and all(value is None for value in asked):
+            known = ", ".join(f"?{name}=" for name in parameters.CHANGE)
+            raise BadInput(f"say what to change: a document in the body, or one of {known}")
         changed = await self._dispatcher.change(
             Change(
                 id=id,
@@ -39,6 +40,8 @@ class Changes:
                 priority=asked.priority,
                 delay=asked.delay,
                 due_at=asked.at,
+                timeout=asked.timeout,
+                expires=asked.expires,
                 by=request.principal.name,
             )
         )

@@ -239,6 +239,8 @@ class Jobs:
             delay=asked.delay,
             due_at=asked.at,
             attempts=asked.attempts,
+            timeout=asked.timeout,
+            expires=asked.expires,
             traceparent=tracing.of_submit(request.header(b"traceparent")),
             by=request.principal.name,
         )

@@ -1,0 +1,51 @@
+"""Jobs that end because nobody took them in time: their times are in the table `expiry` (0015_time_limits.sql)."""
+
+from typing import NamedTuple
+
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.statement import Statement
+
+# A job that another session has locked keeps its time: if it is not taken after all, it ends then.
+EXPIRE = Statement(
+    "expire",
+    """
+WITH due AS MATERIALIZED (
+    SELECT id FROM expiry WHERE at <= now() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED
+), untaken AS MATERIALIZED (
+    SELECT id FROM ONLY job
+    WHERE id = ANY(ARRAY(SELECT id FROM due))
+      AND status || '' = 'AVAILABLE' AND attempt = 0 AND expires_at <= now()
+), locked AS MATERIALIZED (
+    SELECT id FROM ONLY job
+    WHERE id = ANY(ARRAY(SELECT id FROM untaken))
+      AND status || '' = 'AVAILABLE' AND attempt = 0 AND expires_at <= now()
+    FOR UPDATE SKIP LOCKED
+), forgotten AS (
+    DELETE FROM expiry
+    WHERE id = ANY(ARRAY(SELECT id FROM due))
+      AND id <> ALL(ARRAY(SELECT id FROM untaken EXCEPT SELECT id FROM locked))
+)
+UPDATE ONLY job
+SET status = 'DONE', outcome = 'abandoned', due_at = NULL, finished_at = clock_timestamp(), result_bytes = 100,
+    result = jsonb_build_object('error', format(
+        'nobody took the job within %s seconds',
+        to_char(extract(epoch FROM expires_at - submitted_at), 'FM999,999,999,990')))
+WHERE id = ANY(ARRAY(SELECT id FROM locked))
+RETURNING id, source
+""",
+)
+
+
+class ExpiredJob(NamedTuple):
+    """A job that nobody took in time."""
+
+    id: str
+    source: str
+
+
+async def expire(pool: Pool, limit: int) -> list[ExpiredJob]:
+    """Abandon at most `limit` jobs that nobody has taken in time; return which.
+
+    A time that is over is forgotten, whatever has become of its job, unless another session has the job locked.
+    """
+    return [ExpiredJob(**row) for row in await fetch(pool, EXPIRE, limit)]
