@@ -149,7 +149,7 @@ class TestExpires:
         clock.move(1)
         job = record(client, id)
         assert (job["state"], job["outcome"], job["attempt"]) == ("done", "abandoned", 0)
-        assert job["result"] == {"error": "nobody took the job within 86,400 seconds"}
+        assert job["result"] == {"error": "nobody took the job before it expired"}
         assert client.get(f"/job/available/{source}").status_code == 404
 
     def test_one_that_was_taken_does_not_expire(self, client: httpx.Client, source: str, clock: Clock) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.helpers.model_values import EXPIRES, MINUTE
+from tests.helpers.model_values import MINUTE
 
 DEFAULT_LEASE = 90 * MINUTE
 
@@ -129,4 +129,4 @@ class Model:
             if job.until is not None and job.until <= self.now:
                 job.silent(self.now)
             if job.state == "available" and not job.attempt and job.expires is not None and job.expires <= self.now:
-                job.done("abandoned", {"error": f"nobody took the job within {EXPIRES:,} seconds"}, self.now)
+                job.done("abandoned", {"error": "nobody took the job before it expired"}, self.now)

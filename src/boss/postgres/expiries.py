@@ -5,10 +5,12 @@ from typing import NamedTuple
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Statement
 
+# This is for the person who finds the job among the abandoned ones.
+_NOT_TAKEN = "nobody took the job before it expired"
 # A job that another session has locked keeps its time: if it is not taken after all, it ends then.
 EXPIRE = Statement(
     "expire",
-    """
+    f"""
 WITH due AS MATERIALIZED (
     SELECT id FROM expiry WHERE at <= now() ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), untaken AS MATERIALIZED (
@@ -26,10 +28,8 @@ WITH due AS MATERIALIZED (
       AND id <> ALL(ARRAY(SELECT id FROM untaken EXCEPT SELECT id FROM locked))
 )
 UPDATE ONLY job
-SET status = 'DONE', outcome = 'abandoned', due_at = NULL, finished_at = clock_timestamp(), result_bytes = 100,
-    result = jsonb_build_object('error', format(
-        'nobody took the job within %s seconds',
-        to_char(extract(epoch FROM expires_at - submitted_at), 'FM999,999,999,990')))
+SET status = 'DONE', outcome = 'abandoned', due_at = NULL, finished_at = clock_timestamp(),
+    result = jsonb_build_object('error', '{_NOT_TAKEN}'), result_bytes = {len(_NOT_TAKEN) + 20}
 WHERE id = ANY(ARRAY(SELECT id FROM locked))
 RETURNING id, source
 """,

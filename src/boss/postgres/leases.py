@@ -63,8 +63,8 @@ async def check(pool: Pool, checks: Sequence[Check]) -> dict[str, Location]:
     return locations
 
 
-# Whether the timeout of the attempt has ended its lease. The reason is for the person who finds the job among the failed
-# ones.
+# Whether the timeout of the attempt has ended its lease. The reason is for the person who finds the job among the
+# failed ones.
 _TIMED_OUT = "coalesce(lease_until >= taken_at + timeout * interval '1 second', false)"
 _WHY_TIMED_OUT = "format('the attempt took longer than its timeout of %s seconds', to_char(timeout, 'FM999,999,990'))"
 _HOW = f"""'how', CASE WHEN {_TIMED_OUT} THEN 'took too long' ELSE 'lease ran out' END,
