@@ -63,6 +63,10 @@ class BadInput(BossError):
     name = "bad-input"
 
 
+class UnknownJobs(BadInput):
+    """The request names other jobs that do not exist."""
+
+
 class TooLarge(BadInput):
     """A document or a result is larger than Boss accepts."""
 

@@ -21,6 +21,7 @@ import uvloop
 from boss import __version__
 from boss.dispatch.converters import Converters
 from boss.dispatch.dashboard import DashboardFeed
+from boss.dispatch.dependents import check_forever
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.ends import Ends
 from boss.dispatch.handouts import Handouts
@@ -191,6 +192,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         maintain_forever(pool, wait_queue, limits, maintain_now),
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
+        check_forever(pool),
         History(pool, settings.keep_done).keep_forever(),
         listener.run(),
         _collect_garbage_forever(),

@@ -318,6 +318,9 @@ class TestList:
             "attempt": 1,
             "attempts": 25,
             "due": None,
+            "after": [],
+            "expires": None,
+            "timeout": None,
             "until": None,
             "outcome": "completed",
             "result": {"b": 2},
@@ -325,6 +328,7 @@ class TestList:
             "taken_by": None,
             "finished_by": None,
             "converter": None,
+            "note": None,
             "history": [],
             "job": {"a": 1.5},
         }

@@ -21,6 +21,7 @@ from boss.model.backoff import backoff
 from tests.helpers.clock import Clock
 from tests.helpers.lines import read_lines
 from tests.helpers.model import DEFAULT_LEASE, Model, ModelJob
+from tests.helpers.model_of_dependencies import DependencyRules
 from tests.helpers.model_of_moves import MovingRules
 from tests.helpers.model_values import DOCUMENTS, EXPIRES, IDS, IF_MATCH, MINUTE, PICK, SOURCES, Pick
 from tests.helpers.servers import BossProcess, boss_running
@@ -33,9 +34,10 @@ LEASES = st.sampled_from([None, 0, 30 * MINUTE, 60 * MINUTE])
 ATTEMPTS = st.sampled_from([None, 1, 2, 3])
 KEYS = st.sampled_from([None, None, None, "k1", "k2"])
 LINES = {"content-type": "application/x-ndjson"}
+SHOWN = ("source", "state", "priority", "attempt", "attempts", "outcome", "result", "note", "timeout", "after")
 
 
-class Machine(MovingRules, RuleBasedStateMachine):
+class Machine(MovingRules, DependencyRules, RuleBasedStateMachine):
     """Does the same to Boss and to the model."""
 
     boss: BossProcess
@@ -43,7 +45,7 @@ class Machine(MovingRules, RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        self.clock.run("TRUNCATE job, tally, volume_tally")
+        self.clock.run("TRUNCATE job, tally, volume_tally, dependency, ended_job")
         self.model = Model()
         self.start = time.time() + self.clock.moved
         self.client = self.boss.client()
@@ -191,6 +193,9 @@ class Machine(MovingRules, RuleBasedStateMachine):
         answer = self.ask("POST", f"/job/active/{source}/{id}", headers={"idempotency-key": key}, params=query)
         named = (f"{source}/{id}", key) if key else None
         job = self.found("available", source, id)
+        if job and job.needs:
+            assert (answer.status_code, answer.json()["type"]) == (404, "urn:boss:problem:no-job")
+            return
         if job:
             job.taken(DEFAULT_LEASE if lease is None else lease, named, self.model.now)
             job.due = None
@@ -351,11 +356,13 @@ class Machine(MovingRules, RuleBasedStateMachine):
     def all_is_the_same(self) -> None:
         if not hasattr(self, "model"):
             return
+        self.clock.move(0)
+        self.model.settle()
         records = self.client.get("/jobs?limit=1000").json()["jobs"]
         assert [record["id"] for record in records] == sorted(self.model.jobs, reverse=True)
         for record in records:
             job = self.model.jobs[record["id"]]
-            for name in ("source", "state", "priority", "attempt", "attempts", "outcome", "result", "note", "timeout"):
+            for name in SHOWN:
                 assert record[name] == getattr(job, name), (name, record)
             assert record["job"] == job.document
             assert (record["finished"] is None) == (job.finished is None)

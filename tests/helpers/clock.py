@@ -35,6 +35,7 @@ _LATE = """
 SELECT EXISTS (SELECT FROM job
                WHERE status = 'AVAILABLE' AND due_at <= now() OR status = 'ACTIVE' AND lease_until <= now())
        OR EXISTS (SELECT FROM expiry WHERE at <= now())
+       OR EXISTS (SELECT FROM ended_job)
 """
 
 

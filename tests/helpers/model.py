@@ -32,6 +32,9 @@ class ModelJob:
     # When its attempt is over, and when it is abandoned if nobody has taken it.
     ends: float | None = None
     expires: float | None = None
+    # The jobs it was submitted to come after, and those of them that it waits for.
+    after: list[str] = field(default_factory=list)
+    needs: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.allowed = self.attempts
@@ -85,6 +88,7 @@ class ModelJob:
     def done(self, outcome: str, result: dict[str, Any] | None, now: float) -> None:
         self.state, self.outcome, self.result, self.finished = "done", outcome, result, now
         self.due = self.until = self.key = None
+        self.needs = set()
 
 
 @dataclass
@@ -104,16 +108,33 @@ class Model:
         self.jobs[id] = job
         return job
 
+    def submit_after(self, id: str, source: str, document: dict[str, Any], after: list[str]) -> None:
+        job = self.submit(id, source, document, {})
+        job.after, job.needs = after, {each for each in after if self.jobs[each].outcome != "completed"}
+
+    def settle(self) -> None:
+        """What the ends of jobs mean to those that come after them."""
+        while ended := {job.id: job.outcome for job in self.jobs.values() if job.state == "done"}:
+            waiting = [job for job in self.jobs.values() if job.needs & ended.keys()]
+            if not waiting:
+                return
+            for job in waiting:
+                if failed := sorted(each for each in job.needs & ended.keys() if ended[each] != "completed"):
+                    said = f"the job {failed[0]}, which has to be completed before, ended as {ended[failed[0]]}"
+                    job.done("stopped", {"reason": said}, self.now)
+                job.needs -= ended.keys()
+
     def redo(self, job: ModelJob) -> None:
         self.submitted += 1
         job.state, job.position, job.attempts = "available", self.submitted, job.attempts + job.allowed
         job.finished = job.outcome = job.expires = None
+        job.after = []
 
     def queue(self, source: str | None) -> list[ModelJob]:
         ready = [
             job
             for job in self.jobs.values()
-            if job.state == "available" and job.due is None and source in (None, job.source)
+            if job.state == "available" and job.due is None and not job.needs and source in (None, job.source)
         ]
         return sorted(ready, key=lambda job: (-job.priority, job.position))
 

@@ -11,15 +11,8 @@ KEPT = {
 }
 CHANGED = {"status", "position", "attempts", "allowed", "history"}
 EMPTY = {
-    "due_at",
-    "lease_until",
-    "take_key",
-    "finished_at",
-    "outcome",
-    "finished_by",
-    "taken_by",
-    "converter",
-    "expires_at",
+    *("due_at", "expires_at", "lease_until", "take_key", "finished_at", "outcome", "finished_by", "taken_by"),
+    *("converter", "after_ids"),
 }
 
 

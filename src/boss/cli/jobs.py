@@ -91,6 +91,12 @@ def submit(
     attempts: Annotated[int | None, typer.Option(help="The most attempts of the job.  [default: the server's]")] = None,
     timeout: Timeout = None,
     expires: Expires = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Hand it out once that job is completed, and stop it if that ends otherwise; repeatable."
+        ),
+    ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of the file is a job's document (NDJSON).")] = False,
     batch: Annotated[
         str | None,
@@ -113,6 +119,7 @@ def submit(
         "attempts": attempts,
         "timeout": timeout,
         "expires": expires,
+        "after": after or (),
     }
     if lines:
         if id is not None:

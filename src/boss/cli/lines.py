@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ class How(TypedDict):
     attempts: int | None
     timeout: int | None
     expires: int | None
+    after: Sequence[str]
 
 
 def submit_lines(url: str, token: str | None, source: str, file: str, batch: str | None, how: How) -> None:

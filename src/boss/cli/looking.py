@@ -189,6 +189,7 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
         ("attempt", f"{job['attempt']} of {job['attempts']}"),
         ("submitted", _when(job["submitted"], job["submitted_by"])),
         ("due", _when(job["due"])),
+        ("after", ", ".join(job["after"])),
         ("expires", _when(job["expires"]) if not job["attempt"] else ""),
         ("timeout", f"{job['timeout']:,} seconds" if job["timeout"] else ""),
         ("taken", _when(job["taken"], job["taken_by"])),

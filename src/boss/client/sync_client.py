@@ -60,6 +60,7 @@ class Client:
         attempts: int | None = None,
         timeout: int | None = None,
         expires: int | None = None,
+        after: Sequence[str] = (),
         traceparent: str | None = None,
     ) -> str:
         """See `AsyncClient.submit`."""
@@ -74,6 +75,7 @@ class Client:
             attempts=attempts,
             timeout=timeout,
             expires=expires,
+            after=after,
             traceparent=traceparent,
         )
 
@@ -88,6 +90,7 @@ class Client:
         attempts: int | None = None,
         timeout: int | None = None,
         expires: int | None = None,
+        after: Sequence[str] = (),
     ) -> Iterator[tuple[int, int]]:
         """See `AsyncClient.submit_lines`."""
         return self._each(
@@ -100,6 +103,7 @@ class Client:
                 attempts=attempts,
                 timeout=timeout,
                 expires=expires,
+                after=after,
             )
         )
 

@@ -63,6 +63,7 @@ class Verbs(MovingMany):
         attempts: int | None = None,
         timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
         expires: int | None = None,
+        after: Sequence[str] = (),
         traceparent: str | None = None,
     ) -> str:
         """Submit a job; return its id.
@@ -77,6 +78,8 @@ class Verbs(MovingMany):
             attempts: the most attempts of the job; the server's default when None.
             timeout: how many seconds each attempt may take, whatever its converter says; any time when None.
             expires: after how many seconds the job is abandoned if nobody has taken it; never when None.
+            after: ids of jobs that must be completed before it is handed out; if one of them ends otherwise, it is
+                stopped. It excludes `delay` and `at`.
             traceparent: the trace it belongs to, for its converter.
 
         Raises:
@@ -90,6 +93,7 @@ class Verbs(MovingMany):
             attempts=attempts,
             timeout=timeout,
             expires=expires,
+            after=",".join(after) or None,
         )
         # With an id the request is safe to retry: the server accepts the id once.
         id = id or _new_id()
@@ -120,6 +124,7 @@ class Verbs(MovingMany):
         attempts: int | None = None,
         timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
         expires: int | None = None,
+        after: Sequence[str] = (),
     ) -> AsyncIterator[tuple[int, int]]:
         """Submit any number of jobs, in constant memory; for the other arguments see `submit`.
 
@@ -139,6 +144,7 @@ class Verbs(MovingMany):
             attempts=attempts,
             timeout=timeout,
             expires=expires,
+            after=",".join(after) or None,
         )
         for batch in _batches(lines):
             content = "".join(f'{{"id":{json.dumps(line.id)},"job":{line.document}}}\n' for line in batch)

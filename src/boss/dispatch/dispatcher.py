@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from boss.coalescer import Coalescer
+from boss.dispatch.dependents import submit_after
 from boss.dispatch.history import empty_old_volumes
 from boss.dispatch.mismatches import check_location, mismatch, not_finished, not_moved, not_taken, where
 from boss.dispatch.notes import Notes
@@ -15,8 +16,9 @@ from boss.dispatch.rounds import rounds
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
 from boss.dispatch.wait_queue import WaitQueue
-from boss.errors import BadInput, BossError, IdTaken, SourceInUse, TooMany
+from boss.errors import BadInput, BossError, IdTaken, NoJob, SourceInUse, TooMany, UnknownJobs
 from boss.model.job import (
+    After,
     Change,
     Check,
     Finish,
@@ -93,34 +95,39 @@ class Dispatcher:
         )
         self._checks = Coalescer(self._check_all, most=MOST_ROWS, turns=turns)
 
-    async def submit(self, submission: Submission) -> None:
-        """Store a new job.
+    async def submit(self, submission: Submission, after: After | None = None) -> None:
+        """Store a new job, which may come after others.
 
         Raises:
             IdTaken: a job with that id exists; nothing was changed.
             BadInput: jsonb cannot keep its document.
+            UnknownJobs: one of the others does not exist.
             TooMany: its source has as many available jobs as it may have.
         """
         self.check_room(submission.source)
-        if not await self._submits(submission):
+        is_new = await (self._submits(submission) if after is None else self._store([submission], after))
+        if not is_new:
             location = await self._queries.locate(submission.id)
             taken = f"the id is taken: {where(submission.id, location)}"
             raise mismatch(IdTaken, taken, location, f"the id {submission.id} is taken; choose another one")
 
-    async def submit_many(self, submissions: Sequence[Submission]) -> list[bool]:
-        """Store new jobs in one transaction; return for each whether it is new.
+    async def submit_many(self, submissions: Sequence[Submission], after: After | None = None) -> list[bool]:
+        """Store new jobs, which may come after others, in one transaction; return for each whether it is new.
 
         A job whose id exists already is left out and changes nothing.
 
         Raises:
             BadInput: jsonb cannot store one of the documents; nothing was stored. The message names its line, counted
                 from 1.
+            UnknownJobs: one of the others does not exist; nothing was stored.
             TooMany: a source has as many available jobs as it may have; nothing was stored.
         """
         for source in {submission.source for submission in submissions}:
             self.check_room(source)
         try:
-            new = await self._store(submissions)
+            new = await self._store(submissions, after)
+        except UnknownJobs:
+            raise
         except BadInput as error:
             documents = [submission.document for submission in submissions]
             index = await store.first_refused(self._pool, documents)
@@ -134,13 +141,17 @@ class Dispatcher:
 
         Raises:
             NotThere: it is not available.
-            NoJob: it is available, but the limit of its source does not let it be taken now.
+            NoJob: it is available, but it waits for other jobs, or the limit of its source does not let it be taken.
         """
         taken = await self._taker.take_by_address(id, take)
         if taken is None:
             location = await self._queries.locate(id)
-            if location and location.is_at(source, State.AVAILABLE) and self._limits.applies_to(take):
-                raise self._taker.no_room(take, id)
+            if location and location.is_at(source, State.AVAILABLE):
+                record = await self._queries.find(id)
+                if record.is_blocked:
+                    raise NoJob(f"{id} cannot be taken now: {await self._queries.why_available(record)}")
+                if self._limits.applies_to(take):
+                    raise self._taker.no_room(take, id)
             raise not_taken(source, id, location)
         return taken
 
@@ -207,7 +218,12 @@ class Dispatcher:
         changed = await store.change(self._pool, asked)
         if changed is None:
             location = await self._queries.locate(asked.id)
-            raise not_moved(State.AVAILABLE, asked.source, asked.id, asked.attempt, location)
+            error = not_moved(State.AVAILABLE, asked.source, asked.id, asked.attempt, location)
+            if location is not None and location.is_at(asked.source, State.AVAILABLE):
+                record = await self._queries.find(asked.id)
+                if record.is_blocked:
+                    raise BadInput(f"{asked.id} has no due time to change: {await self._queries.why_available(record)}")
+            raise error
         return changed
 
     async def prune(self, older: float, by: str | None) -> tuple[int, bool]:
@@ -285,9 +301,12 @@ class Dispatcher:
         new = await self._store(submissions)
         return [submission.id in new for submission in submissions]
 
-    async def _store(self, submissions: Sequence[Submission]) -> set[str]:
+    async def _store(self, submissions: Sequence[Submission], after: After | None = None) -> set[str]:
         _SUBMITS.observe(len(submissions))
-        new = await store.submit(self._pool, submissions)
+        if after is None:
+            new = await store.submit(self._pool, submissions)
+        else:
+            new = await submit_after(self._pool, submissions, after)
         self._taker.note_stored(submissions)
         metrics.SUBMITTED.inc(len(new))
         job_log.record(

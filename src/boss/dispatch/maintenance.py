@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from boss.dispatch.dependents import release
 from boss.dispatch.scan_cursors import ScanCursors
 from boss.dispatch.schedules import submit_due
 from boss.dispatch.source_limits import SourceLimits
@@ -103,6 +104,8 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
         await store.forget_gone_replicas(pool)
     if seen.unawaited:
         await store.forget_awaited(pool)
+    if seen.unreleased:
+        await release(pool)
     if seen.ready:
         # These jobs should have been announced. Whatever went wrong, no taker waits longer than one round.
         wait_queue.announce(limits.ready(json.loads(seen.ready)))
@@ -110,7 +113,7 @@ async def maintain(pool: Pool, wait_queue: WaitQueue, limits: SourceLimits, upti
     next_lease = seen.next_lease if uptime.seconds() > _LONGEST_GRACE_S else None
     # A schedule whose moments cannot be found out here stays due, which is no reason to hurry.
     next_moment = seen.next_moment if seen.next_moment and seen.next_moment > 0 else None
-    nexts = (seen.next_due, next_lease, next_moment, seen.next_expiry)
+    nexts = (seen.next_due, next_lease, next_moment, seen.next_expiry, 0 if seen.unreleased else None)
     return min((max(each, _SHORTEST_PAUSE_S) for each in nexts if each is not None), default=_INTERVAL_S)
 
 

@@ -26,7 +26,8 @@ class NotificationListener:
         url: the database's URL.
         wait_queue: the takers that wait on this replica.
         on_ended: called with the id of each job that is done, if somebody waits for that on any replica.
-        on_missed: called when an announcement may have been missed, so that maintenance checks what is ready.
+        on_missed: called when maintenance has to be done: an announcement may have been missed, or jobs have ended that
+            others come after.
     """
 
     def __init__(
@@ -34,7 +35,11 @@ class NotificationListener:
     ) -> None:
         self._url = url
         self._wait_queue = wait_queue
-        self._hear = {store.CHANNEL: self._hear_ready, store.ENDED_CHANNEL: on_ended}
+        self._hear = {
+            store.CHANNEL: self._hear_ready,
+            store.ENDED_CHANNEL: on_ended,
+            store.DEPENDENTS_CHANNEL: lambda _: on_missed(),
+        }
         self._on_missed = on_missed
         self._connection: Connection | None = None
         self._announced = False

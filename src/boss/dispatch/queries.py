@@ -30,6 +30,8 @@ _MOST_READ = 32
 _MOST_PRUNABLE = 100_000
 # The limit up to which the jobs before another one are counted.
 _MOST_AHEAD = 1000
+# The most jobs that a reason names.
+_MOST_NAMED = 5
 # How many active jobs, failed jobs and sources a view of the dashboard has at most.
 _MOST_JOBS_IN_VIEW = 50
 _MOST_HOURS_IN_VIEW = 201
@@ -91,6 +93,10 @@ class Queries:
 
     async def why_available(self, record: JobRecord) -> str:
         """The reason why this available job has not been taken yet, as a sentence."""
+        if record.is_blocked:
+            unmet = await store.unmet(self._pool, record.id, _MOST_NAMED + 1)
+            more = " and others" if len(unmet) > _MOST_NAMED else ""
+            return f"it comes after {', '.join(unmet[:_MOST_NAMED])}{more}, not completed yet"
         if record.due_at is not None:
             return f"it is delayed until {record.due_at:%Y-%m-%dT%H:%M:%SZ}"
         limit = self._limits.of(record.source)

@@ -90,6 +90,7 @@ def record_json(record: JobRecord) -> dict[str, object]:
         "attempts": record.attempts,
         "submitted": record.submitted_at,
         "due": record.due_at,
+        "after": record.after_ids or [],
         "expires": record.expires_at,
         "timeout": record.timeout,
         "taken": record.taken_at,

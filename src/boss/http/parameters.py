@@ -14,10 +14,12 @@ from boss.model.job import (
     LONGEST_LEASE,
     LONGEST_TIMEOUT_S,
     LOWEST_PRIORITY,
+    MOST_AFTER,
     MOST_ATTEMPTS,
     REPORTED_OUTCOMES,
     Outcome,
     State,
+    check_id,
 )
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
@@ -37,7 +39,7 @@ _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
 _ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
 _NO_ATTEMPT = -1
 _TAKE = ("limit", "wait", "lease", "fair")
-_SUBMIT = ("priority", "delay", "at", "attempts", "timeout", "expires", "ids")
+_SUBMIT = ("priority", "delay", "at", "attempts", "timeout", "expires", "after", "ids")
 CHANGE = ("priority", "delay", "at", "timeout", "expires")
 
 
@@ -69,6 +71,7 @@ class SubmitParameters(NamedTuple):
     attempts: int
     timeout: int | None
     expires: int | None
+    after: tuple[str, ...] | None
     ids_given: bool
 
 
@@ -115,6 +118,7 @@ def of_submit(text: bytes) -> SubmitParameters:
         attempts=attempts(query),
         timeout=timeout(query),
         expires=expires(query),
+        after=after(query),
         ids_given=ids_given(query),
     )
 
@@ -199,6 +203,18 @@ def timeout(query: Mapping[str, str]) -> int | None:
 def expires(query: Mapping[str, str]) -> int | None:
     """`?expires=`, after how many seconds a job ends that nobody has taken; None when absent."""
     return _integer(query, "expires", 0, 1, LONGEST_TIMEOUT_S) if "expires" in query else None
+
+
+def after(query: Mapping[str, str]) -> tuple[str, ...] | None:
+    """`?after=`, the ids of the jobs that come before, each once; None when absent."""
+    if "after" not in query:
+        return None
+    if "delay" in query or "at" in query:
+        raise BadInput("after excludes delay and at: the job is ready as soon as the others are completed")
+    ids = tuple(dict.fromkeys(check_id(id) for id in query["after"].split(",")))
+    if len(ids) > MOST_AFTER:
+        raise BadInput(f"after names {len(ids):,} jobs; it takes {MOST_AFTER} at most")
+    return ids
 
 
 def ids_given(query: Mapping[str, str]) -> bool:

@@ -32,6 +32,7 @@ from boss.errors import (
     TooLarge,
     TooMany,
     Unauthenticated,
+    UnknownJobs,
     WrongAttempt,
 )
 from boss.http.response import NO_STORE, Header, Response
@@ -49,6 +50,7 @@ class _Problem(NamedTuple):
 
 _PROBLEMS: dict[type[BossError], _Problem] = {
     BadInput: _Problem(400, "The request is not understood"),
+    UnknownJobs: _Problem(400, "The request names jobs that do not exist"),
     TooLarge: _Problem(413, "The document is too large"),
     NotThere: _Problem(404, "The job is not there"),
     WrongAttempt: _Problem(412, "The job is in another attempt"),

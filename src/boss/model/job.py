@@ -12,6 +12,8 @@ _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 25, 1_000_000
 MOST_SOURCES = 100
+# The most jobs that one job comes after.
+MOST_AFTER = 100
 # The most bytes of documents that one reader gets at once, and so the largest --max-document.
 MOST_TEXT = 32 * 1024 * 1024
 # The most bytes of a note's text.
@@ -126,7 +128,8 @@ class JobRecord(NamedTuple):
     `submitted_by`, `taken_by` and `finished_by` are names of tokens, and `converter` is what the taker calls itself.
     `history` is JSON text with one object for each earlier attempt: `attempt`, `taken`, `by`, `converter`, `ended`,
     `how`, and `why` if it is known. `note` is the JSON text that an attempt left. An attempt may take `timeout`
-    seconds, and at `expires_at` the job ends if nobody has taken it.
+    seconds, and at `expires_at` the job ends if nobody has taken it. It comes after the jobs `after_ids`, and is
+    `is_blocked` while they are not all completed.
     """
 
     id: str
@@ -152,6 +155,8 @@ class JobRecord(NamedTuple):
     note: str | None
     timeout: int | None
     expires_at: datetime | None
+    after_ids: list[str] | None
+    is_blocked: bool
 
 
 class JobPage(NamedTuple):
@@ -187,6 +192,13 @@ class Submission(NamedTuple):
     is_made: bool | None = None
     timeout: int | None = None
     expires: int | None = None
+
+
+class After(NamedTuple):
+    """The jobs that new ones come after: distinct ids, of jobs of these sources, or of any when None."""
+
+    ids: tuple[str, ...]
+    sources: frozenset[str] | None
 
 
 class Change(NamedTuple):

@@ -7,6 +7,7 @@ from asyncpg import Record
 from boss.model.document import MOST_TEXT
 from boss.model.job import JobPage, JobRecord, State
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.dependents import BLOCKED
 from boss.postgres.sizes import NOTE_SIZE, about, text_of
 from boss.postgres.statement import Statement
 
@@ -47,8 +48,9 @@ async def greatest_ids(pool: Pool, each: int) -> dict[tuple[str, State], list[st
     return ids
 
 
-_COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at, due_at, attempt, attempts,
-       taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
+_COLUMNS = f"""id, source, status, priority, {text_of("document")} AS document, submitted_at,
+       nullif(due_at, {BLOCKED}) AS due_at, coalesce(due_at = {BLOCKED}, false) AS is_blocked, after_ids,
+       attempt, attempts, taken_at, seen_at, lease_until, finished_at, outcome, {text_of("result")} AS result,
        submitted_by, taken_by, finished_by, converter, note::text AS note, timeout, expires_at,
        CASE WHEN text_bytes(history, {MOST_TEXT}) <= {MOST_TEXT} THEN history::text END AS history"""
 

@@ -36,6 +36,7 @@ SELECT (SELECT extract(epoch FROM due_at - now())::float8
        EXISTS (SELECT FROM tally GROUP BY source, status HAVING count(*) > 1) AS uncompacted,
        EXISTS (SELECT FROM waiting WHERE pid NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)) AS stale,
        EXISTS (SELECT FROM awaited WHERE until < now()) AS unawaited,
+       EXISTS (SELECT FROM ended_job) AS unreleased,
        (SELECT jsonb_object_agg(source, jobs)::text
         FROM (SELECT source, max(jobs) AS jobs
               FROM (SELECT asked.source, ready.jobs
@@ -71,6 +72,7 @@ class PendingWork(NamedTuple):
         uncompacted: whether the job counts can be compacted.
         stale: whether a replica that is gone is still recorded as one with waiting takers.
         unawaited: whether ends of jobs are still announced that nobody waits for any more.
+        unreleased: whether jobs have ended that others come after.
         ready: how many jobs of each source are ready for takers that wait, as JSON text; None when there are none.
     """
 
@@ -82,6 +84,7 @@ class PendingWork(NamedTuple):
     uncompacted: bool
     stale: bool
     unawaited: bool
+    unreleased: bool
     ready: str | None
 
 

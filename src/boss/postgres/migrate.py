@@ -53,6 +53,8 @@ _TABLES = {
     "schedule": "SELECT INSERT UPDATE DELETE",
     "awaited": "SELECT INSERT UPDATE DELETE",
     "expiry": "SELECT INSERT UPDATE DELETE",
+    "dependency": "SELECT INSERT UPDATE DELETE",
+    "ended_job": "SELECT INSERT DELETE",
     "converter": "SELECT INSERT UPDATE DELETE",
     "boss_migration": "SELECT",
 }

@@ -7,6 +7,13 @@ from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
 from boss.postgres.converters import Heard, converters, record_converters
 from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
+from boss.postgres.dependents import (
+    DEPENDENTS_CHANNEL,
+    record_missed_ends,
+    release_dependents,
+    submit_after,
+    unmet,
+)
 from boss.postgres.diagnosis import ages, examine, reach
 from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
 from boss.postgres.expiries import expire
@@ -62,6 +69,7 @@ from boss.postgres.volumes import (
 
 __all__ = [
     "CHANNEL",
+    "DEPENDENTS_CHANNEL",
     "ENDED_CHANNEL",
     "OUTAGE_S",
     "Batch",
@@ -128,10 +136,12 @@ __all__ = [
     "reach",
     "read",
     "record_converters",
+    "record_missed_ends",
     "record_stop",
     "records",
     "redo",
     "redo_many",
+    "release_dependents",
     "resume_leases",
     "revoke_token",
     "schedule",
@@ -145,6 +155,7 @@ __all__ = [
     "step_schedules",
     "stop_waiting",
     "submit",
+    "submit_after",
     "take",
     "take_again",
     "take_by_address",
@@ -154,6 +165,7 @@ __all__ = [
     "take_of_sources_by_key",
     "take_within_limits",
     "undo_takes",
+    "unmet",
     "used_tokens",
     "valid_tokens",
     "walk_done",

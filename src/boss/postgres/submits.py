@@ -7,7 +7,7 @@ from boss.model.job import Submission
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Arrays, Statement
 
-_SUBMISSIONS = Arrays(
+SUBMISSIONS = Arrays(
     id="text",
     source="text",
     document="text",
@@ -29,20 +29,31 @@ _SUBMISSIONS = Arrays(
 # of `job` that it need not look for each row. No index has the attempt: with the ids alone, a planner that believes the
 # table to be empty would read all of `job_address` for them.
 _MADE = "(SELECT set_config('boss.ids', 'known', true)) IS NOT NULL"
-_LOOKED = f"""{_MADE}
+NEW = f"""{_MADE}
   AND id <> ALL (ARRAY(SELECT job.id FROM job WHERE job.id = ANY ($1::text[]) AND job.attempt >= 0))"""
 
 
-def _statement(condition: str, returning: str = "id") -> str:
-    """SQL that stores the jobs for which the condition is true, and whose ids `job` does not have."""
+_DUE = "CASE WHEN due_at > now() THEN due_at END"
+
+
+def insert(condition: str, returning: str = "id", due: str = _DUE, after_ids: str | None = None) -> str:
+    """SQL that stores the jobs for which the condition is true, and whose ids `job` does not have.
+
+    Args:
+        condition: SQL for whether to store a job.
+        returning: the columns to return.
+        due: SQL for the time at which a job is due; NULL for at once.
+        after_ids: SQL for the jobs that come before, if there are any.
+    """
+    column, value = ("", "") if after_ids is None else (", after_ids", f", {after_ids}")
     return f"""
 INSERT INTO job (id, source, document, priority, due_at, attempts, timeout, expires_at, traceparent, submitted_by,
-                 document_bytes)
-SELECT id, source, document::jsonb, priority, CASE WHEN due_at > now() THEN due_at END, attempts, timeout,
-       now() + make_interval(secs => expires), traceparent, by, document_bytes
+                 document_bytes{column})
+SELECT id, source, document::jsonb, priority, {due}, attempts, timeout,
+       now() + make_interval(secs => expires), traceparent, by, document_bytes{value}
 FROM (SELECT id, source, document, priority, turn, coalesce(due_at, now() + make_interval(secs => delay)), attempts,
              timeout, expires, traceparent, by, document_bytes
-      FROM {_SUBMISSIONS.unnest} WITH ORDINALITY AS asked({_SUBMISSIONS.names}, turn))
+      FROM {SUBMISSIONS.unnest} WITH ORDINALITY AS asked({SUBMISSIONS.names}, turn))
      AS asked(id, source, document, priority, turn, due_at, attempts, timeout, expires, traceparent, by, document_bytes)
 WHERE {condition}
 ORDER BY turn
@@ -51,21 +62,21 @@ RETURNING {returning}
 """
 
 
-def _expiring(condition: str) -> str:
-    """The same, for jobs of which some expire."""
-    return f"""
-WITH stored AS ({_statement(condition, "id, expires_at")}
-), timed AS (
+# Records the times of those of the stored jobs that expire.
+TIMED = """timed AS (
     INSERT INTO expiry (id, at) SELECT id, expires_at FROM stored WHERE expires_at IS NOT NULL
     ON CONFLICT (id) DO UPDATE SET at = excluded.at
-)
+)"""
+SUBMIT = Statement("submit", insert(NEW))
+SUBMIT_MADE = Statement("submit", insert(_MADE))
+SUBMIT_EXPIRING = Statement(
+    "submit_expiring",
+    f"""
+WITH stored AS ({insert(NEW, "id, expires_at")}
+), {TIMED}
 SELECT id FROM stored
-"""
-
-
-SUBMIT = Statement("submit", _statement(_LOOKED))
-SUBMIT_MADE = Statement("submit", _statement(_MADE))
-SUBMIT_EXPIRING = Statement("submit_expiring", _expiring(_LOOKED))
+""",
+)
 
 
 async def submit(pool: Pool, submissions: Sequence[Submission]) -> set[str]:
@@ -74,7 +85,7 @@ async def submit(pool: Pool, submissions: Sequence[Submission]) -> set[str]:
         statement = SUBMIT_EXPIRING
     else:
         statement = SUBMIT_MADE if all(each.is_made for each in submissions) else SUBMIT
-    return {row["id"] for row in await fetch(pool, statement, *_SUBMISSIONS.of(submissions))}
+    return {row["id"] for row in await fetch(pool, statement, *SUBMISSIONS.of(submissions))}
 
 
 READ_AS_JSONB = Statement(

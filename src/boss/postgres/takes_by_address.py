@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from boss.model.document import MOST_TEXT
 from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
+from boss.postgres.dependents import BLOCKED
 from boss.postgres.sizes import size_of, with_note
 from boss.postgres.statement import Statement, probe
 from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
@@ -25,7 +26,7 @@ WITH {before}asked AS MATERIALIZED ({asked}
     SELECT job.id, asked.slot, {with_note(size_of("document"))} AS bytes
     FROM asked
     JOIN ONLY job ON {probe("job.id", "asked.id")} AND job.source = asked.source
-    WHERE job.status || '' = 'AVAILABLE'
+    WHERE job.status || '' = 'AVAILABLE' AND job.due_at IS DISTINCT FROM {BLOCKED}
     ORDER BY asked.id
     FOR UPDATE OF job
 ), fitting AS MATERIALIZED (

@@ -35,6 +35,7 @@ function history(job) {
     return [el("dt", {}, name), el("dd", {}, at(time), el("span", { class: "note" }, who ? `${ago}, by ${who}` : ago), said)];
   });
   const more = [["Priority", count(job.priority)], ["Attempts", `${job.attempt} of ${count(job.attempts)}`]];
+  if (job.after.length) more.push(["After", job.after.join(", ")]);
   if (job.timeout) more.push(["Timeout of an attempt", duration(job.timeout)]);
   if (job.expires && job.state === "available" && !job.attempt) more.push(["Abandoned if not taken", `in ${duration(-since(job.expires))}`]);
   const dl = el("dl", {}, terms, more.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));

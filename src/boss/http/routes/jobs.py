@@ -31,7 +31,7 @@ from boss.http.routes.moving import Moves, check_is_admin
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
-from boss.model.job import Finish, GiveBack, Outcome, State, Submission, Take
+from boss.model.job import After, Finish, GiveBack, Outcome, State, Submission, Take
 from boss.model.permissions import Permission, Principal
 from boss.settings import Settings
 from boss.telemetry import tracing
@@ -244,20 +244,22 @@ class Jobs:
             traceparent=tracing.of_submit(request.header(b"traceparent")),
             by=request.principal.name,
         )
+        after = None if asked.after is None else After(asked.after, request.principal.sources)
         if ndjson.is_batch(request):
             if "id" in request.params:
                 raise BadInput("many jobs cannot have one id; POST the lines to /job/available/{source}")
             if asked.ids_given:
                 named = await ndjson.named_documents(request, self._max_document)
                 return await self._submit_named(
-                    [to_submission(id=id, document=each.text, document_bytes=each.size) for id, each in named]
+                    [to_submission(id=id, document=each.text, document_bytes=each.size) for id, each in named], after
                 )
             documents = await ndjson.documents(request, self._max_document)
             return await self._submit_many(
                 [
                     to_submission(id=new_id(), document=each.text, document_bytes=each.size, is_made=True)
                     for each in documents
-                ]
+                ],
+                after,
             )
         if asked.ids_given:
             raise BadInput(
@@ -267,16 +269,16 @@ class Jobs:
         document = check_object(body, "the document", self._max_document)
         is_made = None if "id" in request.params else True
         await self._dispatcher.submit(
-            to_submission(id=id, document=document.text, document_bytes=document.size, is_made=is_made)
+            to_submission(id=id, document=document.text, document_bytes=document.size, is_made=is_made), after
         )
         return submitted(id, source, document.text)
 
-    async def _submit_many(self, submissions: Sequence[Submission]) -> Response:
-        await self._dispatcher.submit_many(submissions)
+    async def _submit_many(self, submissions: Sequence[Submission], after: After | None) -> Response:
+        await self._dispatcher.submit_many(submissions, after)
         return Response(201, [LINES, NO_STORE], b"".join(b'{"id":"%s"}\n' % each.id.encode() for each in submissions))
 
-    async def _submit_named(self, submissions: Sequence[Submission]) -> Response:
-        new = await self._dispatcher.submit_many(submissions)
+    async def _submit_named(self, submissions: Sequence[Submission], after: After | None) -> Response:
+        new = await self._dispatcher.submit_many(submissions, after)
         statuses = (
             b'{"id":"%s","status":%d}\n' % (each.id.encode(), 201 if is_new else _ID_TAKEN)
             for each, is_new in zip(submissions, new, strict=True)

@@ -1,0 +1,314 @@
+"""Jobs that come after others (`after`): handed out when those are completed, stopped when one of them is not."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+
+import aiohttp
+import httpx
+import pytest
+
+from tests.helpers.databases import run_in, value_in
+from tests.helpers.jobs import record
+from tests.helpers.locks import transaction
+from tests.helpers.requests import assert_problem, submit, wait_for_job
+from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.takers import clients
+
+LINES = {"content-type": "application/x-ndjson"}
+
+
+def done(client: httpx.Client, source: str, id: str, outcome: str = "completed") -> None:
+    client.post(f"/job/done/{source}/{id}", params={"outcome": outcome}).raise_for_status()
+
+
+def outcome_of(client: httpx.Client, id: str) -> str | None:
+    outcome: str | None = record(client, id)["outcome"]
+    return outcome
+
+
+class TestCompleted:
+    def test_it_is_handed_out_then_and_not_before(self, client: httpx.Client, source: str) -> None:
+        first, second = submit(client, source), submit(client, source)
+        last = submit(client, f"{source}-last", after=f"{first},{second},{first}")
+        assert record(client, last)["after"] == [first, second]
+        done(client, source, first)
+        assert client.get(f"/job/available/{source}-last").status_code == 404
+        until(lambda: record(client, last)["why"] == f"it comes after {second}, not completed yet")
+        assert client.get("/job").json()["available"][f"{source}-last"] == 1
+        done(client, source, second)
+        assert wait_for_job(f"{client.base_url}/job/available/{source}-last?wait=50").json()["id"] == last
+
+    def test_a_taker_that_waits_is_woken(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        last = submit(client, f"{source}-last", after=first)
+        started = time.monotonic()
+        with contextlib.closing(httpx.Client(base_url=client.base_url)) as other:
+            done(other, source, first)
+        assert wait_for_job(f"{client.base_url}/job/available/{source}-last?wait=50").json()["id"] == last
+        assert time.monotonic() - started < 30
+
+    def test_jobs_that_are_completed_already_count(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        done(client, source, first)
+        submit(client, f"{source}/{source}-last", after=first)
+        assert client.get(f"/job/available/{source}").json()["id"] == f"{source}-last"
+
+    def test_an_attempt_that_fails_is_not_the_end(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        last = submit(client, f"{source}-last", after=first)
+        client.get(f"/job/available/{source}").raise_for_status()
+        client.delete(f"/job/active/{source}/{first}?delay=0").raise_for_status()
+        client.get(f"/job/available/{source}").raise_for_status()
+        assert record(client, last)["state"] == "available"
+        assert client.get(f"/job/available/{source}-last").status_code == 404
+        done(client, source, first)
+        assert wait_for_job(f"{client.base_url}/job/available/{source}-last?wait=50").json()["id"] == last
+
+    def test_many_lines_come_after_the_same(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        lines = "".join(f'{{"id": "{source}-{number}", "job": {{}}}}\n' for number in range(3))
+        answer = client.post(
+            f"/job/available/{source}?ids=given&after={first}", content=lines, headers=LINES
+        ).raise_for_status()
+        assert answer.text.count('"status":201') == 3
+        done(client, source, first)
+        until(lambda: len(client.get(f"/job/available/{source}?limit=3").json()) == 3)
+
+
+class TestEndedOtherwise:
+    @pytest.mark.parametrize("outcome", ["failed", "stopped"])
+    def test_it_is_stopped_and_the_reason_names_the_job(self, client: httpx.Client, source: str, outcome: str) -> None:
+        first, second = submit(client, source), submit(client, source)
+        third = submit(client, source, after=f"{first},{second}")
+        fourth = submit(client, source, after=third)
+        done(client, source, first, outcome)
+        until(lambda: outcome_of(client, fourth) == "stopped")
+        assert record(client, third)["result"] == {
+            "reason": f"the job {first}, which has to be completed before, ended as {outcome}"
+        }
+        assert record(client, fourth)["result"] == {
+            "reason": f"the job {third}, which has to be completed before, ended as stopped"
+        }
+        done(client, source, second)
+        assert outcome_of(client, third) == "stopped"
+
+    def test_one_that_had_failed_before(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        done(client, source, first, "failed")
+        last = submit(client, source, after=first)
+        until(lambda: outcome_of(client, last) == "stopped")
+
+    def test_a_stopped_job_that_is_redone_is_ready(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        last = submit(client, f"{source}-last", after=first)
+        done(client, source, first, "failed")
+        until(lambda: outcome_of(client, last) == "stopped")
+        client.post(f"/job/available/{source}-last/{last}?from=done").raise_for_status()
+        assert record(client, last)["after"] == []
+        assert client.get(f"/job/available/{source}-last").json()["id"] == last
+
+    def test_a_job_that_is_stopped_itself_stays_so(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        last = submit(client, source, after=first)
+        client.post(f"/job/done/{source}/{last}?outcome=stopped", json={"reason": "by hand"}).raise_for_status()
+        done(client, source, first)
+        after = submit(client, f"{source}-after", after=first)
+        assert client.get(f"/job/available/{source}-after").json()["id"] == after
+        assert record(client, last)["result"] == {"reason": "by hand"}
+
+
+class TestRefused:
+    def test_jobs_that_there_are_not(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        own = f"{source}-own"
+        answer = client.post(f"/job/available/{source}/{own}?after={first},{own},no-such", content="{}")
+        assert_problem(answer, 400, f"fter names jobs that there are not: {own}, no-such; submit those first")
+        assert client.get(f"/jobs/{own}").status_code == 404
+
+    @pytest.mark.parametrize(
+        ("query", "says"),
+        [
+            ({"after": ""}, "cannot be an id"),
+            ({"after": "a,,b"}, "cannot be an id"),
+            ({"after": ",".join(map(str, range(101)))}, "names 101 jobs; it takes 100 at most"),
+            ({"after": "a", "delay": "1"}, "excludes delay and at"),
+            ({"after": "a", "at": "2030-01-01T00:00:00Z"}, "excludes delay and at"),
+        ],
+    )
+    def test_what_cannot_be(self, client: httpx.Client, source: str, query: dict[str, str], says: str) -> None:
+        assert_problem(client.post(f"/job/available/{source}", params=query, content="{}"), 400, says)
+
+    def test_a_blocked_job_by_its_address(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        last = submit(client, source, after=first)
+        answer = client.post(f"/job/active/{source}/{last}")
+        assert_problem(answer, 404, f"{last} cannot be taken now: it comes after {first}, not completed yet")
+        assert record(client, last)["attempt"] == 0
+
+    def test_a_due_time_for_a_blocked_job(self, client: httpx.Client, source: str) -> None:
+        first = submit(client, source)
+        last = submit(client, source, after=first)
+        answer = client.put(f"/job/available/{source}/{last}?delay=0")
+        assert_problem(answer, 400, f"{last} has no due time to change: it comes after {first}")
+        client.put(f"/job/available/{source}/{last}?priority=7").raise_for_status()
+        assert record(client, last)["priority"] == 7
+        assert client.get(f"/job/available/{source}?limit=2").json()[0]["id"] == first
+
+    def test_jobs_of_a_source_that_the_token_does_not_reach(self, database: str) -> None:
+        with boss_running("--database", database) as boss, boss.client() as client:
+            root = client.post("/token/root", json={"role": "admin"}).json()["token"]
+            admin = {"authorization": f"Bearer {root}"}
+            body = {"role": "submitter", "sources": ["mine"]}
+            other = client.post("/token/other", json=body, headers=admin).json()["token"]
+            client.post("/job/available/secret/hidden", content="{}", headers=admin).raise_for_status()
+            answer = client.post(
+                "/job/available/mine?after=hidden", content="{}", headers={"authorization": f"Bearer {other}"}
+            )
+            assert_problem(answer, 400, "fter names jobs that there are not: hidden")
+
+
+def test_an_id_that_is_taken_changes_nothing(client: httpx.Client, source: str) -> None:
+    first, second = submit(client, source), submit(client, source)
+    submit(client, f"{source}/{source}-last", after=first)
+    answer = client.post(f"/job/available/{source}/{source}-last?after={second}", content="{}")
+    assert answer.status_code == 409
+    assert record(client, f"{source}-last")["after"] == [first]
+
+
+def test_sql_by_hand_ends_jobs_too(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        for id in ("a", "b", "c", "d"):
+            submit(client, f"freg/{id}")
+            submit(client, f"freg/after-{id}", after=id)
+        run_in(database, "UPDATE job SET status = 'DONE' WHERE id = 'a'")
+        run_in(database, "UPDATE job SET status = 'DONE', outcome = 'failed', finished_at = now() WHERE id = 'b'")
+        until(lambda: outcome_of(client, "after-b") == "stopped")
+        until(lambda: value_in(database, "SELECT due_at FROM job WHERE id = 'after-a'") is None)
+        # What no trigger sees is found out by looking.
+        run_in(database, "DELETE FROM job WHERE id = 'c'")
+        until(lambda: outcome_of(client, "after-c") == "stopped")
+        assert record(client, "after-c")["result"]["reason"].endswith("ended as deleted")
+        assert record(client, "after-d")["state"] == "available"
+        assert value_in(database, "SELECT array_agg(job) FROM dependency") == ["after-d"]
+
+
+def test_a_job_that_another_session_has_locked_keeps_no_other_waiting(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        submit(client, "freg/first")
+        for id in ("one", "two"):
+            submit(client, f"later/{id}", after="first")
+        with transaction(database, "SELECT FROM job WHERE id = 'one' FOR UPDATE"):
+            done(client, "freg", "first")
+            assert wait_for_job(f"{boss.url}/job/available/later?wait=50").json()["id"] == "two"
+        assert wait_for_job(f"{boss.url}/job/available/later?wait=50").json()["id"] == "one"
+
+
+def test_a_submit_waits_for_the_finish_of_a_job_that_it_names(database: str) -> None:
+    """Whichever comes first, the job is released: here the finish is under way, and not yet to be seen."""
+    with boss_running("--database", database) as boss, boss.client() as client:
+        submit(client, "freg/first")
+        with transaction(database, "UPDATE job SET status = 'DONE', outcome = 'completed' WHERE id = 'first'") as run:
+            with contextlib.suppress(httpx.ReadTimeout):
+                client.post("/job/available/later/last?after=first", content="{}", timeout=0.5)
+            # Nobody else waits behind it.
+            submit(client, "freg/other")
+            run("COMMIT")
+        assert wait_for_job(f"{boss.url}/job/available/later?wait=50").json()["id"] == "last"
+
+
+async def test_ten_thousand_jobs_after_one(database: str) -> None:
+    jobs = 10_000
+    with boss_running("--database", database) as boss, boss.client() as client:
+        submit(client, "freg/first")
+        for start in range(0, jobs, 1000):
+            lines = "".join(f'{{"id": "j-{start + number}", "job": {{}}}}\n' for number in range(1000))
+            client.post("/job/available/later?ids=given&after=first", content=lines, headers=LINES).raise_for_status()
+        started = time.monotonic()
+        done(client, "freg", "first")
+        blocked = "SELECT count(*) FROM dependency"
+        await asyncio.to_thread(until, lambda: value_in(database, blocked) == 0)
+        print(f"released {jobs:,} jobs in {time.monotonic() - started:.2f} s")
+        assert value_in(database, "SELECT count(*) FROM job WHERE status = 'AVAILABLE' AND due_at IS NULL") == jobs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_job_comes_too_early_and_none_waits_for_ever(database: str, seed: int) -> None:
+    """A random graph over three replicas, of which one is killed and one frozen. Each take is checked against what the
+    client knows to be completed; at the end each job has ended as the rule says.
+    """
+    chance, jobs = random.Random(seed), 200
+    after = {n: sorted(chance.sample(range(n), min(n, chance.choice([0, 0, 1, 2, 3])))) for n in range(jobs)}
+    failing = set(chance.sample(range(jobs), 6))
+    completed, early, taken = set[int](), list[tuple[int, list[int]]](), list[int]()
+    over = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        replicas = [BossProcess("--database", database).wait_until_ready() for _ in range(3)]
+        for replica in replicas:
+            stack.callback(replica.close)
+        sessions = await clients(replicas, stack)
+        work = [
+            asyncio.create_task(_convert(sessions[n % 2], after, failing, completed, early, taken, over))
+            for n in range(8)
+        ]
+        for number in range(jobs):
+            await _submit(sessions[number % 2], number, after[number])
+            if number == jobs // 3:
+                replicas[2].process.send_signal(signal.SIGSTOP)
+            if number == jobs // 2:
+                replicas[2].process.send_signal(signal.SIGCONT)
+                replicas[2].kill()
+        await asyncio.to_thread(
+            until, lambda: not value_in(database, "SELECT count(*) FROM job WHERE status <> 'DONE'")
+        )
+        over.set()
+        await asyncio.gather(*work)
+    assert early == []
+    assert len(taken) == len(set(taken))
+    ended = dict(await asyncio.to_thread(_outcomes, database))
+    for number in range(jobs):
+        if any(ended[each] != "completed" for each in after[number]):
+            assert ended[number] == "stopped"
+        else:
+            assert ended[number] == ("failed" if number in failing else "completed")
+
+
+async def _submit(session: aiohttp.ClientSession, number: int, after: list[int]) -> None:
+    query = {"after": ",".join(map(str, after))} if after else {}
+    async with session.post(f"/job/available/s-{number % 3}/{number}", params=query, data="{}") as answer:
+        assert answer.status == 201, await answer.text()
+
+
+async def _convert(
+    session: aiohttp.ClientSession,
+    after: dict[int, list[int]],
+    failing: set[int],
+    completed: set[int],
+    early: list[tuple[int, list[int]]],
+    taken: list[int],
+    over: asyncio.Event,
+) -> None:
+    while not over.is_set():
+        async with session.get("/job/available?wait=1") as answer:
+            if answer.status != 200:
+                continue
+            job = await answer.json()
+        number = int(job["id"])
+        taken.append(number)
+        if missing := [each for each in after[number] if each not in completed]:
+            early.append((number, missing))
+        await asyncio.sleep(0.01)
+        is_failing = number in failing
+        if not is_failing:
+            completed.add(number)
+        query = {"outcome": "failed"} if is_failing else {}
+        async with session.post(f"/job/done/{job['source']}/{number}", params=query) as answer:
+            assert answer.status == 200
+
+
+def _outcomes(database: str) -> list[tuple[int, str]]:
+    rows = value_in(database, "SELECT array_agg(id || ' ' || outcome) FROM job")
+    return [(int(row.split()[0]), row.split()[1]) for row in rows]
