@@ -174,7 +174,7 @@ class Machine(MovingRules, DependencyRules, RuleBasedStateMachine):
         for job in wanted:
             if held:
                 # The same take again is also a heartbeat.
-                job.until = self.model.now + job.lease if job.lease else None
+                job.taken_again(self.model.now)
             else:
                 job.taken(DEFAULT_LEASE if lease is None else lease, named, self.model.now)
         assert answer.headers["boss-lease"] == str(wanted[0].lease)
@@ -201,7 +201,7 @@ class Machine(MovingRules, DependencyRules, RuleBasedStateMachine):
             job.due = None
         elif named and (held := self.model.held(named)):
             [job] = held
-            job.until = self.model.now + job.lease if job.lease else None
+            job.taken_again(self.model.now)
         else:
             self.assert_absent(answer, self.model.jobs.get(id))
             return
@@ -329,18 +329,6 @@ class Machine(MovingRules, DependencyRules, RuleBasedStateMachine):
         assert read_lines(answer.text) == [
             {"id": line["id"], "status": status} for line, status in zip(lines, statuses, strict=True)
         ]
-
-    @rule(minutes=st.sampled_from([0, 15, 60]))
-    def prune(self, minutes: int) -> None:
-        answer = self.ask("DELETE", f"/job/done?older={minutes * MINUTE}")
-        old = [
-            job.id
-            for job in self.model.jobs.values()
-            if job.finished is not None and job.finished <= self.model.now - minutes * MINUTE
-        ]
-        assert answer.json() == {"deleted": len(old), "more": False}
-        for id in old:
-            del self.model.jobs[id]
 
     # Time
 

@@ -16,20 +16,16 @@ from tests.helpers.databases import empty_database, run_in, value_in
 from tests.helpers.load import Load, every_job, open_jobs
 from tests.helpers.postgres import PROGRAMS
 from tests.helpers.servers import BossProcess, boss_running, until
+from tests.helpers.versions import code_before
 
 pytestmark = [pytest.mark.slow, pytest.mark.without_schema]
 
-ROOT = Path(__file__).parents[2]
 NEWEST = migrations()[-1][1]
 # The newest that has to wait for whoever reads the table of jobs. To set its storage parameters waits for vacuums only.
 WAITS = next(name for _, name, script in reversed(migrations()) if re.search(r"ALTER TABLE job(?! SET \()", script))
 
 COUNTED = "(SELECT source, status, sum(jobs) FROM tally GROUP BY 1, 2 HAVING sum(jobs) <> 0)"
 FOUND = "(SELECT source, status, count(*) FROM job GROUP BY 1, 2)"
-
-
-def git(*words: str) -> bytes:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True).stdout
 
 
 @pytest.fixture(params=sorted({NEWEST, WAITS}))
@@ -41,18 +37,7 @@ def migration(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def previous(tmp_path: Path, migration: str) -> Path:
     """The code of the commit before the one that added the migration."""
-    try:
-        # In whatever folder migrations were then.
-        how = ("--first-parent", "-m", "--diff-filter=A", "--format=%H")
-        added = git("log", *how, "--", f"*/migrations/{migration}").decode().split()
-        archive = git("archive", f"{added[-1]}^", "src/boss") if added else git("archive", "HEAD", "src/boss")
-    except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"there is no history of the code here: {error}")
-    # By tar: TarFile.extractall has no filter before Python 3.11.4.
-    subprocess.run(["tar", "--extract", "--directory", str(tmp_path)], input=archive, check=True)
-    source = tmp_path / "src"
-    assert not list(source.rglob(migration))
-    return source
+    return code_before(migration, tmp_path)
 
 
 @contextlib.contextmanager

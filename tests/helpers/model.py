@@ -54,6 +54,9 @@ class ModelJob:
         self.ends = None if self.timeout is None else now + self.timeout
         self.until = self._end(now + lease if lease else None)
 
+    def taken_again(self, now: float) -> None:
+        self.until = self._end(now + self.lease if self.lease else None)
+
     def checked(self, now: float) -> None:
         # A moment has always passed, so what has just a lease left has less.
         if self.lease and self.until is not None and self.until <= now + self.lease:
@@ -120,8 +123,8 @@ class Model:
                 return
             for job in waiting:
                 if failed := sorted(each for each in job.needs & ended.keys() if ended[each] != "completed"):
-                    said = f"the job {failed[0]}, which has to be completed before, ended as {ended[failed[0]]}"
-                    job.done("stopped", {"reason": said}, self.now)
+                    how = "failed" if ended[failed[0]] == "failed" else f"was {ended[failed[0]]}"
+                    job.done("stopped", {"reason": f"it waited for {failed[0]}, which {how}"}, self.now)
                 job.needs -= ended.keys()
 
     def redo(self, job: ModelJob) -> None:

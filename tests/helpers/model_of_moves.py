@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from tests.helpers.model_values import DOCUMENTS, IF_MATCH, PICK, SOURCES, Pick
+from tests.helpers.model_values import DOCUMENTS, IF_MATCH, MINUTE, PICK, SOURCES, Pick
 
 OUTCOMES = st.sampled_from([None, "completed", "failed", "stopped", "abandoned"])
 
@@ -63,6 +63,18 @@ class MovingRules:
             del self.model.jobs[id]
         else:
             self.assert_absent(answer, self.model.jobs.get(id))
+
+    @rule(minutes=st.sampled_from([0, 15, 60]))
+    def prune(self: Any, minutes: int) -> None:
+        answer = self.ask("DELETE", f"/job/done?older={minutes * MINUTE}")
+        old = [
+            job.id
+            for job in self.model.jobs.values()
+            if job.finished is not None and job.finished <= self.model.now - minutes * MINUTE
+        ]
+        assert answer.json() == {"deleted": len(old), "more": False}
+        for id in old:
+            del self.model.jobs[id]
 
     @rule(source=SOURCES, state=st.sampled_from(["available", "active"]), result=st.none() | DOCUMENTS)
     def stop_many(self: Any, source: str, state: str, result: dict[str, Any] | None) -> None:

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from boss.model.finding import JobFilter, Place
-from boss.model.job import Check, Finish, GiveBack, Job, Note, Outcome, State, Submission, Take, Taken
+from boss.model.job import After, Check, Finish, GiveBack, Job, Note, Outcome, State, Submission, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
@@ -114,6 +114,14 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "list": lambda pool: store.list_jobs(pool, None, None, "ready-5", SOME),
     "list active": lambda pool: store.list_jobs(pool, State.ACTIVE, None, "active-5", SOME),
     "make due": lambda pool: store.make_due(pool, SOME),
+    "submit after": lambda pool: store.submit_after(
+        pool, [Submission("new", "freg", "{}")], After((*_READY[:10], *_DONE[:10], *_MOVED[:10]), None)
+    ),
+    "record missed ends": lambda pool: store.record_missed_ends(pool, "", SOME),
+    "release dependents": lambda pool: store.release_dependents(pool, SOME),
+    "unmet": lambda pool: store.unmet(pool, "ready-1", SOME),
+    "submit what expires": lambda pool: store.submit(pool, [Submission("new", "freg", "{}", expires=60)]),
+    "expire": lambda pool: store.expire(pool, SOME),
     "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
     "prune": lambda pool: store.prune(pool, -60, SOME),
     "walk done": lambda pool: store.walk_done(pool, JobFilter(State.DONE), Place(_At), SOME),

@@ -96,7 +96,7 @@ class Queries:
         if record.is_blocked:
             unmet = await store.unmet(self._pool, record.id, _MOST_NAMED + 1)
             more = " and others" if len(unmet) > _MOST_NAMED else ""
-            return f"it comes after {', '.join(unmet[:_MOST_NAMED])}{more}, not completed yet"
+            return f"it waits for {', '.join(unmet[:_MOST_NAMED])}{more}"
         if record.due_at is not None:
             return f"it is delayed until {record.due_at:%Y-%m-%dT%H:%M:%SZ}"
         limit = self._limits.of(record.source)

@@ -124,7 +124,8 @@ BEGIN
         outcome = CASE WHEN moves.failed IS NOT NULL THEN 'stopped' END,
         finished_at = CASE WHEN moves.failed IS NOT NULL THEN clock_timestamp() END,
         result = CASE WHEN moves.failed IS NULL THEN job.result ELSE jsonb_build_object('reason', format(
-            'the job %s, which has to be completed before, ended as %s', moves.failed, moves.outcome)) END,
+            'it waited for %s, which %s', moves.failed,
+            CASE moves.outcome WHEN 'failed' THEN 'failed' ELSE 'was ' || moves.outcome END)) END,
         result_bytes = CASE WHEN moves.failed IS NULL THEN job.result_bytes ELSE 200 END
     FROM moves
     WHERE job.id = ANY(ARRAY[moves.job]) AND job.status || '' = 'AVAILABLE' AND job.due_at = blocked_until()
