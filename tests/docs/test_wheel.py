@@ -16,7 +16,8 @@ import pytest
 from boss import __version__
 from tests.helpers.page_shell import Shell, clean_environment, steps
 
-pytestmark = pytest.mark.slow
+# As long ones they stay together in one process, so that the environment is made once.
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src"
