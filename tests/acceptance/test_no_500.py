@@ -61,11 +61,11 @@ ODD = [
 HEADERS = [
     *("accept", "authorization", "content-encoding", "content-type", "cookie", "host", "idempotency-key", "if-match"),
     *("if-none-match", "origin", "prefer", "purpose", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site"),
-    *("traceparent", "tracestate", "x-forwarded-for", "expect", "te", "range", "http2-settings"),
+    *("traceparent", "tracestate", "x-forwarded-for", "expect", "te", "range", "http2-settings", "boss-converter"),
 ]
 PARAMETERS = [
     *("after", "at", "attempts", "before", "delay", "fair", "ids", "lease", "limit", "older", "outcome", "priority"),
-    *("source", "state", "wait", "uncounted", "x"),
+    *("source", "state", "wait", "uncounted", "timeout", "expires", "x"),
 ]
 VALUES = [
     *("", "%ff", "%00", "%ud800", "%ed%a0%80", "+", "-", "-0", "1.", ".1", "1e9", "NaN", "Infinity", "%d9%a3", "given"),
