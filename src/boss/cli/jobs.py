@@ -44,7 +44,7 @@ Attempt = Annotated[
 ]
 
 
-class Changes(TypedDict):
+class ChangeOptions(TypedDict):
     """The options of a change; see `Client.change`."""
 
     priority: int | None
@@ -263,7 +263,7 @@ def change(
     attempt: Attempt = None,
 ) -> None:
     """Change an available job: its document, its priority, its times. The rest stays as it is."""
-    how: Changes = {"priority": priority, "delay": delay, "at": at, "timeout": timeout, "expires": expires}
+    how: ChangeOptions = {"priority": priority, "delay": delay, "at": at, "timeout": timeout, "expires": expires}
     if file is None and all(value is None for value in how.values()):
         give_up(f"say what to change: a file with the new document, or one of --{', --'.join(how)}", USAGE)
     document = None if file is None else read_document(file)
