@@ -112,6 +112,21 @@ class TestEndedOtherwise:
         assert client.get(f"/job/available/{source}-after").json()["id"] == after
         assert record(client, last)["result"] == {"reason": "by hand"}
 
+    def test_a_new_job_of_the_same_id_does_not_wait_for_what_the_old_one_did(
+        self, client: httpx.Client, source: str
+    ) -> None:
+        first, other = submit(client, source), submit(client, source)
+        last = f"{source}-last"
+        submit(client, f"{source}/{last}", after=first)
+        done(client, source, last, "stopped")
+        client.delete(f"/job/done/{source}/{last}").raise_for_status()
+        submit(client, f"{source}/{last}", after=other)
+        done(client, source, first, "failed")
+        # What comes after the same job is stopped, and so the end of that has been carried on.
+        marker = submit(client, source, after=first)
+        until(lambda: outcome_of(client, marker) == "stopped")
+        assert (record(client, last)["state"], record(client, last)["after"]) == ("available", [other])
+
 
 class TestRefused:
     def test_jobs_that_there_are_not(self, client: httpx.Client, source: str) -> None:

@@ -177,7 +177,7 @@ class Machine(MovingRules, DependencyRules, RuleBasedStateMachine):
                 job.taken_again(self.model.now)
             else:
                 job.taken(DEFAULT_LEASE if lease is None else lease, named, self.model.now)
-        assert answer.headers["boss-lease"] == str(wanted[0].lease)
+        assert answer.headers["boss-lease"] == wanted[0].shown_lease()
         if limit is None:
             self.assert_handed_out(answer, wanted[0])
         elif lines:
@@ -211,7 +211,7 @@ class Machine(MovingRules, DependencyRules, RuleBasedStateMachine):
         assert (answer.status_code, answer.json()) == (200, job.shown())
         assert answer.headers["etag"] == f'"{job.attempt}"'
         assert answer.headers["location"] == f"/job/active/{job.source}/{job.id}"
-        assert answer.headers["boss-lease"] == str(job.lease)
+        assert answer.headers["boss-lease"] == job.shown_lease()
         assert answer.headers["cache-control"] == "no-store, no-transform"
         self.assert_noted(answer, job)
 

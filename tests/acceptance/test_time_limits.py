@@ -70,6 +70,12 @@ class TestTimeout:
         job = record(client, id)
         assert seconds(job["until"], job["taken"]) == 100
 
+    def test_the_taker_is_told_the_shorter_of_both(self, client: httpx.Client, source: str, clock: Clock) -> None:
+        for lease, shown in ((600, "100"), (60, "60"), (0, "100")):
+            id = submit(client, source, timeout=100)
+            assert take(client, source, lease=lease).headers["boss-lease"] == shown
+            assert client.head(f"/job/active/{source}/{id}").headers["boss-lease"] == shown
+
     def test_heartbeats_near_the_end_only_read(self, client: httpx.Client, source: str, clock: Clock) -> None:
         id = submit(client, source, timeout=100)
         take(client, source, lease=600)

@@ -1,5 +1,6 @@
 """The model of the model-based test: what the contract says of jobs, in memory."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,9 @@ class ModelJob:
 
     def taken_again(self, now: float) -> None:
         self.until = self._end(now + self.lease if self.lease else None)
+
+    def shown_lease(self) -> str:
+        return str(min(self.lease or math.inf, self.timeout or math.inf)).replace("inf", "0")
 
     def checked(self, now: float) -> None:
         # A moment has always passed, so what has just a lease left has less.

@@ -8,7 +8,7 @@ from boss.model.job import Check, Location, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.finishes import END_ATTEMPT
 from boss.postgres.reads import locate
-from boss.postgres.statement import Arrays, Statement, probe, until_timeout
+from boss.postgres.statement import LEASE, Arrays, Statement, probe, until_timeout
 
 # When a lease is renewed, it is set to 4/3 of its length. An attempt with a timeout and no lease ends at its timeout.
 RENEWED = f"""seen_at = clock_timestamp(),
@@ -37,7 +37,7 @@ WITH renewed AS (
                ELSE seen_at < now() - interval '10 minutes' END
     RETURNING job.id
 )
-SELECT id, source, status, attempt, lease,
+SELECT id, source, status, attempt, {LEASE},
        status || '' = 'ACTIVE' AND {_DUE} AND id <> ALL (ARRAY(SELECT id FROM renewed)) AS unsure
 FROM ONLY job
 WHERE id = ANY($1::text[])

@@ -6,7 +6,7 @@ from datetime import datetime
 from boss.model.job import Job, Location, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
-from boss.postgres.statement import READY, Statement, probe
+from boss.postgres.statement import LEASE, READY, Statement, probe
 
 READ = Statement(
     "read",
@@ -32,8 +32,8 @@ async def read(pool: Pool, ids: Sequence[str]) -> dict[str, Job]:
 
 LOCATE = Statement(
     "locate",
-    """
-SELECT id, source, status, attempt, lease FROM job WHERE id = ANY($1::text[])
+    f"""
+SELECT id, source, status, attempt, {LEASE} FROM job WHERE id = ANY($1::text[])
 """,
 )
 

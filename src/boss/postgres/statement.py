@@ -52,6 +52,11 @@ def until_timeout(until: str, taken_at: str = "job.taken_at") -> str:
     return f"least({until}, {taken_at} + job.timeout * interval '1 second')"
 
 
+# How long a taker may be silent, in seconds; 0 for ever. An attempt that must end before its lease would is heard of in
+# time by a taker that sends its heartbeats by this.
+LEASE = "coalesce(least(nullif(job.lease, 0), job.timeout), 0) AS lease"
+
+
 class Arrays:
     """Passes rows to a statement as arrays, one parameter for each column, which the SQL reads with `unnest`.
 

@@ -15,7 +15,7 @@ from boss.model.job import Job, State, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of, with_note
-from boss.postgres.statement import READY, Arrays, Statement, probe, until_timeout
+from boss.postgres.statement import LEASE, READY, Arrays, Statement, probe, until_timeout
 
 # Up to this many jobs, a take does not first count how many fit: few documents have half a megabyte.
 FEW = MOST_TEXT // 2**19
@@ -34,7 +34,7 @@ TAKE_GIVEN = f"""
                  ($4::text[])[slot] AS converter
           FROM given) AS given
     WHERE {probe("job.id", "given.id")}
-    RETURNING job.id, job.source, job.document::text, job.attempt, job.lease, job.taken_at, job.priority, job.position,
+    RETURNING job.id, job.source, job.document::text, job.attempt, {LEASE}, job.taken_at, job.priority, job.position,
               job.traceparent, job.note::text, given.slot
 )
 SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent, note, slot,

@@ -6,7 +6,7 @@ from boss.model.document import MOST_TEXT
 from boss.model.job import Take, Taken
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import size_of, text_of, with_note
-from boss.postgres.statement import Statement, probe, until_timeout
+from boss.postgres.statement import LEASE, Statement, probe, until_timeout
 from boss.postgres.takes import (
     LIMITS_OF_SOURCES,
     ORDER_OF_SOURCES,
@@ -93,7 +93,7 @@ SET seen_at = clock_timestamp(),
 WHERE id = ANY(ARRAY(SELECT id FROM held WHERE take_key = ANY(
           ARRAY(SELECT take_key FROM running WHERE total <= {MOST_TEXT} OR turn = 1))))
   AND status || '' = 'ACTIVE' AND take_key = ANY($1::text[])
-RETURNING id, source, {text_of("document")} AS document, attempt, lease, taken_at, priority, position, traceparent,
+RETURNING id, source, {text_of("document")} AS document, attempt, {LEASE}, taken_at, priority, position, traceparent,
           note::text AS note, take_key
 """,
 )

@@ -56,6 +56,8 @@ BEGIN
         WHERE status = 'DONE' AND EXISTS (SELECT FROM awaited WHERE awaited.id = ANY(ARRAY[after.id]));
     END IF;
     IF EXISTS (SELECT FROM dependency) THEN
+        -- A job that is done itself, stopped for instance, waits for nothing any more.
+        DELETE FROM dependency USING after WHERE dependency.job = after.id AND after.status = 'DONE';
         INSERT INTO ended_job (id, outcome)
         SELECT after.id, after.outcome
         FROM after
@@ -170,7 +172,7 @@ DECLARE
 BEGIN
     FOR granted IN
         SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,
-               CASE WHEN bool_or(oid = 'source_rule'::regclass) THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT' END
+               CASE WHEN bool_or(oid = 'source_rule'::regclass) THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT, DELETE' END
                    AS of_dependency,
                CASE WHEN bool_or(oid = 'source_rule'::regclass) THEN 'SELECT, INSERT, DELETE' ELSE 'INSERT' END AS of_ends
         FROM pg_class, aclexplode(relacl)
