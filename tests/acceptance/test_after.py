@@ -186,6 +186,60 @@ def test_an_id_that_is_taken_changes_nothing(client: httpx.Client, source: str) 
     assert record(client, f"{source}-last")["after"] == [first]
 
 
+def test_an_end_counts_for_those_that_waited_before_it(database: str) -> None:
+    """A job that is redone before its end was carried on is waited for anew."""
+    with boss_running("--database", database) as boss, boss.client() as client:
+        submit(client, "freg/a")
+        submit(client, "held/one", after="a")
+        with transaction(database, "SELECT FROM job WHERE id = 'one' FOR UPDATE"):
+            done(client, "freg", "a")
+            client.post("/job/available/freg/a?from=done").raise_for_status()
+            submit(client, "later/two", after="a")
+            # What comes after the same end, and is not locked, is released meanwhile.
+            submit(client, "freg/b")
+            submit(client, "other/three", after="b")
+            done(client, "freg", "b")
+            assert wait_for_job(f"{boss.url}/job/available/other?wait=50").json()["id"] == "three"
+        assert wait_for_job(f"{boss.url}/job/available/held?wait=50").json()["id"] == "one"
+        until(lambda: value_in(database, "SELECT count(*) FROM ended_job") == 0)
+        assert client.get("/job/available/later").status_code == 404
+        done(client, "freg", "a", "failed")
+        until(lambda: outcome_of(client, "two") == "stopped")
+
+
+def test_many_locked_jobs_keep_no_other_waiting(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        submit(client, "freg/a")
+        submit(client, "freg/b")
+        client.post("/job/available/held?after=a", content="{}\n" * 1200, headers=LINES).raise_for_status()
+        submit(client, "later/last", after="b")
+        with transaction(database, "UPDATE job SET priority = 1 WHERE source = 'held'"):
+            done(client, "freg", "a")
+            done(client, "freg", "b")
+            assert wait_for_job(f"{boss.url}/job/available/later?wait=50").json()["id"] == "last"
+        until(lambda: value_in(database, "SELECT count(*) FROM dependency") == 0)
+
+
+def test_a_submit_that_is_sent_again_is_told_so(client: httpx.Client, source: str) -> None:
+    first = submit(client, source)
+    done(client, source, first)
+    submit(client, f"{source}/{source}-last", after=first)
+    client.delete(f"/job/done/{source}/{first}").raise_for_status()
+    answer = client.post(f"/job/available/{source}/{source}-last?after={first}", content="{}")
+    assert answer.status_code == 409
+
+
+def test_a_job_that_was_deleted_in_sql_leaves_nothing(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        for id in ("a", "b"):
+            submit(client, f"freg/{id}")
+        for after in ("a", "a,b", "b"):
+            submit(client, "later/last", after=after)
+            needs = "SELECT string_agg(needs, ',' ORDER BY needs) FROM dependency"
+            assert value_in(database, needs) == after
+            run_in(database, "DELETE FROM job WHERE id = 'last'")
+
+
 def test_sql_by_hand_ends_jobs_too(database: str) -> None:
     with boss_running("--database", database) as boss, boss.client() as client:
         for id in ("a", "b", "c", "d"):

@@ -319,6 +319,7 @@ class TestList:
             "attempts": 25,
             "due": None,
             "after": [],
+            "blocked": False,
             "expires": None,
             "timeout": None,
             "until": None,

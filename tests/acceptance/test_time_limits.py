@@ -165,6 +165,8 @@ class TestExpires:
         client.delete(f"/job/active/{source}/{id}?delay=0").raise_for_status()
         clock.move(100)
         assert record(client, id)["state"] == "available"
+        answer = client.put(f"/job/available/{source}/{id}?expires=100")
+        assert_problem(answer, 400, f"{id} has been taken before, so it does not expire any more")
         assert take(client, source).headers["etag"] == '"2"'
 
     def test_jobs_of_a_paused_source_and_delayed_ones_expire(

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
 from boss.errors import DatabaseAway, UnknownJobs
-from boss.model.job import After, Outcome, Submission
+from boss.model.job import After, Location, Outcome, Submission
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.telemetry import job_log, metrics
@@ -19,6 +20,10 @@ _BATCH_ROWS = 1000
 # How often some dependencies are checked for ends that were missed, and how many.
 _CHECK_INTERVAL_S = 10.0
 _CHECKED_ROWS = 1000
+# How long jobs are released before other maintenance has its turn.
+_LONGEST_PASS_S = 0.2
+# How often a submit looks for jobs that are being moved.
+_TRIES = 5
 # The most ids that a message names.
 _MOST_NAMED = 5
 
@@ -29,25 +34,39 @@ async def submit_after(pool: Pool, submissions: Sequence[Submission], after: Aft
     Raises:
         UnknownJobs: some of the others do not exist; nothing was stored.
     """
-    stored = await store.submit_after(pool, submissions, after)
-    if stored.missing:
-        more = len(stored.missing) - _MOST_NAMED
-        names = ", ".join(stored.missing[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-        raise UnknownJobs(f"after names jobs that there are not: {names}; submit those first")
-    return stored.new
+    ids = [submission.id for submission in submissions]
+    for _ in range(_TRIES):
+        stored = await store.submit_after(pool, submissions, after)
+        if not stored.missing:
+            return stored.new
+        locations = await store.locate(pool, [*ids, *stored.missing])
+        # A submit that is sent again finds its jobs, even if those that they come after were deleted meanwhile.
+        if all(id in locations for id in ids):
+            return set()
+        # One that was just being redone was in neither table that the statement saw.
+        if not any(_is_reached(locations.get(id), after) for id in stored.missing):
+            break
+    more = len(stored.missing) - _MOST_NAMED
+    names = ", ".join(stored.missing[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    raise UnknownJobs(f"after names jobs that there are not: {names}; submit those first")
+
+
+def _is_reached(location: Location | None, after: After) -> bool:
+    return location is not None and (after.sources is None or location.source in after.sources)
 
 
 async def release(pool: Pool) -> None:
     """Release the jobs that wait for no other any more, and stop those after one that did not complete."""
-    more = True
+    more, until = True, time.monotonic() + _LONGEST_PASS_S
     while more:
         released = await store.release_dependents(pool, _BATCH_ROWS)
         stopped = [JobEvent(each.id, each.source, outcome=Outcome.STOPPED) for each in released if each.stopped]
         metrics.FINISHED.labels(Outcome.STOPPED).inc(len(stopped))
         job_log.record("stopped", stopped)
         job_log.record("released", (JobEvent(each.id, each.source) for each in released if not each.stopped))
-        # Jobs whose other dependencies are left, or that are locked, are in no answer. The next round sees to them.
-        more = bool(released)
+        # Jobs whose other dependencies are left, or that are locked, are in no answer. The next round sees to them. It
+        # comes at once, but leases and delayed jobs have their turn before.
+        more = bool(released) and time.monotonic() < until
 
 
 async def check_forever(pool: Pool) -> NoReturn:

@@ -40,6 +40,8 @@ from boss.telemetry.job_log import JobEvent
 
 # The most characters of documents in one statement, so that a batch of large ones stays small in memory.
 _MOST_DOCUMENT = 8 * 1024 * 1024
+# How many submits may lock the jobs that they name at once: each waits for whoever has these locked, with a connection.
+_MOST_AFTER_AT_ONCE = 3
 # The most jobs that one prune request deletes, so that it answers in time; it can be sent again.
 _MOST_PRUNED = 10_000
 # How long one prune request starts new statements; the last one may run past this.
@@ -71,6 +73,7 @@ class Dispatcher:
         # Bound directly: a method around each would cost every take.
         self.take, self.undo_takes = taker.take, taker.undo
         turns = taker.turns
+        self._after_turns = asyncio.Semaphore(_MOST_AFTER_AT_ONCE)
         self.leave_note = Notes(pool, queries, turns).leave
         self._submits = Coalescer(
             self._submit_all,
@@ -221,8 +224,10 @@ class Dispatcher:
             error = not_moved(State.AVAILABLE, asked.source, asked.id, asked.attempt, location)
             if location is not None and location.is_at(asked.source, State.AVAILABLE):
                 record = await self._queries.find(asked.id)
-                if record.is_blocked:
+                if record.is_blocked and (asked.delay is not None or asked.due_at is not None):
                     raise BadInput(f"{asked.id} has no due time to change: {await self._queries.why_available(record)}")
+                if record.taken_at is not None and asked.expires is not None:
+                    raise BadInput(f"{asked.id} has been taken before, so it does not expire any more")
             raise error
         return changed
 
@@ -306,7 +311,8 @@ class Dispatcher:
         if after is None:
             new = await store.submit(self._pool, submissions)
         else:
-            new = await submit_after(self._pool, submissions, after)
+            async with self._after_turns:
+                new = await submit_after(self._pool, submissions, after)
         self._taker.note_stored(submissions)
         metrics.SUBMITTED.inc(len(new))
         job_log.record(

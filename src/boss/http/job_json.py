@@ -91,6 +91,7 @@ def record_json(record: JobRecord) -> dict[str, object]:
         "submitted": record.submitted_at,
         "due": record.due_at,
         "after": record.after_ids or [],
+        "blocked": record.is_blocked,
         "expires": record.expires_at,
         "timeout": record.timeout,
         "taken": record.taken_at,

@@ -381,7 +381,8 @@ def _instant(text: str) -> datetime:
     if not _INSTANT.fullmatch(text):
         raise ValueError
     instant = datetime.fromisoformat(text.upper())
-    # asyncpg converts it to UTC. The result must stay within the years that both Python and PostgreSQL know.
-    if not 2 <= instant.year <= 9998:
+    # asyncpg converts it to UTC. The result must stay within the years that both Python and PostgreSQL know, and before
+    # the time until which a job is blocked (0016_after.sql).
+    if not 2 <= instant.year <= 9997:
         raise ValueError
     return instant

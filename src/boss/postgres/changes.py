@@ -6,7 +6,7 @@ from boss.postgres.dependents import BLOCKED
 from boss.postgres.sizes import text_of
 from boss.postgres.statement import Statement, probe
 
-# A job that comes after others has no time of its own while it waits for them.
+# A job that comes after others has no time of its own while it waits for them, and one that was taken does not expire.
 #
 # The job keeps its position: it was submitted when it was. A note is about the document, so another one has none.
 CHANGE = Statement(
@@ -27,6 +27,7 @@ WITH changed AS (
         expires_at = coalesce(now() + make_interval(secs => $11), expires_at)
     WHERE {probe("id", "$1")} AND source = $2 AND status || '' = 'AVAILABLE' AND ($3::int IS NULL OR attempt = $3)
       AND (due_at IS DISTINCT FROM {BLOCKED} OR $7::float8 IS NULL AND $8::timestamptz IS NULL)
+      AND (taken_at IS NULL OR $11::int IS NULL)
     RETURNING id, source, {text_of("document")} AS document, attempt, expires_at
 ), timed AS (
     INSERT INTO expiry (id, at) SELECT id, expires_at FROM changed WHERE $11::int IS NOT NULL

@@ -15,13 +15,15 @@ DEPENDENTS_CHANNEL = "boss_dependents"
 # A named job that is not done is locked, so that whoever finishes it meanwhile is waited for, and whoever finishes it
 # later waits for us: their trigger then sees that somebody depends on it. The lock is followed by a read of the row as
 # it is by then, so a job that was just finished counts as such. One that had ended before otherwise than completed is
-# recorded as ended once more. $14 has the named jobs, and $15 the sources that the principal may name jobs of.
+# recorded as ended once more. A lock that SQL by hand holds is waited for two seconds. $14 has the named jobs, and $15
+# the sources that the principal may name jobs of.
 _NEEDED = """named AS MATERIALIZED (
     SELECT id, status, outcome FROM job
     WHERE id = ANY($14::text[]) AND attempt >= 0 AND ($15::text[] IS NULL OR source = ANY($15))
 ), open AS MATERIALIZED (
     SELECT id, status, outcome FROM ONLY job
     WHERE id = ANY(ARRAY(SELECT id FROM named WHERE status <> 'DONE'))
+      AND (SELECT set_config('lock_timeout', '2s', true)) IS NOT NULL
     ORDER BY id
     FOR SHARE
 ), found AS MATERIALIZED (
@@ -29,7 +31,7 @@ _NEEDED = """named AS MATERIALIZED (
     UNION ALL
     SELECT id, status, outcome FROM open
 ), needed AS MATERIALIZED (
-    SELECT id, status, outcome FROM found WHERE status <> 'DONE' OR outcome <> 'completed'
+    SELECT id, status, outcome, clock_timestamp() AS at FROM found WHERE status <> 'DONE' OR outcome <> 'completed'
 )"""
 _ALL_FOUND = "(SELECT count(*) FROM found) = cardinality($14::text[])"
 _DUE = f"CASE WHEN EXISTS (SELECT FROM needed) THEN {BLOCKED} END"
@@ -38,10 +40,14 @@ SUBMIT_AFTER = Statement(
     f"""
 WITH {_NEEDED}, stored AS ({insert(f"{NEW} AND {_ALL_FOUND}", "id, expires_at", _DUE, "$14::text[]")}
 ), {TIMED}, waits AS (
-    INSERT INTO dependency (job, needs) SELECT stored.id, needed.id FROM stored CROSS JOIN needed
+    INSERT INTO dependency (job, needs, since) SELECT stored.id, needed.id, needed.at FROM stored CROSS JOIN needed
+    ON CONFLICT (needs, job) DO UPDATE SET since = excluded.since
+), left_over AS (
+    -- By a job of the same id that was deleted in SQL before it was done.
+    DELETE FROM dependency WHERE job = ANY(ARRAY(SELECT id FROM stored)) AND needs <> ALL(ARRAY(SELECT id FROM needed))
 ), ended AS (
-    INSERT INTO ended_job (id, outcome)
-    SELECT id, outcome FROM needed WHERE status = 'DONE' AND EXISTS (SELECT FROM stored)
+    INSERT INTO ended_job (id, outcome, at)
+    SELECT id, outcome, at FROM needed WHERE status = 'DONE' AND EXISTS (SELECT FROM stored)
 )
 SELECT id, true AS is_stored FROM stored
 UNION ALL

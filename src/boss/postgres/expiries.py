@@ -16,11 +16,11 @@ WITH due AS MATERIALIZED (
 ), untaken AS MATERIALIZED (
     SELECT id FROM ONLY job
     WHERE id = ANY(ARRAY(SELECT id FROM due))
-      AND status || '' = 'AVAILABLE' AND attempt = 0 AND expires_at <= now()
+      AND status || '' = 'AVAILABLE' AND taken_at IS NULL AND expires_at <= now()
 ), locked AS MATERIALIZED (
     SELECT id FROM ONLY job
     WHERE id = ANY(ARRAY(SELECT id FROM untaken))
-      AND status || '' = 'AVAILABLE' AND attempt = 0 AND expires_at <= now()
+      AND status || '' = 'AVAILABLE' AND taken_at IS NULL AND expires_at <= now()
     FOR UPDATE SKIP LOCKED
 ), forgotten AS (
     DELETE FROM expiry

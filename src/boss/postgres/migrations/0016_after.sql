@@ -6,7 +6,7 @@ LOCK TABLE job IN SHARE UPDATE EXCLUSIVE MODE;
 SET LOCAL lock_timeout = '300ms';
 
 -- The jobs that it was submitted to come after. While it waits for one of these, its due time is blocked_until(): so it
--- is in no index of ready jobs, and the version before does not hand it out either.
+-- is in no index of ready jobs, and the version before does not hand it out either, unless it is asked for this one.
 ALTER TABLE job ADD COLUMN after_ids varchar(64)[] COLLATE "C";
 
 CREATE FUNCTION blocked_until() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS
@@ -14,11 +14,13 @@ $$
     SELECT timestamptz '9998-12-31 23:59:59.999+00'
 $$;
 
--- Which jobs the blocked ones still wait for.
+-- Which jobs the blocked ones still wait for, and since when: a job may end, and be redone before its end is carried on.
+-- What comes after it from then on waits for its next end.
 CREATE TABLE dependency
 (
     job   varchar(64) COLLATE "C" NOT NULL,
     needs varchar(64) COLLATE "C" NOT NULL,
+    since timestamptz NOT NULL,
     PRIMARY KEY (needs, job)
 );
 CREATE INDEX dependency_job ON dependency (job);
@@ -28,7 +30,8 @@ CREATE TABLE ended_job
 (
     number  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id      varchar(64) COLLATE "C" NOT NULL,
-    outcome varchar(20) COLLATE "C" NOT NULL
+    outcome varchar(20) COLLATE "C" NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- As in 0011_ends.sql, and the ends of jobs that others wait for are recorded: in the transaction that ends them, also
@@ -71,71 +74,68 @@ BEGIN
 END
 $$;
 
--- Carry the recorded ends on to at most so many jobs that wait for them; return those that are stopped, because a job
--- that they wait for did not complete. A job is released when it waits for no other. One replica at a time does this:
--- two that each release the last but one would each see another one left. A job that is locked waits for the next call.
--- The number of the lock is "bossends" in ASCII.
+-- Carry the recorded ends on to at most so many jobs that wait for them; return those that wait no longer, or that are
+-- stopped because a job that they wait for did not complete. One replica at a time does this: two that each release the
+-- last but one would each see another one left. A job that is locked waits for a later call. The number of the lock is
+-- "bossends" in ASCII. Each statement sees what was committed before it.
 CREATE FUNCTION release_dependents(most integer)
     RETURNS TABLE (id varchar, source varchar, stopped boolean) LANGUAGE plpgsql AS
 $$
+DECLARE
+    jobs     text[];
+    needed   text[];
+    outcomes text[];
 BEGIN
     IF NOT pg_try_advisory_xact_lock(7093014877591987315) THEN
         RETURN;
     END IF;
+    -- The first end of a job after somebody began to wait for it counts.
+    SELECT coalesce(array_agg(met.job), '{}'), array_agg(met.needs), array_agg(met.outcome)
+    INTO jobs, needed, outcomes
+    FROM (SELECT DISTINCT ON (waits.job, waits.needs) waits.job, waits.needs, waits.outcome
+          FROM (SELECT blocked.job, blocked.needs, ended.outcome, ended.number
+                FROM (SELECT * FROM ended_job ORDER BY ended_job.number LIMIT most) AS ended
+                CROSS JOIN LATERAL (
+                    SELECT dependency.job, dependency.needs
+                    FROM dependency
+                    JOIN ONLY job ON job.id = ANY(ARRAY[dependency.job])
+                    WHERE dependency.needs = ANY(ARRAY[ended.id]) AND dependency.since <= ended.at
+                      AND job.status || '' = 'AVAILABLE' AND job.due_at = blocked_until()
+                    LIMIT most
+                    FOR UPDATE OF job SKIP LOCKED
+                ) AS blocked
+                LIMIT most) AS waits
+          ORDER BY waits.job, waits.needs, waits.number) AS met;
+    DELETE FROM dependency USING unnest(jobs, needed) AS met(job, needs)
+    WHERE dependency.needs = met.needs AND dependency.job = met.job;
     RETURN QUERY
-    WITH chosen AS MATERIALIZED (
-        SELECT waits.job, waits.needs, ended.outcome
-        FROM (SELECT DISTINCT ON (ended_job.id) ended_job.id, ended_job.outcome
-              FROM (SELECT * FROM ended_job ORDER BY number LIMIT most) AS ended_job
-              ORDER BY ended_job.id, number) AS ended
-        CROSS JOIN LATERAL (
-            SELECT dependency.job, dependency.needs FROM dependency
-            WHERE dependency.needs = ANY(ARRAY[ended.id])
-            ORDER BY dependency.needs, dependency.job
-            LIMIT most
-        ) AS waits
-        LIMIT most
-    ), blocked AS MATERIALIZED (
-        SELECT job.id FROM ONLY job
-        WHERE job.id = ANY(ARRAY(SELECT job FROM chosen))
-          AND job.status || '' = 'AVAILABLE' AND job.due_at = blocked_until()
-    ), free AS MATERIALIZED (
-        SELECT job.id FROM ONLY job
-        WHERE job.id = ANY(ARRAY(SELECT blocked.id FROM blocked))
-          AND job.status || '' = 'AVAILABLE' AND job.due_at = blocked_until()
-        FOR UPDATE SKIP LOCKED
-    ), handled AS MATERIALIZED (
-        SELECT chosen.job, chosen.needs, chosen.outcome FROM chosen
-        WHERE chosen.job <> ALL(ARRAY(SELECT blocked.id FROM blocked EXCEPT SELECT free.id FROM free))
-    ), met AS (
-        DELETE FROM dependency USING handled
-        WHERE dependency.needs = handled.needs AND dependency.job = handled.job
-    ), moves AS MATERIALIZED (
-        SELECT handled.job,
-               min(handled.needs) FILTER (WHERE handled.outcome <> 'completed') AS failed,
-               (min(ARRAY[handled.needs, handled.outcome]) FILTER (WHERE handled.outcome <> 'completed'))[2] AS outcome
-        FROM handled
-        WHERE handled.job = ANY(ARRAY(SELECT free.id FROM free))
-        GROUP BY handled.job
-        HAVING bool_or(handled.outcome <> 'completed')
-            OR count(*) = (SELECT count(*) FROM dependency WHERE dependency.job = ANY(ARRAY[handled.job]))
-    )
     UPDATE ONLY job
     SET due_at = NULL,
         status = CASE WHEN moves.failed IS NULL THEN 'AVAILABLE' ELSE 'DONE' END,
         outcome = CASE WHEN moves.failed IS NOT NULL THEN 'stopped' END,
         finished_at = CASE WHEN moves.failed IS NOT NULL THEN clock_timestamp() END,
         result = CASE WHEN moves.failed IS NULL THEN job.result ELSE jsonb_build_object('reason', format(
-            'it waited for %s, which %s', moves.failed,
-            CASE moves.outcome WHEN 'failed' THEN 'failed' ELSE 'was ' || moves.outcome END)) END,
+            'it waited for %s, which %s', moves.failed[1],
+            CASE moves.failed[2] WHEN 'failed' THEN 'failed' ELSE 'was ' || moves.failed[2] END)) END,
         result_bytes = CASE WHEN moves.failed IS NULL THEN job.result_bytes ELSE 200 END
-    FROM moves
+    FROM (SELECT met.job, min(ARRAY[met.needs, met.outcome]) FILTER (WHERE met.outcome <> 'completed') AS failed
+          FROM unnest(jobs, needed, outcomes) AS met(job, needs, outcome)
+          GROUP BY met.job) AS moves
     WHERE job.id = ANY(ARRAY[moves.job]) AND job.status || '' = 'AVAILABLE' AND job.due_at = blocked_until()
+      AND (moves.failed IS NOT NULL
+           OR NOT EXISTS (SELECT FROM dependency WHERE dependency.job = ANY(ARRAY[moves.job])))
     RETURNING job.id, job.source, moves.failed IS NOT NULL;
-    -- The ends that nobody waits for any more.
-    DELETE FROM ended_job
-    WHERE number = ANY(ARRAY(SELECT ended_job.number FROM ended_job ORDER BY ended_job.number LIMIT most))
-      AND NOT EXISTS (SELECT FROM dependency WHERE dependency.needs = ANY(ARRAY[ended_job.id]));
+    IF cardinality(jobs) < most THEN
+        -- What waits for these ends and is not blocked was changed by hand. Then the ends that nobody waits for go.
+        DELETE FROM dependency USING ended_job
+        WHERE dependency.needs = ANY(ARRAY[ended_job.id]) AND dependency.since <= ended_job.at
+          AND NOT EXISTS (SELECT FROM ONLY job
+                          WHERE job.id = ANY(ARRAY[dependency.job])
+                            AND job.status || '' = 'AVAILABLE' AND job.due_at = blocked_until());
+        DELETE FROM ended_job
+        WHERE NOT EXISTS (SELECT FROM dependency
+                          WHERE dependency.needs = ANY(ARRAY[ended_job.id]) AND dependency.since <= ended_job.at);
+    END IF;
 END
 $$;
 
