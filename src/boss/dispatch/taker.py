@@ -9,7 +9,8 @@ from boss.dispatch.handouts import Got, Handouts
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import Waiter, WaitQueue
 from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
-from boss.model.job import SourceLimit, Take, Taken
+from boss.model.job import Take, Taken
+from boss.model.source_rule import SourceRule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
@@ -222,11 +223,11 @@ def _listed(sources: Sequence[str]) -> str:
     return ", ".join(sources[:_MOST_LISTED]) + more
 
 
-def _paused(of_source: SourceLimit) -> str:
+def _paused(of_source: SourceRule) -> str:
     return f"the source {of_source.source} is paused: none of its jobs is handed out"
 
 
-def _and_limited(of_source: SourceLimit) -> str:
+def _and_limited(of_source: SourceRule) -> str:
     return (
         "" if of_source.most_active is None else f", or {of_source.most_active} of them are active, which is the limit"
     )

@@ -1,25 +1,32 @@
-"""Source limits: which sources are paused, and how many of their jobs may be active at once."""
+"""Rules of sources: which are paused, how many of their jobs may be active at once, and their defaults."""
 
 import json
 
-from boss.model.job import SourceLimit
+from asyncpg import Record
+
+from boss.model.source_rule import SourceRule
 from boss.postgres.connection import Pool, fetch, transaction
 from boss.postgres.finding import OF_SOURCE
 from boss.postgres.maintenance import COUNTS_LOCK
 from boss.postgres.statement import Statement
 
+_COLUMNS = SourceRule._fields[1:]
 SOURCE_LIMITS = Statement(
     "source_limits",
-    """
-SELECT source, paused, most_active FROM source_rule
+    f"""
+SELECT source, {", ".join(_COLUMNS)} FROM source_rule
 """,
 )
 
 
-async def source_limits(pool: Pool) -> dict[str, SourceLimit]:
-    """The limit of each source that has one."""
-    rows = await fetch(pool, SOURCE_LIMITS)
-    return {row["source"]: SourceLimit(**row) for row in rows}
+async def source_rules(pool: Pool) -> dict[str, SourceRule]:
+    """The rule of each source that has one."""
+    return {row["source"]: _rule(row) for row in await fetch(pool, SOURCE_LIMITS)}
+
+
+def _rule(row: Record) -> SourceRule:
+    rule = SourceRule(**row)
+    return rule if rule.delays is None else rule._replace(delays=tuple(rule.delays))
 
 
 # Takes within limits hold the same lock, so that none is under way while a limit changes (room_by_rules,
@@ -31,13 +38,14 @@ SET_SOURCE_LIMIT = Statement(
     "set_source_limits",
     f"""
 WITH {_ALONE}, changed AS (
-    INSERT INTO source_rule (source, paused, most_active) SELECT $1, $4, $5 FROM alone
-    ON CONFLICT (source) DO UPDATE SET paused = excluded.paused, most_active = excluded.most_active
+    INSERT INTO source_rule (source, {", ".join(_COLUMNS)})
+    SELECT $1, {", ".join(f"${number}" for number, _ in enumerate(_COLUMNS, 4))} FROM alone
+    ON CONFLICT (source) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)}
 )
 {_AUDIT}
 """,
 )
-# A source without a limit has no row, so that its takes need not check any.
+# A source without a rule has no row, so that its takes need not check any.
 REMOVE_SOURCE_LIMIT = Statement(
     "end_source_limits",
     f"""
@@ -49,13 +57,13 @@ WITH {_ALONE}, changed AS (
 )
 
 
-async def set_source_limit(pool: Pool, new: SourceLimit, by: str | None) -> None:
-    """Replace all earlier limits of the source with this one, and record it as an audit event."""
-    details = json.dumps({"source": new.source, "paused": new.paused, "limit": new.most_active})
-    if new.paused or new.most_active is not None:
-        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.most_active)
-    else:
+async def set_source_rule(pool: Pool, new: SourceRule, by: str | None) -> None:
+    """Replace the earlier rule of the source with this one, and record it as an audit event."""
+    details = json.dumps(new.named())
+    if new == SourceRule(new.source):
         await fetch(pool, REMOVE_SOURCE_LIMIT, new.source, by, details)
+    else:
+        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, *new[1:])
 
 
 # Its rows of the ledger go only while they add up to nothing, and while nobody compacts them.

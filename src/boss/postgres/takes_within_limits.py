@@ -7,7 +7,7 @@ from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of, with_note
 from boss.postgres.statement import READY, Statement, probe
-from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
+from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots, with_leases
 from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
 
 # The first jobs of each source, as many as it has room for. Of these, a take gets the first ones in order of the queue;
@@ -94,7 +94,8 @@ async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[st
 
 
 async def _take(pool: Pool, statement: Statement, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
-    rows = await fetch(pool, statement, *slots(takes), takes[0].of(), takes[0].fair, passed)
+    leases, *others = slots(takes)
+    rows = await fetch(pool, with_leases(statement, leases), leases, *others, takes[0].of(), takes[0].fair, passed)
     return handout(rows, takes, range(len(takes)))
 
 
