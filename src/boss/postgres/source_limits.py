@@ -29,10 +29,10 @@ def _rule(row: Record) -> SourceRule:
     return rule if rule.delays is None else rule._replace(delays=tuple(rule.delays))
 
 
-# Takes within limits hold the same lock, so that none is under way while a limit changes (room_by_rules,
-# 0006_promises.sql).
-_LOCK = 0x626F7373_72756C65  # "bossrule"
-_ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"
+# Takes of a source with a limit hold the same lock, so that none is under way while its rule changes (room_for_take,
+# 0017_source_defaults.sql).
+_LOCK = 0x626F7373  # "boss"
+_ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}, hashtext($1::text)))"
 _AUDIT = "INSERT INTO act (by, did, what) SELECT $2, 'set the limits of a source', $3::jsonb FROM alone"
 SET_SOURCE_LIMIT = Statement(
     "set_source_limits",
@@ -98,5 +98,6 @@ SELECT EXISTS (SELECT FROM used) AS used
 async def delete_source(pool: Pool, source: str, by: str | None) -> bool:
     """Delete the limits and the counts of a source, and record it as an audit event; return whether it has no jobs."""
     async with transaction(pool) as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2)", COUNTS_LOCK, _LOCK)
+        locks = "SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2, hashtext($3))"
+        await connection.execute(locks, COUNTS_LOCK, _LOCK, source)
         return not await connection.fetchval(DELETE_SOURCE.sql, source, by)

@@ -263,6 +263,11 @@ def with_leases(statement: Statement, leases: Sequence[int]) -> Statement:
     return _by_rules(statement) if leases and min(leases) < 0 else statement
 
 
+# What a statement returns among the ids of those that did not fit when it passed over a source that somebody else is
+# taking from. No job has this id.
+BUSY = ""
+
+
 class Handout(NamedTuple):
     """The result of one take statement.
 
@@ -271,12 +276,14 @@ class Handout(NamedTuple):
         more: whether some jobs did not fit, so that takes that got none should try again.
         unreadable: the ids of jobs whose documents are too large for any reader.
         passed: the ids of jobs that another transaction has locked or taken.
+        busy: whether sources were passed over, because somebody else is taking from them.
     """
 
     jobs: list[list[Taken]]
     more: bool
     unreadable: list[str]
     passed: list[str]
+    busy: bool = False
 
 
 async def take(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] = ()) -> Handout:
@@ -372,8 +379,8 @@ def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int])
         else:
             owners[row["slot"] - 1].append(taken(row))
     unreadable = [id for id, size in unfit.items() if size is not None and size > MOST_TEXT]
-    passed = [id for id, size in unfit.items() if size is None]
-    return Handout(got, bool(unfit), unreadable, passed)
+    passed = [id for id, size in unfit.items() if size is None and id != BUSY]
+    return Handout(got, bool(unfit), unreadable, passed, BUSY in unfit)
 
 
 def taken(row: Record) -> Taken:
