@@ -96,7 +96,8 @@ def test_no_limit_is_exceeded_by_many_replicas_one_of_which_is_killed_again_and_
                 content=lines,
                 headers={"content-type": "application/x-ndjson"},
             ).raise_for_status()
-        over, samples, stop = [], 0, threading.Event()
+        over: list[tuple[str, int]] = []
+        samples, stop = 0, threading.Event()
         urls = [one.url, other.url, killed.url]
 
         def work(number: int) -> None:

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from tests.helpers.databases import new_database
-from tests.helpers.limits import rule, until_known
+from tests.helpers.limits import NO_DEFAULTS, rule, until_known
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 
 numbers = itertools.count(1)
-NOTHING = {"paused": False, "limit": None, "attempts": None, "delays": None, "lease": None, "timeout": None}
+NOTHING = {"paused": False, "limit": None, **NO_DEFAULTS}
 WHOLE = {"paused": False, "limit": 7, "attempts": 3, "delays": [10, 60.5, 0], "lease": 90, "timeout": 60}
 
 

@@ -89,7 +89,11 @@ class Taker:
         self._chosen_with_key = of(handouts.by_key, None, _key)
         # Takes of one source with a limit wait for its lock. Those of other sources do not wait behind them.
         self._ruled: dict[str, _Ruled] = {}
-        self._rule = lambda: _Ruled(of(handouts.within_limits, None), of(handouts.by_key, None, _key), by_address(None))
+
+        def ruled() -> _Ruled:
+            return _Ruled(of(handouts.within_limits, None), of(handouts.by_key, None, _key), by_address(None))
+
+        self._make_ruled = ruled
         self._undos = Coalescer(self._undo_all, most=MOST_ROWS)
 
     async def take(self, take: Take, wait: float = 0) -> list[Taken]:
@@ -124,7 +128,7 @@ class Taker:
 
     def _ruled_of(self, source: str) -> "_Ruled":
         if source not in self._ruled:
-            self._ruled[source] = self._rule()
+            self._ruled[source] = self._make_ruled()
         return self._ruled[source]
 
     async def take_or_wait(self, take: Take, seconds: float) -> list[Taken]:
