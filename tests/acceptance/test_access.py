@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.helpers.guarded import NO_TOKENS, TOKENS, Who, guarded
+from tests.helpers.limits import NO_DEFAULTS
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import until
 from tests.helpers.tokens import API, Guarded, waiting_takers
@@ -324,7 +325,7 @@ class TestAudit:
             assert done[0] == (
                 "root",
                 "set the limits of a source",
-                {"source": "elsewhere", "paused": False, "limit": None},
+                {"source": "elsewhere", "paused": False, "limit": None} | NO_DEFAULTS,
             )
             assert done[1][2]["limit"] == 2
             assert done[2][:2] == ("root", "pruned")

@@ -89,7 +89,7 @@ def test_an_id_keeps_its_capital_letter(boss: Boss, client: httpx.Client, source
 def test_a_source_that_was_never_here(boss: Boss, client: httpx.Client, source: str) -> None:
     submit(client, source)
     said = boss("source", f"{source}x", "--paused")
-    assert f"did you mean {source}? (its limits apply from its first job on)" in said.stderr
+    assert f"did you mean {source}? (its rule applies from its first job on)" in said.stderr
     boss("source", f"{source}x", "--free")
 
 

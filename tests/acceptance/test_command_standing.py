@@ -114,7 +114,7 @@ class TestAnUnknownSource:
         said = boss("source", source, "--paused", "--limit", "3")
         assert said.returncode == 0
         assert f"boss: no job of {source} was ever submitted" in said.stderr
-        assert "(its limits apply from its first job on)" in said.stderr
+        assert "(its rule applies from its first job on)" in said.stderr
         assert "paused, 3 active at most" in said.stdout
 
 

@@ -25,7 +25,7 @@ from boss.postgres.connection import connected, transaction
 
 async def main():
     async with connected(sys.argv[1]) as pool, transaction(pool) as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock({_LOCK})")
+        await connection.execute("SELECT pg_advisory_xact_lock({_LOCK}, hashtext('freg'))")
         os.kill(os.getpid(), signal.SIGSTOP)
         await connection.execute("SELECT 1")
 
@@ -39,7 +39,8 @@ from boss.postgres.statement import Statement
 
 async def main():
     async with connected(sys.argv[1]) as pool:
-        big = "SELECT pg_advisory_xact_lock({_LOCK}), repeat('x', 1000000) FROM generate_series(1, 99)"
+        lock = "pg_advisory_xact_lock({_LOCK}, hashtext('freg'))"
+        big = f"SELECT {{lock}}, repeat('x', 1000000) FROM generate_series(1, 99)"
         reading = asyncio.create_task(fetch(pool, Statement("big", big)))
         await asyncio.sleep(0.05)
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -54,7 +55,7 @@ def frozen(program: str, server: PostgresServer) -> Iterator["subprocess.Popen[s
     """A process that has frozen itself while it holds the lock for changing source limits."""
     process = subprocess.Popen([sys.executable, "-c", program, server.url], stderr=subprocess.PIPE, text=True)
     try:
-        held = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {_LOCK % 2**32}"
+        held = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {_LOCK}"
         until(lambda: int(server.sql(held)) == 1)
         yield process
     finally:

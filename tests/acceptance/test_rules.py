@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.helpers.databases import new_database
-from tests.helpers.limits import rule, until_known
+from tests.helpers.limits import NO_DEFAULTS, rule, until_known
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 
@@ -206,6 +206,7 @@ class TestSources:
             "source": source,
             "paused": False,
             "limit": None,
+            **NO_DEFAULTS,
             "available": 1,
             "active": 0,
             "done": 0,

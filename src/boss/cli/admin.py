@@ -11,6 +11,7 @@ from boss.cli.exit_codes import NOT_THERE, USAGE
 from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
 from boss.cli.times import second, seconds_of, span
+from boss.model.job import MOST_ATTEMPTS
 from boss.model.permissions import Role
 from boss.settings import DEFAULT_URL
 
@@ -98,46 +99,89 @@ def source(
     name: Annotated[str | None, typer.Argument(help="The source's name; without it all are listed.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Hand out none of its jobs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="The most of its jobs that may be active at once.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="Remove all its limits.")] = False,
+    attempts: Annotated[
+        int | None, typer.Option(min=1, max=MOST_ATTEMPTS, help="The most attempts of a job, unless its submit says.")
+    ] = None,
+    delays: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SECONDS,…",
+            help="The delay after the first failed attempt, the second, and so on, unless the give-back says.",
+        ),
+    ] = None,
+    lease: Annotated[
+        int | None, typer.Option(min=0, metavar="SECONDS", help="The lease of its jobs, unless the take says.")
+    ] = None,
+    timeout: Annotated[
+        int | None, typer.Option(min=1, metavar="SECONDS", help="How long an attempt may take, unless the submit says.")
+    ] = None,
+    free: Annotated[bool, typer.Option("--free", help="Remove its limits and defaults.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; it must have no jobs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the sources and their limits, or set the limits of one. They apply within a second on every replica.
+    """List the sources and their rules, or set the rule of one. It applies within a second on every replica.
 
-    New limits replace all earlier ones of the source: --limit 4 ends a pause.
+    A rule replaces the earlier one as a whole: --limit 4 ends a pause, and removes defaults that are not given again.
     """
-    if free and (paused or limit is not None):
-        give_up("--free cannot be combined with --paused or --limit", USAGE)
-    if delete and (free or paused or limit is not None):
-        give_up("--delete cannot be combined with limits", USAGE)
-    changes = delete or free or paused or limit is not None
+    rule: dict[str, Any] = {
+        "limit": limit,
+        "attempts": attempts,
+        "delays": _delays(delays),
+        "lease": lease,
+        "timeout": timeout,
+    }
+    sets = paused or any(value is not None for value in rule.values())
+    if free and sets:
+        give_up("--free cannot be combined with limits or defaults", USAGE)
+    if delete and (free or sets):
+        give_up("--delete cannot be combined with limits or defaults", USAGE)
+    changes = delete or free or sets
     if changes and name is None:
         give_up("say which source, as boss source freg --paused", USAGE)
     with asking(url, token) as boss:
         known = {each["source"] for each in now(boss.sources())}
         if name is not None and name not in known:
-            if not (paused or limit):
+            if not sets:
                 give_up(unknown(name, known), NOT_THERE)
-            typer.echo(f"boss: {unknown(name, known)} (its limits apply from its first job on)", err=True)
+            typer.echo(f"boss: {unknown(name, known)} (its rule applies from its first job on)", err=True)
         if delete and name is not None:
             now(boss.delete_source(name))
             return
         if changes and name is not None:
-            now(boss.set_rule(name, paused=paused, limit=limit))
+            now(boss.set_rule(name, paused=paused, **rule))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
     if as_json:
         print_json_lines(found)
         return
     rows = [
-        (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _limits(each))
+        (each["source"], f"{each['available']:,}", f"{each['active']:,}", f"{each['done']:,}", _rule_in_words(each))
         for each in found
     ]
-    print_table(("source", "available", "active", "done", "limits"), rows)
+    print_table(("source", "available", "active", "done", "rule"), rows)
 
 
-def _limits(each: dict[str, Any]) -> str:
-    limit = "" if each["limit"] is None else f"{each['limit']:,} active at most"
-    return ", ".join(filter(None, ("paused" if each["paused"] else "", limit)))
+def _delays(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(each) for each in text.split(",")]
+    except ValueError:
+        give_up(f"the delays are {text!a}; they take numbers of seconds, as 10,60,3600", USAGE)
+
+
+# How the parts of a rule are shown.
+_PARTS = (
+    ("limit", "{:,} active at most"),
+    ("attempts", "{:,} attempts"),
+    ("lease", "lease {:,} s"),
+    ("timeout", "timeout {:,} s"),
+)
+
+
+def _rule_in_words(rule: dict[str, Any]) -> str:
+    words = ["paused"] if rule["paused"] else []
+    words += [form.format(rule[name]) for name, form in _PARTS if rule[name] is not None]
+    if rule["delays"] is not None:
+        words.append(f"delays {' '.join(f'{each:g}' for each in rule['delays'])} s")
+    return ", ".join(words)
 
 
 def audit(
@@ -146,7 +190,7 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, help="The most actions to list.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the actions of administrators that are not kept with a job: on tokens, source limits, and pruning."""
+    """List the actions of administrators that are not kept with a job: on tokens, source rules, and pruning."""
     with asking(url, token) as boss:
         found = list(islice(each(boss.acts()), limit))
     if as_json:

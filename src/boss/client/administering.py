@@ -62,21 +62,44 @@ class Administering:
         return counted["would_delete"], counted["more"]
 
     async def sources(self) -> list[Document]:
-        """Every source, with its limits and the number of its jobs in each state."""
+        """Every source, with its rule and the number of its jobs in each state."""
         sources: list[Document] = (await self._ask("GET", "/source")).json()["sources"]
         return sources
 
-    async def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
-        """Set the limits of a source. They replace all its earlier limits.
+    async def set_rule(
+        self,
+        source: str,
+        *,
+        paused: bool = False,
+        limit: int | None = None,
+        attempts: int | None = None,
+        delays: Sequence[float] | None = None,
+        lease: int | None = None,
+        timeout: int | None = None,  # noqa: ASYNC109 - that of an attempt, not of this call
+    ) -> None:
+        """Set the rule of a source: its limits, and its defaults. It replaces the source's earlier rule as a whole.
+
+        A default applies where a request says nothing, from then on. None is the default of all sources.
 
         Args:
             source: the source's name.
             paused: whether none of its jobs is handed out.
             limit: how many of its jobs may be active at once; any number when None.
+            attempts: the most attempts of a job.
+            delays: how many seconds a job waits after its first failed attempt, after the second, and so on; the last
+                one repeats.
+            lease: for how many seconds a job is a taker's without a check; 0 for ever.
+            timeout: how many seconds an attempt may take.
         """
-        await self._ask(
-            "PUT", f"/source/{quote(source, safe='')}", data=json_text({"paused": paused, "limit": limit}), headers=JSON
-        )
+        words = {
+            "paused": paused,
+            "limit": limit,
+            "attempts": attempts,
+            "delays": None if delays is None else list(delays),
+            "lease": lease,
+            "timeout": timeout,
+        }
+        await self._ask("PUT", f"/source/{quote(source, safe='')}", data=json_text(words), headers=JSON)
 
     async def schedules(self) -> list[Document]:
         """Every schedule, by name, with its `next` moment."""

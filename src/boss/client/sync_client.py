@@ -278,9 +278,28 @@ class Client:
         """See `AsyncClient.sources`."""
         return self._run(self._client.sources)
 
-    def set_rule(self, source: str, *, paused: bool = False, limit: int | None = None) -> None:
+    def set_rule(
+        self,
+        source: str,
+        *,
+        paused: bool = False,
+        limit: int | None = None,
+        attempts: int | None = None,
+        delays: Sequence[float] | None = None,
+        lease: int | None = None,
+        timeout: int | None = None,
+    ) -> None:
         """See `AsyncClient.set_rule`."""
-        self._run(self._client.set_rule, source, paused=paused, limit=limit)
+        self._run(
+            self._client.set_rule,
+            source,
+            paused=paused,
+            limit=limit,
+            attempts=attempts,
+            delays=delays,
+            lease=lease,
+            timeout=timeout,
+        )
 
     def converters(self) -> list[Document]:
         """See `AsyncClient.converters`."""

@@ -26,12 +26,12 @@ from boss.model.job import (
     Job,
     Location,
     Outcome,
-    SourceLimit,
     State,
     Submission,
     Take,
     Taken,
 )
+from boss.model.source_rule import SourceRule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
@@ -259,19 +259,24 @@ class Dispatcher:
             more = batch == MOST_ROWS
         return deleted, more
 
-    async def set_limit(self, source: str, paused: bool, limit: int | None, by: str | None) -> SourceLimit:
-        """Set the limit of a source. It applies here at once, and on other replicas within a second.
+    def rule(self, source: str) -> SourceRule:
+        """The rule of a source, whose defaults apply where a request says nothing."""
+        return self._limits.of(source)
+
+    @property
+    def any_lease(self) -> bool:
+        """Whether the rule of some source says a lease."""
+        return self._limits.any_lease
+
+    async def set_rule(self, new: SourceRule, by: str | None) -> None:
+        """Set the rule of a source. It applies here at once, and on other replicas within a second.
 
         Args:
-            source: the source.
-            paused: whether none of its jobs is handed out.
-            limit: how many of its jobs may be active at once; None for any number.
+            new: the rule, in place of its earlier one.
             by: the name of the principal's token, for the audit event.
         """
-        new = SourceLimit(source, paused, limit)
-        await store.set_source_limit(self._pool, new, by)
+        await store.set_source_rule(self._pool, new, by)
         await self._limits.load()
-        return new
 
     async def delete_source(self, source: str, by: str | None) -> None:
         """Delete the limits and the counts of a source that has no jobs.
@@ -338,7 +343,8 @@ class Dispatcher:
 
     async def _give_back_all(self, given: Sequence[GiveBack]) -> list[State | None]:
         _GIVE_BACKS.observe(len(given))
-        states = await store.give_back(self._pool, given)
+        delays = self._limits.delays(each.source for each in given)
+        states = await store.give_back(self._pool, given, delays)
         back = [each for each in given if each.id in states]
         metrics.GIVEN_BACK.inc(len(back))
         self._make_room(back)

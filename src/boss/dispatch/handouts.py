@@ -1,6 +1,7 @@
 """Handouts: serve a batch of takes with one statement, or with more where jobs are large, locked or unreadable."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -21,6 +22,9 @@ _Asked = TypeVar("_Asked")
 _Choose = Callable[[Pool, Sequence[Take], Sequence[str]], Awaitable[Handout]]
 _PastCursors = Callable[[Pool, Sequence[Take], Sequence[ScanCursor]], Awaitable[Handout]]
 
+# How long a take of several sources pauses before it looks again at those that somebody else was taking from, in
+# seconds: at most 10 ms, so that it sees other jobs that arrive meanwhile, and 5 s in all.
+_PAUSES = (0.001, 0.002, 0.004, *[0.01] * 500)
 _TAKES = metrics.BATCHES.labels("take")
 
 
@@ -101,9 +105,19 @@ class Handouts:
             # Jobs that another transaction has locked are not tried again: another job may be free.
             passed: list[str] = []
 
-            async def statement(asking: Sequence[Take], passed: list[str] = passed) -> Handout:
+            pauses = iter(_PAUSES)
+
+            async def statement(
+                asking: Sequence[Take], passed: list[str] = passed, pauses: Iterator[float] = pauses
+            ) -> Handout:
                 handout = await choose(self._pool, asking, passed)
                 passed.extend(handout.passed)
+                if not handout.busy or any(handout.jobs):
+                    return handout
+                pause = next(pauses, None)
+                if pause is None:
+                    return handout._replace(more=False)
+                await asyncio.sleep(pause)
                 return handout
 
             await self._fill(got, takes, statement, alike)
@@ -129,10 +143,14 @@ class Handouts:
     async def by_address(self, asked: Sequence[tuple[str, Take]]) -> Got:
         """Serve takes of one given job each: the job's id, and a take that names its source."""
         got = _nothing(asked)
-        for indexes in _alike(asked, lambda each: self._limits.applies_to(each[1])):
-            is_limited = self._limits.applies_to(asked[indexes[0]][1])
+        for indexes in _alike(asked, self._limited_source):
+            is_limited = self._limited_source(asked[indexes[0]]) is not None
             await self._fill(got, asked, partial(store.take_by_address, self._pool, is_limited), indexes)
         return _record([take for _, take in asked], got)
+
+    def _limited_source(self, asked: tuple[str, Take]) -> str | None:
+        take = asked[1]
+        return take.source if self._limits.applies_to(take) else None
 
     async def _fill(
         self,

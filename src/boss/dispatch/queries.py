@@ -16,9 +16,10 @@ from boss.model.converter import KnownConverter
 from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.finding import JobFilter, Place
-from boss.model.job import Job, JobPage, JobRecord, Location, SourceLimit, State, Take
+from boss.model.job import Job, JobPage, JobRecord, Location, State, Take
 from boss.model.permissions import Token
 from boss.model.schedule import Schedule
+from boss.model.source_rule import SourceRule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
@@ -139,12 +140,12 @@ class Queries:
             await store.hour(self._pool, _MOST_HOURS_IN_VIEW),
         )
 
-    async def sources(self) -> list[tuple[SourceLimit, dict[State, int]]]:
+    async def sources(self) -> list[tuple[SourceRule, dict[State, int]]]:
         """Every source that has a limit or ever had a job, with its limit and its job counts, sorted by name."""
-        limits, counts = await store.source_limits(self._pool), await self.count()
-        names = sorted(limits.keys() | {source for source, _ in counts})
+        rules, counts = await store.source_rules(self._pool), await self.count()
+        names = sorted(rules.keys() | {source for source, _ in counts})
         return [
-            (limits.get(name, SourceLimit(name)), {state: counts.get((name, state), 0) for state in State})
+            (rules.get(name, SourceRule(name)), {state: counts.get((name, state), 0) for state in State})
             for name in names
         ]
 

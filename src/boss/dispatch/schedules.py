@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.moments import last_moment, next_moment
 from boss.errors import BadInput
-from boss.model.job import Submission
+from boss.model.job import DEFAULT_ATTEMPTS, Submission
 from boss.model.schedule import Missed, Schedule, job_id
 from boss.postgres import store
 from boss.postgres.connection import Pool
@@ -68,12 +68,15 @@ class Schedules:
             TooMany: its source has as many available jobs as it may have.
         """
         found = await store.schedule(self._pool, name)
+        rule = self._dispatcher.rule(found.source)
         submission = Submission(
             id=job_id(name, await store.database_time(self._pool)),
             source=found.source,
             document=found.document,
             document_bytes=found.document_bytes,
             by=by,
+            attempts=rule.attempts or DEFAULT_ATTEMPTS,
+            timeout=rule.timeout,
         )
         await self._dispatcher.submit(submission)
         return submission

@@ -1,13 +1,14 @@
-"""The source limits as one replica knows them. They are loaded twice a second, so that no take has to read them."""
+"""The rules of sources as one replica knows them. They are loaded twice a second, so that no request reads them."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
 from boss.errors import DatabaseAway
-from boss.model.job import SourceLimit, State, Take
+from boss.model.job import State, Take
+from boss.model.source_rule import SourceRule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 
@@ -29,22 +30,28 @@ class SourceLimits:
 
     Attributes:
         none: whether no source has a limit, so that takes need not check.
+        any_lease: whether some source has a lease of its own.
     """
 
     def __init__(self, pool: Pool, max_queue: int, on_changed: Callable[[], None]) -> None:
         self._pool = pool
         self._max_queue = max_queue
         self._on_changed = on_changed
-        self._limits: dict[str, SourceLimit] = {}
+        self._rules: dict[str, SourceRule] = {}
+        # The rules of those sources whose takes they hold back. Defaults alone cost a take nothing.
+        self._limits: dict[str, SourceRule] = {}
         self.none = True
+        self.any_lease = False
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
         self._counted = 0.0
 
     async def load(self) -> None:
         """Load the limits, and now and then count how many more jobs they allow."""
-        limits = await store.source_limits(self._pool)
+        self._rules = rules = await store.source_rules(self._pool)
+        limits = {source: rule for source, rule in rules.items() if rule.limits_takes}
         changed, self._limits, self.none = limits != self._limits, limits, not limits
+        self.any_lease = any(rule.lease is not None for rule in rules.values())
         is_limited = any(limit.most_active is not None for limit in limits.values())
         if not is_limited:
             self._room = {}
@@ -53,7 +60,7 @@ class SourceLimits:
         if changed:
             self._on_changed()
 
-    async def _count(self, limits: Mapping[str, SourceLimit]) -> None:
+    async def _count(self, limits: Mapping[str, SourceRule]) -> None:
         counts = await store.count(self._pool)
         self._counted = time.monotonic()
         self._room = {
@@ -83,9 +90,15 @@ class SourceLimits:
         sources = take.of()
         return bool(self._limits) if sources is None else any(source in self._limits for source in sources)
 
-    def of(self, source: str) -> SourceLimit:
-        """The limit of this source."""
-        return self._limits.get(source) or SourceLimit(source)
+    def of(self, source: str) -> SourceRule:
+        """The rule of this source."""
+        return self._rules.get(source) or SourceRule(source)
+
+    def delays(self, sources: Iterable[str]) -> dict[str, tuple[float, ...]]:
+        """The delays between attempts of those of these sources that have their own."""
+        if not self._rules:
+            return {}
+        return {source: delays for source in sources if (delays := self.of(source).delays) is not None}
 
     def is_limited(self, source: str) -> bool:
         """Whether a finished job of this source makes room for another one."""

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 from boss.coalescer import Coalescer, Turns
 from boss.dispatch.handouts import Got, Handouts
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import Waiter, WaitQueue
 from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
-from boss.model.job import SourceLimit, Take, Taken
+from boss.model.job import Take, Taken
+from boss.model.source_rule import SourceRule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
@@ -27,6 +29,14 @@ _RETRY_S = 0.5
 
 
 _limit, _key = attrgetter("limit"), attrgetter("key")
+
+
+class _Ruled(NamedTuple):
+    """The coalescers of one source with a limit."""
+
+    takes: Coalescer[Take, list[Taken]]
+    with_key: Coalescer[Take, list[Taken]]
+    by_address: Coalescer[tuple[str, Take], list[Taken]]
 
 
 class Taker:
@@ -66,15 +76,24 @@ class Taker:
         ) -> Coalescer[Take, list[Taken]]:
             return Coalescer(statement, most=MOST_ROWS, weigh=_limit, key=key, on_abandoned=self.undo, turns=turns)
 
+        def by_address(turns: Turns | None) -> Coalescer[tuple[str, Take], list[Taken]]:
+            return Coalescer(
+                handouts.by_address, most=_MOST_ADDRESSES, key=itemgetter(0), on_abandoned=self.undo, turns=turns
+            )
+
         self._of_any, self._of_source = of(handouts.of_any, turns), of(handouts.of_sources, turns)
-        self._with_key = of(handouts.by_key, turns, _key)
-        self._by_address = Coalescer(
-            handouts.by_address, most=_MOST_ADDRESSES, key=lambda asked: asked[0], on_abandoned=self.undo, turns=turns
-        )
+        self._with_key, self._by_address = of(handouts.by_key, turns, _key), by_address(turns)
         # These statements choose jobs before they lock them. They take longer and may wait for other replicas, so they
         # run outside the turns.
         self._of_several, self._within_limits = of(handouts.of_several, None), of(handouts.within_limits, None)
         self._chosen_with_key = of(handouts.by_key, None, _key)
+        # Takes of one source with a limit wait for its lock. Those of other sources do not wait behind them.
+        self._ruled: dict[str, _Ruled] = {}
+
+        def ruled() -> _Ruled:
+            return _Ruled(of(handouts.within_limits, None), of(handouts.by_key, None, _key), by_address(None))
+
+        self._make_ruled = ruled
         self._undos = Coalescer(self._undo_all, most=MOST_ROWS)
 
     async def take(self, take: Take, wait: float = 0) -> list[Taken]:
@@ -97,12 +116,20 @@ class Taker:
 
     def _coalescer(self, take: Take) -> Coalescer[Take, list[Taken]]:
         is_limited = (take.fair or not self._limits.none) and self._limits.applies_to(take)
+        if is_limited and take.source is not None:
+            ruled = self._ruled_of(take.source)
+            return ruled.takes if take.key is None else ruled.with_key
         chosen = is_limited or take.sources is not None
         if take.key is not None:
             return self._chosen_with_key if chosen else self._with_key
         if chosen:
             return self._within_limits if is_limited else self._of_several
         return self._of_any if take.source is None else self._of_source
+
+    def _ruled_of(self, source: str) -> "_Ruled":
+        if source not in self._ruled:
+            self._ruled[source] = self._make_ruled()
+        return self._ruled[source]
 
     async def take_or_wait(self, take: Take, seconds: float) -> list[Taken]:
         """Like `take_now`, but wait up to so many seconds for a job to arrive, behind the takers that wait already.
@@ -146,7 +173,10 @@ class Taker:
 
     async def take_by_address(self, id: str, take: Take) -> Taken | None:
         """Take this one job of the take's source, or get it again by the take's key; None when neither is possible."""
-        taken = await self._by_address((id, take))
+        by_address = self._by_address
+        if take.source is not None and self._limits.applies_to(take):
+            by_address = self._ruled_of(take.source).by_address
+        taken = await by_address((id, take))
         if not taken and take.key is not None:
             taken = (await store.take_again(self._pool, [take.key])).get(take.key, [])
         return taken[0] if taken else None
@@ -163,6 +193,9 @@ class Taker:
         await self.turns.settle()
         for takes in (self._of_several, self._within_limits, self._chosen_with_key):
             await takes.settle()
+        for ruled in self._ruled.values():
+            for coalescer in ruled:
+                await coalescer.settle()
         while self._undoing:
             await asyncio.wait(self._undoing)
 
@@ -222,11 +255,11 @@ def _listed(sources: Sequence[str]) -> str:
     return ", ".join(sources[:_MOST_LISTED]) + more
 
 
-def _paused(of_source: SourceLimit) -> str:
+def _paused(of_source: SourceRule) -> str:
     return f"the source {of_source.source} is paused: none of its jobs is handed out"
 
 
-def _and_limited(of_source: SourceLimit) -> str:
+def _and_limited(of_source: SourceRule) -> str:
     return (
         "" if of_source.most_active is None else f", or {of_source.most_active} of them are active, which is the limit"
     )

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 
 from boss.errors import BadInput
 from boss.model.job import (
-    DEFAULT_ATTEMPTS,
     HIGHEST_PRIORITY,
     LONGEST_LEASE,
     LONGEST_TIMEOUT_S,
@@ -68,7 +67,7 @@ class SubmitParameters(NamedTuple):
     priority: int
     delay: float | None
     at: datetime | None
-    attempts: int
+    attempts: int | None
     timeout: int | None
     expires: int | None
     after: tuple[str, ...] | None
@@ -190,9 +189,9 @@ def limit(query: Mapping[str, str], default: int) -> int:
     return _integer(query, "limit", default, 1, 1000)
 
 
-def attempts(query: Mapping[str, str]) -> int:
-    """`?attempts=`, the most attempts of a job."""
-    return _integer(query, "attempts", DEFAULT_ATTEMPTS, 1, MOST_ATTEMPTS)
+def attempts(query: Mapping[str, str]) -> int | None:
+    """`?attempts=`, the most attempts of a job; None when absent."""
+    return _integer(query, "attempts", 0, 1, MOST_ATTEMPTS) if "attempts" in query else None
 
 
 def timeout(query: Mapping[str, str]) -> int | None:

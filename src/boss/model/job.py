@@ -67,6 +67,7 @@ class Take(NamedTuple):
         source: the source to take from; None for `sources`.
         limit: the most jobs to take.
         lease: how many seconds the taker may go without a heartbeat; 0 for no limit.
+        lease_by_rule: whether the rule of the job's source says the lease, if it says one.
         key: an idempotency key. The same key again means the same take again.
         by: the name of the taker's token.
         sources: when `source` is None, the sources to take from; None for any.
@@ -82,6 +83,7 @@ class Take(NamedTuple):
     sources: tuple[str, ...] | None = None
     fair: bool = False
     converter: str | None = None
+    lease_by_rule: bool = False
 
     def of(self) -> tuple[str, ...] | None:
         """The sources to take from; None for any."""
@@ -112,14 +114,6 @@ class Location(NamedTuple):
     def is_at(self, source: str, state: State) -> bool:
         """Whether the job has this source and state."""
         return self.source == source and self.state is state
-
-
-class SourceLimit(NamedTuple):
-    """A source's limits: no job is handed out while it is `paused`, and at most `most_active` are active at once."""
-
-    source: str
-    paused: bool = False
-    most_active: int | None = None
 
 
 class JobRecord(NamedTuple):

@@ -1,6 +1,6 @@
 """Finishes and give-backs, the two ways in which a taker ends its attempt, and jobs that nobody can be given."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from boss.model.backoff import LONGEST_FROM, backoff
@@ -115,17 +115,46 @@ RETURNING job.id, job.status
 """,
 )
 
+# The same, where some sources have delays of their own: $10 has them as text, by job. A delay that is not given is that
+# of the attempt. It does not matter to an attempt that does not count.
+_OF_ATTEMPT = """coalesce(asked.delay, CASE WHEN NOT asked.uncounted
+            THEN (asked.delays::float8[])[least(job.attempt, cardinality(asked.delays::float8[]))]
+        END)"""
+GIVE_BACK_BY_RULES = Statement(
+    "give_back_by_rules",
+    GIVE_BACK.sql.replace("asked.delay", _OF_ATTEMPT)
+    .replace(f"FROM {_GIVEN.unnest}", f"FROM {_GIVEN.unnest[:-1]}, $10::text[])")
+    .replace(f"asked({_GIVEN.names})", f"asked({_GIVEN.names}, delays)"),
+)
+
 _BACKOFFS = [backoff(attempt) for attempt in range(1, LONGEST_FROM + 1)]
 
 
-async def give_back(pool: Pool, given: Sequence[GiveBack]) -> dict[str, State]:
+async def give_back(
+    pool: Pool, given: Sequence[GiveBack], delays: Mapping[str, tuple[float, ...]] | None = None
+) -> dict[str, State]:
     """Make active jobs available again after their delay or backoff; after the last attempt they are done, as failed.
 
-    Return the new state of each job that was given back, by id. No id may come twice.
+    Args:
+        pool: the connection pool.
+        given: the jobs; no id may come twice.
+        delays: the delays in seconds after the first attempt, the second and so on, for sources that have their own.
+
+    Returns the new state of each job that was given back, by id.
     """
     in_order = sorted(given, key=attrgetter("id"))
-    rows = await fetch(pool, GIVE_BACK, _BACKOFFS, *_GIVEN.of(in_order))
+    values = _BACKOFFS, *_GIVEN.of(in_order)
+    if delays:
+        of_jobs = [_array(delays.get(each.source)) for each in in_order]
+        rows = await fetch(pool, GIVE_BACK_BY_RULES, *values, of_jobs)
+    else:
+        rows = await fetch(pool, GIVE_BACK, *values)
     return {row["id"]: State[row["status"]] for row in rows}
+
+
+def _array(delays: tuple[float, ...] | None) -> str | None:
+    """PostgreSQL's text of an array: it has no arrays of arrays of different lengths."""
+    return None if delays is None else f"{{{','.join(map(str, delays))}}}"
 
 
 # This message is for the person who finds the job among the failed ones.

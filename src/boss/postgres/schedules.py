@@ -8,6 +8,7 @@ from typing import NamedTuple
 from asyncpg import Record
 
 from boss.errors import NoSchedule
+from boss.model.job import DEFAULT_ATTEMPTS
 from boss.model.schedule import Missed, Schedule
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.statement import Arrays, Statement
@@ -136,8 +137,10 @@ WITH asked AS MATERIALIZED (
     WHERE schedule.name = asked.name AND schedule.next_at = asked.moment AND NOT schedule.paused
     RETURNING asked.id, schedule.name, schedule.source, schedule.document, schedule.document_bytes
 ), submitted AS (
-    INSERT INTO job (id, source, document, document_bytes, submitted_by)
-    SELECT id, source, document, document_bytes, 'schedule ' || name FROM stepped WHERE id IS NOT NULL
+    INSERT INTO job (id, source, document, document_bytes, submitted_by, attempts, timeout)
+    SELECT id, source, document, document_bytes, 'schedule ' || name, coalesce(attempts, {DEFAULT_ATTEMPTS}), timeout
+    FROM stepped LEFT JOIN (SELECT source, attempts, timeout FROM source_rule) AS rule USING (source)
+    WHERE id IS NOT NULL
     ON CONFLICT (id) DO NOTHING
     RETURNING id, source, submitted_by
 )

@@ -1,43 +1,51 @@
-"""Source limits: which sources are paused, and how many of their jobs may be active at once."""
+"""Rules of sources: which are paused, how many of their jobs may be active at once, and their defaults."""
 
 import json
 
-from boss.model.job import SourceLimit
+from asyncpg import Record
+
+from boss.model.source_rule import SourceRule
 from boss.postgres.connection import Pool, fetch, transaction
 from boss.postgres.finding import OF_SOURCE
 from boss.postgres.maintenance import COUNTS_LOCK
 from boss.postgres.statement import Statement
 
+_COLUMNS = SourceRule._fields[1:]
 SOURCE_LIMITS = Statement(
     "source_limits",
-    """
-SELECT source, paused, most_active FROM source_rule
+    f"""
+SELECT source, {", ".join(_COLUMNS)} FROM source_rule
 """,
 )
 
 
-async def source_limits(pool: Pool) -> dict[str, SourceLimit]:
-    """The limit of each source that has one."""
-    rows = await fetch(pool, SOURCE_LIMITS)
-    return {row["source"]: SourceLimit(**row) for row in rows}
+async def source_rules(pool: Pool) -> dict[str, SourceRule]:
+    """The rule of each source that has one."""
+    return {row["source"]: _rule(row) for row in await fetch(pool, SOURCE_LIMITS)}
 
 
-# Takes within limits hold the same lock, so that none is under way while a limit changes (room_by_rules,
-# 0006_promises.sql).
-_LOCK = 0x626F7373_72756C65  # "bossrule"
-_ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"
+def _rule(row: Record) -> SourceRule:
+    rule = SourceRule(**row)
+    return rule if rule.delays is None else rule._replace(delays=tuple(rule.delays))
+
+
+# Takes of a source with a limit hold the same lock, so that none is under way while its rule changes (room_for_take,
+# 0017_source_defaults.sql).
+_LOCK = 0x626F7373  # "boss"
+_ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}, hashtext($1::text)))"
 _AUDIT = "INSERT INTO act (by, did, what) SELECT $2, 'set the limits of a source', $3::jsonb FROM alone"
 SET_SOURCE_LIMIT = Statement(
     "set_source_limits",
     f"""
 WITH {_ALONE}, changed AS (
-    INSERT INTO source_rule (source, paused, most_active) SELECT $1, $4, $5 FROM alone
-    ON CONFLICT (source) DO UPDATE SET paused = excluded.paused, most_active = excluded.most_active
+    INSERT INTO source_rule (source, {", ".join(_COLUMNS)})
+    SELECT $1, {", ".join(f"${number}" for number, _ in enumerate(_COLUMNS, 4))} FROM alone
+    ON CONFLICT (source) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)}
 )
 {_AUDIT}
 """,
 )
-# A source without a limit has no row, so that its takes need not check any.
+# A source without a rule has no row, so that its takes need not check any.
 REMOVE_SOURCE_LIMIT = Statement(
     "end_source_limits",
     f"""
@@ -49,13 +57,13 @@ WITH {_ALONE}, changed AS (
 )
 
 
-async def set_source_limit(pool: Pool, new: SourceLimit, by: str | None) -> None:
-    """Replace all earlier limits of the source with this one, and record it as an audit event."""
-    details = json.dumps({"source": new.source, "paused": new.paused, "limit": new.most_active})
-    if new.paused or new.most_active is not None:
-        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, new.paused, new.most_active)
-    else:
+async def set_source_rule(pool: Pool, new: SourceRule, by: str | None) -> None:
+    """Replace the earlier rule of the source with this one, and record it as an audit event."""
+    details = json.dumps(new.named())
+    if new == SourceRule(new.source):
         await fetch(pool, REMOVE_SOURCE_LIMIT, new.source, by, details)
+    else:
+        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, *new[1:])
 
 
 # Its rows of the ledger go only while they add up to nothing, and while nobody compacts them.
@@ -90,5 +98,6 @@ SELECT EXISTS (SELECT FROM used) AS used
 async def delete_source(pool: Pool, source: str, by: str | None) -> bool:
     """Delete the limits and the counts of a source, and record it as an audit event; return whether it has no jobs."""
     async with transaction(pool) as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2)", COUNTS_LOCK, _LOCK)
+        locks = "SELECT pg_advisory_xact_lock($1), pg_advisory_xact_lock($2, hashtext($3))"
+        await connection.execute(locks, COUNTS_LOCK, _LOCK, source)
         return not await connection.fetchval(DELETE_SOURCE.sql, source, by)

@@ -47,7 +47,7 @@ from boss.postgres.schedules import (
     set_schedule,
     step_schedules,
 )
-from boss.postgres.source_limits import delete_source, set_source_limit, source_limits
+from boss.postgres.source_limits import delete_source, set_source_rule, source_rules
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, take, take_of_sources, undo_takes
 from boss.postgres.takes_by_address import take_by_address
@@ -148,9 +148,9 @@ __all__ = [
     "schedules",
     "set_aside",
     "set_schedule",
-    "set_source_limit",
+    "set_source_rule",
     "sort_few",
-    "source_limits",
+    "source_rules",
     "start_waiting",
     "step_schedules",
     "stop_waiting",

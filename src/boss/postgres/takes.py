@@ -5,6 +5,7 @@ A take searches from the start of the queue, or past scan cursors where dead row
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
@@ -242,6 +243,31 @@ TAKE_PAST_CURSORS = take_statement("take_past_cursors", _of_any_past_cursors)
 TAKE_OF_SOURCES_PAST_CURSORS = _of_sources_statement("take_of_sources_past_marks", _of_sources_past_cursors)
 
 
+_LEASE_BY_RULE = """(CASE WHEN given.lease < 0
+            THEN coalesce((SELECT rule.lease FROM source_rule AS rule WHERE rule.source = job.source), -given.lease - 1)
+            ELSE given.lease
+        END)"""
+
+
+@lru_cache
+def _by_rules(statement: Statement) -> Statement:
+    """The same take, in which a lease below 0 stands for that of the source's rule, or for -lease - 1 if it says none.
+
+    It is a statement of its own so that takes do not open `source_rule` while no source has a lease.
+    """
+    return Statement(f"{statement.name}_by_rules", statement.sql.replace("given.lease", _LEASE_BY_RULE))
+
+
+def with_leases(statement: Statement, leases: Sequence[int]) -> Statement:
+    """The take to run for slots with these leases (`slots`)."""
+    return _by_rules(statement) if leases and min(leases) < 0 else statement
+
+
+# What a statement returns among the ids of those that did not fit when it passed over a source that somebody else is
+# taking from. No job has this id.
+BUSY = ""
+
+
 class Handout(NamedTuple):
     """The result of one take statement.
 
@@ -250,12 +276,14 @@ class Handout(NamedTuple):
         more: whether some jobs did not fit, so that takes that got none should try again.
         unreadable: the ids of jobs whose documents are too large for any reader.
         passed: the ids of jobs that another transaction has locked or taken.
+        busy: whether sources were passed over, because somebody else is taking from them.
     """
 
     jobs: list[list[Taken]]
     more: bool
     unreadable: list[str]
     passed: list[str]
+    busy: bool = False
 
 
 async def take(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] = ()) -> Handout:
@@ -267,7 +295,9 @@ async def take(pool: Pool, takes: Sequence[Take], cursors: Sequence[ScanCursor] 
         cursors: if given, search only past them; jobs of other priorities are not found.
     """
     if cursors:
-        rows = await fetch(pool, TAKE_PAST_CURSORS, *slots(takes), *_CURSORS.of(cursors))
+        leases, *others = slots(takes)
+        statement = with_leases(TAKE_PAST_CURSORS, leases)
+        rows = await fetch(pool, statement, leases, *others, *_CURSORS.of(cursors))
     else:
         rows = await _fetch_few(pool, (TAKE, TAKE_WHAT_FITS), *slots(takes))
     return handout(rows, takes, range(len(takes)))
@@ -294,10 +324,10 @@ async def _fetch_few(
     """Run the first of these statements for few jobs; run the second for many jobs, or when the few do not fit."""
     for_few, what_fits = statements
     if len(leases) <= FEW:
-        rows = await fetch(pool, for_few, leases, *values)
+        rows = await fetch(pool, with_leases(for_few, leases), leases, *values)
         if len(leases) == 1 or not any(row["slot"] is None for row in rows):
             return rows
-    return await fetch(pool, what_fits, leases, *values)
+    return await fetch(pool, with_leases(what_fits, leases), leases, *values)
 
 
 def by_source(takes: Sequence[Take]) -> list[int]:
@@ -309,19 +339,23 @@ _Names: TypeAlias = list[str | None]
 
 
 def slots(takes: Sequence[Take]) -> tuple[list[int], _Names, _Names, _Names]:
-    """The leases, the keys, the token names and the converters of all slots; a list is empty when no take has any."""
+    """The leases, the keys, the token names and the converters of all slots; a list is empty when no take has any.
+
+    A lease that the rule of the job's source may say is passed as -lease - 1 (`with_leases`).
+    """
     leases: list[int] = []
     keys: _Names = []
     names: _Names = []
     converters: _Names = []
     for take in takes:
+        lease = -take.lease - 1 if take.lease_by_rule else take.lease
         if take.limit == 1:
-            leases.append(take.lease)
+            leases.append(lease)
             keys.append(take.key)
             names.append(take.by)
             converters.append(take.converter)
         else:
-            leases += [take.lease] * take.limit
+            leases += [lease] * take.limit
             keys += [take.key] * take.limit
             names += [take.by] * take.limit
             converters += [take.converter] * take.limit
@@ -345,8 +379,8 @@ def handout(rows: Sequence[Record], takes: Sequence[Take], order: Sequence[int])
         else:
             owners[row["slot"] - 1].append(taken(row))
     unreadable = [id for id, size in unfit.items() if size is not None and size > MOST_TEXT]
-    passed = [id for id, size in unfit.items() if size is None]
-    return Handout(got, bool(unfit), unreadable, passed)
+    passed = [id for id, size in unfit.items() if size is None and id != BUSY]
+    return Handout(got, bool(unfit), unreadable, passed, BUSY in unfit)
 
 
 def taken(row: Record) -> Taken:

@@ -57,7 +57,7 @@ TAKE_BY_ADDRESS_WITHIN_LIMITS = _statement(
           JOIN ONLY job ON job.id = ANY(ARRAY[asked.id]) AND job.source = asked.source
                   AND job.status || '' = 'AVAILABLE' AND job.attempt >= 0) AS available
     WHERE turn <= room""",
-    "room AS MATERIALIZED (SELECT source, room FROM room_by_rules($6::text[])), ",
+    "room AS MATERIALIZED (SELECT source, room FROM room_for_take(ARRAY(SELECT DISTINCT unnest($6::text[])))), ",
 )
 
 
@@ -66,7 +66,7 @@ async def take_by_address(pool: Pool, is_limited: bool, asked: Sequence[tuple[st
 
     Args:
         pool: the connection pool.
-        is_limited: whether to apply the limits of their sources.
+        is_limited: whether to apply the limit of their source, which must be the same for all.
         asked: distinct ids, each with a take that names the job's source.
     """
     takes = [take for _, take in asked]

@@ -19,6 +19,7 @@ from boss.postgres.takes import (
     slots,
     take_statement,
     taken,
+    with_leases,
 )
 
 # One statement locks the keys and then finds out which of them hold jobs (held_keys, 0006_promises.sql). So the same
@@ -54,7 +55,8 @@ TAKE_OF_SOURCES_BY_KEY = take_statement(
 
 async def take_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:
     """Like `take`, for takes with distinct keys. A take whose key holds jobs gets none."""
-    return handout(await fetch(pool, TAKE_BY_KEY, *slots(takes)), takes, range(len(takes)))
+    leases, *others = slots(takes)
+    return handout(await fetch(pool, with_leases(TAKE_BY_KEY, leases), leases, *others), takes, range(len(takes)))
 
 
 async def take_of_sources_by_key(pool: Pool, takes: Sequence[Take]) -> Handout:

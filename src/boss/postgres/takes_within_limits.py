@@ -7,7 +7,7 @@ from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of, with_note
 from boss.postgres.statement import READY, Statement, probe
-from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
+from boss.postgres.takes import BUSY, TAKE_GIVEN, Handout, handout, slots, with_leases
 from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
 
 # The first jobs of each source, as many as it has room for. Of these, a take gets the first ones in order of the queue;
@@ -31,8 +31,8 @@ _ALLOWED = f"""
     LIMIT %(most)s"""
 
 
-# Takes from sources with limits are serialized over the whole database (room_by_rules, 0006_promises.sql).
-_ROOM = "SELECT source, active, room FROM room_by_rules($5::text[])"
+# Takes from a source with a limit are serialized over the whole database (room_for_take, 0017_source_defaults.sql).
+_ROOM = "SELECT source, active, room FROM room_for_take($5::text[])"
 _UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($5::text[]) AS source"
 
 
@@ -40,7 +40,7 @@ def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> Stat
     """Build a take from the sources in `room`, which says how many of their jobs are active, and how many more may be.
 
     It locks no job that it then does not take. It skips jobs that another transaction has locked or taken meanwhile,
-    and returns them without a size among those that did not fit.
+    and returns them without a size among those that did not fit. There it also says if it passed over a source.
     """
     allowed = _ALLOWED % {"fair": "$6::bool", "most": wanted}
     return Statement(
@@ -68,6 +68,8 @@ WITH {asked}room AS MATERIALIZED (
     SELECT id, NULL AS bytes FROM first WHERE total <= {MOST_TEXT} AND id <> ALL (ARRAY(SELECT id FROM head))
     UNION ALL
     (SELECT id, bytes FROM first WHERE total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
+    UNION ALL
+    (SELECT '{BUSY}' AS id, NULL AS bytes FROM room WHERE room = 0 LIMIT 1)
 ){TAKE_GIVEN}""",
     )
 
@@ -94,7 +96,8 @@ async def take_of_several(pool: Pool, takes: Sequence[Take], passed: Sequence[st
 
 
 async def _take(pool: Pool, statement: Statement, takes: Sequence[Take], passed: Sequence[str]) -> Handout:
-    rows = await fetch(pool, statement, *slots(takes), takes[0].of(), takes[0].fair, passed)
+    leases, *others = slots(takes)
+    rows = await fetch(pool, with_leases(statement, leases), leases, *others, takes[0].of(), takes[0].fair, passed)
     return handout(rows, takes, range(len(takes)))
 
 

@@ -31,7 +31,7 @@ from boss.http.routes.moving import Moves, check_is_admin
 from boss.model import job
 from boss.model.document import check_object
 from boss.model.ids import new_id
-from boss.model.job import After, Finish, GiveBack, Outcome, State, Submission, Take
+from boss.model.job import DEFAULT_ATTEMPTS, After, Finish, GiveBack, Outcome, State, Submission, Take
 from boss.model.permissions import Permission, Principal
 from boss.settings import Settings
 from boss.telemetry import tracing
@@ -149,16 +149,19 @@ class Jobs:
         source = None
         if sources is not None and len(sources) == 1:
             source, sources = sources[0], None
-        lease = self._lease if asked.lease is None else asked.lease
+        lease = asked.lease
+        if lease is None and source is not None:
+            lease = self._dispatcher.rule(source).lease
         return Take(
             source=source,
             limit=asked.limit or 1,
-            lease=lease,
+            lease=self._lease if lease is None else lease,
             key=key,
             by=principal.name,
             sources=sources,
             fair=asked.fair,
             converter=parameters.converter(headers[b"boss-converter"]) if b"boss-converter" in headers else None,
+            lease_by_rule=asked.lease is None and source is None and self._dispatcher.any_lease,
         )
 
     @requires(Permission.CONVERT)
@@ -231,15 +234,15 @@ class Jobs:
             return await self.moves.redo(request)
         source = _new_source(request.params["source"])
         id = job.check_new_id(request.path_param("id")) if "id" in request.params else new_id()
-        asked = parameters.of_submit(request.query_text)
+        asked, rule = parameters.of_submit(request.query_text), self._dispatcher.rule(source)
         to_submission = partial(
             Submission,
             source=source,
             priority=asked.priority,
             delay=asked.delay,
             due_at=asked.at,
-            attempts=asked.attempts,
-            timeout=asked.timeout,
+            attempts=asked.attempts or rule.attempts or DEFAULT_ATTEMPTS,
+            timeout=asked.timeout or rule.timeout,
             expires=asked.expires,
             traceparent=tracing.of_submit(request.header(b"traceparent")),
             by=request.principal.name,

@@ -14,18 +14,29 @@ from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, NO_STORE, Response
 from boss.model import job
-from boss.model.job import SourceLimit, State
+from boss.model.job import LONGEST_LEASE, LONGEST_TIMEOUT_S, MOST_ATTEMPTS, State
 from boss.model.permissions import Permission
+from boss.model.source_rule import LONGEST_RETRY_DELAY_S, MOST_DELAYS, SourceRule
 
-_MOST_ACTIVE = 1_000_000
 _EXAMPLE = '{"paused": true} or {"limit": 4}'
+# The least and the most of each field that is a number.
+_RANGES = {
+    "limit": (1, 1_000_000),
+    "attempts": (1, MOST_ATTEMPTS),
+    "lease": (0, LONGEST_LEASE),
+    "timeout": (1, LONGEST_TIMEOUT_S),
+}
 
 
-class _Limits(msgspec.Struct, forbid_unknown_fields=True):
-    """The limits of a source in a PUT, which replaces all earlier limits. An absent field means no such limit."""
+class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+    """The rule of a source in a PUT, which replaces its earlier rule. An absent field says nothing."""
 
     paused: bool = False
     limit: int | None = None
+    attempts: int | None = None
+    delays: tuple[float, ...] | None = None
+    lease: int | None = None
+    timeout: int | None = None
 
 
 def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
@@ -33,27 +44,23 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
 
     @requires(Permission.READ)
     async def sources(request: Request) -> Response:
-        """GET /source: every source with its limits and the number of its jobs in each state."""
+        """GET /source: every source with its rule and the number of its jobs in each state."""
         request.query()
         found = [
-            {**_limits(limits), **{state.value: counts[state] for state in State}}
-            for limits, counts in await queries.sources()
-            if request.principal.reaches(limits.source)
+            {**rule.named(), **{state.value: counts[state] for state in State}}
+            for rule, counts in await queries.sources()
+            if request.principal.reaches(rule.source)
         ]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"sources": found}))
 
     @requires(Permission.ADMINISTER)
     async def put(request: Request) -> Response:
-        """PUT /source/{source}: set the source's limits, `{"paused": true}` or `{"limit": 4}`; `{}` removes them."""
+        """PUT /source/{source}: set the source's rule, such as `{"limit": 4, "attempts": 3}`; `{}` removes it."""
         request.query()
         source = job.check_source(request.path_param("source"))
-        asked = await json_body.read(request, _Limits, _EXAMPLE)
-        if asked.limit is not None and not 0 < asked.limit <= _MOST_ACTIVE:
-            raise BadInput(
-                f'the limit is {asked.limit}; it takes a whole number from 1 to {_MOST_ACTIVE}, or {{"paused": true}}'
-            )
-        limits = await dispatcher.set_limit(source, asked.paused, asked.limit, request.principal.name)
-        return Response(200, [JSON, NO_STORE], orjson.dumps(_limits(limits)))
+        rule = _checked(source, await json_body.read(request, _Rule, _EXAMPLE))
+        await dispatcher.set_rule(rule, request.principal.name)
+        return Response(200, [JSON, NO_STORE], orjson.dumps(rule.named()))
 
     @requires(Permission.ADMINISTER)
     async def delete(request: Request) -> Response:
@@ -66,5 +73,29 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
     return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put, "DELETE": delete})]
 
 
-def _limits(limits: SourceLimit) -> dict[str, object]:
-    return {"source": limits.source, "paused": limits.paused, "limit": limits.most_active}
+def _checked(source: str, asked: _Rule) -> SourceRule:
+    for field, (least, most) in _RANGES.items():
+        value = getattr(asked, field)
+        if value is not None and not least <= value <= most:
+            pause = ', or {"paused": true}' if field == "limit" else ""
+            raise BadInput(f"the {field} is {value}; it takes a whole number from {least} to {most}{pause}")
+    _check_delays(asked.delays)
+    return SourceRule(
+        source=source,
+        paused=asked.paused,
+        most_active=asked.limit,
+        attempts=asked.attempts,
+        delays=asked.delays,
+        lease=asked.lease,
+        timeout=asked.timeout,
+    )
+
+
+def _check_delays(delays: tuple[float, ...] | None) -> None:
+    if delays is None:
+        return
+    if not 1 <= len(delays) <= MOST_DELAYS:
+        raise BadInput(f"there are {len(delays)} delays; they take 1 to {MOST_DELAYS} numbers of seconds")
+    for delay in delays:
+        if not 0 <= delay <= LONGEST_RETRY_DELAY_S:
+            raise BadInput(f"one of the delays is {delay:g}; each takes seconds from 0 to {LONGEST_RETRY_DELAY_S}")

@@ -1,0 +1,42 @@
+"""A rule of a source: what its jobs are held to, and the defaults of the requests about them. Pure."""
+
+from typing import NamedTuple
+
+LONGEST_RETRY_DELAY_S = 366 * 24 * 3600
+MOST_DELAYS = 100
+
+
+class SourceRule(NamedTuple):
+    """What a source is held to, and its defaults, which apply where a request says nothing. Times are in seconds.
+
+    The fields after `source` are the columns of the table `source_rule`.
+
+    Attributes:
+        source: the source.
+        paused: whether none of its jobs is handed out.
+        most_active: how many of its jobs may be active at once; None for any number.
+        attempts: the most attempts of its jobs.
+        delays: the delay after the first failed attempt, after the second, and so on; the last one repeats.
+        lease: the lease of its jobs; 0 for ever.
+        timeout: how long an attempt may take.
+    """
+
+    source: str
+    paused: bool = False
+    most_active: int | None = None
+    attempts: int | None = None
+    delays: tuple[float, ...] | None = None
+    lease: int | None = None
+    timeout: int | None = None
+
+    @property
+    def limits_takes(self) -> bool:
+        """Whether takes must check it. Defaults alone do not hold a job back."""
+        return self.paused or self.most_active is not None
+
+    def named(self) -> dict[str, object]:
+        """The rule by the names that it has in requests and audit events."""
+        return {_NAMES.get(field, field): value for field, value in self._asdict().items()}
+
+
+_NAMES = {"most_active": "limit"}
