@@ -112,7 +112,8 @@ def size_as_read(text: str, what: str, most: int) -> int:
     if size > most:
         raise TooLarge(
             f"{what} is larger than {most} bytes, which is the most this Boss takes: it was sent as {len(body):,} "
-            f"bytes and would be read as {size:,}, because jsonb writes a space after each comma and colon, and exponents in full"
+            f"bytes and would be read as {size:,}, because jsonb writes spaces after commas and colons, and exponents "
+            "in full"
         )
     return size
 
