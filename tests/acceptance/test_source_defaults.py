@@ -157,6 +157,19 @@ class TestLeases:
             submit(one, f"{source}-other")
             assert lease_of(client.get("/job/available")) == 1800
 
+    def test_of_jobs_with_different_ones_is_said_to_be_the_shortest(
+        self, clients: tuple[httpx.Client, httpx.Client], source: str
+    ) -> None:
+        """There is one header for all, and who sends heartbeats by it must be in time for each."""
+        one, other = clients
+        rule(one, f"{source}-long", lease=0)
+        rule(one, f"{source}-short", lease=60)
+        until_known(one, other)
+        for each in ("long", "short"):
+            submit(one, f"{source}-{each}")
+        answer = other.get("/job/available?limit=10")
+        assert (len(answer.json()), lease_of(answer)) == (2, 60)
+
     def test_by_address(self, clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
         rule(clients[0], source, lease=77)
         until_known(*clients)

@@ -75,6 +75,9 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "submit again": lambda pool: store.submit(pool, [Submission(id, "freg", "{}") for id in _READY]),
     "finish": lambda pool: store.finish(pool, [Finish(id, "freg") for id in _ACTIVE]),
     "give back": lambda pool: store.give_back(pool, [GiveBack(id, "freg") for id in _ACTIVE]),
+    "give back by rules": lambda pool: store.give_back(
+        pool, [GiveBack(id, "freg") for id in _ACTIVE], {"freg": (1.0, 2.0)}
+    ),
     "check": lambda pool: store.check(pool, [Check(id, "freg") for id in _ACTIVE]),
     "leave notes": lambda pool: store.leave_notes(pool, [Note(id, "freg", None, "{}") for id in _ACTIVE]),
     "read": lambda pool: store.read(pool, _ACTIVE),

@@ -25,6 +25,16 @@ TAKES: list[tuple[Statement, set[str]]] = [
     (takes_within_limits.TAKE_BY_KEY_WITHIN_LIMITS, _OF_SOURCE),
     (takes_within_limits.TAKE_OF_SEVERAL, _OF_SOURCE),
     (takes_within_limits.TAKE_OF_SEVERAL_BY_KEY, _OF_SOURCE),
+    *(
+        (takes.with_leases(each, [-1]), wanted | {"source_rule_pkey"})
+        for each, wanted in [
+            (takes.TAKE, _ANY),
+            (takes.TAKE_PAST_CURSORS, _ANY),
+            (takes_by_key.TAKE_BY_KEY, _ANY),
+            (takes_within_limits.TAKE_WITHIN_LIMITS, _OF_SOURCE),
+            (takes_within_limits.TAKE_OF_SEVERAL_BY_KEY, _OF_SOURCE),
+        ]
+    ),
     (takes_by_address.TAKE_BY_ADDRESS, {"job_pkey"}),
     (takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, {"job_pkey"}),
 ]

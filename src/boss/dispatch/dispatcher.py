@@ -72,6 +72,7 @@ class Dispatcher:
         self._queries = queries
         # Bound directly: a method around each would cost every take.
         self.take, self.undo_takes = taker.take, taker.undo
+        self.leases = limits.leases
         turns = taker.turns
         self._after_turns = asyncio.Semaphore(_MOST_AFTER_AT_ONCE)
         self.leave_note = Notes(pool, queries, turns).leave
@@ -262,11 +263,6 @@ class Dispatcher:
     def rule(self, source: str) -> SourceRule:
         """The rule of a source, whose defaults apply where a request says nothing."""
         return self._limits.of(source)
-
-    @property
-    def any_lease(self) -> bool:
-        """Whether the rule of some source says a lease."""
-        return self._limits.any_lease
 
     async def set_rule(self, new: SourceRule, by: str | None) -> None:
         """Set the rule of a source. It applies here at once, and on other replicas within a second.

@@ -30,7 +30,8 @@ class SourceLimits:
 
     Attributes:
         none: whether no source has a limit, so that takes need not check.
-        any_lease: whether some source has a lease of its own.
+        leases: the leases in seconds of those sources that have their own. It stays the same mapping, so that takes
+            can look into it without a call.
     """
 
     def __init__(self, pool: Pool, max_queue: int, on_changed: Callable[[], None]) -> None:
@@ -41,7 +42,7 @@ class SourceLimits:
         # The rules of those sources whose takes they hold back. Defaults alone cost a take nothing.
         self._limits: dict[str, SourceRule] = {}
         self.none = True
-        self.any_lease = False
+        self.leases: dict[str, int] = {}
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
         self._counted = 0.0
@@ -51,7 +52,8 @@ class SourceLimits:
         self._rules = rules = await store.source_rules(self._pool)
         limits = {source: rule for source, rule in rules.items() if rule.limits_takes}
         changed, self._limits, self.none = limits != self._limits, limits, not limits
-        self.any_lease = any(rule.lease is not None for rule in rules.values())
+        self.leases.clear()
+        self.leases.update({source: rule.lease for source, rule in rules.items() if rule.lease is not None})
         is_limited = any(limit.most_active is not None for limit in limits.values())
         if not is_limited:
             self._room = {}

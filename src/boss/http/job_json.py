@@ -46,14 +46,20 @@ def handed_out_many(
     """The response to a take of many jobs. It has no ETag, which could tag only one attempt.
 
     As NDJSON, each line has the job's attempt, as the lines of a batch finish do, and its note.
+    The lease is the shortest of all.
     """
-    headers = [NO_STORE, ACTIVE, lease_header(taken[0].lease), *granted]
+    headers = [NO_STORE, ACTIVE, lease_header(_shortest(taken)), *granted]
     if NDJSON in accept:
         return Response(200, [LINES, *headers], b"".join(_line(each.job) for each in taken), None, undo)
     if any(each.job.note for each in taken):
         headers.append(_NOTED)
     body = b"[" + b",".join(job_json(each.job) for each in taken) + b"]"
     return Response(200, [JSON, *headers], body, None, undo)
+
+
+def _shortest(taken: Sequence[Taken]) -> int:
+    """The shortest lease of these jobs in seconds, 0 for ever: rules of their sources may say different ones."""
+    return min({each.lease for each in taken} - {0}, default=0)
 
 
 def lease_header(seconds: int) -> Header:

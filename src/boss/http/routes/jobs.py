@@ -85,6 +85,8 @@ class Jobs:
         self._queries = queries
         self._max_document = settings.max_document
         self._lease = settings.lease
+        # The leases of those sources that have their own.
+        self._leases = dispatcher.leases
 
     @requires(Permission.CONVERT)
     async def take(self, request: Request) -> Response:
@@ -151,7 +153,7 @@ class Jobs:
             source, sources = sources[0], None
         lease = asked.lease
         if lease is None and source is not None:
-            lease = self._dispatcher.rule(source).lease
+            lease = self._leases.get(source)
         return Take(
             source=source,
             limit=asked.limit or 1,
@@ -161,7 +163,7 @@ class Jobs:
             sources=sources,
             fair=asked.fair,
             converter=parameters.converter(headers[b"boss-converter"]) if b"boss-converter" in headers else None,
-            lease_by_rule=asked.lease is None and source is None and self._dispatcher.any_lease,
+            lease_by_rule=asked.lease is None and source is None and bool(self._leases),
         )
 
     @requires(Permission.CONVERT)
