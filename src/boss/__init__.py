@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         NotCompleted,
         NotDone,
         NotThere,
+        UnknownJobs,
         Unreachable,
         WrongAttempt,
     )
@@ -50,6 +51,7 @@ __all__ = [
     "NotCompleted",
     "NotDone",
     "NotThere",
+    "UnknownJobs",
     "Unreachable",
     "WrongAttempt",
 ]

@@ -66,6 +66,8 @@ class BadInput(BossError):
 class UnknownJobs(BadInput):
     """The request names other jobs that do not exist."""
 
+    name = "unknown-jobs"
+
 
 class TooLarge(BadInput):
     """A document or a result is larger than Boss accepts."""

@@ -6,11 +6,12 @@ import time
 import httpx
 import pytest
 
+from boss import BadInput, Client, UnknownJobs
 from tests.helpers.databases import run_in, value_in
 from tests.helpers.jobs import record
 from tests.helpers.locks import transaction
 from tests.helpers.requests import assert_problem, submit, wait_for_job
-from tests.helpers.servers import boss_running, until
+from tests.helpers.servers import BossProcess, boss_running, until
 
 LINES = {"content-type": "application/x-ndjson"}
 
@@ -133,7 +134,7 @@ class TestRefused:
         first = submit(client, source)
         own = f"{source}-own"
         answer = client.post(f"/job/available/{source}/{own}?after={first},{own},no-such", content="{}")
-        assert_problem(answer, 400, f"fter names jobs that there are not: {own}, no-such; submit those first")
+        assert_problem(answer, 400, f"o job has the id {own}, no-such; after takes the ids of jobs that exist")
         assert client.get(f"/jobs/{own}").status_code == 404
 
     @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ class TestRefused:
             answer = client.post(
                 "/job/available/mine?after=hidden", content="{}", headers={"authorization": f"Bearer {other}"}
             )
-            assert_problem(answer, 400, "fter names jobs that there are not: hidden")
+            assert_problem(answer, 400, "o job has the id hidden; after takes")
 
 
 def test_an_id_that_is_taken_changes_nothing(client: httpx.Client, source: str) -> None:
@@ -279,3 +280,16 @@ def test_a_submit_waits_for_the_finish_of_a_job_that_it_names(database: str) -> 
             submit(client, "freg/other")
             run("COMMIT")
         assert wait_for_job(f"{boss.url}/job/available/later?wait=50").json()["id"] == "last"
+
+
+def test_the_client_names_what_is_wrong(module_boss: BossProcess, source: str) -> None:
+    with Client(module_boss.url) as boss:
+        first = boss.submit(source, {})
+        last = boss.submit(source, {}, after=first)
+        assert boss.find(last)["after"] == [first]
+        boss.submit(source, {}, after=[first, last])
+        with pytest.raises(UnknownJobs, match="no-such; after takes the ids of jobs that exist"):
+            boss.submit(source, {}, after=[first, "no-such"])
+        with pytest.raises(BadInput) as raised:
+            boss.submit("no source", {})
+        assert not isinstance(raised.value, UnknownJobs)

@@ -95,7 +95,7 @@ class TestRule:
     ) -> None:
         """No take of such a source is counted among those within limits."""
         one, other = clients
-        rule(one, source, attempts=3, lease=90, delays=[1], timeout=60)
+        rule(one, source, attempts=3, lease=90, delays=[1], timeout=600)
         until_known(one, other)
         before = [_within_limits(client) for client in clients]
         for client in clients:

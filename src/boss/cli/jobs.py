@@ -94,7 +94,9 @@ def submit(
     after: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="Hand it out once that job is completed, and stop it if that ends otherwise; repeatable."
+            metavar="ID",
+            help="Hand it out once that job is completed, and stop it if that ends otherwise. Repeat it for several, "
+            "or name them with commas. Not with --delay or --at.",
         ),
     ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of the file is a job's document (NDJSON).")] = False,

@@ -60,6 +60,8 @@ def _last(job: dict[str, Any]) -> str:
         return f"taken {ago(job['taken'])}"
     if job["due"]:
         return f"due {ago(job['due'])}"
+    if job["state"] == "available" and job["blocked"]:
+        return "waits for other jobs"
     if job["history"]:
         return f"{job['history'][-1]['how']} {ago(job['history'][-1]['ended'])}"
     return f"submitted {ago(job['submitted'])}"

@@ -60,7 +60,7 @@ class Client:
         attempts: int | None = None,
         timeout: int | None = None,
         expires: int | None = None,
-        after: Sequence[str] = (),
+        after: str | Sequence[str] = (),
         traceparent: str | None = None,
     ) -> str:
         """See `AsyncClient.submit`."""
@@ -90,7 +90,7 @@ class Client:
         attempts: int | None = None,
         timeout: int | None = None,
         expires: int | None = None,
-        after: Sequence[str] = (),
+        after: str | Sequence[str] = (),
     ) -> Iterator[tuple[int, int]]:
         """See `AsyncClient.submit_lines`."""
         return self._each(

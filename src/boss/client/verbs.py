@@ -63,7 +63,7 @@ class Verbs(MovingMany):
         attempts: int | None = None,
         timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
         expires: int | None = None,
-        after: Sequence[str] = (),
+        after: str | Sequence[str] = (),
         traceparent: str | None = None,
     ) -> str:
         """Submit a job; return its id.
@@ -84,7 +84,8 @@ class Verbs(MovingMany):
 
         Raises:
             IdTaken: a job with that id exists.
-            BadInput: a name or the document is invalid.
+            BadInput: a value or the document is invalid.
+            UnknownJobs: one of the jobs that it is to come after does not exist.
         """
         parameters = query(
             priority=priority or None,
@@ -93,7 +94,7 @@ class Verbs(MovingMany):
             attempts=attempts,
             timeout=timeout,
             expires=expires,
-            after=",".join(after) or None,
+            after=_joined(after),
         )
         # With an id the request is safe to retry: the server accepts the id once.
         id = id or _new_id()
@@ -124,7 +125,7 @@ class Verbs(MovingMany):
         attempts: int | None = None,
         timeout: int | None = None,  # noqa: ASYNC109 - the job's, not this call's
         expires: int | None = None,
-        after: Sequence[str] = (),
+        after: str | Sequence[str] = (),
     ) -> AsyncIterator[tuple[int, int]]:
         """Submit any number of jobs, in constant memory; for the other arguments see `submit`.
 
@@ -144,7 +145,7 @@ class Verbs(MovingMany):
             attempts=attempts,
             timeout=timeout,
             expires=expires,
-            after=",".join(after) or None,
+            after=_joined(after),
         )
         for batch in _batches(lines):
             content = "".join(f'{{"id":{json.dumps(line.id)},"job":{line.document}}}\n' for line in batch)
@@ -361,6 +362,11 @@ def _new_id() -> str:
     from boss.model.ids import new_id
 
     return new_id()
+
+
+def _joined(ids: str | Sequence[str]) -> str | None:
+    """Ids as the query takes them. A single one, or several with commas between them, are as they are."""
+    return (ids if isinstance(ids, str) else ",".join(ids)) or None
 
 
 def _batches(lines: Iterable[JobLine]) -> Iterator[list[JobLine]]:

@@ -48,7 +48,7 @@ async def submit_after(pool: Pool, submissions: Sequence[Submission], after: Aft
             break
     more = len(stored.missing) - _MOST_NAMED
     names = ", ".join(stored.missing[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    raise UnknownJobs(f"after names jobs that there are not: {names}; submit those first")
+    raise UnknownJobs(f"no job has the id {names}; after takes the ids of jobs that exist")
 
 
 def _is_reached(location: Location | None, after: After) -> bool:

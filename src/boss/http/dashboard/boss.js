@@ -29,7 +29,7 @@ export async function greatestIds(source, state, limit) {
   return JSON.parse(await ask("GET", `/jobs?${query}`)).jobs;
 }
 
-/** Submit a job; `how` has priority, delay, attempts, timeout and expires, where an empty text means the default. Returns its id. */
+/** Submit a job; `how` has priority, delay, attempts, timeout, expires and after, where an empty text means the default. Returns its id. */
 export async function submit(source, id, document, how) {
   const given = Object.entries(how).filter(([, value]) => value !== "");
   const query = given.length ? `?${new URLSearchParams(given)}` : "";

@@ -37,7 +37,7 @@ function history(job) {
   const more = [["Priority", count(job.priority)], ["Attempts", `${job.attempt} of ${count(job.attempts)}`]];
   if (job.after.length) more.push(["After", job.after.join(", ")]);
   if (job.timeout) more.push(["Timeout of an attempt", duration(job.timeout)]);
-  if (job.expires && job.state === "available" && !job.attempt) more.push(["Abandoned if not taken", `in ${duration(-since(job.expires))}`]);
+  if (job.expires && job.state === "available" && !job.attempt) more.push(["Expires", `in ${duration(-since(job.expires))}`]);
   const dl = el("dl", {}, terms, more.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
   if (job.state === "active") {
     const left = lease();
