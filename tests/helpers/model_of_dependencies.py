@@ -17,10 +17,10 @@ class DependencyRules:
         after = list(dict.fromkeys(there[pick % len(there)] for pick in picks))
         path = f"/job/available/{source}/{id}"
         answer = self.ask("POST", path, params={"after": ",".join(after)}, json=document)
-        if "no-such" in after:
-            assert answer.status_code == 400
-        elif id in self.model.jobs:
+        if id in self.model.jobs:
             assert answer.status_code == 409
+        elif "no-such" in after:
+            assert answer.status_code == 400
         else:
             assert answer.status_code == 201
             self.model.submit_after(id, source, document, after)

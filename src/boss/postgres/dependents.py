@@ -103,8 +103,8 @@ RECORD_MISSED_ENDS = Statement(
 WITH checked AS MATERIALIZED (
     SELECT DISTINCT needs FROM (SELECT needs FROM dependency WHERE needs > $1 ORDER BY needs LIMIT $2) AS following
 ), missed AS (
-    INSERT INTO ended_job (id, outcome)
-    SELECT needs, coalesce(job.outcome, CASE WHEN job.id IS NULL THEN 'deleted' ELSE 'completed' END)
+    INSERT INTO ended_job (id, outcome, at)
+    SELECT needs, coalesce(job.outcome, CASE WHEN job.id IS NULL THEN 'deleted' ELSE 'completed' END), clock_timestamp()
     FROM checked
     LEFT JOIN job ON job.id = ANY(ARRAY[needs]) AND job.attempt >= 0
     WHERE (job.id IS NULL OR job.status = 'DONE') AND NOT EXISTS (SELECT FROM ended_job WHERE ended_job.id = needs)

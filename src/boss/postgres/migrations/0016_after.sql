@@ -31,7 +31,7 @@ CREATE TABLE ended_job
     number  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id      varchar(64) COLLATE "C" NOT NULL,
     outcome varchar(20) COLLATE "C" NOT NULL,
-    at      timestamptz NOT NULL DEFAULT clock_timestamp()
+    at      timestamptz NOT NULL
 );
 
 -- As in 0011_ends.sql, and the ends of jobs that others wait for are recorded: in the transaction that ends them, also
@@ -61,8 +61,8 @@ BEGIN
     IF EXISTS (SELECT FROM dependency) THEN
         -- A job that is done itself, stopped for instance, waits for nothing any more.
         DELETE FROM dependency USING after WHERE dependency.job = after.id AND after.status = 'DONE';
-        INSERT INTO ended_job (id, outcome)
-        SELECT after.id, after.outcome
+        INSERT INTO ended_job (id, outcome, at)
+        SELECT after.id, after.outcome, clock_timestamp()
         FROM after
         WHERE status = 'DONE' AND outcome IS NOT NULL
           AND EXISTS (SELECT FROM dependency WHERE dependency.needs = ANY(ARRAY[after.id]));
