@@ -19,6 +19,7 @@ from boss.postgres import (
     takes_by_address,
     takes_by_key,
     takes_within_limits,
+    undone_takes,
     volumes,
 )
 from boss.postgres.connection import Pool
@@ -133,7 +134,7 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
         ),
         *(takes.TAKE, takes.TAKE_OF_SOURCES, takes.TAKE_WHAT_FITS, takes.TAKE_OF_SOURCES_WHAT_FITS),
         *(takes.TAKE_PAST_CURSORS, takes.TAKE_OF_SOURCES_PAST_CURSORS),
-        *(takes.UNDO_TAKES, finishes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
+        *(undone_takes.UNDO_TAKES, finishes.SET_ASIDE, takes_by_key.TAKE_BY_KEY, takes_by_key.TAKE_OF_SOURCES_BY_KEY),
         *(takes_by_address.TAKE_BY_ADDRESS, takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, takes_by_key.TAKE_AGAIN),
         *(
             takes_within_limits.TAKE_WITHIN_LIMITS,

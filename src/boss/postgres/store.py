@@ -49,11 +49,12 @@ from boss.postgres.schedules import (
 )
 from boss.postgres.source_limits import delete_source, set_source_rule, source_rules
 from boss.postgres.submits import first_refused, submit
-from boss.postgres.takes import Handout, take, take_of_sources, undo_takes
+from boss.postgres.takes import Handout, take, take_of_sources
 from boss.postgres.takes_by_address import take_by_address
 from boss.postgres.takes_by_key import take_again, take_by_key, take_of_sources_by_key
 from boss.postgres.takes_within_limits import any_allowed, take_of_several, take_within_limits
 from boss.postgres.tokens import create_token, list_tokens, revoke_token, used_tokens, valid_tokens
+from boss.postgres.undone_takes import undo_takes
 from boss.postgres.volumes import (
     Volume,
     compact_volume_counts,
