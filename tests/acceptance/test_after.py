@@ -258,6 +258,15 @@ def test_sql_by_hand_ends_jobs_too(database: str) -> None:
         assert value_in(database, "SELECT array_agg(job) FROM dependency") == ["after-d"]
 
 
+def test_a_clock_that_is_set_back_leaves_nobody_waiting(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        submit(client, "freg/a")
+        submit(client, "later/last", after="a")
+        run_in(database, "UPDATE dependency SET since = since + interval '2 hours'")
+        done(client, "freg", "a")
+        assert wait_for_job(f"{boss.url}/job/available/later?wait=50").json()["id"] == "last"
+
+
 def test_a_job_that_another_session_has_locked_keeps_no_other_waiting(database: str) -> None:
     with boss_running("--database", database) as boss, boss.client() as client:
         submit(client, "freg/first")

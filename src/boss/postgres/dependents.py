@@ -96,7 +96,7 @@ async def release_dependents(pool: Pool, limit: int) -> list[ReleasedJob]:
 
 
 # What no trigger saw: a job that was deleted by hand before it was done, or finished by hand in a transaction that
-# began before somebody named it.
+# began before somebody named it. So is an end that seems to be from before that, because the clock was set back.
 RECORD_MISSED_ENDS = Statement(
     "record_missed_ends",
     """
@@ -104,7 +104,8 @@ WITH checked AS MATERIALIZED (
     SELECT DISTINCT needs FROM (SELECT needs FROM dependency WHERE needs > $1 ORDER BY needs LIMIT $2) AS following
 ), missed AS (
     INSERT INTO ended_job (id, outcome, at)
-    SELECT needs, coalesce(job.outcome, CASE WHEN job.id IS NULL THEN 'deleted' ELSE 'completed' END), clock_timestamp()
+    SELECT needs, coalesce(job.outcome, CASE WHEN job.id IS NULL THEN 'deleted' ELSE 'completed' END),
+           greatest(clock_timestamp(), (SELECT max(since) FROM dependency WHERE dependency.needs = checked.needs))
     FROM checked
     LEFT JOIN job ON job.id = ANY(ARRAY[needs]) AND job.attempt >= 0
     WHERE (job.id IS NULL OR job.status = 'DONE') AND NOT EXISTS (SELECT FROM ended_job WHERE ended_job.id = needs)
