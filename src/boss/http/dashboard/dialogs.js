@@ -98,7 +98,7 @@ export function askToSubmit(sources, after) {
       el("label", {}, "Timeout of an attempt in seconds", el("input", { name: "timeout", type: "number", min: 1, placeholder: "none" })),
       el("label", {}, "Abandon if not taken after seconds", el("input", { name: "expires", type: "number", min: 1, placeholder: "never" })),
     ),
-    el("label", {}, "After these jobs (ids, separated by commas)", el("input", { name: "after", autocomplete: "off" })),
+    el("label", {}, "After these jobs (separated by commas)", el("input", { name: "after", autocomplete: "off" })),
   ];
   const act = async ({ source, id, document, ...how }) => {
     if (!source) throw new Error("Say which source the job is of.");
