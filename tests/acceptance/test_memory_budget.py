@@ -108,7 +108,6 @@ def test_responses_that_nobody_reads(database: str) -> None:
             until(lambda: resident(boss) - before < 64 * MIB + 100 * MIB)
             # The last ones have not been slow for as long as the first ones.
             assert not ended(wires[-1])
-            assert ended(wires[0])
             assert client.get("/job").status_code == 200
         until(lambda: resident(boss) - before < 100 * MIB)
 
