@@ -7,6 +7,7 @@ from boss.postgres.statement import Statement
 
 # This is for the person who finds the job among the abandoned ones.
 _NOT_TAKEN = "nobody took the job before it expired"
+_EXPIRED = "status || '' = 'AVAILABLE' AND taken_at IS NULL AND expires_at <= now()"
 # A job that another session has locked keeps its time: if it is not taken after all, it ends then.
 EXPIRE = Statement(
     "expire",
@@ -16,11 +17,11 @@ WITH due AS MATERIALIZED (
 ), untaken AS MATERIALIZED (
     SELECT id FROM ONLY job
     WHERE id = ANY(ARRAY(SELECT id FROM due))
-      AND status || '' = 'AVAILABLE' AND taken_at IS NULL AND expires_at <= now()
+      AND {_EXPIRED}
 ), locked AS MATERIALIZED (
     SELECT id FROM ONLY job
     WHERE id = ANY(ARRAY(SELECT id FROM untaken))
-      AND status || '' = 'AVAILABLE' AND taken_at IS NULL AND expires_at <= now()
+      AND {_EXPIRED}
     FOR UPDATE SKIP LOCKED
 ), forgotten AS (
     DELETE FROM expiry
