@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
+from boss.dispatch.mismatches import listed
 from boss.errors import DatabaseAway, UnknownJobs
 from boss.model.job import After, Location, Outcome, Submission
 from boss.postgres import store
@@ -46,8 +47,7 @@ async def submit_after(pool: Pool, submissions: Sequence[Submission], after: Aft
         # One that was just being redone was in neither table that the statement saw.
         if not any(_is_reached(locations.get(id), after) for id in stored.missing):
             break
-    more = len(stored.missing) - _MOST_NAMED
-    names = ", ".join(stored.missing[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    names = listed(stored.missing, _MOST_NAMED)
     raise UnknownJobs(f"no job has the id {names}; after takes the ids of jobs that exist")
 
 

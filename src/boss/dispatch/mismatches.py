@@ -1,5 +1,6 @@
 """Errors of requests about a job that is in another state, source or attempt."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from boss.errors import BossError, NotThere, StateMismatch, WrongAttempt
@@ -8,6 +9,12 @@ from boss.model.job import Finish, Location, State
 
 def where(id: str, location: Location | None) -> str:
     return f"it is at /job/{location.state}/{location.source}/{id}" if location else f"no job has the id {id}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 _Mismatch = TypeVar("_Mismatch", bound=StateMismatch)

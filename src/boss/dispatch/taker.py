@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from boss.coalescer import Coalescer, Turns
 from boss.dispatch.handouts import Got, Handouts
+from boss.dispatch.mismatches import listed
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import Waiter, WaitQueue
 from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
@@ -215,7 +216,7 @@ class Taker:
     def no_job(self, take: Take) -> NoJob:
         """The error of a take that found no job."""
         if take.sources:
-            return NoJob(f"no job of {_listed(take.sources)} is ready")
+            return NoJob(f"no job of {listed(take.sources, _MOST_LISTED)} is ready")
         if take.source is None:
             return NoJob("no job is ready")
         of_source = self._limits.of(take.source)
@@ -248,11 +249,6 @@ class Taker:
             "take undone", (JobEvent(each.job.id, each.job.source) for each in taken if each.job.id in undone)
         )
         return [None] * len(taken)
-
-
-def _listed(sources: Sequence[str]) -> str:
-    more = f" and {len(sources) - _MOST_LISTED:,} more" if len(sources) > _MOST_LISTED else ""
-    return ", ".join(sources[:_MOST_LISTED]) + more
 
 
 def _paused(of_source: SourceRule) -> str:
