@@ -193,7 +193,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
         keep_cursors(pool, cursors),
         count_minutes_forever(pool),
         check_forever(pool),
-        History(pool, settings.keep_done).keep_forever(),
+        History(pool, settings.keep_done, limits.keeps).keep_forever(),
         listener.run(),
         _collect_garbage_forever(),
     ]

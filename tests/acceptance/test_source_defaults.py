@@ -16,7 +16,16 @@ from tests.helpers.servers import BossProcess, boss_running, until
 
 numbers = itertools.count(1)
 NOTHING = {"paused": False, "limit": None, **NO_DEFAULTS}
-WHOLE = {"paused": False, "limit": 7, "attempts": 3, "delays": [10, 60.5, 0], "lease": 90, "timeout": 60}
+WHOLE = {
+    "paused": False,
+    "limit": 7,
+    "attempts": 3,
+    "delays": [10, 60.5, 0],
+    "lease": 90,
+    "timeout": 60,
+    "rate": 2.5,
+    "keep_done": 7,
+}
 
 
 @pytest.fixture(scope="module")

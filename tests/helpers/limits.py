@@ -6,7 +6,7 @@ import httpx
 
 from tests.helpers.servers import until
 
-NO_DEFAULTS = {"attempts": None, "delays": None, "lease": None, "timeout": None}
+NO_DEFAULTS = dict.fromkeys(("attempts", "delays", "lease", "timeout", "rate", "keep_done"))
 _LOADS = re.compile(r'^boss_statement_duration_seconds_count\{statement="source_limits"\} (\S+)$', re.MULTILINE)
 
 

@@ -121,6 +121,6 @@ async def test_counts_that_a_dump_has_without_their_jobs_are_mended(
         await run("pg_restore", "-d", restored, f"{tmp_path}/dump")
         async with connected(restored) as other:
             assert await store.count(other) == {("freg", State.AVAILABLE): 0, ("freg", State.DONE): 3}
-            await History(other, None).keep()
+            await History(other, None, {}).keep()
             assert [row["id"] for row in await other.fetch("SELECT id FROM job")] == ["c"]
             await assert_counts_are_right(other)

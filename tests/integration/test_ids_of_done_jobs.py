@@ -69,12 +69,12 @@ async def test_an_id_that_is_done_while_a_submit_waits_is_taken(pool: Pool, make
         submitting = asyncio.create_task(pool.execute(both) if by_hand else submit(pool, "a", "b"))
         await waits(pool, "INSERT INTO job%" if by_hand else "-- submit%")
         await make_done(pool)
-        await History(pool, None).keep()
+        await History(pool, None, {}).keep()
         await transaction.commit()
     assert await submitting == ("INSERT 0 0" if by_hand else set())
     await assert_each_id_is_there_once(pool)
     assert await pool.fetchval("SELECT document FROM job WHERE id = 'b'") == '{"first": true}'
-    await History(pool, None).keep()
+    await History(pool, None, {}).keep()
     assert [row["id"] for row in await pool.fetch("SELECT id FROM ONLY job")] == ["a"]
     await assert_counts_are_right(pool)
 
@@ -87,7 +87,7 @@ async def test_an_old_transaction_stores_no_id_of_a_done_job(pool: Pool, isolati
         await other.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
         await other.execute("SELECT FROM job")
         await submit_and_finish(pool)
-        await History(pool, None).keep()
+        await History(pool, None, {}).keep()
         with pytest.raises((asyncpg.UniqueViolationError, asyncpg.SerializationError)):
             await other.execute(_INSERT.format("b"))
         await transaction.rollback()
@@ -103,7 +103,7 @@ async def test_a_finish_by_hand_in_an_old_transaction_is_known_to_a_submit(pool:
         await waits(pool, "-- submit%")
         await pool.execute(_INSERT.format("b"))
         await finish_in_an_old_transaction(pool)
-        await History(pool, None).keep()
+        await History(pool, None, {}).keep()
         await transaction.commit()
     assert await submitting == set()
     await assert_each_id_is_there_once(pool)

@@ -52,7 +52,7 @@ async def test_replicas_that_start_at_once_lose_nothing(database: str, pool: Poo
     await done(pool, *many)
     async with connected(database) as one, connected(database) as another:
         for _ in range(5):
-            await asyncio.gather(History(one, None).keep(), History(another, None).keep())
+            await asyncio.gather(History(one, None, {}).keep(), History(another, None, {}).keep())
     assert await ids(pool) == many
     await assert_counts_are_right(pool)
 

@@ -5,7 +5,7 @@ emptied, or was empty, or was never analysed. So these tests count what is reall
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import cast
 
@@ -17,7 +17,7 @@ from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
 from boss.postgres.diagnosis import LEFT_BEHIND
-from boss.postgres.maintenance import PRUNE_BY
+from boss.postgres.maintenance import PRUNE_BY, PRUNE_SOURCES
 from boss.postgres.scan_cursors import HEADS
 
 pytestmark = pytest.mark.every_postgres
@@ -37,7 +37,7 @@ _FILL = f"""
 INSERT INTO job (id, source, document, status, attempt, taken_at, seen_at, lease, lease_until, take_key, finished_at)
 SELECT lower(kind) || '-' || n, 'freg', '{{}}', CASE kind WHEN 'ready' THEN 'AVAILABLE' ELSE upper(kind) END, 1,
        '{_At}', '{_At}', 60, CASE kind WHEN 'active' THEN now() + interval '1 hour' END,
-       CASE kind WHEN 'active' THEN 'key-' || n END, CASE kind WHEN 'done' THEN now() END
+       CASE kind WHEN 'active' THEN 'key-' || n END, CASE kind WHEN 'done' THEN now() + n * interval '1 microsecond' END
 FROM generate_series(0, {MANY // 3 - 1}) AS n, unnest('{{ready,active,done}}'::text[]) AS kind
 """
 # As many in each of three volumes.
@@ -51,7 +51,8 @@ SELECT 'moved-' || n, 'freg', '{{}}', 'DONE', n, now() FROM generate_series({vol
 # As many as make the queue look like nothing beside them.
 _HISTORY = """
 INSERT INTO job (id, source, document, status, finished_at)
-SELECT 'history-' || n, (ARRAY['freg', 'a', 'b'])[n % 3 + 1], '{}', 'DONE', now() FROM generate_series(1, 30000) AS n
+SELECT 'history-' || n, (ARRAY['freg', 'a', 'b'])[n % 3 + 1], '{}', 'DONE', now() - n * interval '1 microsecond'
+FROM generate_series(1, 30000) AS n
 """
 # Entries of indexes, and rows of the table that were read without one; it grows within a transaction.
 _READ_SO_FAR = """
@@ -65,6 +66,12 @@ FROM (WITH tables AS (SELECT 'job'::regclass AS oid
 
 def _taken(id: str) -> Taken:
     return Taken(Job(id, "freg", State.ACTIVE, "{}", 1), 60, _At, 0, 1)
+
+
+async def _rate_waits(pool: Pool) -> None:
+    await pool.execute("INSERT INTO source_rule (source, rate) VALUES ('a', 1), ('freg', 1)")
+    await pool.execute("INSERT INTO rate_used VALUES ('a', now()), ('freg', now())")
+    await store.rate_waits(pool, ["a", "freg"])
 
 
 STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
@@ -127,6 +134,8 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "expire": lambda pool: store.expire(pool, SOME),
     "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
     "prune": lambda pool: store.prune(pool, -60, SOME),
+    "prune sources": lambda pool: fetch(pool, PRUNE_SOURCES, -60.0, ["freg"], _At - timedelta(days=1), SOME, True),
+    "rate waits": _rate_waits,
     "walk done": lambda pool: store.walk_done(pool, JobFilter(State.DONE), Place(_At), SOME),
     "walk failed": lambda pool: store.walk_done(pool, JobFilter(State.DONE, outcome=Outcome.FAILED), None, SOME),
     "sort few": lambda pool: store.sort_few(pool, JobFilter(), None, SOME, [("c", State.DONE), ("b", State.ACTIVE)]),

@@ -14,6 +14,7 @@ from boss.postgres import (
     notes,
     reads,
     scan_cursors,
+    source_limits,
     submits,
     takes,
     takes_by_address,
@@ -150,7 +151,9 @@ async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
             leases.END_LEASES,
             maintenance.PRUNE,
             maintenance.PRUNE_BY,
+            maintenance.PRUNE_SOURCES,
             maintenance.PRUNABLE,
+            source_limits.RATE_WAITS,
         ),
     ):
         nodes = await plan(large, statement.sql)

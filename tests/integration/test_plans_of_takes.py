@@ -11,6 +11,7 @@ from tests.helpers.postgres import fill
 
 _ANY = {"job_ready", "job_pkey"}
 _OF_SOURCE = {"job_ready_of_source", "job_pkey"}
+_RATES = {"source_rule_pkey"}
 TAKES: list[tuple[Statement, set[str]]] = [
     (takes.TAKE, _ANY),
     (takes.TAKE_WHAT_FITS, _ANY),
@@ -21,8 +22,8 @@ TAKES: list[tuple[Statement, set[str]]] = [
     (takes_by_key.TAKE_BY_KEY, _ANY),
     (takes_by_key.TAKE_OF_SOURCES_BY_KEY, _OF_SOURCE),
     (takes_by_key.TAKE_AGAIN, {"job_take_key", "job_pkey"}),
-    (takes_within_limits.TAKE_WITHIN_LIMITS, _OF_SOURCE),
-    (takes_within_limits.TAKE_BY_KEY_WITHIN_LIMITS, _OF_SOURCE),
+    (takes_within_limits.TAKE_WITHIN_LIMITS, _OF_SOURCE | _RATES),
+    (takes_within_limits.TAKE_BY_KEY_WITHIN_LIMITS, _OF_SOURCE | _RATES),
     (takes_within_limits.TAKE_OF_SEVERAL, _OF_SOURCE),
     (takes_within_limits.TAKE_OF_SEVERAL_BY_KEY, _OF_SOURCE),
     *(
@@ -36,7 +37,7 @@ TAKES: list[tuple[Statement, set[str]]] = [
         ]
     ),
     (takes_by_address.TAKE_BY_ADDRESS, {"job_pkey"}),
-    (takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, {"job_pkey"}),
+    (takes_by_address.TAKE_BY_ADDRESS_WITHIN_LIMITS, {"job_pkey"} | _RATES),
 ]
 _DONE = """
 INSERT INTO job (id, source, document, status, finished_at)

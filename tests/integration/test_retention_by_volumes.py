@@ -41,7 +41,7 @@ def test_jobs_are_kept_as_long_as_asked_and_a_sixth_longer_at_most(database: str
         pool = runner.run(context.__aenter__())
         runner.run(migrate(pool))
         # Two replicas, of which only one deletes.
-        histories = [History(pool, 30), History(pool, None)]
+        histories = [History(pool, 30, {}), History(pool, None, {})]
         runner.run(pool.execute(_OLD))
         longest, used = [], set()
         for day in range(120):
@@ -64,7 +64,7 @@ def test_jobs_that_are_kept_for_ever_stay(database: str) -> None:
         context = connected(database)
         pool = runner.run(context.__aenter__())
         runner.run(migrate(pool))
-        history = History(pool, None)
+        history = History(pool, None, {})
         for day in range(20):
             assert len(runner.run(one_day(pool, history, day))) == 10 * (day + 1)
             clock.move(40 * _DAY_S)

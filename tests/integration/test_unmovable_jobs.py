@@ -48,7 +48,7 @@ async def test_one_that_cannot_be_moved_is_left_behind_and_named(
     # Long before those that are moved, or doctor would wait.
     await pool.execute("UPDATE job SET finished_at = finished_at - interval '1 hour' WHERE id = 'b'")
     await pool.execute(how)
-    history = History(pool, None)
+    history = History(pool, None, {})
     with caplog.at_level(logging.WARNING):
         for id in ("f", "g"):
             await history.keep()
@@ -67,7 +67,7 @@ async def test_one_that_cannot_be_moved_is_left_behind_and_named(
 async def test_none_is_moved_while_rows_of_another_table_would_follow(pool: Pool, action: str) -> None:
     await done(pool, "a", "b")
     await pool.execute(_FOREIGN_KEY.format(f"ON DELETE {action}"))
-    await History(pool, None).keep()
+    await History(pool, None, {}).keep()
     assert await left(pool) == ["a", "b"]
     assert await pool.fetchval("SELECT job FROM mine") == "b"
     assert (await store.examine(pool)).left_behind == ["all, because of mine_job_fkey of mine"]

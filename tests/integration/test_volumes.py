@@ -65,7 +65,7 @@ async def test_all_that_is_done_is_moved(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"large-{number}", "freg", document) for number in range(3)])
     await pool.execute("UPDATE job SET status = 'DONE' WHERE id < 'id-2' OR id > 'l'")
     before = await pool.fetch("SELECT * FROM job ORDER BY id")
-    await History(pool, None).keep()
+    await History(pool, None, {}).keep()
     assert await pool.fetch("SELECT * FROM job ORDER BY id") == before
     assert await left(pool) == []
     await assert_counts_are_right(pool)
@@ -74,7 +74,7 @@ async def test_all_that_is_done_is_moved(pool: Pool) -> None:
 async def test_a_done_job_without_a_time_is_done_from_now_on(pool: Pool) -> None:
     await pool.execute("INSERT INTO job (id, source, document, status) VALUES ('odd', 'freg', '{}', 'DONE')")
     await moved(pool, "a")
-    await History(pool, None).keep()
+    await History(pool, None, {}).keep()
     assert await left(pool) == []
     assert await pool.fetchval("SELECT now() - finished_at < '1 minute' FROM job WHERE id = 'odd'")
     # So no volume is without a time.
@@ -89,10 +89,10 @@ async def test_a_job_that_a_transaction_knows_as_not_done_is_not_moved(pool: Poo
         await transaction.start()
         await other.execute("SELECT FROM job")
         assert await store.finish(pool, [Finish("a", "freg")]) == {"a"}
-        await History(pool, None).keep()
+        await History(pool, None, {}).keep()
         assert await left(pool) == ["a"]
         await transaction.commit()
-    await History(pool, None).keep()
+    await History(pool, None, {}).keep()
     assert await left(pool) == []
 
 
@@ -114,9 +114,9 @@ async def test_a_job_that_somebody_has_locked_is_moved_later(pool: Pool) -> None
     await done(pool, "a", "b")
     async with pool.acquire() as other, other.transaction():
         await other.execute("SELECT FROM job WHERE id = 'a' FOR UPDATE")
-        await History(pool, None).keep()
+        await History(pool, None, {}).keep()
         assert await left(pool) == ["a"]
-    await History(pool, None).keep()
+    await History(pool, None, {}).keep()
     assert await left(pool) == []
 
 

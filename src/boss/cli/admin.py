@@ -13,6 +13,7 @@ from boss.cli.standing import unknown
 from boss.cli.times import second, seconds_of, span
 from boss.model.job import MOST_ATTEMPTS
 from boss.model.permissions import Role
+from boss.model.source_rule import HIGHEST_RATE, LOWEST_RATE
 from boss.settings import DEFAULT_URL
 
 # The details of an audit event that are spans of time, in seconds.
@@ -115,6 +116,13 @@ def source(
     timeout: Annotated[
         int | None, typer.Option(min=1, metavar="SECONDS", help="How long an attempt may take, unless the submit says.")
     ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=LOWEST_RATE, max=HIGHEST_RATE, help="How many of its jobs may be taken in a second."),
+    ] = None,
+    keep_done: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="For how many days its done jobs are kept.")
+    ] = None,
     free: Annotated[bool, typer.Option("--free", help="Remove its limits and defaults.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; it must have no jobs.")] = False,
     as_json: AsJson = False,
@@ -129,6 +137,8 @@ def source(
         "delays": _delays(delays),
         "lease": lease,
         "timeout": timeout,
+        "rate": rate,
+        "keep_done": keep_done,
     }
     sets = paused or any(value is not None for value in rule.values())
     if free and sets:
@@ -173,6 +183,8 @@ _PARTS = (
     ("attempts", "{:,} attempts"),
     ("lease", "lease {:,} s"),
     ("timeout", "timeout {:,} s"),
+    ("rate", "{:g} a second at most"),
+    ("keep_done", "done jobs kept for {:g} days"),
 )
 
 

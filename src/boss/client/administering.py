@@ -76,6 +76,8 @@ class Administering:
         delays: Sequence[float] | None = None,
         lease: int | None = None,
         timeout: int | None = None,  # noqa: ASYNC109 - that of an attempt, not of this call
+        rate: float | None = None,
+        keep_done: float | None = None,
     ) -> None:
         """Set the rule of a source: its limits, and its defaults. It replaces the source's earlier rule as a whole.
 
@@ -90,6 +92,8 @@ class Administering:
                 one repeats.
             lease: for how many seconds a job is a taker's without a check; 0 for ever.
             timeout: how many seconds an attempt may take.
+            rate: how many of its jobs may be taken in a second; any number when None.
+            keep_done: for how many days its done jobs are kept; as long as the server keeps all others when None.
         """
         words = {
             "paused": paused,
@@ -98,6 +102,8 @@ class Administering:
             "delays": None if delays is None else list(delays),
             "lease": lease,
             "timeout": timeout,
+            "rate": rate,
+            "keep_done": keep_done,
         }
         await self._ask("PUT", f"/source/{quote(source, safe='')}", data=json_text(words), headers=JSON)
 

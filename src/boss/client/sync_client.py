@@ -288,6 +288,8 @@ class Client:
         delays: Sequence[float] | None = None,
         lease: int | None = None,
         timeout: int | None = None,
+        rate: float | None = None,
+        keep_done: float | None = None,
     ) -> None:
         """See `AsyncClient.set_rule`."""
         self._run(
@@ -299,6 +301,8 @@ class Client:
             delays=delays,
             lease=lease,
             timeout=timeout,
+            rate=rate,
+            keep_done=keep_done,
         )
 
     def converters(self) -> list[Document]:

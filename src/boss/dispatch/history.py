@@ -7,9 +7,10 @@ old enough too: for up to a sixth longer than asked.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn
 
+from boss.dispatch.source_retention import SourceRetention
 from boss.errors import DatabaseAway
 from boss.postgres import store
 from boss.postgres.connection import Pool
@@ -33,6 +34,8 @@ _DAY_S = 24 * 3600.0
 _PARTS = len(VOLUMES) - 2
 # And for this long when jobs are kept for ever.
 _LONGEST_SPAN_S = 30 * _DAY_S
+# While sources keep their jobs for longer than all others, this volume is for these. Then only one is to spare.
+_VOLUME_OF_LONGER = VOLUMES[-1]
 
 
 class History:
@@ -44,11 +47,14 @@ class History:
     Args:
         pool: the connection pool.
         days: for how many days done jobs are kept; None for ever.
+        keeps: for how many days instead, for those sources that have a time of their own.
     """
 
-    def __init__(self, pool: Pool, days: float | None) -> None:
+    def __init__(self, pool: Pool, days: float | None, keeps: Mapping[str, float]) -> None:
         self._pool = pool
         self._days = days
+        self._keeps = keeps
+        self._of_sources = SourceRetention(pool, days, keeps)
         self._span = _LONGEST_SPAN_S if days is None else min(_LONGEST_SPAN_S, days * _DAY_S / _PARTS)
         self._refused: set[str] = set()
 
@@ -61,13 +67,19 @@ class History:
     async def keep(self) -> None:
         """Mend the counts of volumes, delete jobs that are old, and move done jobs into volumes."""
         # What goes wrong with one is no reason to leave the others.
-        for duty in (self._mend_counts, self._delete_old, self._move_done):
+        for duty in (self._mend_counts, self._delete_old, self._delete_old_of_sources, self._move_done):
             try:
                 await duty()
             except DatabaseAway:
                 log.warning("keeping the history is postponed: the database is away, or another session uses it")
             except Exception:
                 log.exception("keeping the history failed; trying again")
+
+    async def _delete_old_of_sources(self) -> None:
+        deleted = await self._of_sources.delete_old()
+        metrics.PRUNED.inc(deleted)
+        if deleted:
+            log.info("deleted %s jobs that were done for longer than their source keeps them", deleted)
 
     async def _delete_old(self) -> None:
         if self._days is None:
@@ -78,7 +90,7 @@ class History:
         )
         rows = _BATCH_ROWS
         while rows == _BATCH_ROWS:
-            rows = await store.prune(self._pool, older, _BATCH_ROWS)
+            rows = await store.prune(self._pool, older, _BATCH_ROWS, list(self._keeps))
             deleted += rows
         metrics.PRUNED.inc(deleted)
         if deleted:
@@ -98,11 +110,16 @@ class History:
         done = await store.oldest_done(self._pool, _BATCH_ROWS, list(self._refused))
         if not done or done[0].age < least or len(self._refused) > _MOST_REFUSED:
             return False
-        oldest = done[0].age
-        volume = volume_of(oldest, await store.list_volumes(self._pool), self._span)
+        oldest, longer = done[0], self._of_sources.longer
+        is_longer = oldest.source in longer
         # Where jobs are few, a batch of them may span months.
-        of_its_time = [each.id for each in done if each.age >= oldest - self._span / 10]
-        moved = await store.move_done(self._pool, volume, of_its_time)
+        alike = [
+            each.id
+            for each in done
+            if each.age >= oldest.age - self._span / 10 and (each.source in longer) is is_longer
+        ]
+        volume = _VOLUME_OF_LONGER if is_longer else await self._volume_of(oldest.age, bool(longer))
+        moved = await store.move_done(self._pool, volume, alike)
         if moved.refused:
             self._refused.update(moved.refused)
             log.warning(
@@ -111,6 +128,10 @@ class History:
                 *next(iter(moved.refused.items())),
             )
         return bool(moved.jobs or moved.refused)
+
+    async def _volume_of(self, age: float, but_of_longer: bool) -> int:
+        volumes = await store.list_volumes(self._pool)
+        return volume_of(age, volumes[:-1] if but_of_longer else volumes, self._span)
 
     async def _mend_counts(self) -> None:
         """Take back the counts of jobs that a dump does not have: it began just before their volume was emptied."""

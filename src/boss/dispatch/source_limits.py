@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from math import ceil
 from typing import NoReturn
 
 from boss.errors import DatabaseAway
@@ -30,8 +31,11 @@ class SourceLimits:
 
     Attributes:
         none: whether no source has a limit, so that takes need not check.
+        rates: how many jobs may be taken in a second, of those sources that have a rate.
         leases: the leases in seconds of those sources that have their own. It stays the same mapping, so that takes
             can look into it without a call.
+        keeps: for how many days done jobs are kept, of those sources that have their own time. It stays the same
+            mapping, too.
     """
 
     def __init__(self, pool: Pool, max_queue: int, on_changed: Callable[[], None]) -> None:
@@ -42,6 +46,8 @@ class SourceLimits:
         # The rules of those sources whose takes they hold back. Defaults alone cost a take nothing.
         self._limits: dict[str, SourceRule] = {}
         self.none = True
+        self.rates: dict[str, float] = {}
+        self.keeps: dict[str, float] = {}
         self.leases: dict[str, int] = {}
         self._room: dict[str, int] = {}
         self._full: set[str] = set()
@@ -52,6 +58,9 @@ class SourceLimits:
         self._rules = rules = await store.source_rules(self._pool)
         limits = {source: rule for source, rule in rules.items() if rule.limits_takes}
         changed, self._limits, self.none = limits != self._limits, limits, not limits
+        self.rates = {source: rule.rate for source, rule in limits.items() if rule.rate is not None}
+        self.keeps.clear()
+        self.keeps.update({source: rule.keep_done for source, rule in rules.items() if rule.keep_done is not None})
         self.leases.clear()
         self.leases.update({source: rule.lease for source, rule in rules.items() if rule.lease is not None})
         is_limited = any(limit.most_active is not None for limit in limits.values())
@@ -112,9 +121,9 @@ class SourceLimits:
         return source in self._full
 
     def ready(self, ready: Mapping[str, int]) -> dict[str, int]:
-        """How many of these ready jobs the limits allow to be handed out, by source."""
+        """How many of these ready jobs the limits allow to be handed out within a second, by source."""
         return {
-            source: min(jobs, self._room.get(source, jobs))
+            source: min(jobs, self._room.get(source, jobs), ceil(self.rates.get(source, jobs)))
             for source, jobs in ready.items()
             if not self.of(source).paused
         }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from boss.coalescer import Coalescer, Turns
 from boss.dispatch.handouts import Got, Handouts
 from boss.dispatch.mismatches import listed
+from boss.dispatch.rates import Rates
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import Waiter, WaitQueue
 from boss.errors import DatabaseAway, NoJob, Overloaded, TooMany
@@ -66,6 +67,7 @@ class Taker:
         self._most_waiting = most_waiting
         self._limits = limits
         self._announce = announce
+        self._rates = Rates(pool, wait_queue, limits)
         self._undoing: set[asyncio.Task[None]] = set()
         self.turns = turns = Turns()
         self.note_stored = handouts.note_stored
@@ -151,7 +153,9 @@ class Taker:
                 await self._sleep(waiter, until, take)
             while True:
                 try:
-                    if taken := await self._search(take):
+                    taken = await self._search(take)
+                    self._rates.wake_later(take.of(), found=bool(taken))
+                    if taken:
                         return taken
                 except DatabaseAway:
                     if not slept:
@@ -229,9 +233,7 @@ class Taker:
         of_source = self._limits.of(take.source or "")
         if of_source.paused:
             return NoJob(f"{id} cannot be taken now: {_paused(of_source)}")
-        return NoJob(
-            f"{id} cannot be taken now: no more than {of_source.most_active} jobs of {take.source} may be active"
-        )
+        return NoJob(f"{id} cannot be taken now: {_limits(of_source)}")
 
     async def _undo_one(self, taken: Taken) -> None:
         # Retry for ever: a job whose lease never expires would not come back by itself.
@@ -256,6 +258,15 @@ def _paused(of_source: SourceRule) -> str:
 
 
 def _and_limited(of_source: SourceRule) -> str:
-    return (
-        "" if of_source.most_active is None else f", or {of_source.most_active} of them are active, which is the limit"
-    )
+    limit, rate = of_source.most_active, of_source.rate
+    by_limit = "" if limit is None else f", or {limit} of them are active, which is the limit"
+    return by_limit if rate is None else f"{by_limit}, or its rate of {rate:g} a second is used up"
+
+
+def _limits(of_source: SourceRule) -> str:
+    limit, rate = of_source.most_active, of_source.rate
+    each = [
+        None if limit is None else f"no more than {limit} jobs of {of_source.source} may be active",
+        None if rate is None else f"no more than {rate:g} jobs of {of_source.source} a second may be taken",
+    ]
+    return ", and ".join(filter(None, each))

@@ -105,6 +105,10 @@ class WaitQueue:
         """
         return all(self._oldest(source) for source in (sources or (None,)))
 
+    def is_there_for(self, source: str) -> bool:
+        """Whether a taker is asleep that a job of this source would wake."""
+        return bool(self._oldest(source) or self._oldest(None))
+
     async def sleep(self, waiter: Waiter, until: float) -> bool:
         """Sleep until an arriving job wakes this taker; return False if none did by `until`, on the event loop's clock.
 

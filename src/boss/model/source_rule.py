@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 LONGEST_RETRY_DELAY_S = 366 * 24 * 3600
 MOST_DELAYS = 100
+LOWEST_RATE, HIGHEST_RATE = 0.001, 1_000_000.0
+LONGEST_KEEP_DONE_DAYS = 36_500.0
 
 
 class SourceRule(NamedTuple):
@@ -19,6 +21,8 @@ class SourceRule(NamedTuple):
         delays: the delay after the first failed attempt, after the second, and so on; the last one repeats.
         lease: the lease of its jobs; 0 for ever.
         timeout: how long an attempt may take.
+        rate: how many of its jobs may be taken in a second; None for any number.
+        keep_done: for how many days its done jobs are kept.
     """
 
     source: str
@@ -28,11 +32,13 @@ class SourceRule(NamedTuple):
     delays: tuple[float, ...] | None = None
     lease: int | None = None
     timeout: int | None = None
+    rate: float | None = None
+    keep_done: float | None = None
 
     @property
     def limits_takes(self) -> bool:
         """Whether takes must check it. Defaults alone do not hold a job back."""
-        return self.paused or self.most_active is not None
+        return self.paused or self.most_active is not None or self.rate is not None
 
     def named(self) -> dict[str, object]:
         """The rule by the names that it has in requests and audit events."""

@@ -1,6 +1,7 @@
 """The statements of maintenance. Each is correct when several replicas run it at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from boss.postgres.connection import Pool, fetch, transaction
@@ -159,12 +160,14 @@ async def resume_leases(pool: Pool) -> None:
     await fetch(pool, RESUME_LEASES)
 
 
+# Jobs that are being moved are locked where they were, and not yet seen where they will be.
+_LOCK_MOVES = "SELECT pg_advisory_xact_lock($1)"
 # Job by job, which writes more WAL than the job was long, and gives no disk back. Volumes whose jobs are all old enough
 # are emptied before that (volumes.py).
 _GONE = """
 WITH old AS MATERIALIZED (
     SELECT id FROM {table}
-    WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
+    WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1){but}
     ORDER BY finished_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -175,19 +178,66 @@ WITH old AS MATERIALIZED (
 PRUNE = Statement(
     "prune",
     f"""
-{_GONE.format(table="ONLY job").lstrip()}
+{_GONE.format(table="ONLY job", but=" AND source <> ALL ($3::text[])").lstrip()}
 SELECT count(*)::int AS jobs FROM gone
 """,
 )
 
 
-async def prune(pool: Pool, older: float, limit: int) -> int:
+async def prune(pool: Pool, older: float, limit: int, but: Sequence[str] = ()) -> int:
     """Delete at most `limit` jobs that were done more than `older` seconds ago and are in no volume, oldest first.
 
-    Return how many.
+    Jobs of the sources `but` are left. Return how many were deleted.
     """
-    [row] = await fetch(pool, PRUNE, older, limit)
+    [row] = await fetch(pool, PRUNE, older, limit, but)
     return int(row["jobs"])
+
+
+# Every done job is looked at once, in order of the finish: no index has the finishes of one source. WITH TIES, because
+# SQL by hand finishes any number of jobs at one moment.
+PRUNE_SOURCES = Statement(
+    "prune_sources",
+    """
+WITH walked AS MATERIALIZED (
+    SELECT id, source, finished_at FROM job
+    WHERE status = 'DONE' AND finished_at > $3 AND finished_at < now() - make_interval(secs => $1)
+    ORDER BY finished_at
+    FETCH FIRST $4 ROWS WITH TIES
+), gone AS (
+    DELETE FROM job
+    WHERE id = ANY(ARRAY(SELECT id FROM walked WHERE (source = ANY ($2::text[])) = $5 LIMIT $4))
+      AND status || '' = 'DONE'
+    RETURNING id
+)
+SELECT (SELECT count(*) FROM gone)::int AS jobs, (SELECT max(finished_at) FROM walked) AS last
+""",
+)
+
+
+class Pruned(NamedTuple):
+    """How many jobs were deleted, and when the last of those looked at was finished; None when there was none."""
+
+    jobs: int
+    last: datetime | None
+
+
+async def prune_sources(
+    pool: Pool, older: float, sources: Sequence[str], after: datetime, limit: int, *, others: bool = False
+) -> Pruned:
+    """Delete jobs like `prune`, also those in volumes: of these sources, or of all others.
+
+    Args:
+        pool: the connection pool.
+        older: the age in seconds.
+        sources: the sources.
+        after: look at jobs that were finished after this moment.
+        limit: how many jobs to look at, and the most to delete. When it deletes as many, there may be more.
+        others: whether to delete jobs of all sources but these.
+    """
+    async with transaction(pool) as connection:
+        await connection.execute(_LOCK_MOVES, MOVE_LOCK)
+        [row] = await fetch(connection, PRUNE_SOURCES, older, sources, after, limit, not others)
+    return Pruned(**row)
 
 
 PRUNABLE = Statement(
@@ -224,7 +274,7 @@ SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted"""
 PRUNE_BY = Statement(
     "prune_by",
     f"""
-{_GONE.format(table="job").lstrip()}, counted AS (
+{_GONE.format(table="job", but="").lstrip()}, counted AS (
     SELECT count(*) AS jobs FROM gone
 ){RECORD_PRUNED}
 """,
@@ -244,8 +294,7 @@ async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: 
     Returns how many jobs were deleted, and the number of the event; None when nothing was deleted.
     """
     async with transaction(pool) as connection:
-        # Jobs that are being moved are locked where they were, and not yet seen where they will be.
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", MOVE_LOCK)
+        await connection.execute(_LOCK_MOVES, MOVE_LOCK)
         [row] = await fetch(connection, PRUNE_BY, older, limit, by, event)
     return row["jobs"], row["event"]
 

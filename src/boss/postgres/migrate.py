@@ -50,6 +50,7 @@ _TABLES = {
     "act": "SELECT INSERT UPDATE",
     "heartbeat": "SELECT INSERT UPDATE",
     "source_rule": "SELECT INSERT UPDATE DELETE",
+    "rate_used": "SELECT INSERT UPDATE DELETE",
     "schedule": "SELECT INSERT UPDATE DELETE",
     "awaited": "SELECT INSERT UPDATE DELETE",
     "expiry": "SELECT INSERT UPDATE DELETE",

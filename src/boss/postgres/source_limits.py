@@ -1,6 +1,8 @@
 """Rules of sources: which are paused, how many of their jobs may be active at once, and their defaults."""
 
 import json
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from asyncpg import Record
 
@@ -8,7 +10,7 @@ from boss.model.source_rule import SourceRule
 from boss.postgres.connection import Pool, fetch, transaction
 from boss.postgres.finding import OF_SOURCE
 from boss.postgres.maintenance import COUNTS_LOCK
-from boss.postgres.statement import Statement
+from boss.postgres.statement import READY, Statement, probe
 
 _COLUMNS = SourceRule._fields[1:]
 SOURCE_LIMITS = Statement(
@@ -27,6 +29,41 @@ async def source_rules(pool: Pool) -> dict[str, SourceRule]:
 def _rule(row: Record) -> SourceRule:
     rule = SourceRule(**row)
     return rule if rule.delays is None else rule._replace(delays=tuple(rule.delays))
+
+
+# EXISTS would read all ready jobs of a source, to join them. The bucket is half full then, or holds one token: a wakeup
+# for each token could be one each microsecond.
+RATE_WAITS = Statement(
+    "rate_waits",
+    f"""
+SELECT source, greatest(0, (wanted - tokens) / rate) AS seconds, floor(greatest(wanted, tokens))::int AS jobs
+FROM (SELECT rule.source, rule.rate, rate_left(rule.rate, used.full_at) AS tokens,
+             greatest(1, rate_burst(rule.rate) / 2) AS wanted
+      FROM source_rule AS rule
+      JOIN rate_used AS used ON used.source = rule.source
+      WHERE rule.source = ANY ($1::text[]) AND rule.rate IS NOT NULL AND NOT rule.paused
+        AND (rule.most_active IS NULL
+             OR rule.most_active > (SELECT coalesce(sum(jobs), 0) FROM tally
+                                    WHERE tally.source = rule.source AND status = 'ACTIVE'))
+        AND (SELECT true FROM ONLY job
+             WHERE {READY} AND {probe("job.source", "rule.source")}
+             ORDER BY job.source, priority DESC, position
+             LIMIT 1)) AS held_back
+""",
+)
+
+
+class RateWait(NamedTuple):
+    """In how many seconds how many jobs of a source may be taken."""
+
+    source: str
+    seconds: float
+    jobs: int
+
+
+async def rate_waits(pool: Pool, sources: Sequence[str]) -> list[RateWait]:
+    """Those of these sources with jobs that nothing but their rate may hold back."""
+    return [RateWait(**row) for row in await fetch(pool, RATE_WAITS, sources)]
 
 
 # Takes of a source with a limit hold the same lock, so that none is under way while its rule changes (room_for_take,

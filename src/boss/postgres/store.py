@@ -31,6 +31,7 @@ from boss.postgres.maintenance import (
     prunable,
     prune,
     prune_by,
+    prune_sources,
     resume_leases,
 )
 from boss.postgres.moving import Batch, Moved, delete, record_stop, redo, redo_many, walk_open
@@ -47,7 +48,7 @@ from boss.postgres.schedules import (
     set_schedule,
     step_schedules,
 )
-from boss.postgres.source_limits import delete_source, set_source_rule, source_rules
+from boss.postgres.source_limits import RateWait, delete_source, rate_waits, set_source_rule, source_rules
 from boss.postgres.submits import first_refused, submit
 from boss.postgres.takes import Handout, take, take_of_sources
 from boss.postgres.takes_by_address import take_by_address
@@ -80,6 +81,7 @@ __all__ = [
     "Heard",
     "Moved",
     "PendingWork",
+    "RateWait",
     "Step",
     "Volume",
     "Walk",
@@ -134,6 +136,8 @@ __all__ = [
     "prunable",
     "prune",
     "prune_by",
+    "prune_sources",
+    "rate_waits",
     "reach",
     "read",
     "record_converters",

@@ -16,35 +16,12 @@ from boss.model.job import Job, State, Take, Taken
 from boss.model.scan_cursor import ScanCursor
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of, with_note
-from boss.postgres.statement import LEASE, READY, Arrays, Statement, probe, until_timeout
+from boss.postgres.statement import READY, Arrays, Statement, probe
+from boss.postgres.take_given import take_given
 
 # Up to this many jobs, a take does not first count how many fit: few documents have half a megabyte.
 FEW = MOST_TEXT // 2**19
 _SIZE = with_note(size_of("document"))
-
-# The end of every take. It returns the jobs taken, each with its slot, and those that did not fit, without a slot.
-# A lease starts when it is granted, so it uses clock_timestamp(): now() is from before any wait for a lock.
-TAKE_GIVEN = f"""
-, taken AS (
-    UPDATE ONLY job
-    SET status = 'ACTIVE', attempt = attempt + 1, taken_at = given.now, seen_at = given.now, lease = given.lease,
-        lease_until = {until_timeout("given.now + nullif(given.lease, 0) * interval '1 second'", "given.now")},
-        take_key = given.key, taken_by = given.by, converter = given.converter
-    FROM (SELECT id, slot, clock_timestamp() AS now,
-                 ($1::int[])[slot] AS lease, ($2::text[])[slot] AS key, ($3::text[])[slot] AS by,
-                 ($4::text[])[slot] AS converter
-          FROM given) AS given
-    WHERE {probe("job.id", "given.id")}
-    RETURNING job.id, job.source, job.document::text, job.attempt, {LEASE}, job.taken_at, job.priority, job.position,
-              job.traceparent, job.note::text, given.slot
-)
-SELECT id, source, document, attempt, lease, taken_at, priority, position, traceparent, note, slot,
-       NULL::int AS bytes
-FROM taken
-UNION ALL
-SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, bytes FROM unfit
-ORDER BY slot
-"""
 
 
 def take_statement(
@@ -107,7 +84,7 @@ WITH {asked}first AS MATERIALIZED (
     SELECT id, bytes FROM numbered WHERE total > {MOST_TEXT}
     UNION ALL
     (SELECT id, bytes FROM first WHERE {wanted} > {uncounted} AND total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
-){TAKE_GIVEN}""",
+){take_given()}""",
     )
 
 
@@ -127,7 +104,7 @@ WITH {head}
     SELECT id, slot FROM {turns} AS turns(id, slot) WHERE (SELECT sum(bytes) FROM head) <= {MOST_TEXT}
 ), unfit AS (
     SELECT id, bytes FROM head WHERE (SELECT sum(bytes) FROM head) > {MOST_TEXT}
-){TAKE_GIVEN}""",
+){take_given()}""",
     )
 
 

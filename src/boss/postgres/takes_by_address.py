@@ -8,12 +8,14 @@ from boss.postgres.connection import Pool, fetch
 from boss.postgres.dependents import BLOCKED
 from boss.postgres.sizes import size_of, with_note
 from boss.postgres.statement import Statement, probe
-from boss.postgres.takes import TAKE_GIVEN, Handout, handout, slots
+from boss.postgres.take_given import take_given
+from boss.postgres.takes import Handout, handout, slots
+from boss.postgres.takes_within_limits import SPENT
 
 _ANY_NUMBER = 2**31
 
 
-def _statement(name: str, asked: str, before: str = "") -> Statement:
+def _statement(name: str, asked: str, before: str = "", spent: str = "") -> Statement:
     """Build a take of the jobs in `asked`, each with its slot, whose documents have at most MOST_TEXT bytes together.
 
     The statement waits for jobs that another transaction has locked.
@@ -37,7 +39,7 @@ WITH {before}asked AS MATERIALIZED ({asked}
                 ARRAY(SELECT slot FROM fitting WHERE total <= {MOST_TEXT} ORDER BY slot)) AS given(id, slot)
 ), unfit AS (
     SELECT id, bytes FROM fitting WHERE total > {MOST_TEXT}
-){TAKE_GIVEN}""",
+){take_given(spent)}""",
     )
 
 
@@ -58,6 +60,7 @@ TAKE_BY_ADDRESS_WITHIN_LIMITS = _statement(
                   AND job.status || '' = 'AVAILABLE' AND job.attempt >= 0) AS available
     WHERE turn <= room""",
     "room AS MATERIALIZED (SELECT source, room FROM room_for_take(ARRAY(SELECT DISTINCT unnest($6::text[])))), ",
+    SPENT,
 )
 
 

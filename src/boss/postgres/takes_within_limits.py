@@ -7,7 +7,8 @@ from boss.model.job import Take
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import about, size_of, with_note
 from boss.postgres.statement import READY, Statement, probe
-from boss.postgres.takes import BUSY, TAKE_GIVEN, Handout, handout, slots, with_leases
+from boss.postgres.take_given import take_given
+from boss.postgres.takes import BUSY, Handout, handout, slots, with_leases
 from boss.postgres.takes_by_key import FREE, FREE_SLOTS, SLOT_OF_TURN
 
 # The first jobs of each source, as many as it has room for. Of these, a take gets the first ones in order of the queue;
@@ -31,12 +32,25 @@ _ALLOWED = f"""
     LIMIT %(most)s"""
 
 
-# Takes from a source with a limit are serialized over the whole database (room_for_take, 0017_source_defaults.sql).
+# Takes from a source with a limit or a rate run one after the other (room_for_take, 0017_source_defaults.sql).
 _ROOM = "SELECT source, active, room FROM room_for_take($5::text[])"
+# What a take spends of the rates of its sources (0018_rate_and_retention.sql). No other take spends of them meanwhile.
+SPENT = """, rated AS MATERIALIZED (
+    SELECT taken.source, clock_timestamp() AS now, count(*) / rule.rate * interval '1 second' AS spent,
+           rate_burst(rule.rate) / rule.rate * interval '1 second' AS burst
+    FROM taken
+    JOIN source_rule AS rule ON rule.source = taken.source AND rule.rate IS NOT NULL
+    GROUP BY taken.source, rule.rate
+), spent AS (
+    INSERT INTO rate_used AS used (source, full_at) SELECT source, now + spent FROM rated
+    ON CONFLICT (source) DO UPDATE
+    SET full_at = (SELECT spent + CASE WHEN used.full_at BETWEEN now AND now + 2 * burst THEN used.full_at ELSE now END
+                   FROM rated WHERE rated.source = excluded.source)
+)"""
 _UNLIMITED = "SELECT source, 0::bigint AS active, NULL::int AS room FROM unnest($5::text[]) AS source"
 
 
-def _statement(name: str, room: str, asked: str, wanted: str, slot: str) -> Statement:
+def _statement(name: str, room: str, spent: str, asked: str, wanted: str, slot: str) -> Statement:
     """Build a take from the sources in `room`, which says how many of their jobs are active, and how many more may be.
 
     It locks no job that it then does not take. It skips jobs that another transaction has locked or taken meanwhile,
@@ -70,16 +84,16 @@ WITH {asked}room AS MATERIALIZED (
     (SELECT id, bytes FROM first WHERE total > {MOST_TEXT} ORDER BY bytes DESC LIMIT 1)
     UNION ALL
     (SELECT '{BUSY}' AS id, NULL AS bytes FROM room WHERE room = 0 LIMIT 1)
-){TAKE_GIVEN}""",
+){take_given(spent)}""",
     )
 
 
 _PLAIN = "", "cardinality($1::int[])", "turn"
 _WITH_KEY = FREE, FREE_SLOTS, SLOT_OF_TURN
-TAKE_WITHIN_LIMITS = _statement("take_within_limits", _ROOM, *_PLAIN)
-TAKE_BY_KEY_WITHIN_LIMITS = _statement("take_by_key_within_limits", _ROOM, *_WITH_KEY)
-TAKE_OF_SEVERAL = _statement("take_of_several", _UNLIMITED, *_PLAIN)
-TAKE_OF_SEVERAL_BY_KEY = _statement("take_of_several_by_key", _UNLIMITED, *_WITH_KEY)
+TAKE_WITHIN_LIMITS = _statement("take_within_limits", _ROOM, SPENT, *_PLAIN)
+TAKE_BY_KEY_WITHIN_LIMITS = _statement("take_by_key_within_limits", _ROOM, SPENT, *_WITH_KEY)
+TAKE_OF_SEVERAL = _statement("take_of_several", _UNLIMITED, "", *_PLAIN)
+TAKE_OF_SEVERAL_BY_KEY = _statement("take_of_several_by_key", _UNLIMITED, "", *_WITH_KEY)
 
 
 async def take_within_limits(pool: Pool, takes: Sequence[Take], passed: Sequence[str]) -> Handout:

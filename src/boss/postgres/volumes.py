@@ -86,9 +86,10 @@ async def date_done(pool: Pool, limit: int) -> None:
 
 
 class DoneJob(NamedTuple):
-    """A done job that is in no volume: its id, and how many seconds ago it was finished."""
+    """A done job that is in no volume: its id and source, and how many seconds ago it was finished."""
 
     id: str
+    source: str
     age: float
 
 
@@ -97,9 +98,9 @@ _MOST_MOVED_BYTES = 8 * 1024 * 1024
 OLDEST_DONE = Statement(
     "oldest_done",
     f"""
-SELECT id, age
-FROM (SELECT id, {_AGE} AS age, row_number() OVER oldest_first AS turn, sum(bytes) OVER oldest_first AS total
-      FROM (SELECT id, finished_at, pg_column_size(document) + coalesce(pg_column_size(result), 0)
+SELECT id, source, age
+FROM (SELECT id, source, {_AGE} AS age, row_number() OVER oldest_first AS turn, sum(bytes) OVER oldest_first AS total
+      FROM (SELECT id, source, finished_at, pg_column_size(document) + coalesce(pg_column_size(result), 0)
                        + coalesce(pg_column_size(note), 0) AS bytes
             FROM ONLY job
             WHERE status = 'DONE' AND id <> ALL ($2::text[])
@@ -164,16 +165,23 @@ async def mend_volume(pool: Pool, volume: int) -> None:
     await fetch(pool, MEND_VOLUME, volume_table(volume))
 
 
+# A volume is kept for as long as the rule of any source in it says.
 EMPTY_VOLUME = Statement(
     "empty_volume",
     """
-SELECT empty_volume($1, $2) AS jobs
+SELECT empty_volume($1, greatest($2, 24 * 3600 * (
+    SELECT max(keep_done) FROM source_rule
+    WHERE keep_done IS NOT NULL
+      AND EXISTS (SELECT FROM volume_tally WHERE volume = $1 AND volume_tally.source = source_rule.source
+                  GROUP BY source HAVING sum(jobs) > 0)))) AS jobs
 """,
 )
 
 
 async def empty_volume(pool: Pool, volume: int, older: float) -> int:
     """Empty a volume if all of its jobs were done more than `older` seconds ago; return how many jobs that were.
+
+    Those of a source that keeps its done jobs for longer must be older than that.
 
     Raises:
         DatabaseAway: another session uses the volume for longer than 100 ms, such as a backup.

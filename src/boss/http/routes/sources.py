@@ -16,15 +16,26 @@ from boss.http.response import JSON, NO_STORE, Response
 from boss.model import job
 from boss.model.job import LONGEST_LEASE, LONGEST_TIMEOUT_S, MOST_ATTEMPTS, State
 from boss.model.permissions import Permission
-from boss.model.source_rule import LONGEST_RETRY_DELAY_S, MOST_DELAYS, SourceRule
+from boss.model.source_rule import (
+    HIGHEST_RATE,
+    LONGEST_KEEP_DONE_DAYS,
+    LONGEST_RETRY_DELAY_S,
+    LOWEST_RATE,
+    MOST_DELAYS,
+    SourceRule,
+)
 
 _EXAMPLE = '{"paused": true} or {"limit": 4}'
-# The least and the most of each field that is a number.
+# The least and the most of each field that is a whole number, and of each that may be any.
 _RANGES = {
     "limit": (1, 1_000_000),
     "attempts": (1, MOST_ATTEMPTS),
     "lease": (0, LONGEST_LEASE),
     "timeout": (1, LONGEST_TIMEOUT_S),
+}
+_FRACTIONS = {
+    "rate": (LOWEST_RATE, HIGHEST_RATE, "jobs a second"),
+    "keep_done": (0, LONGEST_KEEP_DONE_DAYS, "days"),
 }
 
 
@@ -37,6 +48,8 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     delays: tuple[float, ...] | None = None
     lease: int | None = None
     timeout: int | None = None
+    rate: float | None = None
+    keep_done: float | None = None
 
 
 def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
@@ -79,6 +92,10 @@ def _checked(source: str, asked: _Rule) -> SourceRule:
         if value is not None and not least <= value <= most:
             pause = ', or {"paused": true}' if field == "limit" else ""
             raise BadInput(f"the {field} is {value}; it takes a whole number from {least} to {most}{pause}")
+    for field, (lowest, highest, unit) in _FRACTIONS.items():
+        value = getattr(asked, field)
+        if value is not None and not lowest <= value <= highest:
+            raise BadInput(f"the {field} is {value:g}; it takes {unit} from {lowest:g} to {highest:.0f}")
     _check_delays(asked.delays)
     return SourceRule(
         source=source,
@@ -88,6 +105,8 @@ def _checked(source: str, asked: _Rule) -> SourceRule:
         delays=asked.delays,
         lease=asked.lease,
         timeout=asked.timeout,
+        rate=asked.rate,
+        keep_done=asked.keep_done,
     )
 
 
