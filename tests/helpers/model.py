@@ -105,12 +105,21 @@ class Model:
     jobs: dict[str, ModelJob] = field(default_factory=dict)
     now: float = 0
     submitted: int = 0
+    # The rule of each source, and when the bucket of its rate is full again.
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    full_at: dict[str, float] = field(default_factory=dict)
+
+    def rule(self, source: str, name: str, otherwise: Any = None) -> Any:
+        """A part of a source's rule."""
+        value = self.rules.get(source, {}).get(name)
+        return otherwise if value is None else value
 
     def submit(self, id: str, source: str, document: dict[str, Any], query: dict[str, int]) -> ModelJob:
         self.submitted += 1
         due = self.now + query["delay"] if query.get("delay") else None
-        job = ModelJob(id, source, document, query.get("priority", 0), self.submitted, query.get("attempts", 25), due)
-        job.timeout = query.get("timeout")
+        attempts = query.get("attempts", self.rule(source, "attempts", 25))
+        job = ModelJob(id, source, document, query.get("priority", 0), self.submitted, attempts, due)
+        job.timeout = query.get("timeout", self.rule(source, "timeout"))
         job.expires = self.now + query["expires"] if "expires" in query else None
         self.jobs[id] = job
         return job
@@ -144,6 +153,38 @@ class Model:
             if job.state == "available" and job.due is None and not job.needs and source in (None, job.source)
         ]
         return sorted(ready, key=lambda job: (-job.priority, job.position))
+
+    def room(self, source: str) -> float:
+        """How many jobs of a source may be taken now."""
+        if self.rule(source, "paused"):
+            return 0
+        active = sum((job.state, job.source) == ("active", source) for job in self.jobs.values())
+        by_limit: float = self.rule(source, "limit", math.inf) - active
+        if self.rule(source, "rate") is None:
+            return by_limit
+        return min(by_limit, 1 if self.full_at.get(source, 0) <= self.now else 0)
+
+    def first(self, source: str | None, most: int) -> list[ModelJob]:
+        """The jobs that a take gets."""
+        queue = self.queue(source)
+        rooms = {each: self.room(each) for each in {job.source for job in queue}}
+        got: list[ModelJob] = []
+        for job in queue:
+            if rooms[job.source] >= 1:
+                rooms[job.source] -= 1
+                got.append(job)
+        return got[:most]
+
+    def take(self, job: ModelJob, lease: int | None, key: tuple[str, str] | None) -> None:
+        """A job is taken; without a lease of the request it is that of the rule."""
+        job.taken(self.rule(job.source, "lease", DEFAULT_LEASE) if lease is None else lease, key, self.now)
+        if rate := self.rule(job.source, "rate"):
+            self.full_at[job.source] = max(self.full_at.get(job.source, 0), self.now) + 1 / rate
+
+    def delay(self, job: ModelJob) -> float | None:
+        """The delay of the rule after this attempt."""
+        delays: list[float] | None = self.rule(job.source, "delays")
+        return delays[min(job.attempt, len(delays)) - 1] if delays else None
 
     def held(self, key: tuple[str, str]) -> list[ModelJob]:
         held = [job for job in self.jobs.values() if job.key == key]

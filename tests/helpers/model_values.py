@@ -15,3 +15,4 @@ DOCUMENTS = st.dictionaries(
 PICK = st.one_of(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.tuples(SOURCES, IDS))
 Pick = int | tuple[str, str]
 IF_MATCH = st.sampled_from([None, None, "*", '"1"', '"2"', '"7"', 'W/"1"'])
+STATES = st.sampled_from(["available", "active", "done"])
