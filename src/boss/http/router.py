@@ -18,7 +18,7 @@ from boss.http.refusals import REFUSALS, Refusals
 from boss.http.request import Request
 from boss.http.resource import Method, Resource
 from boss.http.response import Response
-from boss.http.routes import api_docs, events, health, jobs, lists, session, sources
+from boss.http.routes import api_docs, events, health, history, jobs, lists, session, sources
 from boss.http.routes import converters as converter_routes
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import schedules as schedule_routes
@@ -76,6 +76,7 @@ class App:
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),
                 *sources.resources(dispatcher, queries),
+                *history.resources(queries),
                 *converter_routes.resources(queries),
                 *schedule_routes.resources(schedules, queries),
                 *token_routes.resources(queries, tokens),

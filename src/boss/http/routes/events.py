@@ -11,6 +11,7 @@ import orjson
 
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.tokens import Tokens
+from boss.http import overview_json
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
@@ -55,7 +56,7 @@ class _Events:
         key = id(seen), principal.sources
         if key not in self._encoded:
             before = seen and _of_theirs(seen, principal)
-            news = orjson.dumps(_news(_of_theirs(view, principal), before), option=orjson.OPT_UTC_Z)
+            news = orjson.dumps(_news(_of_theirs(view, principal), before, principal), option=orjson.OPT_UTC_Z)
             self._encoded[key] = seen, b"data: %b\n\n" % news
         return self._encoded[key][1]
 
@@ -89,10 +90,11 @@ def _of_theirs(view: View, principal: Principal) -> View:
         active=[job for job in view.active if principal.reaches(job.source)],
         failed=[job for job in view.failed if principal.reaches(job.source)],
         hour=[hour for hour in view.hour if principal.reaches(hour.source)],
+        sources={source: each for source, each in view.sources.items() if principal.reaches(source)},
     )
 
 
-def _news(view: View, seen: View | None) -> dict[str, object]:
+def _news(view: View, seen: View | None, principal: Principal) -> dict[str, object]:
     """The part of a view that differs from the view sent before."""
     now = datetime.now(UTC)
     news: dict[str, object] = {"now": now, "away": view.away}
@@ -106,6 +108,20 @@ def _news(view: View, seen: View | None) -> dict[str, object]:
         news["failed"] = [job._asdict() for job in view.failed]
     if seen is None or view.hour != seen.hour:
         news["hour"] = {hour.source: _line(hour, now) for hour in view.hour}
+    return news | _overview(view, seen, principal, now)
+
+
+def _overview(view: View, seen: View | None, principal: Principal, now: datetime) -> dict[str, object]:
+    """The part of the overview that differs from the one sent before."""
+    news: dict[str, object] = {}
+    changed = overview_json.changed_sources(view, seen)
+    if changed or seen is None:
+        news["sources"] = changed
+    total = overview_json.total_json(view, principal, now)
+    if seen is None or total != overview_json.total_json(seen, principal, now):
+        news["total"] = total
+    if seen is None or view.findings != seen.findings:
+        news["doctor"] = overview_json.doctor_json(view, principal)
     return news
 
 
