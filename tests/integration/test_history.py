@@ -146,7 +146,9 @@ async def test_what_is_old_is_deleted(pool: Pool) -> None:
         "FROM unnest('{60,600}'::int[]) AS seconds, unnest('{0.9,2,24,26}'::float8[]) AS age"
     )
     await store.count_history(pool)
-    kept = await pool.fetch("SELECT seconds, count(*) FROM source_history WHERE source = 'a' GROUP BY seconds ORDER BY 1")
+    kept = await pool.fetch(
+        "SELECT seconds, count(*) FROM source_history WHERE source = 'a' GROUP BY seconds ORDER BY 1"
+    )
     assert [tuple(row) for row in kept] == [(60, 1), (600, 3)]
 
 
@@ -159,9 +161,8 @@ async def test_it_reads_only_what_has_just_ended(pool: Pool) -> None:
     await store.submit(pool, [Submission(f"a-{n}", "a", "{}") for n in range(3000)])
     await pool.execute("ANALYZE job")
     async with pool.acquire() as connection, connection.transaction():
-        read = (
-            "SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid))::int FROM pg_index WHERE indrelid = 'job'::regclass"
-        )
+        of_indexes = "sum(pg_stat_get_xact_tuples_returned(indexrelid))::int"
+        read = f"SELECT {of_indexes} FROM pg_index WHERE indrelid = 'job'::regclass"
         before = await connection.fetchval(read)
         await store.count_history(connection)  # type: ignore[arg-type]
         assert await connection.fetchval(read) - before < 100

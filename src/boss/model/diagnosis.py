@@ -155,7 +155,7 @@ def _available(facts: Facts, needed: _Needed) -> Finding:
 
 
 def _sources(needed: _Needed) -> Finding:
-    what = "sources that need attention"
+    what = "sources to look after"
     said = [
         f"{source}: {'; '.join(each.text for each in reasons)}"
         for source, reasons in needed.items()

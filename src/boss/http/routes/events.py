@@ -120,8 +120,9 @@ def _overview(view: View, seen: View | None, principal: Principal, now: datetime
     total = overview_json.total_json(view, principal, now)
     if seen is None or total != overview_json.total_json(seen, principal, now):
         news["total"] = total
-    if seen is None or view.findings != seen.findings:
-        news["doctor"] = overview_json.doctor_json(view, principal)
+    doctor = overview_json.doctor_json(view, principal)
+    if seen is None or doctor != overview_json.doctor_json(seen, principal):
+        news["doctor"] = doctor
     return news
 
 
