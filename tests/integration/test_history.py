@@ -52,10 +52,10 @@ async def finish(pool: Pool, source: str, jobs: int, outcome: Outcome = Outcome.
     )
 
 
-async def submit(pool: Pool, source: str, jobs: int, **more: float) -> None:
+async def submit(pool: Pool, source: str, jobs: int, delay: float = 0) -> None:
     """Submit so many jobs of a source."""
     made = await pool.fetchval("SELECT count(*) FROM job")
-    await store.submit(pool, [Submission(f"{source}-{made + n}", source, "{}", **more) for n in range(jobs)])
+    await store.submit(pool, [Submission(f"{source}-{made + n}", source, "{}", delay=delay) for n in range(jobs)])
 
 
 async def test_what_came_and_went_in_a_minute(pool: Pool) -> None:

@@ -31,7 +31,8 @@ COUNT_HISTORY = Statement(
     "count_history",
     f"""
 WITH turn AS MATERIALIZED (
-    SELECT last.minute, since, since IS NOT NULL AS is_known, least(last.minute, since) AS first
+    SELECT last.minute, since, since IS NOT NULL AS is_known, least(last.minute, since) AS first,
+           CASE WHEN since IS NULL THEN last.minute + interval '1 minute' ELSE now() END AS until
     FROM (SELECT date_trunc('minute', now() - interval '2 seconds') - interval '1 minute' AS minute) AS last
     LEFT JOIN (SELECT minute, CASE WHEN at > now() - {_LONGEST_GAP} THEN at END AS since
                FROM source_level
@@ -45,7 +46,7 @@ WITH turn AS MATERIALIZED (
            CASE WHEN outcome <> 'stopped' THEN time_bucket(extract(epoch FROM finished_at - taken_at)::float8) END
                AS run
     FROM turn, job
-    WHERE status = 'DONE' AND finished_at >= (SELECT first FROM turn) AND finished_at < now()
+    WHERE status = 'DONE' AND finished_at >= (SELECT first FROM turn) AND finished_at < (SELECT until FROM turn)
 ), ends AS (
     SELECT source, count(*) FILTER (WHERE is_of_minute) AS done,
            count(*) FILTER (WHERE is_of_minute AND is_failed) AS failed, count(*) FILTER (WHERE is_since) AS since
