@@ -135,7 +135,8 @@ def test_many_delayed_jobs_are_not_counted_one_by_one(database: str) -> None:
         run_in(
             database,
             "INSERT INTO job (id, source, document, due_at) "
-            "SELECT 'delayed-' || n, 'a', '{}'::jsonb, now() + n * interval '1 day' FROM generate_series(1, 10100) AS n "
+            "SELECT 'delayed-' || n, 'a', '{}'::jsonb, now() + n * interval '1 day' "
+            "FROM generate_series(1, 10100) AS n "
             "UNION ALL SELECT 'ready-' || n, 'a', '{}', NULL FROM generate_series(1, 1500) AS n "
             "UNION ALL SELECT 'few-' || n, 'b', '{}', NULL FROM generate_series(1, 7) AS n "
             "UNION ALL SELECT 'some-' || n, 'b', '{}', now() + interval '900 years' FROM generate_series(1, 9) AS n",

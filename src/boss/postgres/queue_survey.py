@@ -44,8 +44,8 @@ SURVEY = Statement(
     f"""
 WITH {DELAYED_AND_BLOCKED}
 SELECT counted.source, available, coalesce(delayed.jobs, 0) AS delayed, coalesce(blocked.jobs, 0) AS blocked,
-       CASE WHEN is_more THEN ({READY_OF_SOURCE.format(source="counted.source")}) END AS ready, head.submitted_at AS oldest, held_more.delayed AS delayed_more,
-       held_more.blocked AS blocked_more
+       CASE WHEN is_more THEN ({READY_OF_SOURCE.format(source="counted.source")}) END AS ready,
+       head.submitted_at AS oldest, held_more.delayed AS delayed_more, held_more.blocked AS blocked_more
 FROM (SELECT source, sum(jobs)::bigint AS available FROM tally WHERE status = 'AVAILABLE' GROUP BY source) AS counted
 CROSS JOIN held_more
 LEFT JOIN held AS delayed ON delayed.source = counted.source AND NOT delayed.is_blocked
