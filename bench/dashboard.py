@@ -198,8 +198,9 @@ def main() -> None:
     ]
     head = f"| | 1,000 done | {done:,} done | most | ratio | spread |"
     write_section(
-        "The dashboard and the metrics", [about, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows, *feed]
+        "The dashboard and the metrics", [about, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows]
     )
+    write_section("The dashboard's feed", [f"Beside {done:,} done jobs and {SOURCES:,} sources.", *feed])
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class Converters:
         """Record what was heard since the last time; nothing is kept when PostgreSQL does not answer."""
         if sources := self._asked_anew():
             await store.record_asked(self._pool, sources)
+            self._recorded.update(dict.fromkeys(sources, time.monotonic()))
         if not self._heard:
             return
         heard, self._heard = self._heard, {}
@@ -78,9 +79,7 @@ class Converters:
             asked.update((one or "",) if several is None else several)
         self.asked.clear()
         self._recorded = {source: at for source, at in self._recorded.items() if now - at < _ASKED_INTERVAL_S}
-        anew = sorted(asked - self._recorded.keys())[:_MOST_SOURCES]
-        self._recorded.update(dict.fromkeys(anew, now))
-        return anew
+        return sorted(asked - self._recorded.keys())[:_MOST_SOURCES]
 
     async def record_forever(self) -> NoReturn:
         """Record every two seconds, until cancelled."""

@@ -24,7 +24,10 @@ _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffer
 # How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
 # broken.
 _KEEPALIVE_S = 15.0
+_COMMENT = b":\n\n"
 _MINUTES = 60
+# The members that each event has: `now` and `away`.
+_ALWAYS = 2
 
 
 def resources(feed: DashboardFeed, tokens: Tokens) -> Sequence[Resource]:
@@ -50,14 +53,16 @@ class _Events:
         self._encoded: dict[tuple[int, frozenset[str] | None], tuple[View | None, bytes]] = {}
 
     def encoded(self, view: View, seen: View | None, principal: Principal) -> bytes:
-        """The event for somebody who has seen another view, or none."""
+        """The event for somebody who has seen another view, or none; a comment when nothing of theirs has changed."""
         if view is not self._view:
             self._view, self._encoded = view, {}
         key = id(seen), principal.sources
         if key not in self._encoded:
             before = seen and _of_theirs(seen, principal)
-            news = orjson.dumps(_news(_of_theirs(view, principal), before, principal), option=orjson.OPT_UTC_Z)
-            self._encoded[key] = seen, b"data: %b\n\n" % news
+            news = _news(_of_theirs(view, principal), before, principal)
+            is_new = len(news) > _ALWAYS or seen is None or view.away != seen.away
+            event = b"data: %b\n\n" % orjson.dumps(news, option=orjson.OPT_UTC_Z) if is_new else _COMMENT
+            self._encoded[key] = seen, event
         return self._encoded[key][1]
 
 
@@ -70,7 +75,7 @@ async def _stream(
             try:
                 view = await asyncio.wait_for(feed.next(seen), _KEEPALIVE_S)
             except TimeoutError:
-                event = b":\n\n"
+                event = _COMMENT
             else:
                 if view is None:
                     return
