@@ -184,7 +184,7 @@ async def _start(settings: Settings, parts: AsyncExitStack) -> _Started:
     ends = Ends(pool, queries, settings.max_waiting)
     listener = NotificationListener(url, wait_queue, ends.hear, maintain_now.set)
     taker = Taker(pool, wait_queue, Handouts(pool, cursors, limits), limits, listener.start, settings.max_waiting)
-    converters = Converters(pool)
+    converters = Converters(pool, wait_queue)
     duties = [
         converters.record_forever(),
         tokens.load_forever(),

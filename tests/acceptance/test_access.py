@@ -53,6 +53,8 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/source"): READ,
     ("PUT", "/source/{source}"): ADMIN,
     ("GET", "/converter"): READ,
+    ("GET", "/history"): READ,
+    ("GET", "/source/{source}/history"): READ,
     ("DELETE", "/source/{source}"): ADMIN,
     ("GET", "/schedule"): READ,
     ("GET", "/schedule/{name}"): READ,

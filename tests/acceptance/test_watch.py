@@ -22,7 +22,8 @@ def test_only_what_has_changed(module_boss: BossProcess, client: httpx.Client, s
         assert answer.headers["content-type"] == "text/event-stream"
         events = news(answer)
         first = next(events)
-        assert set(first) == {"now", "away", "counts", "active", "failed", "hour"}
+        known = {"now", "away", "counts", "active", "failed", "hour", "sources", "total", "doctor"}
+        assert set(first) == known
         assert first["counts"][f"{source}-old"] == [0, 1, 0]
         [held] = [job for job in first["active"] if job["id"] == old]
         assert (held["source"], held["attempt"], held["attempts"], held["until"]) == (f"{source}-old", 1, 25, None)

@@ -62,7 +62,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     dispatcher = dispatcher_over(pool, wait_queue, ScanCursors(), announce)
     queries = Queries(pool, wait_queue, no_limits(pool))
     schedules, moving = Schedules(pool, dispatcher), Moving(pool, dispatcher, queries)
-    ends, converters = Ends(pool, queries, 1000), Converters(pool)
+    ends, converters = Ends(pool, queries, 1000), Converters(pool, wait_queue)
     app = App(dispatcher, queries, ends, converters, DashboardFeed(queries), tokens, schedules, moving, settings, "0")
     sockets = await listening_sockets(settings)
     async with listening(Connections(app.respond, tokens.is_valid, settings), settings, sockets):

@@ -123,6 +123,9 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "set aside": lambda pool: store.set_aside(pool, _READY),
     "list": lambda pool: store.list_jobs(pool, None, None, "ready-5", SOME),
     "list active": lambda pool: store.list_jobs(pool, State.ACTIVE, None, "active-5", SOME),
+    "survey": store.survey,
+    "count history": store.count_history,
+    "recent": store.recent,
     "make due": lambda pool: store.make_due(pool, SOME),
     "submit after": lambda pool: store.submit_after(
         pool, [Submission("new", "freg", "{}")], After((*_READY[:10], *_DONE[:10], *_MOVED[:10]), None)

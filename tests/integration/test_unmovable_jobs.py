@@ -59,7 +59,7 @@ async def test_one_that_cannot_be_moved_is_left_behind_and_named(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "1 done jobs cannot be moved into a volume" in caplog.text
     assert "the first is b: " in caplog.text
-    [named] = [each for each in examine(await store.examine(pool), 0) if each.what == "jobs that cannot be moved"]
+    [named] = [each for each in examine(await store.examine(pool), 0, {}) if each.what == "jobs that cannot be moved"]
     assert (named.value, named.verdict) == ("/job/done/freg/b", Verdict.WATCH)
 
 

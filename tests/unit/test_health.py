@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from boss.model.diagnosis import Ages, Facts, Verdict, duration, examine, worst
+from boss.model.diagnosis import Ages, Facts, Verdict, examine, worst
+from boss.model.duration import duration
 
 HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0, [], [])
 
@@ -32,7 +33,7 @@ HEALTHY = Facts([], None, "", 0, 10, 2**20, [], None, "", None, None, 0, [], [])
     ],
 )  # fmt: skip
 def test_a_finding(what: str, facts: dict[str, Any], verdict: Verdict, says: str) -> None:
-    findings = examine(HEALTHY._replace(**facts), takers=5)
+    findings = examine(HEALTHY._replace(**facts), takers=5, needed={})
     [finding] = [finding for finding in findings if finding.what == what]
     assert finding.verdict is verdict
     assert says in f"{finding.value}; {finding.advice}"

@@ -8,6 +8,7 @@ from boss.coalescer import Coalescer
 from boss.dispatch import finding
 from boss.dispatch.finding import FoundPage
 from boss.dispatch.mismatches import check_location, where
+from boss.dispatch.overview import MOST_JOBS, Overview, Paced
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NotThere
@@ -16,6 +17,7 @@ from boss.model.converter import KnownConverter
 from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.finding import JobFilter, Place
+from boss.model.history import Series, Span, series
 from boss.model.job import Job, JobPage, JobRecord, Location, State, Take
 from boss.model.permissions import Token
 from boss.model.schedule import Schedule
@@ -33,9 +35,8 @@ _MOST_PRUNABLE = 100_000
 _MOST_AHEAD = 1000
 # The most jobs that a reason names.
 _MOST_NAMED = 5
-# How many active jobs, failed jobs and sources a view of the dashboard has at most.
-_MOST_JOBS_IN_VIEW = 50
-_MOST_HOURS_IN_VIEW = 201
+# How often the doctor is asked for a view of the dashboard, in seconds.
+_DIAGNOSE_INTERVAL_S = 10.0
 _MEASURE_INTERVAL_S = 1.0
 
 
@@ -54,6 +55,8 @@ class Queries:
         self._pool = pool
         self._wait_queue = wait_queue
         self._limits = limits
+        self._overview = Overview(pool, limits)
+        self._findings = Paced(self.diagnose, _DIAGNOSE_INTERVAL_S)
         self._reads = Coalescer(self._read_all, most=_MOST_READ)
         self._locates = Coalescer(self._locate_all, most=MOST_ROWS)
         self._reaches = Coalescer(self._reach, most=MOST_ROWS)
@@ -135,12 +138,23 @@ class Queries:
 
     async def view(self) -> View:
         """What the dashboard shows at this moment."""
+        counts = await self.count()
         return View(
-            await self.count(),
-            await store.active(self._pool, _MOST_JOBS_IN_VIEW),
-            await store.failed(self._pool, _MOST_JOBS_IN_VIEW),
-            await store.hour(self._pool, _MOST_HOURS_IN_VIEW),
+            counts=counts,
+            active=await store.active(self._pool, MOST_JOBS),
+            failed=await store.failed(self._pool, MOST_JOBS),
+            hour=await self._overview.hour(),
+            sources=await self._overview.sources(counts),
+            minute=(await self._overview.lately()).minute,
+            converters=await self._overview.converters(),
+            findings=await self._findings(),
         )
+
+    async def history(self, sources: Collection[str] | None, span: Span) -> Series:
+        """What these sources did together in the last hour or day; all of them when None."""
+        named = [""] if sources is None else sorted(sources)
+        kept = await store.history(self._pool, named, span.seconds, span.length)
+        return series(kept.parts, {source: kept.waiting.get(source, 0) for source in named}, span, kept.now)
 
     async def sources(self) -> list[tuple[SourceRule, dict[State, int]]]:
         """Every source that has a limit or ever had a job, with its limit and its job counts, sorted by name."""
@@ -183,7 +197,7 @@ class Queries:
     async def diagnose(self) -> list[Finding]:
         """The findings about Boss and its database, with what to do about them."""
         facts = await store.examine(self._pool)
-        return examine(facts, self._wait_queue.waiting)
+        return examine(facts, self._wait_queue.waiting, await self._overview.attention())
 
     async def ages(self) -> list[Ages]:
         """The ages of the first ready job and of the oldest active job of each source."""

@@ -105,6 +105,11 @@ class SourceLimits:
         """The rule of this source."""
         return self._rules.get(source) or SourceRule(source)
 
+    @property
+    def rules(self) -> Mapping[str, SourceRule]:
+        """The rules of the sources that have one."""
+        return self._rules
+
     def delays(self, sources: Iterable[str]) -> dict[str, tuple[float, ...]]:
         """The delays between attempts of those of these sources that have their own."""
         if not self._rules:

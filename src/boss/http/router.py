@@ -18,7 +18,7 @@ from boss.http.refusals import REFUSALS, Refusals
 from boss.http.request import Request
 from boss.http.resource import Method, Resource
 from boss.http.response import Response
-from boss.http.routes import api_docs, events, health, jobs, lists, session, sources
+from boss.http.routes import api_docs, events, health, history, jobs, lists, session, sources
 from boss.http.routes import converters as converter_routes
 from boss.http.routes import metrics as metrics_page
 from boss.http.routes import schedules as schedule_routes
@@ -66,6 +66,8 @@ class App:
         # The resource and the names of its path's variable parts, by the fixed start of the path and the number of
         # those parts.
         self._varying: dict[tuple[str, int], tuple[Resource, list[str]]] = {}
+        # The resource and the name of its one variable part, by the fixed parts before it and after it.
+        self._within: dict[tuple[str, str], tuple[Resource, str]] = {}
         self._add(
             [
                 *jobs.resources(
@@ -76,6 +78,7 @@ class App:
                 *metrics_page.resources(queries),
                 *events.resources(feed, tokens),
                 *sources.resources(dispatcher, queries),
+                *history.resources(queries),
                 *converter_routes.resources(queries),
                 *schedule_routes.resources(schedules, queries),
                 *token_routes.resources(queries, tokens),
@@ -88,7 +91,10 @@ class App:
     def _add(self, resources: Iterable[Resource]) -> None:
         for resource in resources:
             fixed, *names = resource.path.split("/{")
-            if names:
+            if names and not names[-1].endswith("}"):
+                name, last = names[0].split("}/")
+                self._within[fixed, last] = resource, name
+            elif names:
                 self._varying[fixed, len(names)] = resource, [name.rstrip("}") for name in names]
             else:
                 self._exact[fixed] = resource
@@ -138,6 +144,9 @@ class App:
         if first and (varying := self._varying.get((before, 2))):
             request.params = {varying[1][0]: first, varying[1][1]: last}
             return varying[0]
+        if first and (within := self._within.get((before, last))):
+            request.params = {within[1]: first}
+            return within[0]
         return None
 
     async def _respond_in_span(self, request: Request, resource: Resource) -> Response:

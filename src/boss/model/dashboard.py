@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from boss.model.converter import KnownConverter
+from boss.model.diagnosis import Finding
 from boss.model.job import State
+from boss.model.overview import SourceView
 
 
 class Active(NamedTuple):
@@ -50,6 +53,10 @@ class View(NamedTuple):
         active: the jobs that have been active for longest.
         failed: the jobs that failed last.
         hour: the throughput of the busiest sources in each minute of the last hour.
+        sources: how each source stands.
+        minute: the last minute that was counted; None when none was.
+        converters: the converters that are known.
+        findings: what the doctor says.
         away: whether the database is away; then the rest is from before.
     """
 
@@ -57,4 +64,8 @@ class View(NamedTuple):
     active: list[Active]
     failed: list[Failed]
     hour: list[Hour]
+    sources: dict[str, SourceView]
+    minute: datetime | None
+    converters: list[KnownConverter]
+    findings: list[Finding]
     away: bool = False

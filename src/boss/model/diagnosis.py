@@ -1,14 +1,19 @@
 """The diagnosis of Boss and its database: each finding, its verdict, and what to do about it. Pure."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from boss.model.attention import LONG_AVAILABLE, Attention
+from boss.model.duration import duration
+
 # The ages from which a finding needs attention, in seconds. Most work takes less, so a healthy Boss stays silent.
 _LONG_TRANSACTION, _VERY_LONG_TRANSACTION = 60.0, 3600.0
-_LONG_AVAILABLE = 600.0
 _LONG_ACTIVE = 24 * 3600.0
 # Maintenance runs every second. What is overdue by more than this, in seconds, is not being done.
 _LATE = 10.0
+# The most sources that a finding names.
+_MOST_NAMED = 10
 # Fewer dead rows than this do not slow reads down.
 _FEW_DEAD = 100_000
 
@@ -74,13 +79,23 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def examine(facts: Facts, takers: int) -> list[Finding]:
-    """The findings for these facts; `takers` is the number of takers that wait on this replica."""
+_Needed = Mapping[str, Sequence[Attention]]
+
+
+def examine(facts: Facts, takers: int, needed: _Needed) -> list[Finding]:
+    """The findings for these facts.
+
+    Args:
+        facts: the facts.
+        takers: the number of takers that wait on this replica.
+        needed: the sources that need attention, with the reasons.
+    """
     return [
         _durability(facts),
         _transaction(facts),
         _dead_rows(facts),
-        _available(facts),
+        _available(facts, needed),
+        _sources(needed),
         _active(facts),
         _overdue("expired leases", facts.expired),
         _overdue("delayed jobs that are late", facts.late),
@@ -122,18 +137,35 @@ def _dead_rows(facts: Facts) -> Finding:
     return Finding("dead rows", size, Verdict.WATCH, advice)
 
 
-def _available(facts: Facts) -> Finding:
+def _available(facts: Facts, needed: _Needed) -> Finding:
     what = "oldest available job"
-    waiting = [(ages.available, ages) for ages in facts.ages if ages.available is not None]
+    paused = {source for source, reasons in needed.items() if reasons[-1].is_pause}
+    waiting = [
+        (ages.available, ages) for ages in facts.ages if ages.available is not None and ages.source not in paused
+    ]
     if not waiting:
         return Finding(what, "none is ready", Verdict.WELL)
     age, oldest = max(waiting)
     value = f"{duration(age)}, of {oldest.source}"
-    if age < _LONG_AVAILABLE:
+    if age < LONG_AVAILABLE:
         return Finding(what, value, Verdict.WELL)
     if oldest.active is None:
         return Finding(what, value, Verdict.WATCH, f"nobody works on {oldest.source}: start a converter for it")
     return Finding(what, value, Verdict.WATCH, f"the converters of {oldest.source} do not keep up: start more")
+
+
+def _sources(needed: _Needed) -> Finding:
+    what = "sources to look after"
+    said = [
+        f"{source}: {'; '.join(each.text for each in reasons)}"
+        for source, reasons in needed.items()
+        if not reasons[0].is_pause
+    ]
+    if not said:
+        return Finding(what, "none", Verdict.WELL)
+    more = f", and {len(said) - _MOST_NAMED:,} more" if len(said) > _MOST_NAMED else ""
+    advice = "the failed jobs have their reasons: boss list done; a source whose jobs wait needs converters"
+    return Finding(what, ", ".join(said[:_MOST_NAMED]) + more, Verdict.WATCH, advice)
 
 
 def _active(facts: Facts) -> Finding:
@@ -171,14 +203,3 @@ def _left_behind(names: list[str]) -> Finding:
         return Finding(what, "none", Verdict.WELL)
     advice = "they stay in the table job, and are deleted one by one when they are old; Boss's log says why"
     return Finding(what, ", ".join(names), Verdict.WATCH, advice)
-
-
-def duration(seconds: float) -> str:
-    """A number of seconds, for people: `42 s`, `3 min`, `5.5 h`, `12 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"

@@ -3,6 +3,7 @@
 Every function is one transaction, and serves many requests at once where many may wait (coalescer.py).
 """
 
+from boss.postgres.asking import asked, record_asked
 from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
 from boss.postgres.converters import Heard, converters, record_converters
@@ -19,6 +20,7 @@ from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
 from boss.postgres.expiries import expire
 from boss.postgres.finding import Walk, records, sort_few, walk_done
 from boss.postgres.finishes import finish, give_back, set_aside
+from boss.postgres.history import count_history, history, recent
 from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
 from boss.postgres.maintenance import (
@@ -36,6 +38,7 @@ from boss.postgres.maintenance import (
 )
 from boss.postgres.moving import Batch, Moved, delete, record_stop, redo, redo_many, walk_open
 from boss.postgres.notes import leave_notes
+from boss.postgres.queue_survey import survey
 from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
 from boss.postgres.scan_cursors import Heads, available_sources, heads
@@ -89,6 +92,7 @@ __all__ = [
     "ages",
     "any_allowed",
     "any_ready",
+    "asked",
     "audit_events",
     "available_sources",
     "await_ends",
@@ -98,6 +102,7 @@ __all__ = [
     "compact_volume_counts",
     "converters",
     "count",
+    "count_history",
     "count_minute",
     "counted_empty",
     "create_token",
@@ -121,6 +126,7 @@ __all__ = [
     "give_back",
     "greatest_ids",
     "heads",
+    "history",
     "hour",
     "leave_notes",
     "list_jobs",
@@ -140,6 +146,8 @@ __all__ = [
     "rate_waits",
     "reach",
     "read",
+    "recent",
+    "record_asked",
     "record_converters",
     "record_missed_ends",
     "record_stop",
@@ -161,6 +169,7 @@ __all__ = [
     "stop_waiting",
     "submit",
     "submit_after",
+    "survey",
     "take",
     "take_again",
     "take_by_address",

@@ -11,6 +11,7 @@ import orjson
 
 from boss.dispatch.dashboard import DashboardFeed
 from boss.dispatch.tokens import Tokens
+from boss.http import overview_json
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
@@ -23,7 +24,10 @@ _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffer
 # How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
 # broken.
 _KEEPALIVE_S = 15.0
+_COMMENT = b":\n\n"
 _MINUTES = 60
+# The members that each event has: `now` and `away`.
+_ALWAYS = 2
 
 
 def resources(feed: DashboardFeed, tokens: Tokens) -> Sequence[Resource]:
@@ -49,14 +53,16 @@ class _Events:
         self._encoded: dict[tuple[int, frozenset[str] | None], tuple[View | None, bytes]] = {}
 
     def encoded(self, view: View, seen: View | None, principal: Principal) -> bytes:
-        """The event for somebody who has seen another view, or none."""
+        """The event for somebody who has seen another view, or none; a comment when nothing of theirs has changed."""
         if view is not self._view:
             self._view, self._encoded = view, {}
         key = id(seen), principal.sources
         if key not in self._encoded:
             before = seen and _of_theirs(seen, principal)
-            news = orjson.dumps(_news(_of_theirs(view, principal), before), option=orjson.OPT_UTC_Z)
-            self._encoded[key] = seen, b"data: %b\n\n" % news
+            news = _news(_of_theirs(view, principal), before, principal)
+            is_new = len(news) > _ALWAYS or seen is None or view.away != seen.away
+            event = b"data: %b\n\n" % orjson.dumps(news, option=orjson.OPT_UTC_Z) if is_new else _COMMENT
+            self._encoded[key] = seen, event
         return self._encoded[key][1]
 
 
@@ -69,7 +75,7 @@ async def _stream(
             try:
                 view = await asyncio.wait_for(feed.next(seen), _KEEPALIVE_S)
             except TimeoutError:
-                event = b":\n\n"
+                event = _COMMENT
             else:
                 if view is None:
                     return
@@ -89,10 +95,11 @@ def _of_theirs(view: View, principal: Principal) -> View:
         active=[job for job in view.active if principal.reaches(job.source)],
         failed=[job for job in view.failed if principal.reaches(job.source)],
         hour=[hour for hour in view.hour if principal.reaches(hour.source)],
+        sources={source: each for source, each in view.sources.items() if principal.reaches(source)},
     )
 
 
-def _news(view: View, seen: View | None) -> dict[str, object]:
+def _news(view: View, seen: View | None, principal: Principal) -> dict[str, object]:
     """The part of a view that differs from the view sent before."""
     now = datetime.now(UTC)
     news: dict[str, object] = {"now": now, "away": view.away}
@@ -106,6 +113,21 @@ def _news(view: View, seen: View | None) -> dict[str, object]:
         news["failed"] = [job._asdict() for job in view.failed]
     if seen is None or view.hour != seen.hour:
         news["hour"] = {hour.source: _line(hour, now) for hour in view.hour}
+    return news | _overview(view, seen, principal, now)
+
+
+def _overview(view: View, seen: View | None, principal: Principal, now: datetime) -> dict[str, object]:
+    """The part of the overview that differs from the one sent before."""
+    news: dict[str, object] = {}
+    changed = overview_json.changed_sources(view, seen)
+    if changed or seen is None:
+        news["sources"] = changed
+    total = overview_json.total_json(view, principal, now)
+    if seen is None or total != overview_json.total_json(seen, principal, now):
+        news["total"] = total
+    doctor = overview_json.doctor_json(view, principal)
+    if seen is None or doctor != overview_json.doctor_json(seen, principal):
+        news["doctor"] = doctor
     return news
 
 

@@ -82,6 +82,7 @@ class Jobs:
         self.changes = Changes(dispatcher, settings.max_document)
         self._dispatcher = dispatcher
         self._converters = converters
+        self._asked = converters.asked
         self._queries = queries
         self._max_document = settings.max_document
         self._lease = settings.lease
@@ -100,6 +101,7 @@ class Jobs:
         wait = asked.wait
         if wait is None and b"prefer" in request.headers:
             wait = parameters.preferred_wait(request.headers[b"prefer"].decode("latin-1"))
+        self._asked.add((take.source, take.sources))
         if take.converter is not None:
             self._converters.hear(take)
         granted = [] if wait is None else [(b"preference-applied", b"wait=%d" % wait)]
