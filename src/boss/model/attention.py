@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from boss.model.duration import duration
 
-# Ages of the first ready job, in seconds. A converter that keeps up takes it sooner.
+# The age of the first ready job, in seconds. Converters that keep up, or are started now and then, take it sooner.
 LONG_AVAILABLE = 600.0
-_LONG_UNASKED = 60.0
 # A source fails when this many of its jobs failed within an hour, and this share of those that ended.
 _MANY_FAILED = 3
 _FAILED_SHARE = 0.1
@@ -91,14 +90,14 @@ def _paused(source: Standing) -> Iterator[Attention]:
 
 
 def _waiting(source: Standing) -> Iterator[Attention]:
-    if source.age is None or source.ready <= 0 or source.age < _LONG_UNASKED:
+    if source.age is None or source.ready <= 0 or source.age < LONG_AVAILABLE:
         return
     # In whole minutes, so that it changes no more often.
     age = source.age // 60 * 60
     has_waited = f"the first ready job has waited for {duration(age)}"
     if not source.asks and not source.active:
         yield Attention(Reason.NOBODY_ASKS, f"{has_waited}, and nobody asks for jobs", source.ready, seconds=age)
-    elif source.age >= LONG_AVAILABLE:
+    else:
         why = "its limit is reached" if source.at_limit else "its converters do not keep up"
         yield Attention(Reason.STUCK, f"{has_waited}: {why}", source.ready, seconds=age)
 

@@ -1,0 +1,42 @@
+// What may be done with the rows that are selected, or with all that match.
+
+import * as boss from "./boss.js";
+import { ACTS, actOnMatching, actOnSelected, isFor } from "./bulk.js";
+import { el, setText } from "./dom.js";
+import { may } from "./rights.js";
+import { many } from "./words.js";
+
+/** The sources that a filter is about, as far as the token may act on them. They are read anew: the feed may be a second late. */
+async function sourcesOf({ given }) {
+  if (given.source) return [given.source];
+  return (await boss.sources()).filter((row) => row[given.state] > 0 && may("administer", row.source)).map(({ source }) => source);
+}
+
+/** A toolbar for a list; `update(chosen)` shows what is selected. */
+export function toolbar({ filter, clear, after }) {
+  const words = el("span", { class: "many", role: "status" });
+  let chosen = new Map();
+  const done = () => {
+    clear();
+    after();
+  };
+  const button = (act, onclick, more) => el("button", { class: act.danger ? "bad" : "", onclick, ...more }, act.name);
+  const buttons = Object.values(ACTS).map((act) => [act, button(act, () => actOnSelected(act, [...chosen.values()], done))]);
+  const none = el("button", { class: "plain link", onclick: clear }, "Select none");
+  const all = Object.values(ACTS).filter((act) => filter.given.state && isFor(act, filter.given.state)).map((act) =>
+    button(act, () => actOnMatching(act, filter, () => sourcesOf(filter), done), { "aria-label": `${act.name} all that match` }));
+  const matching = el("div", { class: "matching" }, el("span", { class: "note" }, "All that match:"), ...all);
+  const selected = el("div", { class: "selected" }, words, ...buttons.map(([, button]) => button), none);
+  const hint = el("span", { class: "note" }, "Choose a state, and all jobs that match can be redone, stopped or deleted at once.");
+  const element = el("div", { class: "toolbar", role: "group", "aria-label": "Act on many" }, selected, all.length ? matching : hint);
+
+  function update(now) {
+    chosen = now;
+    selected.hidden = !chosen.size;
+    matching.hidden = hint.hidden = chosen.size > 0;
+    setText(words, chosen.size ? `${many(chosen.size, "job")} selected` : "");
+    for (const [act, button] of buttons) button.hidden = ![...chosen.values()].some((job) => isFor(act, job.state));
+  }
+  update(chosen);
+  return { element, update };
+}
