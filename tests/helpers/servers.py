@@ -21,12 +21,18 @@ PATIENCE = 60.0
 _chance = random.SystemRandom()
 
 
-def until(holds: Callable[[], bool], what: Callable[[], str] = lambda: "") -> None:
-    """Wait until the condition holds, which another process or thread makes true; else fail and say what is so."""
+def until(holds: Callable[[], bool], what: Callable[[], str] = lambda: "", pause: float = 0.02) -> None:
+    """Wait until the condition holds, which another process or thread makes true; else fail and say what is so.
+
+    Args:
+        holds: the condition.
+        what: says what is so.
+        pause: how long to wait before each further look, in seconds; longer where a look is dear.
+    """
     deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def alive(pid: int) -> bool:
