@@ -25,6 +25,11 @@ def run_in(url: str, statement: str) -> None:
     _in_a_thread(url, lambda connection: connection.execute(statement))
 
 
+def fill_in(url: str, statement: str) -> None:
+    """Fill a database by statements whose ids are new."""
+    run_in(url, f"{FILLING}; {statement}")
+
+
 def value_in(url: str, query: str) -> Any:
     """The first value that a query returns."""
     return _in_a_thread(url, lambda connection: connection.fetchval(query))
@@ -90,7 +95,7 @@ def _filled(postgres: str, fillings: tuple[str, ...]) -> str:
     name = f"filled_{next(_numbers)}"
     if fillings:
         run_in(postgres, f"CREATE DATABASE {name} TEMPLATE {_filled(postgres, fillings[:-1])} STRATEGY file_copy")
-        run_in(_url(postgres, name), f"{FILLING}; {fillings[-1]}")
+        fill_in(_url(postgres, name), fillings[-1])
     else:
         run_in(postgres, f"CREATE DATABASE {name} TEMPLATE {_migrated(postgres)} STRATEGY file_copy")
         run_in(_url(postgres, name), "ALTER TABLE job SET (autovacuum_enabled = off)")

@@ -28,7 +28,8 @@ from boss.postgres.statement import Statement
 from tests.helpers.databases import filled_database
 from tests.helpers.plans import nodes_of_plan
 
-pytestmark = pytest.mark.every_postgres
+# As long ones they stay together in one process, so that each database is filled once.
+pytestmark = [pytest.mark.every_postgres, pytest.mark.long]
 
 TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')")
 for _number in ("$2", "$3", "$4"):
