@@ -9,7 +9,7 @@ def main() -> NoReturn:
     """Run the command, and let Python search for cycles of garbage as little as that needs.
 
     The hundreds of modules that it imports leave none behind. To search them while they are imported and once more
-    at the end took a quarter of the processor time of a short command: 58 ms of the 230 of a start of the server.
+    at the end took a sixth of the processor time of a process that serves nothing: 34 ms of 208.
     """
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
