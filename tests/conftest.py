@@ -30,7 +30,7 @@ keep_files_in_memory()
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many processes `pytest -n auto` starts: more than there are cores, for many tests wait most of the time."""
-    return 2 * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(trylast=True)  # once it is known which tests run

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.helpers.databases import run_in
+from tests.helpers.databases import fill_in
 from tests.helpers.jobs import take
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import boss_running
@@ -67,7 +67,7 @@ def test_all_that_a_filter_finds(client: httpx.Client, source: str) -> None:
 
 def test_the_history_of_a_source_in_batches(database: str) -> None:
     jobs = 12_000
-    run_in(
+    fill_in(
         database,
         f"""INSERT INTO job (id, source, document, status, attempt, finished_at, outcome)
         SELECT 'job-' || n, (ARRAY['freg', 'other'])[n % 2 + 1], '{{}}', 'DONE', 1, now() - n * interval '1 ms',

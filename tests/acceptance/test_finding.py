@@ -12,7 +12,7 @@ import pytest
 
 from boss.client.sync_client import Client
 from tests.helpers.commands import Boss
-from tests.helpers.databases import new_database, run_in
+from tests.helpers.databases import fill_in, new_database, run_in
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.tokens import create
@@ -37,7 +37,7 @@ FEW, MANY = 600, 30_000
 def filled(request: pytest.FixtureRequest, postgres: str) -> Iterator[tuple[httpx.Client, list[dict[str, Any]]]]:
     """A Boss with few done jobs, which are sorted, or with many, which are walked through; and all of these jobs."""
     for database in new_database(postgres):
-        run_in(database, FILL.replace("{jobs}", str(request.param)))
+        fill_in(database, FILL.replace("{jobs}", str(request.param)))
         with boss_running("--database", database) as boss, boss.client() as client:
             jobs = [json.loads(line) for line in client.get("/jobs", headers=LINES).text.splitlines()]
             assert len(jobs) == request.param
@@ -188,7 +188,7 @@ def test_what_is_malformed_is_refused(client: httpx.Client, query: str, says: st
 
 
 def test_too_many_open_jobs_are_not_sorted(database: str) -> None:
-    run_in(
+    fill_in(
         database,
         "INSERT INTO job (id, source, document) SELECT 'ready-' || n, 'source-' || n % 3, '{}'"
         " FROM generate_series(1, 12000) AS n",
@@ -201,7 +201,7 @@ def test_too_many_open_jobs_are_not_sorted(database: str) -> None:
 
 
 def test_a_stream_that_breaks_off_has_no_end(database: str) -> None:
-    run_in(database, FILL.replace("{jobs}", str(MANY)))
+    fill_in(database, FILL.replace("{jobs}", str(MANY)))
     with boss_running("--database", database) as boss, boss.client() as client:
         with client.stream("GET", "/jobs?since=2026-01-01T00:00:00Z", headers=LINES) as answer:
             assert answer.status_code == 200

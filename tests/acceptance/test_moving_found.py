@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.helpers.commands import Boss
-from tests.helpers.databases import run_in
+from tests.helpers.databases import fill_in, run_in
 from tests.helpers.jobs import record, take
 from tests.helpers.locks import transaction, waiting_for_locks
 from tests.helpers.reached import module_boss, reached
@@ -30,7 +30,7 @@ def done(client: httpx.Client, source: str) -> str:
 def test_many_of_one_time_come_in_pages(database: str) -> None:
     """And keep neither the memory nor the other requests of the replica busy."""
     jobs = 100_000
-    run_in(
+    fill_in(
         database,
         "INSERT INTO job (id, source, document, status, finished_at, outcome) "
         f"SELECT 'tied-' || n, 'ties', '{{}}', 'DONE', now(), 'completed' FROM generate_series(1, {jobs}) AS n",
@@ -109,7 +109,7 @@ def test_a_source_in_two_places_is_refused(module_boss: BossProcess, client: htt
 
 def test_it_asks_also_before_it_has_counted_any(module_boss: BossProcess, client: httpx.Client, reached: str) -> None:
     """The search takes longer than counting may: the one job that is found is the last to be looked at."""
-    run_in(
+    fill_in(
         reached,
         "INSERT INTO job (id, source, document, status, finished_at, outcome, result) "
         "SELECT 'hay-' || n, 'stack', '{}', 'DONE', now() - n * interval '1 ms', 'failed', "

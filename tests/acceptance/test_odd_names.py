@@ -127,41 +127,30 @@ class TestPage:
             expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
             expect(json_of(page, "Document")).to_contain_text('"toString": null')
 
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "#/job/%",
-            "#/job/%E0%A4%A",
-            "#/job/%00",
-            "#/job/a/b",
-            "#/job/%F0%9F%98%80",
-            "#/job/..",
-            "#/job/" + "x" * 5000,
-        ],
-    )
-    def test_a_malformed_address(self, page: Page, address: str) -> None:
-        page.goto(f"/{address}")
-        page.reload()
-        expect(page.get_by_role("heading", name="That cannot be shown")).to_be_visible()
-        to_overview(page)
-        expect(page.locator(".tree").or_(page.get_by_text("No job has been submitted yet"))).to_be_visible()
+    def test_a_malformed_address(self, page: Page) -> None:
+        for address in ("%", "%E0%A4%A", "%00", "a/b", "%F0%9F%98%80", "..", "x" * 5000):
+            page.goto(f"/#/job/{address}")
+            page.reload()
+            expect(page.get_by_role("heading", name="That cannot be shown")).to_be_visible()
+            to_overview(page)
+            expect(page.locator(".tree").or_(page.get_by_text("No job has been submitted yet"))).to_be_visible()
 
-    @pytest.mark.parametrize("address", ["", "#", "#/"])
-    def test_no_address_is_the_overview(self, page: Page, there: httpx.Client, address: str) -> None:
+    def test_no_address_is_the_overview(self, page: Page, there: httpx.Client) -> None:
         submit(there, "there")
-        page.goto(f"/{address}")
-        page.reload()
-        expect(row(page, "there")).to_be_visible()
+        for address in ("", "#", "#/"):
+            page.goto(f"/{address}")
+            page.reload()
+            expect(row(page, "there")).to_be_visible()
 
-    @pytest.mark.parametrize("address", ["#/job/", "#/job", "#%", "#/nothing", "#/failed/x", "#__proto__", "#toString"])
-    def test_an_unknown_address_says_so(self, page: Page, there: httpx.Client, address: str) -> None:
+    def test_an_unknown_address_says_so(self, page: Page, there: httpx.Client) -> None:
         submit(there, "there")
-        page.goto(f"/{address}")
-        page.reload()
-        expect(page.get_by_role("heading", name="There is no page at this address")).to_be_visible()
-        assert page.title() == "No such page · Boss"
-        page.get_by_role("link", name="Go to the overview").click()
-        expect(row(page, "there")).to_be_visible()
+        for address in ("#/job/", "#/job", "#%", "#/nothing", "#/failed/x", "#__proto__", "#toString"):
+            page.goto(f"/{address}")
+            page.reload()
+            expect(page.get_by_role("heading", name="There is no page at this address")).to_be_visible()
+            assert page.title() == "No such page · Boss"
+            page.get_by_role("link", name="Go to the overview").click()
+            expect(row(page, "there")).to_be_visible()
 
     def test_results_of_every_kind(self, page: Page, there: httpx.Client, odd: tuple[BossProcess, str]) -> None:
         """Also some that only came by SQL, and text that would turn the line around it."""

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.helpers.databases import run_in
+from tests.helpers.databases import fill_in
 from tests.helpers.jobs import record, take
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
@@ -152,7 +152,7 @@ def test_what_is_done_again_meanwhile_is_not_redone(client: httpx.Client, source
 def test_many_in_batches_while_converters_work(database: str) -> None:
     """Each is redone once, though all fail again while the next batch is asked for."""
     jobs = 25_000
-    run_in(
+    fill_in(
         database,
         f"""INSERT INTO job (id, source, document, status, attempt, finished_at, outcome)
         SELECT 'job-' || n, 'freg', '{{}}', 'DONE', 1, now() - n * interval '1 ms', 'failed'

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.helpers.databases import run_in
+from tests.helpers.databases import fill_in
 from tests.helpers.jobs import record, take
 from tests.helpers.ndjson import LINES
 from tests.helpers.requests import assert_problem, submit
@@ -59,7 +59,7 @@ def test_by_the_time_of_their_submit(client: httpx.Client, source: str) -> None:
 @pytest.mark.timeout(300)
 def test_many_in_batches_beside_takers_and_submits(database: str) -> None:
     jobs = 25_000
-    run_in(
+    fill_in(
         database,
         f"INSERT INTO job (id, source, document) SELECT 'job-' || n, 'freg', '{{}}' FROM generate_series(1, {jobs}) n",
     )

@@ -104,7 +104,7 @@ def test_who_reads_nothing_of_it_is_cut_off(database: str) -> None:
         reader.sendall(b"GET /watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
         here = reader.getsockname()[1]
         until(lambda: here in peers(boss))
-        until(lambda: here not in peers(boss))
+        until(lambda: here not in peers(boss), pause=0.5)
         assert client.get("/health/live").status_code == 200
 
 

@@ -13,7 +13,9 @@ from boss.postgres.connection import Connection, connected
 from boss.postgres.migrate import migrate
 
 _numbers = itertools.count(1)
-
+# What begins a transaction that fills tables: it may take long, and its ids are new. To look each one up among the
+# done jobs takes four fifths of the time, 5.3 s of the processor for 200,000 jobs instead of 1.2.
+FILLING = "SET LOCAL statement_timeout = 0; SET LOCAL boss.ids = 'known'"
 
 _Value = TypeVar("_Value")
 
@@ -21,6 +23,11 @@ _Value = TypeVar("_Value")
 def run_in(url: str, statement: str) -> None:
     """Run statements in a database."""
     _in_a_thread(url, lambda connection: connection.execute(statement))
+
+
+def fill_in(url: str, statement: str) -> None:
+    """Fill a database by statements whose ids are new."""
+    run_in(url, f"{FILLING}; {statement}")
 
 
 def value_in(url: str, query: str) -> Any:
@@ -48,6 +55,14 @@ def new_database(postgres: str) -> Iterator[str]:
     yield from _created(postgres, f"TEMPLATE {_migrated(postgres)} STRATEGY file_copy")
 
 
+def filled_database(postgres: str, *fillings: str) -> Iterator[str]:
+    """The URL of a database with Boss's schema in which these statements have been run, dropped afterwards.
+
+    They are run once in a session, one after the other; each test gets a copy. No autovacuum changes it.
+    """
+    yield from _created(postgres, f"TEMPLATE {_filled(postgres, fillings)} STRATEGY file_copy")
+
+
 def empty_database(postgres: str) -> Iterator[str]:
     """The URL of a database without a schema, dropped afterwards."""
     yield from _created(postgres, "")
@@ -71,6 +86,19 @@ def _migrated(postgres: str) -> str:
     name = "migrated"
     run_in(postgres, f"CREATE DATABASE {name}")
     _in_a_thread(postgres, bring_to_schema)
+    return name
+
+
+@cache
+def _filled(postgres: str, fillings: tuple[str, ...]) -> str:
+    """The name of a database in which these statements have been run and that nobody uses, to copy from."""
+    name = f"filled_{next(_numbers)}"
+    if fillings:
+        run_in(postgres, f"CREATE DATABASE {name} TEMPLATE {_filled(postgres, fillings[:-1])} STRATEGY file_copy")
+        fill_in(_url(postgres, name), fillings[-1])
+    else:
+        run_in(postgres, f"CREATE DATABASE {name} TEMPLATE {_migrated(postgres)} STRATEGY file_copy")
+        run_in(_url(postgres, name), "ALTER TABLE job SET (autovacuum_enabled = off)")
     return name
 
 

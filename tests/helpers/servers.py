@@ -21,12 +21,20 @@ PATIENCE = 60.0
 _chance = random.SystemRandom()
 
 
-def until(holds: Callable[[], bool], what: Callable[[], str] = lambda: "") -> None:
-    """Wait until the condition holds, which another process or thread makes true; else fail and say what is so."""
-    deadline = time.monotonic() + PATIENCE
+def until(holds: Callable[[], bool], what: Callable[[], str] = lambda: "", pause: float = 0.02) -> None:
+    """Wait until the condition holds, which another process or thread makes true; else fail and say what is so.
+
+    Args:
+        holds: the condition.
+        what: says what is so.
+        pause: the first pause between two looks, in seconds: longer where a look is dear.
+    """
+    started = time.monotonic()
     while not holds():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
+        waited = time.monotonic() - started
+        assert waited < PATIENCE, what()
+        # Later they are longer, for many a look takes the processor 5 ms.
+        time.sleep(max(pause, min(0.1, waited / 10)))
 
 
 def alive(pid: int) -> bool:

@@ -33,7 +33,8 @@ class Wire:
 
     def __init__(self, port: int, timeout: float = 20) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        self._received = b""
+        # What has arrived, and how much of it was read: to cut off each reply would copy all that are behind it.
+        self._received, self._read = b"", 0
 
     def __enter__(self) -> "Wire":
         return self
@@ -55,21 +56,20 @@ class Wire:
 
     def reply(self, method: str = "GET") -> Reply:
         """Read one response; skip 100 Continue."""
-        head = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        head = self._until(b"\r\n\r\n").decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         status = int(head[0].split(" ")[1])
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         if status == 100:
             return self.reply(method)
         length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
-        while len(self._received) < length:
+        while len(self._received) - self._read < length:
             self._receive()
-        body, self._received = self._received[:length], self._received[length:]
-        return Reply(status, headers, body)
+        return Reply(status, headers, self._next(length))
 
     def replies(self, *methods: str) -> list[Reply]:
         """Read all responses until Boss ends the connection; `methods` are those of the first requests, if not GET."""
         read: list[Reply] = []
-        while self._received or self._receives():
+        while len(self._received) > self._read or self._receives():
             read.append(self.reply(methods[len(read)] if len(read) < len(methods) else "GET"))
         return read
 
@@ -94,13 +94,17 @@ class Wire:
         return False
 
     def _until(self, mark: bytes) -> bytes:
-        while mark not in self._received:
+        while (end := self._received.find(mark, self._read)) < 0:
             self._receive()
-        found, self._received = self._received.split(mark, 1)
-        return found
+        return self._next(end + len(mark) - self._read)
+
+    def _next(self, size: int) -> bytes:
+        first, self._read = self._read, self._read + size
+        return self._received[first : self._read]
 
     def _receive(self) -> None:
         data = self.socket.recv(1 << 20)
+        left = self._received[self._read :]
         if not data:
-            raise ConnectionError(f"closed after {self._received!r}")
-        self._received += data
+            raise ConnectionError(f"closed after {left!r}")
+        self._received, self._read = left + data, 0

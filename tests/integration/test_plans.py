@@ -19,6 +19,7 @@ from boss.postgres.connection import Connection, Pool, fetch
 from boss.postgres.diagnosis import LEFT_BEHIND
 from boss.postgres.maintenance import PRUNE_BY, PRUNE_SOURCES
 from boss.postgres.scan_cursors import HEADS
+from tests.helpers.postgres import fill
 
 pytestmark = pytest.mark.every_postgres
 
@@ -194,17 +195,17 @@ async def test_what_is_read_does_not_depend_on_statistics(pool: Pool, analyzed: 
     if analyzed == "empty":
         await pool.execute("VACUUM ANALYZE job")
     if analyzed == "only done":
-        await pool.execute(_HISTORY)
+        await fill(pool, _HISTORY)
         await pool.execute("VACUUM ANALYZE job")
     if analyzed == "full, and emptied":
-        await pool.execute(_FILL)
+        await fill(pool, _FILL)
         await pool.execute("VACUUM ANALYZE job")
         await pool.execute("TRUNCATE job")
     async with pool.acquire() as connection:
         if planned == "empty":
             await plan_all(connection)
-        for fill in (_FILL, *_FILL_VOLUMES):
-            await pool.execute(fill)
+        for filling in (_FILL, *_FILL_VOLUMES):
+            await fill(pool, filling)
         if analyzed == "full":
             await pool.execute("VACUUM ANALYZE job")
             await pool.execute("VACUUM ANALYZE job_done_1")

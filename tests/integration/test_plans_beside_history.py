@@ -1,6 +1,7 @@
 """Plans beside a long history: no statement reads or sorts more than it needs, whatever PostgreSQL believes."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,12 +24,13 @@ from boss.postgres import (
     undone_takes,
     volumes,
 )
-from boss.postgres.connection import Pool
+from boss.postgres.connection import Pool, connected
 from boss.postgres.statement import Statement
+from tests.helpers.databases import filled_database
 from tests.helpers.plans import nodes_of_plan
-from tests.helpers.postgres import fill
 
-pytestmark = pytest.mark.every_postgres
+# As long ones they stay together in one process, so that each database is filled once.
+pytestmark = [pytest.mark.every_postgres, pytest.mark.long]
 
 TAKE_10 = takes.TAKE.sql.replace("$1", "array_fill(60, '{10}')")
 for _number in ("$2", "$3", "$4"):
@@ -43,26 +45,41 @@ async def plan(pool: Pool, statement: str, *settings: str) -> list[dict[str, Any
         return await nodes_of_plan(connection, statement)
 
 
+# 200,000 done jobs, with 1,000 available ones behind them.
+_LARGE = """
+INSERT INTO job (id, status, source, document, attempt, finished_at)
+SELECT 'done-' || n, 'DONE', 'source-' || n % 5, '{}', 1, now() FROM generate_series(1, 200000) AS n;
+INSERT INTO job (id, source, document) SELECT 'job-' || n, 'source-' || n % 5, '{}' FROM generate_series(1, 1000) AS n
+"""
+_ANALYZE = "ANALYZE job"
+_MORE_AVAILABLE = """
+INSERT INTO job (id, source, document)
+SELECT 'more-' || lpad(n::text, 8, '0'), 'source-' || n % 20, '{}' FROM generate_series(1, 100000) AS n
+"""
+# Many in every state, for the planner expects a tenth of them where a limit is a parameter.
+_MORE_OF_ALL = """
+INSERT INTO job (id, source, document, status, due_at, lease_until)
+SELECT 'more-' || n, 'source-' || n % 5, '{}', (ARRAY['AVAILABLE', 'ACTIVE'])[1 + n % 2],
+       CASE WHEN n % 4 = 0 THEN now() END, now() FROM generate_series(1, 200000) AS n
+"""
+
+
 @pytest.fixture
-async def large(pool: Pool) -> Pool:
-    """200,000 done jobs, with 1,000 available ones behind them."""
-    await fill(
-        pool,
-        "INSERT INTO job (id, status, source, document, attempt, finished_at) "
-        "SELECT 'done-' || n, 'DONE', 'source-' || n % 5, '{}', 1, now() FROM generate_series(1, 200000) AS n",
-    )
-    await pool.execute(
-        "INSERT INTO job (id, source, document) "
-        "SELECT 'job-' || n, 'source-' || n % 5, '{}' FROM generate_series(1, 1000) AS n"
-    )
-    return pool
+async def large(postgres: str, request: pytest.FixtureRequest) -> AsyncIterator[Pool]:
+    """A database with a long history, and with what `filled` adds."""
+    for url in filled_database(postgres, _LARGE, *getattr(request, "param", ())):
+        async with connected(url) as pool:
+            yield pool
+
+
+def filled(**cases: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Run a test for each of these additions to the history."""
+    return pytest.mark.parametrize("large", cases.values(), ids=cases.keys(), indirect=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("analyzed", [True, False])
-async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool, analyzed: bool) -> None:
-    if analyzed:
-        await large.execute("ANALYZE job")
+@filled(analyzed=(_ANALYZE,), unknown=())
+async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool) -> None:
     for statement, index in (
         (takes.TAKE, "job_ready"),
         (takes.TAKE_OF_SOURCES, "job_ready_of_source"),
@@ -85,14 +102,9 @@ async def test_the_ready_indexes_serve_the_takes_at_200000_done_rows(large: Pool
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cost", [1.1, 4, 400])
+@filled(more=(_MORE_AVAILABLE, _ANALYZE))
 async def test_no_take_sorts_the_queue_by_the_statistics_of_a_long_history(large: Pool, cost: float) -> None:
     """With 5,000,000 done jobs a take from a source read and sorted all of its 5,000 jobs."""
-    await fill(
-        large,
-        "INSERT INTO job (id, source, document) "
-        "SELECT 'more-' || lpad(n::text, 8, '0'), 'source-' || n % 20, '{}' FROM generate_series(1, 100000) AS n",
-    )
-    await large.execute("ANALYZE job")
     # As if nearly all jobs were done: those of a state lie together then, and those of a source do not.
     for column, correlation in (("status", 1.0), ("source", 0.0)):
         for slot in range(1, 6):
@@ -108,20 +120,9 @@ async def test_no_take_sorts_the_queue_by_the_statistics_of_a_long_history(large
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("analyzed", ["after", "before", "never"])
-async def test_no_statement_reads_all_jobs(large: Pool, analyzed: str) -> None:
-    # Before: as after a sudden rush, when what the planner knows is that nothing is available or active.
-    if analyzed == "before":
-        await large.execute("ANALYZE job")
-    # Many in every state, for the planner expects a tenth of them where a limit is a parameter.
-    await fill(
-        large,
-        "INSERT INTO job (id, source, document, status, due_at, lease_until) "
-        "SELECT 'more-' || n, 'source-' || n % 5, '{}', (ARRAY['AVAILABLE', 'ACTIVE'])[1 + n % 2], "
-        "CASE WHEN n % 4 = 0 THEN now() END, now() FROM generate_series(1, 200000) AS n",
-    )
-    if analyzed == "after":
-        await large.execute("ANALYZE job")
+# Before: as after a sudden rush, when what the planner knows is that nothing is available or active.
+@filled(after=(_MORE_OF_ALL, _ANALYZE), before=(_ANALYZE, _MORE_OF_ALL), never=(_MORE_OF_ALL,))
+async def test_no_statement_reads_all_jobs(large: Pool) -> None:
     for statement in (
         *(submits.SUBMIT, submits.SUBMIT_MADE, finishes.FINISH, finishes.GIVE_BACK),
         *(
@@ -172,10 +173,10 @@ async def test_a_take_reads_no_more_than_it_takes_however_many_are_done(large: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("statement", [finding.WALK_DONE, finding.WALK_FAILED], ids=lambda statement: statement.name)
+@filled(analyzed=(_ANALYZE,))
 async def test_a_walk_reads_the_index_of_times_and_sorts_nothing_but_what_it_has_read(
     large: Pool, statement: Statement
 ) -> None:
-    await large.execute("ANALYZE job")
     kinds = [node["Node Type"] for node in await plan(large, statement.sql)]
     assert "Merge Append" in kinds
     assert "Seq Scan" not in kinds

@@ -22,6 +22,7 @@ from boss.postgres import store
 from boss.postgres.connection import Pool, connected
 from boss.postgres.scan_cursors import HEADS
 from tests.helpers.dispatchers import dispatcher_over
+from tests.helpers.postgres import fill
 
 pytestmark = pytest.mark.every_postgres
 
@@ -236,9 +237,10 @@ async def test_many_takers_past_marks_take_each_job_once(old_transaction: object
 
 
 async def test_the_heads_are_found_by_the_ready_indexes(pool: Pool) -> None:
-    await pool.execute(
+    await fill(
+        pool,
         "INSERT INTO job (id, source, document, priority) "
-        "SELECT n, 'source-' || n % 10, '{}', n % 3 FROM generate_series(1, 30000) AS n"
+        "SELECT n, 'source-' || n % 10, '{}', n % 3 FROM generate_series(1, 30000) AS n",
     )
     await pool.execute("ANALYZE job")
     cursors, dead, _ = await store.heads(pool, [])

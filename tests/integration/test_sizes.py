@@ -71,7 +71,8 @@ async def test_the_size_is_never_less_than_that_of_the_text_that_is_read_back(po
         check_object(document.encode(), "it", size - 1)
 
 
-_LARGE = "jsonb_build_object('a', (SELECT jsonb_agg(1e131000) FROM generate_series(1, 8200)))"
+# Parsed, for jsonb_agg would write each number out: 1.9 s instead of 3 ms.
+_LARGE = "jsonb_build_object('a', ('[' || repeat('1e131000, ', 8199) || '1e131000]')::jsonb)"
 
 
 async def insert_unreadable(pool: Pool, *ids: str) -> None:
@@ -184,9 +185,13 @@ async def unmeasured(pool: Pool) -> Pool:
     """400 large documents of unknown size. Each takes 44 ms to measure; a statement that did all would be cut off."""
     await fill(
         pool,
-        "INSERT INTO job (id, source, document) SELECT n, 'a', d.document FROM generate_series(1, 400) AS n, "
-        "(SELECT jsonb_build_object('a', jsonb_agg(1000000000 + i)) AS document "
-        "FROM generate_series(1, 85000) AS i) AS d",
+        "INSERT INTO job (id, source, document) SELECT 1, 'a', jsonb_build_object('a', jsonb_agg(1000000000 + i)) "
+        "FROM generate_series(1, 85000) AS i",
+    )
+    # A copy is not compressed anew, which takes 25 ms each.
+    await fill(
+        pool,
+        "INSERT INTO job (id, source, document) SELECT n, 'a', document FROM job, generate_series(2, 400) AS n",
     )
     return pool
 
