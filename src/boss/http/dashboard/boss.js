@@ -1,32 +1,43 @@
 // Requests to Boss, as any client sends them.
 
-const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
+export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
+const attempt = (job) => ({ "if-match": `"${job.attempt}"` });
 
-/** Send a request; return the text of the response, or throw an error with the detail of its problem. */
-async function ask(method, address, body) {
-  const answer = await fetch(address, { method, body });
-  const text = await answer.text();
-  if (answer.ok) return text;
+/** Send a request; return its response, or throw an error with the detail of its problem. */
+export async function send(method, address, { body, headers, signal } = {}) {
+  const answer = await fetch(address, { method, body, headers, signal });
+  if (answer.ok) return answer;
   let detail = `${answer.status} ${answer.statusText}`;
   try {
-    detail = JSON.parse(text).detail;
+    detail = JSON.parse(await answer.text()).detail;
   } catch {} // the response is not one of Boss's
   throw Object.assign(new Error(detail), { status: answer.status });
 }
 
+async function ask(method, address, body, headers) {
+  return (await send(method, address, { body, headers })).text();
+}
+export const json = async (method, address, body) => JSON.parse(await ask(method, address, body));
+
 export const read = (address) => ask("GET", address);
 export const find = (id) => ask("GET", path("jobs", id));
-export const stop = (source, id, reason) =>
-  ask("POST", path("job", "done", source, id) + "?outcome=stopped", reason ? JSON.stringify({ reason }) : undefined);
-export const giveBack = (source, id) => ask("DELETE", path("job", "active", source, id) + "?delay=0");
+export const stop = (job, reason) =>
+  ask("POST", path("job", "done", job.source, job.id) + "?outcome=stopped", reason ? JSON.stringify({ reason }) : undefined);
+export const giveBack = (job) => ask("DELETE", path("job", "active", job.source, job.id) + "?delay=0");
+/** Make a done job available again, if it is still in the attempt that was shown. */
+export const redo = (job) => ask("POST", path("job", "available", job.source, job.id) + "?from=done", undefined, attempt(job));
+export const remove = (job) => ask("DELETE", path("job", "done", job.source, job.id), undefined, attempt(job));
+/** Change an available job: `how` has priority, delay, at, timeout and expires. */
+export const change = (job, document, how) =>
+  ask("PUT", `${path("job", "available", job.source, job.id)}?${new URLSearchParams(how)}`, document, attempt(job));
 
-export const session = async () => JSON.parse(await ask("GET", "/session"));
-export const signIn = async (token) => JSON.parse(await ask("POST", "/session", JSON.stringify({ token })));
+export const session = () => json("GET", "/session");
+export const signIn = (token) => json("POST", "/session", JSON.stringify({ token }));
 export const signOut = () => ask("DELETE", "/session");
 
 export async function greatestIds(source, state, limit) {
   const query = new URLSearchParams({ source, state, limit });
-  return JSON.parse(await ask("GET", `/jobs?${query}`)).jobs;
+  return (await json("GET", `/jobs?${query}`)).jobs;
 }
 
 /** Submit a job; `how` has priority, delay, attempts, timeout, expires and after, where an empty text means the default. Returns its id. */
@@ -34,5 +45,18 @@ export async function submit(source, id, document, how) {
   const given = Object.entries(how).filter(([, value]) => value !== "");
   const query = given.length ? `?${new URLSearchParams(given)}` : "";
   const address = id ? path("job", "available", source, id) : path("job", "available", source);
-  return JSON.parse(await ask("POST", address + query, document)).id;
+  return (await json("POST", address + query, document)).id;
 }
+
+export const sources = async () => (await json("GET", "/source")).sources;
+/** Set the rule of a source, in place of the one before. */
+export const setRule = (source, rule) => json("PUT", path("source", source), JSON.stringify(rule));
+
+export const converters = async () => (await json("GET", "/converter")).converters;
+
+export const schedules = () => ask("GET", "/schedule");
+/** Set a schedule; `members` are the fields of the request as JSON text, so that its document keeps its digits. */
+export const setSchedule = (name, members) =>
+  ask("PUT", path("schedule", name), `{${Object.entries(members).map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(",")}}`);
+export const runSchedule = (name) => json("POST", path("schedule", name));
+export const deleteSchedule = (name) => ask("DELETE", path("schedule", name));

@@ -1,59 +1,19 @@
-// Dialogs, which ask before anything is done.
+// The dialogs about one job.
 
 import * as boss from "./boss.js";
+import { checkJson, confirm, field, form, jsonField, line, open, pair } from "./dialog.js";
 import { el, say } from "./dom.js";
-
-function open(title, form) {
-  const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, el("h2", { id: "dialog-title" }, title), form);
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
-  return dialog;
-}
-
-/** A form that calls `act` when it is sent. An error is shown in the form, which then stays open. */
-function form(fields, { act, does, danger = false }) {
-  const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
-  const send = el("button", { class: danger ? "main danger" : "main", type: "submit" }, does);
-  const away = () => element.closest("dialog").close();
-  const element = el(
-    "form",
-    {
-      novalidate: true,
-      onsubmit: async (event) => {
-        event.preventDefault();
-        send.disabled = true;
-        try {
-          await act(Object.fromEntries(new FormData(element)));
-          away();
-        } catch (error) {
-          wrong.textContent = error.message;
-          wrong.hidden = false;
-        }
-        send.disabled = false;
-      },
-    },
-    ...fields,
-    wrong,
-    el("div", { class: "actions" }, el("button", { type: "button", onclick: away }, "Cancel"), send),
-  );
-  return element;
-}
-
-/** Ask whether to do something, and do it. */
-export function confirm(title, text, does, act) {
-  const dialog = open(title, form([el("p", {}, text)], { act, does }));
-  dialog.querySelector("button[type=button]").focus();
-}
+import { members, pretty } from "./json.js";
+import { fromField, toField, zoneName } from "./times.js";
 
 export function askToStop(job, after) {
   const hears = job.state === "active" ? " Its converter learns of it at its next heartbeat." : "";
   const fields = [
     el("p", {}, `The job will be done, with the outcome stopped.${hears}`),
-    el("label", {}, "Reason, which is kept with the job", el("input", { name: "reason", maxlength: 500, autocomplete: "off" })),
+    field("Reason, which is kept with the job", line("reason", { maxlength: 500 })),
   ];
   const act = async ({ reason }) => {
-    await boss.stop(job.source, job.id, reason.trim());
+    await boss.stop(job, reason.trim());
     say(`Stopped ${job.id}.`);
     after();
   };
@@ -63,53 +23,84 @@ export function askToStop(job, after) {
 export function askToGiveBack(job, after) {
   const text = "The job will be available again at once, for another attempt. The converter that has it now loses it.";
   confirm(`Give ${job.id} back?`, text, "Give it back", async () => {
-    await boss.giveBack(job.source, job.id);
+    await boss.giveBack(job);
     say(`${job.id} is available again.`);
     after();
   });
 }
 
-/** A done job does not change. Its document is submitted as a new job. */
-export function askToSubmitAgain(job, document, after) {
-  const text = `A new job of ${job.source} will be submitted with the same document, priority, number of attempts and timeout.`;
-  confirm(`Submit ${job.id} again?`, text, "Submit it again", async () => {
-    const how = { priority: job.priority, attempts: job.attempts, timeout: job.timeout ?? "" };
-    const id = await boss.submit(job.source, "", document, how);
-    say(`Submitted as ${id}.`);
-    after(id);
+export function askToRedo(job, after) {
+  const text = "The job will be available again under its own id, at the end of the queue. It keeps its history and gets as many attempts more as it was submitted with.";
+  confirm(`Redo ${job.id}?`, text, "Redo it", async () => {
+    await boss.redo(job);
+    say(`${job.id} is available again.`);
+    after();
   });
 }
 
-export function askToSubmit(sources, after) {
-  const names = el("datalist", { id: "sources" }, ...sources.map((source) => el("option", { value: source })));
+export function askToDelete(job, after) {
+  const text = "The job is deleted with its document, its result and its history. Nothing brings it back.";
+  confirm(`Delete ${job.id}?`, text, "Delete it", async () => {
+    await boss.remove(job);
+    say(`Deleted ${job.id}.`);
+    after();
+  }, true);
+}
+
+/** Change a waiting job. Only what is different from before is sent. */
+export async function askToChange(job, after) {
+  const raw = members(await boss.find(job.id)).job;
+  const before = { priority: String(job.priority), at: toField(job.due), timeout: String(job.timeout ?? ""), expires: "", document: pretty(raw) };
   const fields = [
-    el("label", {}, "Source", el("input", { name: "source", list: "sources", maxlength: 100, autocomplete: "off" })),
-    names,
-    el("label", {}, "Document, a JSON object", el("textarea", { name: "document", spellcheck: "false" }, "{\n  \n}")),
-    el("div", { class: "pair" },
-      el("label", {}, "Id (generated when empty)", el("input", { name: "id", maxlength: 64, autocomplete: "off" })),
-      el("label", {}, "Priority", el("input", { name: "priority", type: "number", min: -1000, max: 1000, placeholder: "0" })),
-    ),
-    el("div", { class: "pair" },
-      el("label", {}, "Delay in seconds", el("input", { name: "delay", type: "number", min: 0, placeholder: "0" })),
-      el("label", {}, "Attempts", el("input", { name: "attempts", type: "number", min: 1, placeholder: "25" })),
-    ),
-    el("div", { class: "pair" },
-      el("label", {}, "Timeout of an attempt in seconds", el("input", { name: "timeout", type: "number", min: 1, placeholder: "none" })),
-      el("label", {}, "Abandon if not taken after seconds", el("input", { name: "expires", type: "number", min: 1, placeholder: "never" })),
-    ),
-    el("label", {}, "After these jobs (separated by commas)", el("input", { name: "after", autocomplete: "off" })),
+    pair(field("Priority", line("priority", { type: "number", min: -1000, max: 1000, value: before.priority })),
+      field(`Not before (${zoneName()})`, line("at", { type: "datetime-local", step: 1, value: before.at }))),
+    pair(field("Timeout of an attempt in seconds", line("timeout", { type: "number", min: 1, placeholder: "none", value: before.timeout })),
+      field("Abandon if not taken after seconds, from now", line("expires", { type: "number", min: 1, placeholder: job.expires ? "as it is" : "never" }))),
+    jsonField("Document, a JSON object", "document", before.document),
+  ];
+  const act = async (now) => {
+    const how = {};
+    for (const name of ["priority", "timeout", "expires"]) if (now[name] !== before[name]) how[name] = now[name];
+    if (how.timeout === "") throw new Error("A timeout can be changed, not taken away.");
+    // An empty time means at once.
+    if (now.at !== before.at) Object.assign(how, now.at ? { at: fromField(now.at) } : { delay: 0 });
+    const document = now.document === before.document ? undefined : now.document;
+    if (document !== undefined) checkJson("The document", document);
+    if (document === undefined && !Object.keys(how).length) throw new Error("Nothing is different from before.");
+    await boss.change(job, document, how);
+    say(`Changed ${job.id}.`);
+    after();
+  };
+  open(`Change ${job.id}`, form(fields, { act, does: "Change it" })).querySelector("input").focus();
+}
+
+const EMPTY = { source: "", document: "{\n  \n}", priority: "", attempts: "", timeout: "" };
+
+/** Submit a job. `like` has values to begin with. */
+export function askToSubmit(sources, after, { title = "Submit a job", does = "Submit it", like = EMPTY } = {}) {
+  const number = (name, least, placeholder, more = {}) => line(name, { type: "number", min: least, placeholder, value: like[name], ...more });
+  const fields = [
+    field("Source", line("source", { list: "sources", maxlength: 100, value: like.source })),
+    el("datalist", { id: "sources" }, ...sources.map((source) => el("option", { value: source }))),
+    jsonField("Document, a JSON object", "document", like.document),
+    pair(field("Id (generated when empty)", line("id", { maxlength: 64 })), field("Priority", number("priority", -1000, "0", { max: 1000 }))),
+    pair(field("Delay in seconds", number("delay", 0, "0")), field("Attempts", number("attempts", 1, "the source's default, or 25"))),
+    pair(field("Timeout of an attempt in seconds", number("timeout", 1, "the source's default, or none")),
+      field("Abandon if not taken after seconds", number("expires", 1, "never"))),
+    field("After these jobs (separated by commas)", line("after")),
   ];
   const act = async ({ source, id, document, ...how }) => {
     if (!source) throw new Error("Say which source the job is of.");
-    try {
-      JSON.parse(document);
-    } catch (error) {
-      throw new Error(`The document is not JSON: ${error.message}`);
-    }
+    checkJson("The document", document);
     const made = await boss.submit(source, id, document, how);
     say(`Submitted ${made}.`);
     after(made);
   };
-  open("Submit a job", form(fields, { act, does: "Submit it" })).querySelector("input").focus();
+  open(title, form(fields, { act, does })).querySelector("input").focus();
+}
+
+/** Submit a done job's document as a new job, after the user has changed what they want changed. */
+export function askToSubmitAgain(job, raw, sources, after) {
+  const like = { source: job.source, document: pretty(raw), priority: job.priority, attempts: job.attempts, timeout: job.timeout ?? "" };
+  askToSubmit(sources, after, { title: `Submit ${job.id} again, as a new job`, does: "Submit it again", like });
 }

@@ -7,13 +7,19 @@ export function el(name, attributes = {}, ...children) {
     if (typeof value === "function") element.addEventListener(key.slice(2), value);
     else if (value != null && value !== false) element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child != null));
+  element.append(...children.flat().filter((child) => child != null && child !== false));
   return element;
 }
 
 /** Set a text only when it changes, so that a selection in it stays, and screen readers do not read it again. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+/** Show these children only when they are others than before, so that the focus and the selection stay. */
+export function setChildren(node, children) {
+  const same = node.childNodes.length === children.length && children.every((child, place) => child === node.childNodes[place]);
+  if (!same) node.replaceChildren(...children);
 }
 
 const said = document.getElementById("said");

@@ -1,96 +1,162 @@
-// The view of one job: its properties, its history, its result, and the actions on it.
+// The page of one job. It holds still: of what is shown, only that is drawn again which has changed.
 
 import * as boss from "./boss.js";
-import { askToGiveBack, askToStop, askToSubmitAgain } from "./dialogs.js";
-import { el } from "./dom.js";
-import { lease } from "./lists.js";
-import { at, count, duration, members, pretty, since } from "./words.js";
+import { askToChange, askToDelete, askToGiveBack, askToRedo, askToStop, askToSubmitAgain } from "./dialogs.js";
+import { el, say, setChildren, setText } from "./dom.js";
+import { state } from "./feed.js";
+import { jsonTree } from "./json_tree.js";
+import { lease } from "./lease.js";
+import { pill, section, sourceLink } from "./parts.js";
+import { reader } from "./reading.js";
+import { may } from "./rights.js";
+import { go, href, jobAddress } from "./router.js";
+import { timeline } from "./timeline.js";
+import { ago, moment, setTime } from "./times.js";
+import { count, duration, sentence } from "./words.js";
 
-const visit = (id) => (location.hash = `#/job/${encodeURIComponent(id)}`);
-
-function buttons(job, document, again) {
-  const stop = el("button", { class: "bad", onclick: () => askToStop(job, again) }, "Stop");
-  if (job.state === "available") return [stop];
-  if (job.state === "active") return [el("button", { onclick: () => askToGiveBack(job, again) }, "Give back"), stop];
-  return [el("button", { onclick: () => askToSubmitAgain(job, document, visit) }, "Submit again")];
+function buttons({ job, raw }, again) {
+  const admin = may("administer", job.source), submits = may("submit", job.source);
+  const button = (text, act, kind = "") => el("button", { class: kind, onclick: act }, text);
+  const wrong = (error) => say(error.message);
+  const stop = admin && button("Stop", () => askToStop(job, again), "bad");
+  if (job.state === "available") return [submits && button("Change", () => askToChange(job, again).catch(wrong)), stop].filter(Boolean);
+  if (job.state === "active") return [admin && button("Give back", () => askToGiveBack(job, again)), stop].filter(Boolean);
+  const visit = (id) => go(jobAddress(id));
+  return [
+    admin && button("Redo", () => askToRedo(job, again)),
+    submits && button("Submit again", () => askToSubmitAgain(job, raw.job, [...state.counts.keys()], visit)),
+    admin && button("Delete", () => askToDelete(job, again), "bad"),
+  ].filter(Boolean);
 }
 
-function history(job) {
-  const happened = [
-    ["Submitted", job.submitted, job.submitted_by],
-    ["Not before", job.due],
-    ...job.history.flatMap((before) => [
-      [`Taken, attempt ${before.attempt}`, before.taken, before.by],
-      [sentence(before.how, ""), before.ended, before.given_back_by, before.why],
-    ]),
-    // After a give-back or an expired lease, the last attempt is in the history already.
-    job.history.at(-1)?.attempt === job.attempt ? [] : [job.attempt > 1 ? `Taken, attempt ${job.attempt}` : "Taken", job.taken, job.taken_by],
-    ["Last seen", job.seen],
-    [job.outcome === "stopped" ? "Stopped" : "Finished", job.finished, job.finished_by, job.outcome === "stopped" ? job.result?.reason : null],
-  ].filter(([, time]) => time);
-  const terms = happened.flatMap(([name, time, who, why]) => {
-    const seconds = since(time);
-    const ago = seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
-    const said = typeof why === "string" && why !== "" ? el("span", { class: "reason" }, why) : null;
-    return [el("dt", {}, name), el("dd", {}, at(time), el("span", { class: "note" }, who ? `${ago}, by ${who}` : ago), said)];
-  });
-  const more = [["Priority", count(job.priority)], ["Attempts", `${job.attempt} of ${count(job.attempts)}`]];
-  if (job.after.length) more.push(["After", job.after.join(", ")]);
-  if (job.timeout) more.push(["Timeout of an attempt", duration(job.timeout)]);
-  if (job.expires && job.state === "available" && !job.attempt) more.push(["Expires", `in ${duration(-since(job.expires))}`]);
-  const dl = el("dl", {}, terms, more.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-  if (job.state === "active") {
-    const left = lease();
-    left.update(job);
-    dl.append(el("dt", {}, "Lease"), el("dd", {}, left.element));
-  }
-  return dl;
-}
-
-const part = (title, ...content) => el("section", {}, el("h2", {}, title), content);
-const sentence = (text, end = ".") => text[0].toUpperCase() + text.slice(1) + end;
-
-/** The view of one job; `update()` reads it again. */
-export function jobPage(id) {
-  const element = el("div", { class: "contents" });
+/** The title with the states and the buttons. They are made anew when the job has moved. */
+function heading(id, again) {
+  const pills = el("span", { class: "pills" }), actions = el("div", { class: "actions" });
   let shown = "";
+  function update(found) {
+    const { state, outcome, attempt } = found.job;
+    const now = `${state} ${outcome} ${attempt}`;
+    if (now === shown) return;
+    shown = now;
+    pills.replaceChildren(...[state, outcome].filter(Boolean).map(pill));
+    actions.replaceChildren(...buttons(found, again));
+  }
+  return { element: el("div", { class: "title" }, el("h1", { class: "id" }, id), pills, actions), update };
+}
 
-  function draw(text) {
-    const job = JSON.parse(text);
-    const raw = members(text);
-    const title = el("div", { class: "title" },
-      el("h1", { class: "id" }, job.id),
-      el("span", { class: `pill ${job.state}` }, job.state),
-      job.outcome ? el("span", { class: `pill ${job.outcome}` }, job.outcome) : null,
-      el("div", { class: "actions" }, buttons(job, raw.job, update)));
-    const crumbs = el("div", { class: "crumbs" }, el("a", { href: "#/" }, "All jobs"), ` / ${job.source}`);
-    const why = job.why ? el("p", { class: "why" }, "Why nobody has it yet: ", sentence(job.why)) : null;
-    const result = job.result === null ? null : part("Result", el("pre", { tabindex: 0 }, pretty(raw.result)));
-    const note = job.note === null ? null : part("Note", el("pre", { tabindex: 0 }, pretty(raw.note)));
-    element.replaceChildren(...[crumbs, title, why].filter(Boolean), el("div", { class: "columns" },
-      el("div", {}, part("History", history(job))),
-      el("div", {}, result, note, part("Document", el("pre", { tabindex: 0 }, pretty(raw.job))))));
+/** What is known of a job, but for what happened to it. */
+function facts() {
+  const known = new Map();
+  const element = el("dl");
+  const left = lease();
+  function row(name, value) {
+    if (!known.has(name)) known.set(name, [el("dt", {}, name), el("dd", {})]);
+    const [, place] = known.get(name);
+    if (value instanceof Element) setChildren(place, [value]);
+    else setText(place, value);
+    return known.get(name);
+  }
+  const seen = ago(null), expires = moment(null);
+  function update(job) {
+    const rows = [row("Priority", count(job.priority)), row("Attempts", `${job.attempt} of ${count(job.attempts)}`)];
+    if (job.after.length) rows.push(row("After", job.after.join(", ")));
+    if (job.timeout) rows.push(row("Timeout of an attempt", duration(job.timeout)));
+    if (job.expires && job.state === "available" && !job.attempt) rows.push(row("Expires", setTime(expires, job.expires)));
+    if (job.state === "active") {
+      if (job.seen) rows.push(row("Last seen", setTime(seen, job.seen)));
+      if (job.converter) rows.push(row("Converter", job.converter));
+      rows.push(row("Lease", left.element));
+      left.update(job);
+    }
+    setChildren(element, rows.flat());
+  }
+  return { element, update, tick: left.update };
+}
+
+/** A part of the page that shows JSON; it is hidden when there is none. */
+function jsonPart(title) {
+  const element = el("div", { hidden: true });
+  let shown = null;
+  function update(text, called = title) {
+    const some = text !== undefined && text !== "null";
+    if (element.hidden === some) element.hidden = !some;
+    if (!some || `${called} ${text}` === shown) return;
+    shown = `${called} ${text}`;
+    const tree = jsonTree(text);
+    element.replaceChildren(section(called, { tools: tree.tools }, tree.element));
+  }
+  return { element, update };
+}
+
+function missing(id, error) {
+  const isSource = error.status === 404 && state.counts.has(id);
+  return [
+    el("h1", {}, error.status === 404 ? `There is no job ${id}` : "That cannot be shown"),
+    el("p", { class: "note" }, error.message),
+    isSource ? el("p", {}, "There is a source of this name: ", sourceLink(id)) : null,
+  ].filter(Boolean);
+}
+
+/** The page of the job with this id. */
+export function jobPage({ part: id }) {
+  const from = reader(id);
+  const head = heading(id, () => update(true)), happened = timeline(), known = facts();
+  const why = el("p", { class: "why", hidden: true });
+  const [result, note, document] = ["Result", "Note", "Document"].map(jsonPart);
+  const source = el("span");
+  const crumbs = el("div", { class: "crumbs" }, el("a", { href: href("") }, "All jobs"), source);
+  const columns = el("div", { class: "columns" },
+    el("div", {}, section("History", {}, happened.element), section("Properties", {}, known.element)),
+    el("div", {}, result.element, note.element, document.element));
+  const content = [head.element, why, columns];
+  const element = el("div", { class: "contents" }, crumbs);
+  let current = null, last = 0, reading = false, hurry = false, wrong = "";
+
+  function draw(found) {
+    const { job, raw } = found;
+    if (current === null) source.replaceChildren(" / ", sourceLink(job.source));
+    if (current !== found) {
+      head.update(found);
+      happened.update(job);
+      setText(why, job.why ? `Why nobody has it yet: ${sentence(job.why)}` : "");
+      why.hidden = !job.why;
+      result.update(raw.result, job.state === "done" ? "Result" : "Result of an earlier attempt");
+      note.update(raw.note);
+      document.update(raw.job);
+    }
+    known.update(job);
+    current = found;
+    setChildren(element, [crumbs, ...content]);
   }
 
-  function drawError(error) {
-    const back = el("a", { href: "#/" }, "All jobs");
-    element.replaceChildren(el("div", { class: "crumbs" }, back), el("h1", {}, error.status === 404 ? `There is no job ${id}` : "That cannot be shown"),
-      el("p", { class: "note" }, error.message));
-  }
-
-  async function update() {
+  async function update(at = false) {
+    if (reading || (!at && Date.now() < last + from.pause(hurry))) return;
+    [reading, hurry] = [true, false];
     try {
-      const text = await boss.find(id);
-      // Draw it anew only when it has changed, so that the focus and the selection stay.
-      if (text !== shown) draw(text);
-      shown = text;
+      draw(await from.read());
+      wrong = "";
     } catch (error) {
-      shown = "";
-      if (!(error instanceof TypeError)) drawError(error); // a TypeError: no response came, which the header shows
+      // A TypeError: no response came, which the header shows.
+      if (!error.status && !(error instanceof TypeError)) throw error;
+      if (error.status && wrong !== error.message) element.replaceChildren(crumbs, ...missing(id, error));
+      wrong = error.message;
+    } finally {
+      [reading, last] = [false, Date.now()];
     }
   }
 
-  const tick = () => shown && !element.contains(document.activeElement) && draw(shown);
-  update();
-  return { element, update, tick };
+  let counts = "";
+  /** The feed says that something has changed: look at once if it was about this source. */
+  function changed() {
+    const now = String(state.counts.get(current?.job.source) ?? "");
+    hurry ||= now !== counts;
+    counts = now;
+    update();
+  }
+  function tick() {
+    if (current?.job.state === "active") known.tick(current.job);
+    update();
+  }
+  const ready = update(true);
+  return { title: id, element, update: changed, tick, ready };
 }

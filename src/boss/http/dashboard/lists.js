@@ -1,13 +1,17 @@
-// The lists of active jobs, and of failed and abandoned ones.
+// The overview's lists of active jobs, and of failed and abandoned ones.
 
 import { el, setText } from "./dom.js";
 import { askToStop } from "./dialogs.js";
-import { at, count, duration, since } from "./words.js";
+import { lease } from "./lease.js";
+import { jobLink, pill, sourceLink } from "./parts.js";
+import { may } from "./rights.js";
+import { href } from "./router.js";
+import { ago, setTime } from "./times.js";
+import { count, many } from "./words.js";
 
-const link = (job) =>
-  el("td", { class: "job" }, el("a", { class: "id", href: `#/job/${encodeURIComponent(job.id)}` }, job.id), el("span", { class: "source" }, job.source));
+const link = (job) => el("td", { class: "job" }, jobLink(job.id), sourceLink(job.source));
 
-function section(title, headings, none) {
+function section(title, headings, none, all) {
   const note = el("span", { class: "note" });
   const body = el("tbody");
   const table = el("table", { class: "list" },
@@ -15,7 +19,8 @@ function section(title, headings, none) {
   const empty = el("p", { class: "empty" }, none);
   const scroll = el("div", { class: "scroll" }, table);
   const id = title.toLowerCase().replace(/\W+/g, "-");
-  const element = el("section", { "aria-labelledby": id }, el("div", { class: "head" }, el("h2", { id }, title), note), scroll, empty);
+  const more = el("a", { href: all, class: "all" }, "All of them");
+  const element = el("section", { "aria-labelledby": id }, el("div", { class: "head" }, el("h2", { id }, title), note, more), scroll, empty);
 
   /** Show one row for each job. A row is made once, and kept as long as its job is in the list. */
   function show(jobs, made, make) {
@@ -33,52 +38,33 @@ function section(title, headings, none) {
   return { element, show, note };
 }
 
-/** How much of a lease is left, as a bar and in words. */
-export function lease() {
-  const fill = el("i");
-  const bar = el("div", { class: "bar" }, fill);
-  const words = el("span", { class: "lease" });
-  function update(job) {
-    bar.hidden = job.until === null;
-    if (job.until === null) return setText(words, "never ends");
-    const left = -since(job.until);
-    const whole = (Date.parse(job.until) - Date.parse(job.seen)) / 1000;
-    const share = Math.max(0, Math.min(1, left / whole));
-    fill.style.width = `${share * 100}%`;
-    bar.classList.toggle("low", share < 1 / 3);
-    bar.classList.toggle("out", share === 0);
-    setText(words, left > 0 ? `${duration(left)} left` : "ran out");
-  }
-  return { element: el("div", {}, bar, words), update };
-}
-
 export function activeJobs() {
   const made = new Map();
-  const { element, show, note } = section("Active", ["Job", "Attempt", "Taken", "Last seen", "Lease", ""], "No job is active: no converter is at work now.");
+  const { element, show, note } = section("Active", ["Job", "Attempt", "Taken", "Last seen", "Lease", ""], "No job is active: no converter is at work now.", href("active"));
   let jobs = new Map();
 
   function make(job) {
-    const [taken, seen] = [el("td", { class: "time", "data-name": "taken" }), el("td", { class: "time", "data-name": "seen" })];
+    const [taken, seen] = [ago(null), ago(null)];
+    const cell = (name, content) => el("td", { class: "time", "data-name": name }, content);
     const left = lease();
-    const stop = el("button", { class: "bad", "aria-label": `Stop ${job.id}`, onclick: () => askToStop({ ...job, state: "active" }, () => {}) }, "Stop");
-    const attempt = el("td", { class: "time", "data-name": "attempt" }, `${job.attempt} of ${count(job.attempts)}`);
-    return { line: el("tr", {}, link(job), attempt, taken, seen, el("td", {}, left.element), el("td", {}, stop)), taken, seen, left };
+    const stop = may("administer", job.source)
+      ? el("button", { class: "bad", "aria-label": `Stop ${job.id}`, onclick: () => askToStop({ ...job, state: "active" }, () => {}) }, "Stop") : null;
+    const attempt = cell("attempt", `${job.attempt} of ${count(job.attempts)}`);
+    return { line: el("tr", {}, link(job), attempt, cell("taken", taken), cell("seen", seen), el("td", {}, left.element), el("td", {}, stop)), taken, seen, left };
   }
 
-  /** Update the ages, between events too. */
   function tick() {
-    for (const [key, job] of jobs) {
-      const row = made.get(key);
-      setText(row.taken, job.taken ? `${duration(since(job.taken))} ago` : "");
-      setText(row.seen, job.seen ? `${duration(since(job.seen))} ago` : "");
-      row.left.update(job);
-    }
+    for (const [key, job] of jobs) made.get(key).left.update(job);
   }
 
   function update(state) {
     jobs = show(state.active, made, make);
     const all = [...state.counts.values()].reduce((sum, counts) => sum + counts[1], 0);
     setText(note, all > state.active.length ? `the ${state.active.length} taken first, of ${count(all)}` : "");
+    for (const [key, job] of jobs) {
+      setTime(made.get(key).taken, job.taken);
+      setTime(made.get(key).seen, job.seen);
+    }
     tick();
   }
   return { element, update, tick };
@@ -86,21 +72,11 @@ export function activeJobs() {
 
 export function failedJobs() {
   const made = new Map();
-  const { element, show } = section("Failed and abandoned", ["Job", "Outcome", "After", "When", "Reason"], "None. Jobs that fail for good are listed here with their reasons.");
+  const { element, show } = section("Failed and abandoned", ["Job", "Outcome", "After", "When", "Reason"], "None. Jobs that fail for good are listed here with their reasons.", href("failed"));
 
   function make(job) {
-    const when = el("td", { class: "time", title: at(job.finished) });
-    const attempts = `${job.attempt} ${job.attempt === 1 ? "attempt" : "attempts"}`;
-    const line = el("tr", {}, link(job), el("td", {}, el("span", { class: `pill ${job.outcome}` }, job.outcome)),
-      el("td", { class: "time" }, attempts), when, el("td", { class: "reason" }, el("span", { title: job.reason }, job.reason ?? "")));
-    return { line, when };
+    return { line: el("tr", {}, link(job), el("td", {}, pill(job.outcome)), el("td", { class: "time" }, many(job.attempt, "attempt")),
+      el("td", { class: "time" }, ago(job.finished)), el("td", { class: "reason" }, el("span", { class: "words", title: job.reason }, job.reason ?? ""))) };
   }
-  let jobs = new Map();
-  const tick = () => jobs.forEach((job, key) => setText(made.get(key).when, `${duration(since(job.finished))} ago`));
-
-  function update(state) {
-    jobs = show(state.failed, made, make);
-    tick();
-  }
-  return { element, update, tick };
+  return { element, update: (state) => void show(state.failed, made, make) };
 }

@@ -2,20 +2,19 @@
 
 import * as boss from "./boss.js";
 import { el, setText } from "./dom.js";
-import { pretty } from "./words.js";
+import { pretty } from "./json.js";
+import { href } from "./router.js";
 
 const TOLD = new Map([
-  ["#/metrics", { title: "Metrics", address: "/metrics", read: (text) => text }],
-  ["#/health", { title: "Health", address: "/health", read: pretty }],
+  ["metrics", { title: "Metrics", address: "/metrics", read: (text) => text }],
+  ["health", { title: "Health", address: "/health", read: pretty }],
 ]);
 
-/** The view for this hash: the response of a resource, read once; null for any other hash. */
-export function toldPage(hash) {
-  const told = TOLD.get(hash);
-  if (!told) return null;
+/** The page with the response of a resource, read once. */
+export function toldPage({ name }) {
+  const told = TOLD.get(name);
   const text = el("pre", { tabindex: 0 });
-  const element = el("div", { class: "contents" }, el("div", { class: "crumbs" }, el("a", { href: "#/" }, "All jobs")),
-    el("h1", {}, told.title), text);
-  boss.read(told.address).then((answer) => setText(text, told.read(answer)), (error) => setText(text, error.message));
-  return { title: told.title, element, update() {}, tick() {} };
+  const element = el("div", { class: "contents" }, el("div", { class: "crumbs" }, el("a", { href: href("") }, "All jobs")), el("h1", {}, told.title), text);
+  const ready = boss.read(told.address).then((answer) => setText(text, told.read(answer)), (error) => setText(text, error.message));
+  return { title: told.title, element, update() {}, tick() {}, ready };
 }

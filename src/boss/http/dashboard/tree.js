@@ -2,6 +2,7 @@
 
 import * as boss from "./boss.js";
 import { el, setText } from "./dom.js";
+import { href, jobAddress, sourceAddress } from "./router.js";
 import { spark } from "./spark.js";
 import { count, duration, rate } from "./words.js";
 
@@ -71,11 +72,11 @@ export function tree() {
       const lists = await Promise.all(STATES.map(async (state, place) => {
         const jobs = made.counts[place] ? await boss.greatestIds(source, state, INSIDE).catch(() => []) : [];
         const left = made.counts[place] - jobs.length;
-        const items = jobs.map((job) => el("li", {}, el("a", { class: "id", href: `#/job/${encodeURIComponent(job.id)}` }, job.id)));
-        if (left > 0) items.push(el("li", {}, `${count(left)} more`));
+        const items = jobs.map((job) => el("li", {}, el("a", { class: "id", href: jobAddress(job.id) }, job.id)));
+        if (left > 0) items.push(el("li", {}, el("a", { href: href("jobs", null, { source, state }) }, `${count(left)} more`)));
         return el("div", {}, el("h2", { class: `state ${state}` }, state), el("ol", {}, items.length ? items : el("li", {}, "none")));
       }));
-      inside.replaceChildren(el("div", { class: "by-state" }, lists));
+      inside.replaceChildren(el("div", { class: "by-state" }, lists), el("p", { class: "links" }, el("a", { href: sourceAddress(source) }, `The page of ${source}`)));
     }
     return made;
   }

@@ -1,20 +1,14 @@
-// Numbers, times and JSON in the form that a person reads.
+// Numbers, durations and reasons in the form that a person reads.
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const instant = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-
-// The server's clock minus ours, in milliseconds.
-let ahead = 0;
-
-/** Use the server's clock from now on. */
-export function setClock(now) {
-  ahead = Date.parse(now) - Date.now();
-}
-
-/** Seconds since an instant, by the server's clock; negative when it is in the future. */
-export const since = (time) => (Date.now() + ahead - Date.parse(time)) / 1000;
 
 export const count = (number) => whole.format(number);
+
+/** A number with its noun: `1 job`, `2 jobs`. */
+export const many = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+/** A sentence's beginning in upper case, and a full stop unless told otherwise. */
+export const sentence = (text, end = ".") => text[0].toUpperCase() + text.slice(1) + end;
 
 /** A duration in seconds as text: `4 s`, `3 min`, `5.2 h`, `12 days`. */
 export function duration(seconds) {
@@ -32,32 +26,16 @@ export function rate(number) {
   return number < 9.95 ? number.toFixed(1) : count(number);
 }
 
-export const at = (time) => instant.format(Date.parse(time));
-
-/** The members of a JSON object as unchanged text, so that long numbers keep all their digits. */
-export function members(text) {
-  const found = Object.create(null);
-  let depth = 0, start = 0, key = null;
-  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:,]/g)) {
-    if (depth === 1 && key === null && token[0] === '"') [key, start] = [JSON.parse(token), index + token.length + 1];
-    const ends = depth === 1 && (token === "," || token === "}");
-    if (ends && key !== null) [found[key], key] = [text.slice(start, index).trim(), null];
-    if (token === "{" || token === "[") depth++;
-    if (token === "}" || token === "]") depth--;
-  }
-  return found;
+/** A number of bytes as text: `12 kB`, `3.4 MB`. */
+export function size(bytes) {
+  if (bytes < 1000) return `${bytes} bytes`;
+  return bytes < 1e6 ? `${(bytes / 1000).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** JSON text, indented, with one line for each member. */
-export function pretty(text) {
-  let indent = 0;
-  const line = () => "\n" + "  ".repeat(indent);
-  return text.replace(/"(?:[^"\\]|\\.)*"|[{[]\s*[}\]]|[{}[\]:,]|[^\s{}[\]:,"]+|\s+/g, (token) => {
-    if (/^\s+$/.test(token)) return "";
-    if (/^[{[]\s*[}\]]$/.test(token)) return token[0] + token.at(-1);
-    if (token === "{" || token === "[") return (indent++, token + line());
-    if (token === "}" || token === "]") return (indent--, line() + token);
-    if (token === ",") return token + line();
-    return token === ":" ? ": " : token;
-  });
+/** Why a done job ended so: `error` or `reason` of its result, or else all of it, as `GET /jobs?reason=` sees it. */
+export function reasonOf({ result }) {
+  if (result === null || result === undefined) return "";
+  const said = result.error || result.reason;
+  if (typeof said === "string") return said;
+  return JSON.stringify(result);
 }

@@ -1,0 +1,64 @@
+// The bar with the filter of a list of jobs. What is chosen is in the address, so that a link has it.
+
+import { el } from "./dom.js";
+import { state } from "./feed.js";
+import { LAST, OUTCOMES } from "./finding.js";
+import { option } from "./parts.js";
+import { go, href } from "./router.js";
+import { fromField, toField, zoneName } from "./times.js";
+
+const STATES = ["available", "active", "done"];
+const labelled = (text, input) => el("label", {}, text, input);
+
+function choice(name, text, any, values, chosen) {
+  return labelled(text, el("select", { name }, option("", any, chosen), values.map(([value, shown]) => option(value, shown, chosen))));
+}
+
+function times(query) {
+  const between = query.get("since") || query.get("until") || query.get("last") === "between";
+  const chosen = between ? "between" : query.get("last") ?? "";
+  const last = choice("last", "Time", "any time", [...[...LAST].map(([key, [text]]) => [key, text]), ["between", "between …"]], chosen);
+  if (!between) return [last];
+  const field = (name, text) => labelled(`${text} (${zoneName()})`, el("input", { name, type: "datetime-local", step: 1, value: toField(query.get(name)) }));
+  return [last, field("since", "From"), field("until", "Before")];
+}
+
+function fields(kind, query) {
+  const outcomes = kind === "failed" ? ["failed", "abandoned"] : OUTCOMES;
+  return [
+    kind === "jobs" && choice("state", "State", "any state", STATES.map((each) => [each, each]), query.get("state") ?? ""),
+    kind !== "active" && choice("outcome", "Outcome", kind === "failed" ? "failed or abandoned" : "any outcome", outcomes.map((each) => [each, each]), query.get("outcome") ?? ""),
+    labelled("Source", el("input", { name: "source", list: "filter-sources", maxlength: 100, autocomplete: "off", placeholder: "any source", value: query.get("source") ?? "" })),
+    kind !== "active" && labelled("Words in the reason", el("input", { name: "reason", type: "search", maxlength: 200, autocomplete: "off", placeholder: "any reason", value: query.get("reason") ?? "" })),
+    ...times(query),
+  ].filter(Boolean);
+}
+
+/** The filter that a form says. An outcome or a reason is that of done jobs. */
+function chosen(form, kind, before) {
+  const now = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
+  if (now.last === "between") {
+    const [since, until] = [fromField(now.since), fromField(now.until)];
+    Object.assign(now, { since, until, last: since || until ? "" : "between" });
+  } else Object.assign(now, { since: "", until: "" });
+  if (kind === "jobs" && now.state && now.state !== "done") {
+    // Whoever chooses a state means it; whoever chooses an outcome means done jobs.
+    if (now.state !== before.get("state")) Object.assign(now, { outcome: "", reason: "" });
+    else if (now.outcome || now.reason) now.state = "done";
+  }
+  return { ...now, group: before.get("group") };
+}
+
+/** The bar; whatever is changed in it leads to the address of the list with the new filter. */
+export function filterBar(kind, query) {
+  const sources = el("datalist", { id: "filter-sources" }, [...state.counts.keys()].sort().map((source) => el("option", { value: source })));
+  const change = () => go(href(kind, null, chosen(form, kind, query)));
+  const some = ["state", "outcome", "source", "reason", "last", "since", "until"].some((name) => query.get(name));
+  const clear = some ? el("a", { class: "clear", href: href(kind, null, { group: query.get("group") }) }, "Clear") : null;
+  const submitted = (event) => {
+    event.preventDefault();
+    change();
+  };
+  const form = el("form", { class: "filters", "aria-label": "Filter", onsubmit: submitted, onchange: change }, ...fields(kind, query), clear, sources);
+  return form;
+}

@@ -1,0 +1,137 @@
+// Lists of jobs: all of them, the active ones, the failed ones. Each has a filter, pages, and acts on many.
+
+import { state } from "./feed.js";
+import { el, setChildren, setText } from "./dom.js";
+import { askToDownload } from "./download.js";
+import { filterBar } from "./filters.js";
+import { filterOf, findPage } from "./finding.js";
+import { groups } from "./groups.js";
+import { jobRow } from "./job_row.js";
+import { complaint, empty, page } from "./parts.js";
+import { may } from "./rights.js";
+import { go, href } from "./router.js";
+import { selection } from "./selection.js";
+import { table } from "./table.js";
+import { toolbar } from "./toolbar.js";
+import { many } from "./words.js";
+
+const TITLES = { jobs: "Jobs", active: "Active jobs", failed: "Failed jobs" };
+const NONE = {
+  jobs: "No job matches.",
+  active: "No job is active: no converter is at work now.",
+  failed: "None. Jobs that fail for good, or are abandoned, are listed here with their reasons.",
+};
+const AGAIN = 3000;
+// The pages before this one, by the address of each page: Boss knows only the way forward.
+const before = new Map();
+
+/** The page of a kind of list: `jobs`, `active` or `failed`. */
+export const jobsPage = (kind) => ({ query }) => (query.get("group") === "reason" ? grouped(kind, query) : list(kind, query));
+
+function tools(kind, query, filter) {
+  const isGrouped = query.get("group") === "reason";
+  const other = new URLSearchParams([...query].filter(([name]) => name !== "group" && name !== "after"));
+  if (!isGrouped) other.set("group", "reason");
+  const group = kind !== "active" && el("a", { class: "button", href: href(kind, null, other) }, isGrouped ? "One by one" : "Group by reason");
+  return [group, el("button", { onclick: () => askToDownload(filter) }, "Download")].filter(Boolean);
+}
+
+function grouped(kind, query) {
+  const filter = filterOf(kind, query);
+  // Only done jobs have a reason.
+  filter.given.state = "done";
+  const found = groups(kind, query, filter);
+  return { title: TITLES[kind], element: page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), found.element), update() {}, tick() {}, ready: found.ready };
+}
+
+function list(kind, query) {
+  const filter = filterOf(kind, query);
+  const after = query.get("after");
+  const wrong = complaint();
+  const acts = may("administer");
+  const rows = selection(() => bar.update(rows.chosen));
+  const shown = table({
+    label: TITLES[kind],
+    columns: [...(acts ? [[rows.all, "pick"]] : []), "Job", "State", "Attempt", "When", "About"],
+    key: (job) => job.id,
+    make: (job) => jobRow(job, acts ? rows.box(job) : null),
+  });
+  const bar = toolbar({ filter, clear: rows.clear, after: () => read() });
+  const none = empty(hasFilter(query) ? "No job matches this filter. " : NONE[kind], hasFilter(query) ? el("a", { href: href(kind) }, "Show all") : null);
+  none.hidden = true;
+  const fresh = el("button", { class: "fresh", hidden: true, onclick: () => (after ? go(href(kind, null, without(query, "after"))) : read()) }, "Show what is new");
+  const how = el("p", { class: "note loading", role: "status" }, "Looking …");
+  const foot = el("nav", { class: "pages", "aria-label": "Pages" });
+  const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
+  const element = page(TITLES[kind], [fresh, ...tools(kind, query, filter)], filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section);
+  let reading = false, last = 0, counts = null;
+
+  /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
+  const isQuiet = () => kind === "active" && !after && !rows.chosen.size && !shown.body.matches(":hover, :focus-within");
+
+  async function read() {
+    if (reading) return;
+    reading = true;
+    counts = String(ours());
+    try {
+      // The end of the time goes on with it.
+      const found = await findPage(filterOf(kind, query), after);
+      show(found);
+      wrong.tell(null);
+    } catch (error) {
+      if (error.status) wrong.tell(error);
+    } finally {
+      [reading, last] = [false, Date.now()];
+      how.classList.remove("loading");
+    }
+  }
+
+  function show({ jobs, next }) {
+    shown.show(jobs);
+    rows.keep(jobs);
+    bar.update(rows.chosen, jobs.length);
+    none.hidden = jobs.length > 0 || next !== null;
+    fresh.hidden = true;
+    setText(how, after ? `${many(jobs.length, "job")} on this page.` : next === null ? `${many(jobs.length, "job")}.` : `The first ${many(jobs.length, "job")}; there are more.`);
+    const address = next === null ? null : href(kind, null, withAfter(query, next));
+    if (address) before.set(address, location.hash);
+    setChildren(foot, pages(kind, query, address));
+    foot.hidden = !foot.childNodes.length;
+  }
+
+  /** The counts that this list is about, which the feed brings. */
+  function ours() {
+    const { source, state: wanted } = filter.given;
+    const place = ["available", "active", "done"].indexOf(wanted);
+    const all = source ? [state.counts.get(source) ?? []] : [...state.counts.values()];
+    return all.reduce((sum, each) => sum + (place < 0 ? each.reduce((one, other) => one + other, 0) : each[place] ?? 0), 0);
+  }
+
+  function update() {
+    if (reading || counts === null) return;
+    if (counts !== String(ours()) && !isQuiet()) fresh.hidden = false;
+  }
+  function tick() {
+    for (const row of shown.rows.values()) row.tick();
+    if (isQuiet() && Date.now() - last > AGAIN) read();
+  }
+  const escape = () => element.isConnected && rows.clear();
+  document.addEventListener("boss:escape", escape);
+  return { title: TITLES[kind], element, update, tick, ready: read() };
+}
+
+const hasFilter = (query) => [...query.keys()].some((name) => name !== "after" && name !== "group");
+const without = (query, name) => new URLSearchParams([...query].filter(([each]) => each !== name));
+function withAfter(query, after) {
+  const next = without(query, "after");
+  next.set("after", after);
+  return next;
+}
+
+/** The links to the first page, the one before and the next one. */
+function pages(kind, query, next) {
+  const here = location.hash;
+  const first = query.get("after") && el("a", { class: "button", href: href(kind, null, without(query, "after")) }, "First page");
+  const previous = before.get(here) && el("a", { class: "button", href: before.get(here) }, "Previous");
+  return [first, previous, next && el("a", { class: "button next", href: next, rel: "next" }, "Next page")].filter(Boolean);
+}

@@ -1,0 +1,49 @@
+// The keyboard: one can go through a list and open what it has without the mouse.
+
+import { open } from "./dialog.js";
+import { el } from "./dom.js";
+
+const KEYS = [
+  ["/", "Find a job by its id"],
+  ["j, k", "The next row, the one before"],
+  ["Enter", "Open the row"],
+  ["x", "Select the row, or not"],
+  ["?", "This list"],
+  ["Escape", "Close a dialog, leave the search, or select nothing"],
+];
+const IN_FIELD = "input:not([type=checkbox]), textarea, select, dialog";
+
+export function showKeys() {
+  const list = el("dl", { class: "keys" }, KEYS.flatMap(([key, does]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, does)]));
+  const close = el("button", { class: "main", onclick: () => dialog.close() }, "Close");
+  const dialog = open("Keys", list, el("div", { class: "actions" }, close));
+  close.focus();
+}
+
+/** Focus the link of the next row, or with -1 of the one before. */
+function step(by) {
+  const links = [...document.querySelectorAll("main a.go")].filter((link) => link.checkVisibility());
+  const row = document.activeElement.closest("tr, li");
+  const here = links.findIndex((link) => link === document.activeElement || (row && row.contains(link)));
+  links[here < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, here + by))]?.focus();
+}
+
+const select = () => document.activeElement.closest("tr")?.querySelector("input.pick")?.click();
+
+function escape(target) {
+  if (target.closest("#search")) target.blur();
+  else document.dispatchEvent(new Event("boss:escape"));
+}
+
+const DOES = new Map([["j", () => step(1)], ["k", () => step(-1)], ["x", select], ["?", showKeys], ["/", () => document.getElementById("id").focus()]]);
+
+export function listenToKeys() {
+  addEventListener("keydown", (event) => {
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key === "Escape" && !target.closest("dialog")) return escape(target);
+    if (target.closest(IN_FIELD) || document.querySelector("dialog[open]") || !DOES.has(key)) return;
+    event.preventDefault();
+    DOES.get(key)();
+  });
+}

@@ -1,0 +1,44 @@
+// What may be done with the rows that are selected, or with all that match.
+
+import { ACTS, actOnMatching, actOnSelected, isFor } from "./bulk.js";
+import { el, setText } from "./dom.js";
+import { state as feed } from "./feed.js";
+import { may } from "./rights.js";
+import { many } from "./words.js";
+
+const STATES = ["available", "active", "done"];
+
+/** The sources that a filter is about, as far as the token may act on them. */
+function sourcesOf({ given }) {
+  if (given.source) return [given.source];
+  const place = STATES.indexOf(given.state);
+  return [...feed.counts].filter(([source, counts]) => counts[place] > 0 && may("administer", source)).map(([source]) => source).sort();
+}
+
+/** A toolbar for a list; `update(chosen, rows)` shows what is selected. */
+export function toolbar({ filter, clear, after }) {
+  const words = el("span", { class: "many", role: "status" });
+  let chosen = new Map(), rows = 0;
+  const done = () => {
+    clear();
+    after();
+  };
+  const buttons = Object.values(ACTS).map((act) => [act, el("button", { class: act.danger ? "bad" : "", onclick: () => actOnSelected(act, [...chosen.values()], done) }, act.name)]);
+  const none = el("button", { class: "plain link", onclick: clear }, "Select none");
+  const all = Object.values(ACTS).filter((act) => filter.given.state && isFor(act, filter.given.state)).map((act) =>
+    el("button", { class: act.danger ? "bad" : "", "aria-label": `${act.name} all that match`, onclick: () => actOnMatching(act, filter, sourcesOf(filter), done) }, act.name));
+  const matching = el("div", { class: "matching" }, el("span", { class: "note" }, "All that match:"), ...all);
+  const selected = el("div", { class: "selected" }, words, ...buttons.map(([, button]) => button), none);
+  const hint = el("span", { class: "note" }, "Choose a state, and all jobs that match can be redone, stopped or deleted at once.");
+  const element = el("div", { class: "toolbar", role: "group", "aria-label": "Act on many" }, selected, all.length ? matching : hint);
+
+  function update(now, there = rows) {
+    [chosen, rows] = [now, there];
+    selected.hidden = !chosen.size;
+    matching.hidden = hint.hidden = chosen.size > 0 || !rows;
+    setText(words, chosen.size ? `${many(chosen.size, "job")} selected` : "");
+    for (const [act, button] of buttons) button.hidden = ![...chosen.values()].some((job) => isFor(act, job.state));
+  }
+  update(chosen);
+  return { element, update };
+}
