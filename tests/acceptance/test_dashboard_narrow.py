@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.browser import LAUNCH
-from tests.helpers.page import browser, opened, row
+from tests.helpers.page import TOO_WIDE, browser, opened, row
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess
 
@@ -18,10 +18,6 @@ pytestmark = pytest.mark.skipif(
     not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
 )
 WIDTH = 320
-# Whatever is wider than the screen, but what has a scroll bar of its own.
-TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll("body, body *")]
-    .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5 && !each.closest(".unseen, svg"))
-    .map((each) => `${each.tagName}.${each.className} ${each.textContent.slice(0, 40)}`)"""
 # Fills in large numbers, instead of submitting so many jobs.
 MANY = """() => document.querySelectorAll(".tree .number, .tree .state b").forEach((each) => {
     each.textContent = "12,345,678";
@@ -42,6 +38,7 @@ def test_no_view_scrolls_sideways(page: Page, client: httpx.Client, source: str,
     failed, active, available, given = (submit(client, name, '{"a": "%s"}' % ("x" * 300), attempts=1) for _ in range(4))
     client.get(f"/job/available/{name}?limit=2")
     client.request("DELETE", f"/job/active/{name}/{failed}", content='{"error": "no-column-%s"}' % ("a" * 300))
+    client.put(f"/schedule/{source}-nightly", json={"source": name, "cron": "0 3 * * *"})
     page.reload()
     expect(page.get_by_text("no-column").first).to_be_visible()
     row(page, name).get_by_role("button").click()
@@ -52,6 +49,10 @@ def test_no_view_scrolls_sideways(page: Page, client: httpx.Client, source: str,
     for id in (failed, active, available, given):
         page.goto(f"/#/job/{id}")
         expect(page.get_by_role("heading", name=id)).to_be_visible()
+        assert page.evaluate(TOO_WIDE) == []
+    for view in ("sources", "active", "failed", "failed?group=reason", "jobs", "schedules", "audit", f"source/{name}"):
+        page.goto(f"/#/{view}")
+        expect(page.get_by_role("main")).to_contain_text("set a schedule" if view == "audit" else source)
         assert page.evaluate(TOO_WIDE) == []
     for view in ("metrics", "health"):
         page.goto(f"/#/{view}")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.helpers.browser import LAUNCH
 from tests.helpers.databases import new_database, run_in
 from tests.helpers.ndjson import LINES
-from tests.helpers.page import browser, opened, row
+from tests.helpers.page import browser, json_of, opened, row, to_overview
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.wire import Wire
@@ -125,7 +125,7 @@ class TestPage:
             there.post(f"/job/available/names/{name}", content='{"__proto__": {"reason": 1}, "toString": null}')
             page.goto(f"/#/job/{name}")
             expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
-            expect(page.locator("pre").last).to_contain_text('"toString": null')
+            expect(json_of(page, "Document")).to_contain_text('"toString": null')
 
     @pytest.mark.parametrize(
         "address",
@@ -143,14 +143,24 @@ class TestPage:
         page.goto(f"/{address}")
         page.reload()
         expect(page.get_by_role("heading", name="That cannot be shown")).to_be_visible()
-        page.get_by_role("link", name="All jobs").click()
+        to_overview(page)
         expect(page.locator(".tree").or_(page.get_by_text("No job has been submitted yet"))).to_be_visible()
 
-    @pytest.mark.parametrize("address", ["#", "#/", "#/job/", "#%", "#/nothing", "#__proto__", "#toString"])
-    def test_another_address_is_the_overview(self, page: Page, there: httpx.Client, address: str) -> None:
+    @pytest.mark.parametrize("address", ["", "#", "#/"])
+    def test_no_address_is_the_overview(self, page: Page, there: httpx.Client, address: str) -> None:
         submit(there, "there")
         page.goto(f"/{address}")
         page.reload()
+        expect(row(page, "there")).to_be_visible()
+
+    @pytest.mark.parametrize("address", ["#/job/", "#/job", "#%", "#/nothing", "#/failed/x", "#__proto__", "#toString"])
+    def test_an_unknown_address_says_so(self, page: Page, there: httpx.Client, address: str) -> None:
+        submit(there, "there")
+        page.goto(f"/{address}")
+        page.reload()
+        expect(page.get_by_role("heading", name="There is no page at this address")).to_be_visible()
+        assert page.title() == "No such page · Boss"
+        page.get_by_role("link", name="Go to the overview").click()
         expect(row(page, "there")).to_be_visible()
 
     def test_results_of_every_kind(self, page: Page, there: httpx.Client, odd: tuple[BossProcess, str]) -> None:
@@ -164,12 +174,12 @@ class TestPage:
             run_in(odd[1], f"UPDATE job SET result = '{result}' WHERE id = '{id}'")
             page.goto(f"/#/job/{id}")
             expect(page.get_by_role("heading", name=id)).to_be_visible()
-            expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
+            expect(page.get_by_role("heading", name="Stopped", exact=True)).to_be_visible()
         turned = "\u202eevil\u2066 \u200f<b>"
         submit(there, "results/turned")
         there.post("/job/done/results/turned?outcome=stopped", content=json.dumps({"reason": turned}))
         page.goto("/#/job/turned")
-        reason = page.locator("dd .reason")
+        reason = page.locator(".timeline .reason")
         expect(reason).to_have_text(turned)
         # A line of its own, so that nothing in it turns what stands around it.
         assert reason.evaluate("(element) => getComputedStyle(element).display") == "block"
@@ -179,4 +189,4 @@ class TestPage:
         there.post("/job/available/large/deep", content='{"a":' * 1000 + "1" + "}" * 1000)
         for id, text in (("long", 'x\\\\\\"x'), ("deep", '"a": {')):
             page.goto(f"/#/job/{id}")
-            expect(page.locator("pre").last).to_contain_text(text)
+            expect(json_of(page, "Document")).to_contain_text(text)

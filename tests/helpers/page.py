@@ -1,5 +1,6 @@
 """The dashboard in a real browser."""
 
+import shutil
 from collections.abc import Iterator
 from typing import Literal
 
@@ -7,8 +8,21 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, sync_playwright
 
 from tests.helpers.browser import LAUNCH
+from tests.helpers.servers import BossProcess
 
 Scheme = Literal["light", "dark"]
+# Whatever is wider than the screen, but what has a scroll bar of its own.
+TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll("body, body *")]
+    .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5)
+    .filter((each) => !each.closest(".unseen, .skip, svg") && !each.parentElement?.closest(".json, .lines, pre"))
+    .map((each) => `${each.tagName}.${each.className} ${each.textContent.slice(0, 40)}`)"""
+# What each module of these tests is marked with.
+IN_BROWSER = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not shutil.which(LAUNCH["executable_path"]), reason="chromium (Debian's package) is not installed here"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +51,28 @@ def opened(browser: Browser, url: str, scheme: Scheme = "light") -> Iterator[Pag
     assert wrong == []
 
 
+@pytest.fixture
+def page(browser: Browser, module_boss: BossProcess) -> Iterator[Page]:
+    """The page of the module's Boss; whatever it complains of, or asks of anybody else, is an error."""
+    yield from opened(browser, module_boss.url)
+
+
 def row(page: Page, source: str) -> Locator:
     return page.locator(".tree tbody tr").filter(has=page.get_by_role("button", name=source, exact=True))
+
+
+def json_of(page: Page, part: str) -> Locator:
+    """The tree of a job's document, result or note."""
+    return page.get_by_role("region", name=part).locator(".json")
+
+
+def job_rows(page: Page) -> Locator:
+    """The rows of a list of jobs."""
+    return page.get_by_role("main").locator("table.list tbody tr")
+
+
+def to_overview(page: Page) -> None:
+    page.get_by_role("navigation", name="Pages of Boss").get_by_role("link", name="Overview").click()
 
 
 def press(page: Page, name: str) -> None:

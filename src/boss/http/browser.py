@@ -56,8 +56,8 @@ def check_site(request: Request) -> None:
 def is_by_dashboard(request: Request) -> bool:
     """Whether the dashboard's own script sends this request, as far as its headers tell.
 
-    A browser without fetch metadata still sends an Origin with POST and DELETE. Below /job the dashboard uses only
-    these two methods. So a GET or HEAD below /job, which could come from a link, does not get the rights of the cookie.
+    A browser without fetch metadata still sends an Origin with POST, PUT and DELETE. Below /job the dashboard uses only
+    these methods. So a GET or HEAD below /job, which could come from a link, does not get the rights of the cookie.
     """
     headers = request.headers
     if b"sec-fetch-site" in headers or b"sec-fetch-mode" in headers:

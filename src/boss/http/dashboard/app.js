@@ -109,11 +109,13 @@ part("skip").addEventListener("click", (event) => {
   main.focus();
 });
 menu.addEventListener("click", () => openMenu(!nav.classList.contains("open")));
-document.addEventListener("boss:escape", () => openMenu(false));
 part("submit").addEventListener("click", () =>
   askToSubmit([...state.counts.keys()].filter((source) => may("submit", source)), (id) => go(jobAddress(id))));
 part("switches").append(zoneSwitch(), el("button", { class: "plain link", onclick: showKeys }, "Keys"));
-listenToKeys();
+listenToKeys(() => {
+  openMenu(false);
+  face?.escape?.();
+});
 setInterval(() => {
   if (document.hidden) return;
   face?.tick();

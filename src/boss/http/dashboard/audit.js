@@ -47,7 +47,7 @@ export function auditPage({ query }) {
       wrong.tell(null);
     } catch (error) {
       setText(how, "");
-      if (error.status) wrong.tell(error);
+      if (!error.away) wrong.tell(error);
     }
   }
   return { title: "Audit", element, update() {}, tick() {}, ready: read() };

@@ -3,9 +3,11 @@
 export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
 const attempt = (job) => ({ "if-match": `"${job.attempt}"` });
 
-/** Send a request; return its response, or throw an error with the detail of its problem. */
+/** Send a request; return its response, or throw an error with the detail of its problem. It is `away` when there is no response. */
 export async function send(method, address, { body, headers, signal } = {}) {
-  const answer = await fetch(address, { method, body, headers, signal });
+  const answer = await fetch(address, { method, body, headers, signal }).catch(() => {
+    throw Object.assign(new Error("Boss does not answer"), { away: true });
+  });
   if (answer.ok) return answer;
   let detail = `${answer.status} ${answer.statusText}`;
   try {

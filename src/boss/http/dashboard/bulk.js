@@ -53,15 +53,16 @@ function asQuery({ state, source: _source, ...query }) {
   return [state, Object.entries(query).map((pair) => pair.map(encodeURIComponent).join("=")).join("&")];
 }
 
-/** Act on all that match a filter, source by source: Boss takes one source at a time. */
-export function actOnMatching(act, filter, sources, after) {
-  const asked = sources.flatMap((source) => queriesOf(filter).map((query) => {
+/** Act on all that match a filter, source by source: Boss takes one source at a time. `findSources()` says which. */
+export function actOnMatching(act, filter, findSources, after) {
+  let plan = [];
+  const requests = (source) => queriesOf(filter).map((query) => {
     const [state, text] = asQuery(query);
     return { source, address: `${act.address(source, state)}&${text}`.replace(/[?&]+$/, "").replace("?&", "?") };
-  }));
-  let plan = [];
+  });
 
   async function counting({ progress, cancelled }) {
+    const asked = (await findSources()).flatMap(requests);
     let jobs = 0, isAll = true;
     plan = [];
     for (const [place, each] of asked.entries()) {

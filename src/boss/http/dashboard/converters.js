@@ -44,7 +44,7 @@ export function convertersPage() {
       setText(how, `${many(found.length, "converter")}, ${many(found.reduce((sum, { holds }) => sum + holds, 0), "active job")}`);
       wrong.tell(null);
     } catch (error) {
-      if (error.status) wrong.tell(error);
+      if (!error.away) wrong.tell(error);
     }
     [reading, last] = [false, Date.now()];
   }

@@ -59,6 +59,10 @@ export function filterBar(kind, query) {
     event.preventDefault();
     change();
   };
-  const form = el("form", { class: "filters", "aria-label": "Filter", onsubmit: submitted, onchange: change }, ...fields(kind, query), clear, sources);
+  // A field for a time changes with each digit. It counts when it is left.
+  const isTime = ({ target }) => target.type === "datetime-local";
+  const form = el("form", { class: "filters", "aria-label": "Filter", onsubmit: submitted,
+    onchange: (event) => isTime(event) || change(), onfocusout: (event) => isTime(event) && form.isConnected && change() }, ...fields(kind, query), clear, sources,
+    el("button", { type: "submit", hidden: true }, "Filter")); // with it, Enter sends the form from any field
   return form;
 }

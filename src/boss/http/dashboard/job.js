@@ -104,7 +104,7 @@ export function jobPage({ part: id }) {
   const why = el("p", { class: "why", hidden: true });
   const [result, note, document] = ["Result", "Note", "Document"].map(jsonPart);
   const source = el("span");
-  const crumbs = el("div", { class: "crumbs" }, el("a", { href: href("") }, "All jobs"), source);
+  const crumbs = el("div", { class: "crumbs" }, el("a", { href: href("jobs") }, "All jobs"), source);
   const columns = el("div", { class: "columns" },
     el("div", {}, section("History", {}, happened.element), section("Properties", {}, known.element)),
     el("div", {}, result.element, note.element, document.element));
@@ -136,10 +136,9 @@ export function jobPage({ part: id }) {
       draw(await from.read());
       wrong = "";
     } catch (error) {
-      // A TypeError: no response came, which the header shows.
-      if (!error.status && !(error instanceof TypeError)) throw error;
-      if (error.status && wrong !== error.message) element.replaceChildren(crumbs, ...missing(id, error));
-      wrong = error.message;
+      // When no response came, the header shows it.
+      if (!error.away && wrong !== error.message) element.replaceChildren(crumbs, ...missing(id, error));
+      if (!error.away) wrong = error.message;
     } finally {
       [reading, last] = [false, Date.now()];
     }

@@ -63,7 +63,7 @@ function list(kind, query) {
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
-  const element = page(TITLES[kind], [fresh, ...tools(kind, query, filter)], filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section);
+  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section, fresh);
   let reading = false, last = 0, counts = null;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
@@ -79,7 +79,7 @@ function list(kind, query) {
       show(found);
       wrong.tell(null);
     } catch (error) {
-      if (error.status) wrong.tell(error);
+      if (!error.away) wrong.tell(error);
     } finally {
       [reading, last] = [false, Date.now()];
       how.classList.remove("loading");
@@ -99,9 +99,11 @@ function list(kind, query) {
     foot.hidden = !foot.childNodes.length;
   }
 
-  /** The counts that this list is about, which the feed brings. */
+  /** What the feed says of the jobs in this list: it changes when they do. */
   function ours() {
     const { source, state: wanted } = filter.given;
+    // Done jobs are counted together. The feed names the last that failed.
+    if (kind === "failed") return state.failed.find((job) => !source || job.source === source)?.finished ?? "";
     const place = ["available", "active", "done"].indexOf(wanted);
     const all = source ? [state.counts.get(source) ?? []] : [...state.counts.values()];
     return all.reduce((sum, each) => sum + (place < 0 ? each.reduce((one, other) => one + other, 0) : each[place] ?? 0), 0);
@@ -115,9 +117,7 @@ function list(kind, query) {
     for (const row of shown.rows.values()) row.tick();
     if (isQuiet() && Date.now() - last > AGAIN) read();
   }
-  const escape = () => element.isConnected && rows.clear();
-  document.addEventListener("boss:escape", escape);
-  return { title: TITLES[kind], element, update, tick, ready: read() };
+  return { title: TITLES[kind], element, update, tick, escape: rows.clear, ready: read() };
 }
 
 const hasFilter = (query) => [...query.keys()].some((name) => name !== "after" && name !== "group");

@@ -1,6 +1,6 @@
 // JSON as a tree that folds. What is folded is neither parsed nor drawn before it is opened.
 
-import { el } from "./dom.js";
+import { el, say } from "./dom.js";
 import { parts, pretty } from "./json.js";
 import { count, many } from "./words.js";
 
@@ -81,6 +81,6 @@ export function jsonTree(text) {
     place.replaceChildren(isText ? el("pre", { tabindex: 0 }, pretty(text)) : tree(text));
   }
   // Browsers let a page copy only on this machine or over HTTPS.
-  const copy = navigator.clipboard && el("button", { class: "plain link", onclick: () => navigator.clipboard.writeText(pretty(text)) }, "Copy");
+  const copy = navigator.clipboard && el("button", { class: "plain link", onclick: () => navigator.clipboard.writeText(pretty(text)).then(() => say("Copied."), (error) => say(error.message)) }, "Copy");
   return { element: place, tools: [toggle, copy].filter(Boolean) };
 }

@@ -30,18 +30,14 @@ function step(by) {
 
 const select = () => document.activeElement.closest("tr")?.querySelector("input.pick")?.click();
 
-function escape(target) {
-  if (target.closest("#search")) target.blur();
-  else document.dispatchEvent(new Event("boss:escape"));
-}
-
 const DOES = new Map([["j", () => step(1)], ["k", () => step(-1)], ["x", select], ["?", showKeys], ["/", () => document.getElementById("id").focus()]]);
 
-export function listenToKeys() {
+/** Listen to the keys; `escape()` is called where Escape closes no dialog and leaves no field. */
+export function listenToKeys(escape) {
   addEventListener("keydown", (event) => {
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (key === "Escape" && !target.closest("dialog")) return escape(target);
+    if (key === "Escape" && !target.closest("dialog")) return target.closest("#search") ? target.blur() : escape();
     if (target.closest(IN_FIELD) || document.querySelector("dialog[open]") || !DOES.has(key)) return;
     event.preventDefault();
     DOES.get(key)();

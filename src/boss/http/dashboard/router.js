@@ -49,8 +49,10 @@ function stored() {
   }
 }
 
+/** What tells this entry of the history from others, also after a reload. */
 function keyOfEntry() {
-  const known = history.state?.key;
+  // Browsers without the Navigation API do not say it, so there the entry gets a key of ours.
+  const known = window.navigation?.currentEntry?.key ?? history.state?.key;
   if (known) return known;
   const key = `${Date.now()}-${Math.random()}`;
   history.replaceState({ key }, "");

@@ -87,7 +87,7 @@ export function schedulesPage() {
       none.hidden = found.length > 0;
       wrong.tell(null);
     } catch (error) {
-      if (error.status) wrong.tell(error);
+      if (!error.away) wrong.tell(error);
     }
     [reading, last] = [false, Date.now()];
   }

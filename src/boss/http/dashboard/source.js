@@ -41,7 +41,7 @@ export function sourcePage({ part: source }) {
       const row = (await boss.sources()).find((each) => each.source === source);
       show(row ?? null);
     } catch (error) {
-      if (error.status) wrong.tell(error);
+      if (!error.away) wrong.tell(error);
     }
   }
 

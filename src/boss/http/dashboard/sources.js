@@ -90,7 +90,7 @@ export function sourcesPage({ query }) {
       all = await boss.sources();
       wrong.tell(null);
     } catch (error) {
-      if (error.status) wrong.tell(error);
+      if (!error.away) wrong.tell(error);
     }
     [reading, last] = [false, Date.now()];
     arrange();

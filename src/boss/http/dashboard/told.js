@@ -3,7 +3,6 @@
 import * as boss from "./boss.js";
 import { el, setText } from "./dom.js";
 import { pretty } from "./json.js";
-import { href } from "./router.js";
 
 const TOLD = new Map([
   ["metrics", { title: "Metrics", address: "/metrics", read: (text) => text }],
@@ -14,7 +13,7 @@ const TOLD = new Map([
 export function toldPage({ name }) {
   const told = TOLD.get(name);
   const text = el("pre", { tabindex: 0 });
-  const element = el("div", { class: "contents" }, el("div", { class: "crumbs" }, el("a", { href: href("") }, "All jobs")), el("h1", {}, told.title), text);
+  const element = el("div", { class: "contents" }, el("h1", {}, told.title), text);
   const ready = boss.read(told.address).then((answer) => setText(text, told.read(answer)), (error) => setText(text, error.message));
   return { title: told.title, element, update() {}, tick() {}, ready };
 }

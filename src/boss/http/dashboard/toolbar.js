@@ -1,18 +1,15 @@
 // What may be done with the rows that are selected, or with all that match.
 
+import * as boss from "./boss.js";
 import { ACTS, actOnMatching, actOnSelected, isFor } from "./bulk.js";
 import { el, setText } from "./dom.js";
-import { state as feed } from "./feed.js";
 import { may } from "./rights.js";
 import { many } from "./words.js";
 
-const STATES = ["available", "active", "done"];
-
-/** The sources that a filter is about, as far as the token may act on them. */
-function sourcesOf({ given }) {
+/** The sources that a filter is about, as far as the token may act on them. They are read anew: the feed may be a second late. */
+async function sourcesOf({ given }) {
   if (given.source) return [given.source];
-  const place = STATES.indexOf(given.state);
-  return [...feed.counts].filter(([source, counts]) => counts[place] > 0 && may("administer", source)).map(([source]) => source).sort();
+  return (await boss.sources()).filter((row) => row[given.state] > 0 && may("administer", row.source)).map(({ source }) => source);
 }
 
 /** A toolbar for a list; `update(chosen, rows)` shows what is selected. */
@@ -26,7 +23,7 @@ export function toolbar({ filter, clear, after }) {
   const buttons = Object.values(ACTS).map((act) => [act, el("button", { class: act.danger ? "bad" : "", onclick: () => actOnSelected(act, [...chosen.values()], done) }, act.name)]);
   const none = el("button", { class: "plain link", onclick: clear }, "Select none");
   const all = Object.values(ACTS).filter((act) => filter.given.state && isFor(act, filter.given.state)).map((act) =>
-    el("button", { class: act.danger ? "bad" : "", "aria-label": `${act.name} all that match`, onclick: () => actOnMatching(act, filter, sourcesOf(filter), done) }, act.name));
+    el("button", { class: act.danger ? "bad" : "", "aria-label": `${act.name} all that match`, onclick: () => actOnMatching(act, filter, () => sourcesOf(filter), done) }, act.name));
   const matching = el("div", { class: "matching" }, el("span", { class: "note" }, "All that match:"), ...all);
   const selected = el("div", { class: "selected" }, words, ...buttons.map(([, button]) => button), none);
   const hint = el("span", { class: "note" }, "Choose a state, and all jobs that match can be redone, stopped or deleted at once.");

@@ -1,0 +1,130 @@
+"""The dashboard's pages have addresses: a link leads to what was seen, and Back to where one was."""
+
+import re
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.helpers.page import IN_BROWSER, browser, job_rows, page
+from tests.helpers.requests import submit
+
+__all__ = ["browser", "page"]  # fixtures
+
+pytestmark = IN_BROWSER
+PAGES = {
+    "sources": "Sources",
+    "active": "Active jobs",
+    "failed": "Failed jobs",
+    "jobs": "Jobs",
+    "converters": "Converters",
+    "schedules": "Schedules",
+    "audit": "Audit",
+    "metrics": "Metrics",
+    "health": "Health",
+}
+
+
+def test_each_page_has_an_address_and_a_title(page: Page, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    for name, title in PAGES.items():
+        page.goto(f"/#/{name}")
+        page.reload()
+        expect(page.get_by_role("heading", level=1, name=title)).to_be_visible()
+        expect(page).to_have_title(f"{title} · Boss")
+    page.goto(f"/#/source/{source}")
+    expect(page).to_have_title(f"{source} · Boss")
+    page.goto("/#/")
+    expect(page).to_have_title("Boss")
+
+
+def test_the_navigation_says_where_one_is(page: Page, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    pages = page.get_by_role("navigation", name="Pages of Boss")
+    pages.get_by_role("link", name="Failed").click()
+    expect(pages.get_by_role("link", name="Failed")).to_have_attribute("aria-current", "page")
+    expect(page.locator("main")).to_be_focused()
+    page.goto(f"/#/source/{source}")
+    expect(pages.locator("[aria-current]")).to_have_text("Sources")
+
+
+def test_on_a_phone_the_navigation_is_a_menu(page: Page, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    page.set_viewport_size({"width": 390, "height": 844})
+    pages = page.get_by_role("navigation", name="Pages of Boss")
+    expect(pages).to_be_hidden()
+    menu = page.get_by_role("button", name="Menu")
+    menu.click()
+    expect(menu).to_have_attribute("aria-expanded", "true")
+    pages.get_by_role("link", name="Schedules").click()
+    expect(page.get_by_role("heading", level=1, name="Schedules")).to_be_visible()
+    expect(pages).to_be_hidden()
+
+
+def test_the_link_that_skips_leads_to_no_other_page(page: Page, client: httpx.Client) -> None:
+    page.goto("/#/sources")
+    page.get_by_role("link", name="Skip to the page").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    assert page.url.endswith("#/sources")
+
+
+def test_a_filter_is_in_the_address(page: Page, client: httpx.Client, source: str) -> None:
+    ids = [submit(client, source, attempts=1) for _ in range(3)]
+    client.get(f"/job/available/{source}?limit=2")
+    client.post(f"/job/done/{source}/{ids[0]}?outcome=failed", content='{"error": "no column a"}')
+    page.goto("/#/jobs")
+    page.get_by_label("Source").fill(source)
+    page.get_by_label("Source").press("Enter")
+    expect(job_rows(page)).to_have_count(3)
+    expect(page.get_by_label("Source")).to_be_focused()
+    page.get_by_label("State").select_option("active")
+    expect(job_rows(page)).to_have_count(1)
+    page.get_by_label("Words in the reason").fill("COLUMN a")
+    page.get_by_label("Words in the reason").press("Enter")
+    expect(job_rows(page)).to_contain_text(["no column a"])
+    expect(page.get_by_label("State")).to_have_value("done")  # only done jobs have a reason
+    page.get_by_label("Time").select_option("1h")
+    address = page.url
+    assert re.search(rf"#/jobs\?state=done&source={source}&reason=COLUMN\+a&last=1h$", address)
+    page.goto("/")
+    page.goto(address)  # as a colleague would
+    expect(page.get_by_label("Words in the reason")).to_have_value("COLUMN a")
+    expect(job_rows(page)).to_contain_text([ids[0]])
+    page.get_by_role("link", name="Clear").click()
+    expect(page.get_by_label("Source")).to_have_value("")
+
+
+def test_a_time_between_is_one_of_the_zone_that_is_shown(page: Page, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    page.goto(f"/#/jobs?source={source}&since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z")
+    expect(page.get_by_text("No job matches this filter")).to_be_visible()
+    expect(page.get_by_label("From (local time)")).to_have_value(re.compile("2026-01-01T00:00"))
+    page.get_by_label("Before").fill("2096-01-02T00:00:00")
+    page.get_by_label("Before").press("Enter")
+    expect(job_rows(page)).to_have_count(1)
+    assert "until=2096-01-0" in page.url
+
+
+def test_back_returns_to_the_same_filter_and_place(page: Page, client: httpx.Client, source: str) -> None:
+    for _ in range(60):
+        submit(client, source)
+    page.goto(f"/#/jobs?source={source}")
+    link = job_rows(page).nth(40).get_by_role("link").first
+    id = link.inner_text()
+    link.scroll_into_view_if_needed()
+    page.evaluate("scrollBy(0, 100)")
+    top = page.evaluate("scrollY")
+    assert top > 500
+    link.click()
+    expect(page.get_by_role("heading", level=1, name=id)).to_be_visible()
+    assert page.evaluate("scrollY") == 0
+    page.go_back()
+    expect(link).to_be_focused()
+    assert page.evaluate("scrollY") == top
+    expect(page.get_by_label("Source")).to_have_value(source)
+    page.go_forward()
+    expect(page.get_by_role("heading", level=1, name=id)).to_be_visible()
+    page.reload()  # what was kept is gone, but for the place
+    page.go_back()
+    expect(job_rows(page)).to_have_count(50)
+    page.wait_for_function("(top) => scrollY === top", arg=top)
