@@ -13,7 +13,7 @@ from tests.helpers.requests import submit
 __all__ = ["browser", "page"]  # fixtures
 
 pytestmark = IN_BROWSER
-TRACEBACK = 'Traceback (most recent call last):\n  File "convert.py", line 41\nKeyError: \'a\''
+TRACEBACK = "Traceback (most recent call last):\n  File \"convert.py\", line 41\nKeyError: 'a'"
 # Counts what changes below an element.
 WATCH = """(element) => {
     window.changes = 0;

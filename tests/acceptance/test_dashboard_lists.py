@@ -56,7 +56,11 @@ def test_what_failed_and_what_was_abandoned_is_one_list(browser: Browser, databa
     with boss_running("--database", database) as boss, boss.client() as client:
         failed, stopped = done(client, "freg", 70, "failed", "no"), done(client, "freg", 2, "stopped", "no")
         # Only maintenance abandons jobs. These were abandoned between the others, and some at the same moment.
-        run_in(database, "UPDATE job SET outcome = 'abandoned' WHERE id IN (SELECT id FROM job WHERE outcome = 'failed' ORDER BY id LIMIT 30)")
+        run_in(
+            database,
+            "UPDATE job SET outcome = 'abandoned' "
+            "WHERE id IN (SELECT id FROM job WHERE outcome = 'failed' ORDER BY id LIMIT 30)",
+        )
         run_in(database, "UPDATE job SET finished_at = date_trunc('second', finished_at) WHERE source = 'freg'")
         for page in opened(browser, boss.url):
             page.goto("/#/failed")

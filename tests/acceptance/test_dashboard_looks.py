@@ -3,7 +3,7 @@
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.page import IN_BROWSER, TOO_WIDE, Scheme, browser, opened
 from tests.helpers.requests import submit
@@ -27,6 +27,11 @@ def some_of_all(client: httpx.Client, source: str) -> str:
     client.put(f"/source/{name}", json={"paused": True, "limit": 4, "delays": [1, 2, 3]})
     client.put(f"/schedule/{source}-nightly", json={"source": name, "cron": "0 3 * * *"})
     return ids[0]
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong, by the names of its rules."""
+    return [each["id"] for each in Axe().run(page).response["violations"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -57,6 +62,8 @@ def test_every_page(
             expect(page.get_by_role("main")).to_contain_text(text)
             assert page.evaluate(SHIFTS) < 0.1, address
             assert page.evaluate(TOO_WIDE) == [], address
-            assert [each["id"] for each in Axe().run(page).response["violations"]] == [], address
+            # What it looks for hardly depends on the width, and it takes its time.
+            if width == 1440:
+                assert violations(page) == [], address
         page.keyboard.press("?")
-        assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+        assert violations(page) == []

@@ -40,7 +40,7 @@ function whenOf(job) {
 
 /** A row; `box` is the cell that selects it, if rows can be selected. */
 export function jobRow(job, box) {
-  const what = el("td"), attempt = el("td", { class: "time" }), time = ago(null), verb = el("span", { class: "note" });
+  const what = el("td"), attempt = el("td", { class: "time" }), time = ago(null), verb = el("span", { class: "note verb" });
   const rest = el("td", { class: "about" });
   let moved = "", told = null, current = job;
   function update(now) {

@@ -89,7 +89,6 @@ function list(kind, query) {
   function show({ jobs, next }) {
     shown.show(jobs);
     rows.keep(jobs);
-    bar.update(rows.chosen, jobs.length);
     none.hidden = jobs.length > 0 || next !== null;
     fresh.hidden = true;
     setText(how, after ? `${many(jobs.length, "job")} on this page.` : next === null ? `${many(jobs.length, "job")}.` : `The first ${many(jobs.length, "job")}; there are more.`);

@@ -12,10 +12,10 @@ async function sourcesOf({ given }) {
   return (await boss.sources()).filter((row) => row[given.state] > 0 && may("administer", row.source)).map(({ source }) => source);
 }
 
-/** A toolbar for a list; `update(chosen, rows)` shows what is selected. */
+/** A toolbar for a list; `update(chosen)` shows what is selected. */
 export function toolbar({ filter, clear, after }) {
   const words = el("span", { class: "many", role: "status" });
-  let chosen = new Map(), rows = 0;
+  let chosen = new Map();
   const done = () => {
     clear();
     after();
@@ -29,10 +29,10 @@ export function toolbar({ filter, clear, after }) {
   const hint = el("span", { class: "note" }, "Choose a state, and all jobs that match can be redone, stopped or deleted at once.");
   const element = el("div", { class: "toolbar", role: "group", "aria-label": "Act on many" }, selected, all.length ? matching : hint);
 
-  function update(now, there = rows) {
-    [chosen, rows] = [now, there];
+  function update(now) {
+    chosen = now;
     selected.hidden = !chosen.size;
-    matching.hidden = hint.hidden = chosen.size > 0 || !rows;
+    matching.hidden = hint.hidden = chosen.size > 0;
     setText(words, chosen.size ? `${many(chosen.size, "job")} selected` : "");
     for (const [act, button] of buttons) button.hidden = ![...chosen.values()].some((job) => isFor(act, job.state));
   }
