@@ -28,6 +28,7 @@ def test_through_a_list_into_a_job_and_back(page: Page, client: httpx.Client, so
 
 def test_the_list_of_keys(page: Page, client: httpx.Client) -> None:
     page.goto("/#/sources")
+    expect(page.get_by_role("heading", level=1, name="Sources")).to_be_visible()
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keys")
     expect(dialog).to_contain_text("The next row")
@@ -41,8 +42,9 @@ def test_the_list_of_keys(page: Page, client: httpx.Client) -> None:
 
 def test_in_a_field_keys_are_letters(page: Page, client: httpx.Client) -> None:
     page.goto("/#/sources")
-    page.keyboard.press("/")
     search = page.get_by_role("searchbox", name="Find a job")
+    expect(search).to_be_visible()
+    page.keyboard.press("/")
     expect(search).to_be_focused()
     page.keyboard.type("jk?/x")
     expect(search).to_have_value("jk?/x")

@@ -21,8 +21,12 @@ function detail([key, value]) {
 
 function row(event) {
   const what = Object.entries(event.what ?? {}).filter(([, value]) => value !== null);
-  return { line: el("tr", {}, el("td", { class: "time" }, moment(event.at), el("div", { class: "note" }, ago(event.at))), el("td", { class: "time", "data-name": "by" }, event.by ?? "no token"),
-    el("td", {}, el("b", {}, event.did)), el("td", { class: "details" }, what.map(detail))) };
+  const line = el("tr", {},
+    el("td", { class: "time" }, moment(event.at), el("div", { class: "note" }, ago(event.at))),
+    el("td", { class: "time", "data-name": "by" }, event.by ?? "no token"),
+    el("td", {}, el("b", {}, event.did)),
+    el("td", { class: "details" }, what.map(detail)));
+  return { line };
 }
 
 export function auditPage({ query }) {
@@ -42,7 +46,8 @@ export function auditPage({ query }) {
       none.hidden = acts.length > 0;
       setText(how, `${many(acts.length, "event")}${next ? "; there are more" : ""}`);
       const following = next && href("audit", null, { before: new URLSearchParams(next.split("?")[1]).get("before") });
-      foot.replaceChildren(...[before && el("a", { class: "button", href: href("audit") }, "First page"), following && el("a", { class: "button next", href: following, rel: "next" }, "Next page")].filter(Boolean));
+      const first = before && el("a", { class: "button", href: href("audit") }, "First page");
+      foot.replaceChildren(...[first, following && el("a", { class: "button next", href: following, rel: "next" }, "Next page")].filter(Boolean));
       foot.hidden = !foot.childNodes.length;
       wrong.tell(null);
     } catch (error) {

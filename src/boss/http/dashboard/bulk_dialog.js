@@ -14,6 +14,15 @@ function title(act, { jobs, isAll, sources }) {
   return `${act.name} ${isAll ? "" : "at least "}${many(jobs, "job")}${of}?`;
 }
 
+/** How many of those that are selected are left out, and why. */
+function unfit(left) {
+  if (!left) return "";
+  const are = left === 1 ? "it is" : "they are";
+  return ` ${many(left, "selected job")} cannot be: ${are} in another state, or not this token's.`;
+}
+
+const noneOf = (act) => `No job matches. To ${act.name.toLowerCase()} is for ${act.from === "done" ? "done" : "available and active"} jobs.`;
+
 /** Count with `counting`, ask, and act with `run`; `after()` is called when something was done. */
 export function confirmMany(act, { counting, run, after }) {
   let cancelled = false;
@@ -34,8 +43,7 @@ export function confirmMany(act, { counting, run, after }) {
       const found = await counting({ cancelled: isCancelled, progress: (jobs, place) => setText(text, `Counting: ${count(jobs)} so far, request ${place}.`) });
       if (cancelled) return;
       setText(heading, found.jobs || !found.isAll ? title(act, found) : "There are none");
-      const left = found.left ? ` ${many(found.left, "selected job")} cannot be: ${found.left === 1 ? "it is" : "they are"} in another state, or not this token's.` : "";
-      setText(text, found.jobs ? act.text + left : `No job matches that can be: to ${act.name.toLowerCase()} is for ${act.from === "done" ? "done" : "available and active"} jobs.`);
+      setText(text, found.jobs ? act.text + unfit(found.left) : noneOf(act));
       send.disabled = !found.jobs;
       (why?.querySelector("input") ?? cancel).focus();
     } catch (error) {

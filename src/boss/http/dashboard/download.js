@@ -53,7 +53,8 @@ export function askToDownload(filter) {
   }
 
   const pause = () => new Promise((resolve) => {
-    setText(text, `${many(lines, "job")} so far, ${size(bytes)}, which are in the memory of this browser. A shell has room for more: boss jobs --json, or GET /jobs with Accept: application/x-ndjson.`);
+    setText(text, `${many(lines, "job")} so far, ${size(bytes)}, which are in the memory of this browser. ` +
+      "A shell has room for more: boss jobs --json, or GET /jobs with Accept: application/x-ndjson.");
     setText(begin, "Go on");
     begin.hidden = keep.hidden = false;
     goOn = () => {

@@ -24,12 +24,13 @@ function times(query) {
 }
 
 function fields(kind, query) {
-  const outcomes = kind === "failed" ? ["failed", "abandoned"] : OUTCOMES;
+  const [any, outcomes] = kind === "failed" ? ["failed or abandoned", ["failed", "abandoned"]] : ["any outcome", OUTCOMES];
+  const words = (name, text, more) => labelled(text, el("input", { name, autocomplete: "off", value: query.get(name) ?? "", ...more }));
   return [
     kind === "jobs" && choice("state", "State", "any state", STATES.map((each) => [each, each]), query.get("state") ?? ""),
-    kind !== "active" && choice("outcome", "Outcome", kind === "failed" ? "failed or abandoned" : "any outcome", outcomes.map((each) => [each, each]), query.get("outcome") ?? ""),
-    labelled("Source", el("input", { name: "source", list: "filter-sources", maxlength: 100, autocomplete: "off", placeholder: "any source", value: query.get("source") ?? "" })),
-    kind !== "active" && labelled("Words in the reason", el("input", { name: "reason", type: "search", maxlength: 200, autocomplete: "off", placeholder: "any reason", value: query.get("reason") ?? "" })),
+    kind !== "active" && choice("outcome", "Outcome", any, outcomes.map((each) => [each, each]), query.get("outcome") ?? ""),
+    words("source", "Source", { list: "filter-sources", maxlength: 100, placeholder: "any source" }),
+    kind !== "active" && words("reason", "Words in the reason", { type: "search", maxlength: 200, placeholder: "any reason" }),
     ...times(query),
   ].filter(Boolean);
 }

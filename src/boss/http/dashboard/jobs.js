@@ -41,7 +41,8 @@ function grouped(kind, query) {
   // Only done jobs have a reason.
   filter.given.state = "done";
   const found = groups(kind, query, filter);
-  return { title: TITLES[kind], element: page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), found.element), update() {}, tick() {}, ready: found.ready };
+  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), found.element);
+  return { title: TITLES[kind], element, update() {}, tick() {}, ready: found.ready };
 }
 
 function list(kind, query) {
@@ -91,7 +92,7 @@ function list(kind, query) {
     rows.keep(jobs);
     none.hidden = jobs.length > 0 || next !== null;
     fresh.hidden = true;
-    setText(how, after ? `${many(jobs.length, "job")} on this page.` : next === null ? `${many(jobs.length, "job")}.` : `The first ${many(jobs.length, "job")}; there are more.`);
+    setText(how, howMany(jobs.length, after, next));
     const address = next === null ? null : href(kind, null, withAfter(query, next));
     if (address) before.set(address, location.hash);
     setChildren(foot, pages(kind, query, address));
@@ -117,6 +118,11 @@ function list(kind, query) {
     if (isQuiet() && Date.now() - last > AGAIN) read();
   }
   return { title: TITLES[kind], element, update, tick, escape: rows.clear, ready: read() };
+}
+
+function howMany(jobs, after, next) {
+  if (after) return `${many(jobs, "job")} on this page.`;
+  return next === null ? `${many(jobs, "job")}.` : `The first ${many(jobs, "job")}; there are more.`;
 }
 
 const hasFilter = (query) => [...query.keys()].some((name) => name !== "after" && name !== "group");

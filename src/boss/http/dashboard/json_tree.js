@@ -81,6 +81,7 @@ export function jsonTree(text) {
     place.replaceChildren(isText ? el("pre", { tabindex: 0 }, pretty(text)) : tree(text));
   }
   // Browsers let a page copy only on this machine or over HTTPS.
-  const copy = navigator.clipboard && el("button", { class: "plain link", onclick: () => navigator.clipboard.writeText(pretty(text)).then(() => say("Copied."), (error) => say(error.message)) }, "Copy");
+  const copied = () => navigator.clipboard.writeText(pretty(text)).then(() => say("Copied."), (error) => say(error.message));
+  const copy = navigator.clipboard && el("button", { class: "plain link", onclick: copied }, "Copy");
   return { element: place, tools: [toggle, copy].filter(Boolean) };
 }

@@ -34,13 +34,15 @@ export function ruleWords(rule) {
   return said;
 }
 
+export const rulePill = (words) => el("span", { class: `pill ${words === "paused" ? "paused" : ""}` }, words);
+
 /** Change some fields of a rule, and leave the others as they are now. */
 async function change(source, fields) {
   const now = (await boss.sources()).find((each) => each.source === source);
   await boss.setRule(source, { ...(now ? ruleOf(now) : {}), ...fields });
 }
 
-export function askToPause(source, after) {
+function askToPause(source, after) {
   confirm(`Pause ${source}?`, "None of its jobs is handed out until it is resumed. Its active jobs go on.", "Pause it", async () => {
     await change(source, { paused: true });
     say(`${source} is paused.`);
@@ -48,7 +50,7 @@ export function askToPause(source, after) {
   });
 }
 
-export async function resume(source, after) {
+async function resume(source, after) {
   try {
     await change(source, { paused: false });
     say(`${source} is resumed.`);
@@ -74,7 +76,7 @@ function asked(values, known) {
 }
 
 /** Edit the rule of a source; `row` is the source as `GET /source` has it. */
-export function askForRule(row, after) {
+function askForRule(row, after) {
   const known = NUMBERS.filter(([name]) => name in row);
   const inputs = known.map(([name, label, without, more]) =>
     field(label, line(name, { type: "number", step: 1, ...more, placeholder: without, value: row[name] })));
@@ -96,7 +98,8 @@ export function askForRule(row, after) {
 
 /** The buttons of a rule. */
 export function ruleButtons(row, after) {
-  const pause = row.paused ? el("button", { onclick: () => resume(row.source, after) }, "Resume") : el("button", { onclick: () => askToPause(row.source, after) }, "Pause");
+  const [word, act] = row.paused ? ["Resume", resume] : ["Pause", askToPause];
+  const pause = el("button", { onclick: () => act(row.source, after) }, word);
   pause.setAttribute("aria-label", `${pause.textContent} ${row.source}`);
   return [pause, el("button", { "aria-label": `Edit the rule of ${row.source}`, onclick: () => askForRule(row, after) }, "Rule")];
 }

@@ -15,9 +15,11 @@ export function askForSchedule(schedule, after) {
   const sources = el("datalist", { id: "sources" }, [...state.counts.keys()].map((source) => el("option", { value: source })));
   const fields = [
     sources,
-    pair(field("Name", line("name", { value: now.name, maxlength: 47, readonly: schedule !== null })), field("Source", line("source", { list: "sources", value: now.source }))),
+    pair(field("Name", line("name", { value: now.name, maxlength: 47, readonly: schedule !== null })),
+      field("Source", line("source", { list: "sources", value: now.source }))),
     pair(field("Cron line: minute hour day month weekday", line("cron", { value: now.cron })), field("Time zone", line("zone", { value: now.zone }))),
-    field("Moments that passed while no Boss was running", el("select", { name: "missed" }, option("run once", "run once for all of them", now.missed), option("skip", "skip them", now.missed))),
+    field("Moments that passed while no Boss was running",
+      el("select", { name: "missed" }, option("run once", "run once for all of them", now.missed), option("skip", "skip them", now.missed))),
     el("label", { class: "check" }, el("input", { type: "checkbox", name: "paused", checked: now.paused }), "Paused: it submits no jobs"),
     jsonField("Document of its jobs, a JSON object", "job", schedule ? pretty(schedule.raw.job) : "{\n  \n}"),
   ];

@@ -20,7 +20,7 @@ async function lastJob({ name, source }) {
 }
 
 /** Set a schedule that is there already, with some fields changed. Its document stays as it is, digit by digit. */
-export async function changeSchedule(schedule, changes) {
+async function changeSchedule(schedule, changes) {
   const { next: _next, name: _name, ...raw } = schedule.raw;
   await boss.setSchedule(schedule.name, { ...raw, ...changes });
 }
@@ -39,10 +39,12 @@ function buttons(schedule, again) {
   const { name, paused } = schedule;
   const pause = () => changeSchedule(schedule, { paused: String(!paused) });
   return [
-    button("Run now", () => confirm(`Run ${name} now?`, `A job of ${schedule.source} is submitted at once; the next moment stays.`, "Run it", does(() => boss.runSchedule(name), `${name} has submitted a job.`))),
+    button("Run now", () => confirm(`Run ${name} now?`, `A job of ${schedule.source} is submitted at once; the next moment stays.`, "Run it",
+      does(() => boss.runSchedule(name), `${name} has submitted a job.`))),
     button(paused ? "Resume" : "Pause", does(pause, `${name} is ${paused ? "resumed" : "paused"}.`)),
     button("Edit", () => askForSchedule(schedule, again)),
-    button("Delete", () => confirm(`Delete the schedule ${name}?`, "Its jobs stay.", "Delete it", does(() => boss.deleteSchedule(name), `Deleted the schedule ${name}.`), true), "bad"),
+    button("Delete", () => confirm(`Delete the schedule ${name}?`, "Its jobs stay.", "Delete it",
+      does(() => boss.deleteSchedule(name), `Deleted the schedule ${name}.`), true), "bad"),
   ];
 }
 
@@ -70,7 +72,8 @@ function row(again) {
 export function schedulesPage() {
   const admin = may("administer");
   const shown = table({ label: "Schedules", columns: ["Schedule", "Cron line", "Next", "Last job", ""], key: (item) => item.name, make: row(() => read()) });
-  const none = empty("There is no schedule. A schedule submits a job by itself, at the moments of a cron line. ", el("code", {}, "boss schedule"), admin ? " or the button above makes the first one." : " makes one.");
+  const none = empty("There is no schedule. A schedule submits a job by itself, at the moments of a cron line. ",
+    el("code", {}, "boss schedule"), admin ? " or the button above makes the first one." : " makes one.");
   none.hidden = true;
   const wrong = complaint();
   const make = admin && el("button", { class: "main", onclick: () => askForSchedule(null, () => read()) }, "New schedule");

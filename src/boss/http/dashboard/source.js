@@ -8,7 +8,7 @@ import { state } from "./feed.js";
 import { complaint, empty, section } from "./parts.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress } from "./router.js";
-import { ruleButtons, ruleWords } from "./rule.js";
+import { ruleButtons, rulePill, ruleWords } from "./rule.js";
 import { count } from "./words.js";
 
 const STATES = ["available", "active", "done"];
@@ -51,8 +51,9 @@ export function sourcePage({ part: source }) {
       row = { source, paused: false };
     } else wrong.tell(null);
     const words = ruleWords(row);
-    setChildren(rule, words.length ? words.map((text) => el("span", { class: `pill ${text === "paused" ? "active" : ""}` }, text)) : [empty("It has no rule: nothing holds its jobs back, and the server's defaults apply.")]);
-    const submit = may("submit", source) && el("button", { onclick: () => askToSubmit([source], (id) => go(jobAddress(id)), { like: { source, document: "{\n  \n}" } }) }, "Submit a job");
+    setChildren(rule, words.length ? words.map(rulePill) : [empty("It has no rule: nothing holds its jobs back, and the server's defaults apply.")]);
+    const ask = () => askToSubmit([source], (id) => go(jobAddress(id)), { like: { source, document: "{\n  \n}" } });
+    const submit = may("submit", source) && el("button", { onclick: ask }, "Submit a job");
     const admin = may("administer", source) ? [...ruleButtons(row, read), el("button", { class: "bad", onclick: () => askToForget(source) }, "Delete")] : [];
     setChildren(actions, [submit, ...admin].filter(Boolean));
   }

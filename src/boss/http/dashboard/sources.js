@@ -6,7 +6,7 @@ import { state } from "./feed.js";
 import { complaint, empty, name as named, page } from "./parts.js";
 import { may } from "./rights.js";
 import { href, replaceAddress, sourceAddress } from "./router.js";
-import { ruleButtons, ruleWords } from "./rule.js";
+import { ruleButtons, rulePill, ruleWords } from "./rule.js";
 import { sorter, table } from "./table.js";
 import { count, many } from "./words.js";
 
@@ -29,7 +29,7 @@ function row(again) {
       const text = JSON.stringify(now);
       if (text === shown) return;
       shown = text;
-      setChildren(rule, ruleWords(now).map((words) => el("span", { class: `pill ${words === "paused" ? "active" : ""}` }, words)));
+      setChildren(rule, ruleWords(now).map(rulePill));
       setChildren(tools, may("administer", now.source) ? ruleButtons(now, again) : []);
     }
     const link = named(item.source, "a", { class: "go", href: sourceAddress(item.source) });
@@ -51,7 +51,8 @@ export function sourcesPage({ query }) {
   const wanted = { q: query.get("q") ?? "", sort: query.get("sort") ?? "source" };
   let all = [], showAll = false, last = 0, reading = false;
   const wrong = complaint();
-  const filter = el("input", { type: "search", name: "q", value: wanted.q, placeholder: "Name of a source, or paused", "aria-label": "Show only sources with this in their name or rule", oninput: () => change({ q: filter.value.trim() }) });
+  const filter = el("input", { type: "search", name: "q", value: wanted.q, placeholder: "Name of a source, or paused",
+    "aria-label": "Show only sources with this in their name or rule", oninput: () => change({ q: filter.value.trim() }) });
   const heads = [["Source", "source"], ["Available", "available"], ["Active", "active"], ["Done", "done"], ["Rule", "rule"]];
   const columns = heads.map(([, name]) => [el("span"), STATES.includes(name) ? `number ${name}` : ""]);
   const shown = table({ label: "Sources", columns: [...columns, ""], key: (item) => item.source, make: row(() => read()) });

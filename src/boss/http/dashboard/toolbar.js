@@ -20,10 +20,11 @@ export function toolbar({ filter, clear, after }) {
     clear();
     after();
   };
-  const buttons = Object.values(ACTS).map((act) => [act, el("button", { class: act.danger ? "bad" : "", onclick: () => actOnSelected(act, [...chosen.values()], done) }, act.name)]);
+  const button = (act, onclick, more) => el("button", { class: act.danger ? "bad" : "", onclick, ...more }, act.name);
+  const buttons = Object.values(ACTS).map((act) => [act, button(act, () => actOnSelected(act, [...chosen.values()], done))]);
   const none = el("button", { class: "plain link", onclick: clear }, "Select none");
   const all = Object.values(ACTS).filter((act) => filter.given.state && isFor(act, filter.given.state)).map((act) =>
-    el("button", { class: act.danger ? "bad" : "", "aria-label": `${act.name} all that match`, onclick: () => actOnMatching(act, filter, () => sourcesOf(filter), done) }, act.name));
+    button(act, () => actOnMatching(act, filter, () => sourcesOf(filter), done), { "aria-label": `${act.name} all that match` }));
   const matching = el("div", { class: "matching" }, el("span", { class: "note" }, "All that match:"), ...all);
   const selected = el("div", { class: "selected" }, words, ...buttons.map(([, button]) => button), none);
   const hint = el("span", { class: "note" }, "Choose a state, and all jobs that match can be redone, stopped or deleted at once.");
