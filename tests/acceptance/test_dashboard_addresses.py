@@ -3,7 +3,7 @@
 import re
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.helpers.page import IN_BROWSER, browser, job_rows, page
 from tests.helpers.requests import submit
@@ -35,6 +35,21 @@ def test_each_page_has_an_address_and_a_title(page: Page, client: httpx.Client, 
     expect(page).to_have_title(f"{source} · Boss")
     page.goto("/#/")
     expect(page).to_have_title("Boss")
+
+
+def test_a_page_that_is_asked_for_at_once_knows_what_its_user_may_do(
+    page: Page, client: httpx.Client, source: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/session", lambda route: held.append(route))
+    page.reload()
+    expect(page.get_by_text("Connecting")).to_be_visible()
+    page.goto("/#/schedules")
+    page.wait_for_timeout(300)
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("button", name="New schedule")).to_be_visible()
+    page.unroute("**/session")
 
 
 def test_the_navigation_says_where_one_is(page: Page, client: httpx.Client, source: str) -> None:

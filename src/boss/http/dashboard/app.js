@@ -16,6 +16,8 @@ const main = part("main"), live = part("live"), nav = part("nav"), menu = part("
 // The elements that are hidden until the user has signed in.
 const SIGNED_IN = ["search", "nav", "menu"];
 let face = null;
+// Whether Boss was asked who this is, and whether it has said so. A page offers what its user may do.
+let isAsked = false, isKnown = false;
 
 function show() {
   face = showPage(pageAt);
@@ -33,7 +35,12 @@ async function start() {
     if (error.status === 401) return askWho();
     // The event stream will show any other error.
   }
-  if (session) setSession(session);
+  isAsked = true;
+  if (session && !isKnown) {
+    setSession(session);
+    forgetPages(); // they were made without knowing it
+    [face, isKnown] = [null, true];
+  }
   for (const id of SIGNED_IN) part(id).hidden = false;
   part("submit").hidden = !may("submit");
   part("session").replaceChildren(...(session ? signedIn(session, askWho) : []));
@@ -52,6 +59,7 @@ function askWho() {
   forget();
   forgetPages();
   setSession(null);
+  isKnown = false;
   for (const id of [...SIGNED_IN, "submit"]) part(id).hidden = true;
   part("session").replaceChildren();
   part("more").replaceChildren();
@@ -96,7 +104,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && !isAsking()) start();
 });
 addEventListener("hashchange", () => {
-  if (!isAsking()) show(); // before signing in there is nothing to show
+  if (isAsked && !isAsking()) show(); // before it is known who this is there is nothing to show
 });
 part("search").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -21,7 +21,8 @@ const NONE = {
   active: "No job is active: no converter is at work now.",
   failed: "None. Jobs that fail for good, or are abandoned, are listed here with their reasons.",
 };
-const AGAIN = 3000;
+// How often the active jobs are read again, in milliseconds. A list with large documents takes long, and is read less often.
+const AGAIN = 3000, SHARE = 20;
 // The pages before this one, by the address of each page: Boss knows only the way forward.
 const before = new Map();
 
@@ -65,15 +66,18 @@ function list(kind, query) {
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
   const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section, fresh);
-  let reading = false, last = 0, counts = null;
+  let reading = false, next = 0, counts = null;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
   const isQuiet = () => kind === "active" && !after && !rows.chosen.size && !shown.body.matches(":hover, :focus-within");
 
+  const known = () => (state.counts.size ? String(ours()) : null);
+
   async function read() {
     if (reading) return;
     reading = true;
-    counts = String(ours());
+    counts = known();
+    const begun = Date.now();
     try {
       // The end of the time goes on with it.
       const found = await findPage(filterOf(kind, query), after);
@@ -82,18 +86,19 @@ function list(kind, query) {
     } catch (error) {
       if (!error.away) wrong.tell(error);
     } finally {
-      [reading, last] = [false, Date.now()];
+      reading = false;
+      next = Date.now() + Math.max(AGAIN, SHARE * (Date.now() - begun));
       how.classList.remove("loading");
     }
   }
 
-  function show({ jobs, next }) {
+  function show({ jobs, next: following }) {
     shown.show(jobs);
     rows.keep(jobs);
-    none.hidden = jobs.length > 0 || next !== null;
+    none.hidden = jobs.length > 0 || following !== null;
     fresh.hidden = true;
-    setText(how, howMany(jobs.length, after, next));
-    const address = next === null ? null : href(kind, null, withAfter(query, next));
+    setText(how, howMany(jobs.length, after, following));
+    const address = following === null ? null : href(kind, null, withAfter(query, following));
     if (address) before.set(address, location.hash);
     setChildren(foot, pages(kind, query, address));
     foot.hidden = !foot.childNodes.length;
@@ -110,12 +115,14 @@ function list(kind, query) {
   }
 
   function update() {
-    if (reading || counts === null) return;
-    if (counts !== String(ours()) && !isQuiet()) fresh.hidden = false;
+    if (reading) return;
+    // Before the first event nothing is known to be new.
+    if (counts !== null && counts !== known() && !isQuiet()) fresh.hidden = false;
+    counts ??= known();
   }
   function tick() {
     for (const row of shown.rows.values()) row.tick();
-    if (isQuiet() && Date.now() - last > AGAIN) read();
+    if (isQuiet() && Date.now() > next) read();
   }
   return { title: TITLES[kind], element, update, tick, escape: rows.clear, ready: read() };
 }

@@ -76,14 +76,14 @@ export function show(make) {
   leave();
   const key = keyOfEntry();
   const kept = entries.get(key);
-  const before = document.activeElement;
+  const before = document.activeElement, isFirst = shown === null;
   entries.delete(key);
   shown = kept?.hash === location.hash ? kept : { key, hash: location.hash, face: make(parse(location.hash)) };
   entries.set(key, shown);
   if (entries.size > KEPT) entries.delete(entries.keys().next().value);
   main.replaceChildren(shown.face.element);
   document.title = shown.face.title ? `${shown.face.title} · Boss` : "Boss";
-  place(shown, shown === kept, before);
+  place(shown, shown === kept, isFirst ? null : before);
   return shown.face;
 }
 
@@ -93,8 +93,10 @@ function place(entry, isKept, before) {
   if (isKept) return (entry.focused ?? main).focus({ preventScroll: true });
   // A page that was reloaded is as long as before when its rows are there.
   if (top) entry.face.ready?.then(() => shown === entry && scrollY === 0 && scrollTo(0, top));
+  // Nobody has asked for the first page just now, so it takes the focus from nobody.
+  if (!before) return;
   // Whoever changes a filter goes on in its field.
-  const again = before?.form?.classList.contains("filters") && entry.face.element.querySelector(`.filters [name="${before.name}"]`);
+  const again = before.form?.classList.contains("filters") && entry.face.element.querySelector(`.filters [name="${before.name}"]`);
   (again || main).focus({ preventScroll: true });
 }
 

@@ -49,7 +49,7 @@ function order(sort) {
 
 export function sourcesPage({ query }) {
   const wanted = { q: query.get("q") ?? "", sort: query.get("sort") ?? "source" };
-  let all = [], showAll = false, last = 0, reading = false;
+  let all = [], showAll = false, last = 0, known = 0, reading = false;
   const wrong = complaint();
   const filter = el("input", { type: "search", name: "q", value: wanted.q, placeholder: "Name of a source, or paused",
     "aria-label": "Show only sources with this in their name or rule", oninput: () => change({ q: filter.value.trim() }) });
@@ -86,7 +86,7 @@ export function sourcesPage({ query }) {
 
   async function read() {
     if (reading) return;
-    reading = true;
+    [reading, known] = [true, state.counts.size];
     try {
       all = await boss.sources();
       wrong.tell(null);
@@ -98,8 +98,7 @@ export function sourcesPage({ query }) {
   }
 
   function update() {
-    const isNew = [...state.counts.keys()].length > all.length;
-    if (isNew || Date.now() - last > AGAIN) return void read();
+    if (state.counts.size !== known || Date.now() - last > AGAIN) return void read();
     for (const item of all) shown.rows.get(item.source)?.update(item);
   }
   return { title: "Sources", element, update: () => last && update(), tick() {}, ready: read() };
