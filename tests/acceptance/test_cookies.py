@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.helpers.databases import new_database
-from tests.helpers.page import row
+from tests.helpers.page import row, to_overview
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.sites import browser, needs_chromium, serving
@@ -117,8 +117,9 @@ def test_a_neighbours_cookies_leave_the_page_alone(
         page.get_by_label("Token").fill(token)
         page.get_by_role("button", name="Sign in").click()
         expect(row(page, "freg")).to_be_visible()
-        row(page, "freg").get_by_role("button").click()
-        expect(page.locator(".by-state")).to_be_visible()
+        row(page, "freg").get_by_role("link").click()
+        expect(page.get_by_role("heading", level=1, name="freg")).to_be_visible()
+        to_overview(page)
         page.reload()
         expect(row(page, "freg")).to_be_visible()
         sent = context.cookies(f"http://{host}:{boss.port}/jobs")

@@ -1,7 +1,6 @@
 """The dashboard, in a real browser on a real Boss."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.browser import LAUNCH
 from tests.helpers.jobs import record
-from tests.helpers.page import Scheme, browser, json_of, opened, press, row, to_overview
+from tests.helpers.page import Scheme, browser, json_of, numbers, opened, press, row, to_overview
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running, free_port
 
@@ -33,29 +32,21 @@ def page(browser: Browser, module_boss: BossProcess) -> Iterator[Page]:
     yield from opened(browser, module_boss.url)
 
 
-def counts(page: Page, source: str) -> list[str]:
-    return row(page, source).locator("td.number").all_inner_texts()
-
-
-class TestOverview:
+class TestFeed:
     def test_it_is_live_in_every_window(
         self, browser: Browser, module_boss: BossProcess, page: Page, client: httpx.Client, source: str
     ) -> None:
         for other in opened(browser, module_boss.url):
-            ids = [submit(client, source) for _ in range(12)]
-            for window in (page, other):
-                expect(row(window, source).locator("td.number")).to_have_text(["12", "0", "0"])
-                row(window, source).get_by_role("button").click()
-                expect(window.locator(".by-state li")).to_contain_text([*reversed(ids[4:]), "4 more", "none", "none"])
+            windows = (page, other)
+            id, *_ = (submit(client, source) for _ in range(12))
+            for window in windows:
+                expect(numbers(window, source)).to_have_text(["12", "0", "0"])
             client.get(f"/job/available/{source}")
-            for window in (page, other):
-                expect(row(window, source).locator("td.number")).to_have_text(["11", "1", "0"])
-                expect(window.locator(".by-state div").nth(1).locator("li")).to_have_text([ids[0]])
-                expect(window.get_by_role("region", name="Active")).to_contain_text(ids[0])
-            client.post(f"/job/done/{source}/{ids[0]}")
-            for window in (page, other):
-                expect(row(window, source).locator("td.number")).to_have_text(["11", "0", "1"])
-                expect(window.get_by_role("region", name="Active")).not_to_contain_text(ids[0])
+            for window in windows:
+                expect(numbers(window, source)).to_have_text(["11", "1", "0"])
+            client.post(f"/job/done/{source}/{id}?outcome=failed")
+            for window in windows:
+                expect(numbers(window, source)).to_have_text(["11", "0", "1"])
 
     def test_a_hidden_window_holds_no_connection(self, page: Page, client: httpx.Client, source: str) -> None:
         hide = """(hidden) => {
@@ -71,48 +62,6 @@ class TestOverview:
         page.evaluate(hide, False)
         expect(row(page, f"{source}-later")).to_be_visible()
 
-    def test_active_jobs(self, page: Page, client: httpx.Client, source: str) -> None:
-        id = submit(client, source, attempts=3)
-        client.get(f"/job/available/{source}?lease=1000")
-        line = page.get_by_role("region", name="Active").get_by_role("row").filter(has_text=id)
-        expect(line).to_contain_text("1 of 3")
-        expect(line).to_contain_text(re.compile(r"1[67] min left"))
-        expect(line).to_contain_text(re.compile(r"[2-9] s ago"))  # it goes on by itself
-        line.get_by_role("button", name=f"Stop {id}").click()
-        page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_role("dialog")).to_have_count(0)
-        assert record(client, id)["state"] == "active"
-        line.get_by_role("button", name=f"Stop {id}").click()
-        page.get_by_role("button", name="Stop it").click()
-        expect(line).to_have_count(0)
-        assert record(client, id)["outcome"] == "stopped"
-
-    def test_what_failed_and_why(self, page: Page, client: httpx.Client, source: str) -> None:
-        ids = [submit(client, source, attempts=1) for _ in range(3)]
-        client.get(f"/job/available/{source}?limit=3")
-        client.request("DELETE", f"/job/active/{source}/{ids[0]}", content='{"error": "no <i>column</i> a"}')
-        client.post(f"/job/done/{source}/{ids[1]}?outcome=failed", content='{"row": 7}')
-        client.post(f"/job/done/{source}/{ids[2]}?outcome=stopped")
-        failed = page.get_by_role("region", name="Failed and abandoned")
-        expect(failed.get_by_role("row").filter(has_text=ids[0])).to_contain_text("no <i>column</i> a")
-        expect(failed.get_by_role("row").filter(has_text=ids[1])).to_contain_text('{"row": 7}')
-        expect(failed).not_to_contain_text(ids[2])
-
-    def test_a_source_among_many(self, browser: Browser, database: str) -> None:
-        with boss_running("--database", database) as boss, boss.client() as client:
-            for number in range(130):
-                submit(client, f"source-{number:03}")
-            client.post("/job/done/source-000/" + client.get("/job/available/source-000").json()["id"])
-            for page in opened(browser, boss.url):
-                expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(100)
-                expect(row(page, "source-000")).to_have_count(0)  # it has nothing to do, so it comes last
-                page.get_by_role("searchbox", name="Show only sources").fill("E-00")
-                expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(10)
-                assert counts(page, "source-000") == ["0", "0", "1"]
-                page.get_by_role("searchbox", name="Show only sources").fill("")
-                page.get_by_role("button", name="Show all 130 sources").click()
-                expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(130)
-
     def test_the_server_restarts_while_it_is_open(self, browser: Browser, database: str) -> None:
         port = free_port()
         with boss_running("--database", database, port=port) as first, first.client() as client:
@@ -120,12 +69,12 @@ class TestOverview:
             page = next(pages)
             expect(page.get_by_text("No job has been submitted yet")).to_be_visible()
             submit(client, "freg")
-            expect(row(page, "freg").locator("td.number")).to_have_text(["1", "0", "0"])
+            expect(numbers(page, "freg")).to_have_text(["1", "0", "0"])
             assert first.terminate() == 0  # an open page does not keep it
         expect(page.get_by_text("Boss is away; trying again")).to_be_visible()
         with boss_running("--database", database, port=port) as second, second.client() as client:
             submit(client, "freg")
-            expect(row(page, "freg").locator("td.number")).to_have_text(["2", "0", "0"])
+            expect(numbers(page, "freg")).to_have_text(["2", "0", "0"])
             expect(page.get_by_text("Live", exact=True)).to_be_visible()
             for _ in pages:
                 pass
@@ -235,9 +184,7 @@ def test_axe_finds_nothing(
     client.request("DELETE", f"/job/active/{source}/{ids[0]}", content='{"error": "no column a"}')
     client.post(f"/job/done/{source}/{ids[1]}", content='{"rows": 1}')
     for page in opened(browser, module_boss.url, scheme):
-        expect(page.get_by_text("no column a").first).to_be_visible()
-        row(page, source).get_by_role("button").click()
-        expect(page.locator(".by-state")).to_be_visible()
+        expect(row(page, source)).to_be_visible()
         found = [Axe().run(page)]
         for id in (ids[1], ids[2], ids[3]):
             page.goto(f"/#/job/{id}")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.helpers.browser import LAUNCH
 from tests.helpers.databases import new_database, run_in
 from tests.helpers.ndjson import LINES
-from tests.helpers.page import browser, json_of, opened, row, to_overview
+from tests.helpers.page import browser, json_of, numbers, opened, row, to_overview
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running
 from tests.helpers.wire import Wire
@@ -103,23 +103,14 @@ class TestPage:
             there.post(f"/job/done/{name}/{ids[1]}?outcome=failed", content='{"error": "toString"}')
         for again in range(2):
             for name in OBJECTS:
-                expect(row(page, name).locator("td.number")).to_have_text(["1", "1", "1"])
+                expect(numbers(page, name)).to_have_text(["1", "1", "1"])
             if not again:
                 page.reload()
-        row(page, "__proto__").get_by_role("button").click()
-        expect(page.locator(".by-state:visible li")).to_have_count(3)
         page.get_by_role("searchbox", name="Show only sources").fill("proto")
-        expect(page.locator(".tree tbody tr:not(.inside)")).to_have_count(2)
-
-    def test_their_last_hour(self, page: Page, there: httpx.Client, odd: tuple[BossProcess, str]) -> None:
-        submit(there, "__proto__")
-        run_in(
-            odd[1],
-            "INSERT INTO throughput (minute, source, finished, waited) "
-            "VALUES (date_trunc('minute', now()) - interval '2 min', '__proto__', 60, 6)",
-        )
-        # The feed reads the last hour every five seconds, or less often on a busy machine.
-        expect(row(page, "__proto__").locator("svg.done")).to_be_visible(timeout=60_000)
+        expect(page.locator(".all-sources tbody tr")).to_have_count(2)
+        row(page, "__proto__").get_by_role("link").click()
+        expect(page.get_by_role("heading", level=1, name="__proto__")).to_be_visible()
+        expect(page.get_by_role("region", name="Jobs", exact=True)).to_contain_text("Ready1")
 
     def test_jobs_with_names_of_objects_own(self, page: Page, there: httpx.Client) -> None:
         for name in OBJECTS[:-1]:
@@ -134,7 +125,7 @@ class TestPage:
             page.reload()
             expect(page.get_by_role("heading", name="That cannot be shown")).to_be_visible()
             to_overview(page)
-            expect(page.locator(".tree").or_(page.get_by_text("No job has been submitted yet"))).to_be_visible()
+            expect(page.locator(".all-sources").or_(page.get_by_text("No job has been submitted yet"))).to_be_visible()
 
     def test_no_address_is_the_overview(self, page: Page, there: httpx.Client) -> None:
         submit(there, "there")

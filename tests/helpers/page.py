@@ -58,7 +58,13 @@ def page(browser: Browser, module_boss: BossProcess) -> Iterator[Page]:
 
 
 def row(page: Page, source: str) -> Locator:
-    return page.locator(".tree tbody tr").filter(has=page.get_by_role("button", name=source, exact=True))
+    """The row of a source in the overview, with the numbers of ready and active jobs and of failed ones."""
+    return page.locator(".all-sources tbody tr").filter(has=page.get_by_role("link", name=source, exact=True))
+
+
+def numbers(page: Page, source: str) -> Locator:
+    """The numbers in that row: ready, active, failed."""
+    return row(page, source).locator("td.number:nth-child(-n + 4)")
 
 
 def json_of(page: Page, part: str) -> Locator:

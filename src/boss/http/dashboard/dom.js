@@ -11,6 +11,16 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element of a drawing. */
+export function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
 /** Set a text only when it changes, so that a selection in it stays, and screen readers do not read it again. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

@@ -4,8 +4,15 @@ import { setClock } from "./times.js";
 
 // These are Maps, because a source may be called toString or __proto__.
 export const state = {};
-export const forget = () => Object.assign(state, { counts: new Map(), active: [], failed: [], hour: new Map() });
+export const forget = () => Object.assign(state, { counts: new Map(), failed: [], sources: new Map(), total: null, doctor: null, away: false });
 forget();
+
+/** Keep how a source stands; null means that there is no such source any more. */
+function keep(source, view) {
+  if (view) return void state.sources.set(source, view);
+  state.sources.delete(source);
+  state.counts.delete(source);
+}
 
 let events;
 
@@ -17,8 +24,8 @@ export function listen({ changed, away }) {
     const news = JSON.parse(data);
     setClock(news.now);
     for (const [source, counts] of Object.entries(news.counts ?? {})) state.counts.set(source, counts);
-    if (news.hour) state.hour = new Map(Object.entries(news.hour));
-    for (const part of ["active", "failed"]) if (news[part]) state[part] = news[part];
+    for (const [source, view] of Object.entries(news.sources ?? {})) keep(source, view);
+    for (const part of ["failed", "total", "doctor", "away"]) if (part in news) state[part] = news[part];
     changed(news);
   };
   // A browser gives up after a response that is no stream, such as a 503.

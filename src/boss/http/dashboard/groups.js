@@ -37,13 +37,13 @@ function row(kind, query) {
   };
 }
 
-/** The groups of the jobs that a filter means. */
-export function groups(kind, query, filter) {
+/** The groups of the jobs that a filter means; `some` jobs at first. */
+export function groups(kind, query, filter, some = SOME) {
   const found = new Map();
   let grouped = 0, next = null, busy = false;
   const shown = table({ label: "Reasons", columns: [["Jobs", "number"], "Reason", "Sources", "Newest"], key: (group) => group.shape, make: row(kind, query) });
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
-  const more = el("button", { hidden: true, onclick: () => read() }, `Group ${count(SOME)} more`);
+  const more = el("button", { hidden: true, onclick: () => read() }, `Group ${count(some)} more`);
   const none = empty("No job matches that has ended without success.");
   none.hidden = true;
   const wrong = complaint();
@@ -62,7 +62,7 @@ export function groups(kind, query, filter) {
   function show() {
     shown.show([...found.values()].sort((one, other) => other.jobs - one.jobs));
     const of = next ? `the newest ${many(grouped, "job")} that match; there are more` : `all ${many(grouped, "job")} that match`;
-    setText(how, `${many(found.size, "reason")} of ${of}. Numbers and ids in a reason are left out.`);
+    setText(how, !grouped ? "" : `${many(found.size, "reason")} of ${of}. Numbers and ids in a reason are left out.`);
     none.hidden = grouped > 0;
     more.hidden = !next;
   }
@@ -70,7 +70,7 @@ export function groups(kind, query, filter) {
   async function read() {
     if (busy) return;
     busy = true;
-    const end = grouped + SOME;
+    const end = grouped + some;
     try {
       do {
         const answer = await findPage(filter, next, AT_ONCE);

@@ -36,10 +36,14 @@ export function ruleWords(rule) {
 
 export const rulePill = (words) => el("span", { class: `pill ${words === "paused" ? "paused" : ""}` }, words);
 
+/** The source as `GET /source` has it; with no rule, when it has none. */
+async function read(source) {
+  return (await boss.sources()).find((each) => each.source === source) ?? { source, paused: false };
+}
+
 /** Change some fields of a rule, and leave the others as they are now. */
 async function change(source, fields) {
-  const now = (await boss.sources()).find((each) => each.source === source);
-  await boss.setRule(source, { ...(now ? ruleOf(now) : {}), ...fields });
+  await boss.setRule(source, { ...ruleOf(await read(source)), ...fields });
 }
 
 function askToPause(source, after) {
@@ -50,7 +54,7 @@ function askToPause(source, after) {
   });
 }
 
-async function resume(source, after) {
+export async function resume(source, after) {
   try {
     await change(source, { paused: false });
     say(`${source} is resumed.`);
@@ -94,6 +98,15 @@ function askForRule(row, after) {
   };
   const text = el("p", {}, "An empty field means the default. What a request says itself wins.");
   open(`Rule of ${row.source}`, form([text, paused, ...pairs], { act, does: "Set it" })).querySelector("input").focus();
+}
+
+/** Edit the rule of a source as it is now. */
+export async function askForRuleOf(source, after) {
+  try {
+    askForRule(await read(source), after);
+  } catch (error) {
+    say(error.message);
+  }
 }
 
 /** The buttons of a rule. */

@@ -1,40 +1,106 @@
-// The page of one source: its counts, its rule, and the ways to its jobs.
+// The page of one source: its numbers, why it needs attention, its rule, its charts, and why its jobs failed.
 
+import { troubles } from "./attention.js";
 import * as boss from "./boss.js";
+import { charts } from "./charts.js";
 import { confirm } from "./dialog.js";
 import { askToSubmit } from "./dialogs.js";
 import { el, say, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
+import { filterOf } from "./finding.js";
+import { groups } from "./groups.js";
+import { tile } from "./numbers.js";
 import { complaint, empty, section } from "./parts.js";
 import { may } from "./rights.js";
-import { go, href, jobAddress } from "./router.js";
+import { go, href, jobAddress, replaceAddress } from "./router.js";
 import { ruleButtons, rulePill, ruleWords } from "./rule.js";
+import { age, ago, setTime } from "./times.js";
 import { count } from "./words.js";
 
-const STATES = ["available", "active", "done"];
+// How many failed jobs are grouped at first.
+const SOME_FAILED = 100;
 
 function askToForget(source) {
   confirm(`Delete the source ${source}?`, "Its rule and its counts are deleted. It must have no jobs.", "Delete it", async () => {
     await boss.send("DELETE", boss.path("source", source));
     say(`Deleted the source ${source}.`);
     state.counts.delete(source);
+    state.sources.delete(source);
     go(href("sources"));
   }, true);
 }
 
-/** The page of a source. Charts go below the counts. */
-export function sourcePage({ part: source }) {
-  const numbers = STATES.map(() => el("b"));
-  const counts = el("div", { class: "numbers" }, STATES.map((each, place) =>
-    el("a", { class: `number state ${each}`, href: href("jobs", null, { source, state: each }) }, numbers[place], each)));
+/** The numbers of a source; `update(view)`. */
+function numbersOf(source) {
+  const jobs = (wanted) => href("jobs", null, { source, state: wanted });
+  const oldest = age(null), asked = ago(null);
+  const tiles = {
+    ready: tile("Ready", jobs("available"), "available"),
+    oldest: tile("Oldest ready", jobs("available")),
+    delayed: tile("Delayed", jobs("available")),
+    active: tile("Active", href("active", null, { source }), "active"),
+    failed: tile("Failed, last hour", href("failed", null, { source, last: "1h" })),
+    rate: tile("In a minute", null),
+    done: tile("Done", jobs("done"), "done"),
+    asks: tile("Converters", href("converters")),
+  };
+  tiles.oldest.value.append(oldest, el("span"));
+  tiles.asks.more.append(el("span"), asked);
+  const element = el("section", { class: "tiles", "aria-label": "Jobs" }, Object.values(tiles).map((each) => each.element));
+
+  function update(view) {
+    const plus = (name) => count(view[name]) + (view.at_least.includes(name) ? "+" : "");
+    const set = (name, value, more) => {
+      if (value !== null) setText(tiles[name].value, value);
+      if (more !== null) setText(tiles[name].more, more);
+    };
+    set("ready", plus("ready"), view.paused ? "but it is paused" : "");
+    setTime(oldest, view.oldest_ready);
+    setText(oldest.nextSibling, view.oldest_ready ? "" : "–");
+    set("oldest", null, view.oldest_ready ? "" : "no job is ready");
+    set("delayed", plus("delayed"), `${plus("blocked")} after others`);
+    set("active", count(view.active), view.limit ? `of at most ${count(view.limit)}` : "");
+    set("failed", count(view.failed_hour), `${count(view.failed_day)} in a day`);
+    tiles.failed.element.classList.toggle("bad", view.failed_hour > 0);
+    set("rate", `+${count(view.in)}`, `${count(view.out)} ended`);
+    set("done", count(view.done), "");
+    set("asks", view.asks ? "ask" : "–", null);
+    setText(tiles.asks.more.firstChild, view.asks ? "for its jobs now" : view.asked ? "last asked " : "nobody asks");
+    setTime(asked, view.asks ? null : view.asked);
+  }
+  return { element, update };
+}
+
+/** Why its jobs failed in the last day, by reason. They are read once, and again when asked to. */
+function failures(source) {
+  const query = new URLSearchParams({ source, last: "1d" });
+  const place = el("div");
+  const read = () => place.replaceChildren(groups("failed", query, filterOf("failed", query), SOME_FAILED).element);
+  read();
+  const all = el("a", { href: href("failed", null, { source, last: "1d" }) }, "The failed jobs");
+  return section("Failed in the last day", { tools: [el("button", { class: "plain link", onclick: read }, "Read again"), all], kind: "failures" }, place);
+}
+
+const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least: [], paused: false, limit: null, at_limit: false, oldest_ready: null,
+  failed_hour: 0, failed_day: 0, in: 0, out: 0, asks: false, asked: null, attention: [] };
+
+/** The page of a source. */
+export function sourcePage({ part: source, query }) {
+  const numbers = numbersOf(source), trouble = troubles(source);
+  const needs = el("section", { class: "needs", "aria-label": "Needs attention" }, trouble.said, trouble.actions);
+  const shown = charts({ source, span: query.get("span") ?? "", chosen: (span) => replaceAddress(href("source", source, { span: span === "hour" ? "" : span })) });
   const rule = el("div", { class: "rule" });
   const actions = el("div", { class: "actions" });
   const wrong = complaint();
-  const links = el("p", { class: "links" }, el("a", { href: href("failed", null, { source }) }, "Failed jobs"),
-    el("a", { href: href("failed", null, { source, group: "reason" }) }, "Reasons of failures"), el("a", { href: href("jobs", null, { source }) }, "All jobs"));
+  const links = el("p", { class: "links" }, el("a", { href: href("jobs", null, { source }) }, "All jobs"), el("a", { href: href("active", null, { source }) }, "Active jobs"),
+    el("a", { href: href("failed", null, { source }) }, "Failed jobs"), el("a", { href: href("failed", null, { source, group: "reason" }) }, "Reasons of failures"));
   const crumbs = el("div", { class: "crumbs" }, el("a", { href: href("sources") }, "Sources"));
-  const content = [el("section", { "aria-label": "Jobs" }, counts, links), section("Rule", {}, rule)];
-  const element = el("div", { class: "contents" }, crumbs, el("div", { class: "title" }, el("h1", {}, source), actions), wrong.element, ...content);
+  const element = el("div", { class: "contents waiting" }, crumbs, el("div", { class: "title" }, el("h1", {}, source), actions), wrong.element,
+    numbers.element, needs, shown.element, section("Rule", {}, rule), links, failures(source));
+  let ruled = "", isRead = false;
+
+  // It is shown once all of it is known, so that nothing moves.
+  const reveal = () => element.classList.toggle("waiting", !isRead || !(state.total || state.away));
 
   async function read() {
     try {
@@ -43,6 +109,8 @@ export function sourcePage({ part: source }) {
     } catch (error) {
       if (!error.away) wrong.tell(error);
     }
+    isRead = true;
+    reveal();
   }
 
   function show(row) {
@@ -59,8 +127,16 @@ export function sourcePage({ part: source }) {
   }
 
   function update() {
-    const now = state.counts.get(source) ?? [0, 0, 0];
-    now.forEach((jobs, place) => setText(numbers[place], count(jobs)));
+    const view = state.sources.get(source) ?? NOTHING;
+    numbers.update(view);
+    trouble.update(view);
+    needs.hidden = !view.attention.length;
+    shown.update();
+    // Its rule may be changed elsewhere, too. The feed says only a part of it.
+    const now = `${view.paused} ${view.limit}`;
+    if (ruled && now !== ruled) read();
+    ruled = now;
+    reveal();
   }
   update();
   return { title: source, element, update, tick() {}, ready: read() };

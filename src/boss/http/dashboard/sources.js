@@ -71,7 +71,7 @@ export function sourcesPage({ query }) {
   function arrange() {
     heads.forEach(([text, name], place) => {
       const again = element.contains(document.activeElement) && columns[place][0].contains(document.activeElement);
-      columns[place][0].replaceChildren(sorter(text, name, wanted.sort, (sort) => change({ sort })));
+      columns[place][0].replaceChildren(sorter(text, name, wanted.sort, (sort) => change({ sort }), name !== "source"));
       if (again) columns[place][0].firstChild.focus();
     });
     const words = wanted.q.toLowerCase();

@@ -31,11 +31,16 @@ export function table({ label, columns, make, key }) {
   return { element, body, rows, show };
 }
 
-/** A heading that sorts: `chosen` is the name of the column that sorts now, with a minus before it for the other way round. */
-export function sorter(text, name, chosen, sort) {
+/**
+ * A heading that sorts.
+ *
+ * `chosen` is the name of the column that sorts now, with a minus before it for the other way round. With `mostFirst` the
+ * greatest value comes first.
+ */
+export function sorter(text, name, chosen, sort, mostFirst = false) {
   const by = chosen.replace("-", "") === name;
   const down = chosen.startsWith("-");
   const next = by && !down ? `-${name}` : name;
-  const arrow = by ? (down ? " ↓" : " ↑") : "";
+  const arrow = by ? (down === mostFirst ? " ↑" : " ↓") : "";
   return el("button", { class: "plain sorter", "aria-label": `Sort by ${text.toLowerCase()}`, onclick: () => sort(next) }, text + arrow);
 }

@@ -6,6 +6,8 @@ import { duration } from "./words.js";
 const KEPT = "boss.zone";
 const forms = new Map([["", undefined], ["UTC", "UTC"]].map(([name, timeZone]) =>
   [name, new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone })]));
+const clocks = new Map([["", undefined], ["UTC", "UTC"]].map(([name, timeZone]) =>
+  [name, new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone })]));
 // The server's clock minus ours, in milliseconds.
 let ahead = 0;
 let zone = kept();
@@ -32,6 +34,8 @@ export const since = (time) => (now() - Date.parse(time)) / 1000;
 export const zoneName = () => zone || "local time";
 const inZone = (time, wanted) => forms.get(wanted).format(Date.parse(time)) + (wanted ? " UTC" : "");
 const both = (time) => `${inZone(time, "")} local time\n${inZone(time, "UTC")}`;
+/** The time of day as text: `14:05`. */
+export const clockText = (time) => clocks.get(zone).format(Date.parse(time));
 const agoText = (seconds) => (seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`);
 
 /** A moment, in the zone that the switch says; the other one is in its hover. */
@@ -39,6 +43,12 @@ export const moment = (time) => setTime(el("time", { "data-at": "" }), time);
 
 /** How long ago a moment was. It goes on by itself; the moment is in its hover. */
 export const ago = (time) => setTime(el("time", { "data-ago": "" }), time);
+
+/** How long something has gone on since a moment. It goes on by itself, as `ago` does. */
+export const age = (time) => setTime(el("time", { "data-age": "" }), time);
+
+/** The time of day of a moment, without seconds, in the zone that the switch says. */
+export const clock = (time) => setTime(el("time", { "data-clock": "" }), time);
 
 /** Give a time element another time, or none. */
 export function setTime(element, time) {
@@ -53,12 +63,14 @@ export function setTime(element, time) {
 function show(element) {
   const time = element.getAttribute("datetime");
   if (!time) return setText(element, "");
-  setText(element, "ago" in element.dataset ? agoText(since(time)) : inZone(time, zone));
+  if ("ago" in element.dataset) setText(element, agoText(since(time)));
+  else if ("age" in element.dataset) setText(element, duration(since(time)));
+  else setText(element, "clock" in element.dataset ? clockText(time) : inZone(time, zone));
 }
 
 /** Bring all ages on the page up to date. */
 export function tick() {
-  for (const element of document.querySelectorAll("main time[data-ago]")) show(element);
+  for (const element of document.querySelectorAll("main time:is([data-ago], [data-age])")) show(element);
 }
 
 /** A button that switches all times between local time and UTC. */
@@ -70,7 +82,7 @@ export function zoneSwitch() {
     try {
       localStorage.setItem(KEPT, zone);
     } catch {} // it lasts as long as the page
-    for (const element of document.querySelectorAll("main time[data-at]")) show(element);
+    for (const element of document.querySelectorAll("main time:is([data-at], [data-clock])")) show(element);
     tell();
   }
   tell();

@@ -1,0 +1,131 @@
+// What needs attention: sources with their reasons and what to do about them, and what the doctor has found.
+
+import { el, setChildren, setText } from "./dom.js";
+import { state } from "./feed.js";
+import { name as named, pill } from "./parts.js";
+import { may } from "./rights.js";
+import { href, sourceAddress } from "./router.js";
+import { askForRuleOf, resume } from "./rule.js";
+import { count, many, sentence } from "./words.js";
+
+// The reasons by weight, each with what to do about it.
+const REASONS = ["failing", "stuck", "nobody asks", "paused"];
+// How many sources are shown at first: few on a phone, where the list of all comes below them.
+const MOST = matchMedia("(max-width: 44rem)").matches ? 5 : 20;
+
+const rank = ({ attention: [first] }) => [REASONS.indexOf(first.reason), -first.jobs];
+const byWeight = (one, other) => {
+  const [[place, jobs], [otherPlace, otherJobs]] = [rank(one[1]), rank(other[1])];
+  return place - otherPlace || jobs - otherJobs || (one[0] < other[0] ? -1 : 1);
+};
+
+const advice = (reason, view) => ({
+  failing: "Look at the reasons.",
+  stuck: view.at_limit ? "Raise the limit, or wait for its active jobs." : "Start more converters.",
+  "nobody asks": "Start a converter of it.",
+  paused: "Resume it when its jobs may be handed out again.",
+})[reason];
+
+/** What can be done about a reason, as links and buttons. Their names say of which source, for those who hear them. */
+function acts(reason, source, view) {
+  const of = (text) => ({ "aria-label": `${text} of ${source}` });
+  const link = (text, address) => el("a", { class: "button", href: address, ...of(text) }, text);
+  const admin = may("administer", source);
+  if (reason === "failing") return [link("Reasons", href("failed", null, { source, last: "1h", group: "reason" })), link("Failed jobs", href("failed", null, { source, last: "1h" }))];
+  if (reason === "stuck" && view.at_limit && admin) return [el("button", { onclick: () => askForRuleOf(source, () => {}), ...of("Rule") }, "Rule"), link("Active jobs", href("active", null, { source }))];
+  if (reason === "paused" && admin) return [el("button", { onclick: () => resume(source, () => {}), "aria-label": `Resume ${source}` }, "Resume")];
+  if (reason === "stuck") return [link("Active jobs", href("active", null, { source }))];
+  return [link("Ready jobs", href("jobs", null, { source, state: "available" }))];
+}
+
+function line(reason) {
+  const text = el("span"), note = el("span", { class: "note" });
+  return { element: el("p", {}, pill(reason), " ", text, " ", note), text, note };
+}
+
+/** What needs attention of one source; `update(view)`. */
+export function troubles(source) {
+  const said = el("div", { class: "said-of" }), actions = el("div", { class: "actions" });
+  const lines = new Map();
+  let shown = "", acting = "";
+  function update(view) {
+    const text = JSON.stringify([view.attention, view.at_limit]);
+    if (text === shown) return;
+    shown = text;
+    for (const { reason, text } of view.attention) {
+      if (!lines.has(reason)) lines.set(reason, line(reason));
+      setText(lines.get(reason).text, sentence(text));
+      setText(lines.get(reason).note, advice(reason, view));
+    }
+    setChildren(said, view.attention.map(({ reason }) => lines.get(reason).element));
+    // The buttons stay as they are while the reasons do, so that none goes away under a finger.
+    const reasons = JSON.stringify([view.attention.map(({ reason }) => reason), view.at_limit]);
+    if (reasons !== acting) setChildren(actions, view.attention.flatMap(({ reason }) => acts(reason, source, view)));
+    acting = reasons;
+  }
+  return { said, actions, update };
+}
+
+function item(source) {
+  const { said, actions, update } = troubles(source);
+  const link = named(source, "a", { class: "go name", href: sourceAddress(source) });
+  return { element: el("li", {}, el("div", {}, link, said), actions), update };
+}
+
+// What the doctor says of sources stands above, with what to do.
+const OF_SOURCES = "sources to look after";
+const finding = ({ what, value, verdict, advice }) =>
+  el("li", { class: "finding" }, el("div", {}, el("b", {}, sentence(what, "")), el("p", {}, pill(verdict), ` ${value}. `, el("span", { class: "note" }, sentence(advice)))));
+
+export function attention() {
+  const items = new Map();
+  const list = el("ul", { class: "troubles", "aria-label": "Sources that need attention" });
+  const found = el("ul", { class: "troubles", "aria-label": "What the doctor has found" });
+  const verdict = el("span", { class: "verdict" });
+  const how = el("span", { class: "note", role: "status" });
+  const none = el("p", { class: "calm" });
+  const more = el("button", { hidden: true, onclick: () => ((showAll = true), arrange()) });
+  const body = el("div", { class: "body", tabindex: 0, role: "group", "aria-label": "What needs attention" }, none, list, el("div", { class: "more" }, more), found);
+  const element = el("section", { class: "attention", "aria-labelledby": "attention" },
+    el("div", { class: "head" }, el("h2", { id: "attention" }, "Needs attention"), how, verdict), body);
+  let showAll = false, findings = "", sorted = [], late = false;
+
+  // Nothing moves under the mouse or the focus; it moves when they have left.
+  const isBusy = () => list.matches(":hover") || list.contains(document.activeElement);
+
+  function arrange() {
+    const shown = showAll ? sorted : sorted.slice(0, MOST);
+    const names = new Set(shown.map(([source]) => source));
+    for (const source of items.keys()) if (!names.has(source)) items.delete(source);
+    for (const [source] of shown) if (!items.has(source)) items.set(source, item(source));
+    for (const [source, view] of shown) items.get(source).update(view);
+    setChildren(list, shown.map(([source]) => items.get(source).element));
+    more.hidden = shown.length === sorted.length;
+    setText(more, `Show all ${count(sorted.length)}`);
+    list.hidden = !shown.length;
+    late = false;
+  }
+
+  function doctor() {
+    const text = JSON.stringify(state.doctor);
+    if (text === findings) return;
+    findings = text;
+    verdict.className = `verdict ${state.doctor?.verdict ?? ""}`;
+    setChildren(verdict, state.doctor ? ["The doctor says: ", el("b", {}, state.doctor.verdict)] : []);
+    found.replaceChildren(...(state.doctor?.findings ?? []).filter(({ what }) => what !== OF_SOURCES).map(finding));
+    found.hidden = !found.children.length;
+  }
+
+  function update() {
+    sorted = [...state.sources].filter(([, view]) => view.attention.length).sort(byWeight);
+    late = isBusy();
+    if (late) for (const [source, view] of sorted) items.get(source)?.update(view);
+    else arrange();
+    const paused = sorted.filter(([, view]) => view.attention[0].reason === "paused").length;
+    setText(how, [many(sorted.length - paused, "source"), paused ? `${count(paused)} paused` : ""].filter(Boolean).join(", "));
+    doctor();
+    none.hidden = sorted.length > 0;
+    setText(none, "No source needs attention: none fails, none is stuck, and somebody asks for every ready job.");
+  }
+  return { element, update, tick: () => late && !isBusy() && arrange() };
+}

@@ -1,0 +1,70 @@
+// The numbers of all sources together, each a link to what it counts.
+
+import { el, setText } from "./dom.js";
+import { state } from "./feed.js";
+import { href } from "./router.js";
+import { age, setTime } from "./times.js";
+import { count, many } from "./words.js";
+
+const jobs = (query) => href("jobs", null, query);
+const plus = (name, total) => (total.at_least.includes(name) ? "+" : "");
+
+/** What the sources say that is not in the total: jobs that are held back by a pause, how many have active ones, and whose first is the oldest. */
+function ofSources() {
+  const found = { paused: 0, ready: 0, active: 0, oldest: null };
+  for (const [name, view] of state.sources) {
+    if (view.active) found.active++;
+    if (view.paused) {
+      found.paused += view.ready + view.delayed + view.blocked;
+      found.ready += view.ready;
+    } else if (view.oldest_ready && view.oldest_ready === state.total.oldest_ready) found.oldest = name;
+  }
+  return found;
+}
+
+/** A number with its name, and a line below it. */
+export function tile(name, address, kind = "") {
+  const value = el("b"), more = el("span", { class: "note" });
+  return { value, more, element: el(address ? "a" : "div", { class: `tile ${kind}`, href: address }, el("span", { class: "name" }, name), value, more) };
+}
+
+export function numbers() {
+  const oldest = age(null);
+  const tiles = {
+    ready: tile("Ready", jobs({ state: "available" }), "available"),
+    oldest: tile("Oldest ready", jobs({ state: "available" })),
+    delayed: tile("Delayed", jobs({ state: "available" })),
+    paused: tile("Paused", href("sources", null, { q: "paused" })),
+    active: tile("Active", href("active"), "active"),
+    failed: tile("Failed, last hour", href("failed", null, { last: "1h" })),
+    rate: tile("In a minute", null),
+    converters: tile("At work", href("converters")),
+  };
+  const element = el("section", { class: "tiles", "aria-label": "All jobs" }, Object.values(tiles).map((each) => each.element));
+  tiles.oldest.value.append(oldest, el("span"));
+  function set(name, value, more) {
+    if (value !== null) setText(tiles[name].value, value);
+    setText(tiles[name].more, more);
+    tiles[name].more.title = more;
+  }
+
+  function update() {
+    const { total } = state;
+    if (!total) return;
+    const sums = ofSources();
+    set("ready", count(total.ready - sums.ready) + plus("ready", total), `of ${many(total.sources - total.paused, "source")}`);
+    setTime(oldest, total.oldest_ready);
+    setText(oldest.nextSibling, total.oldest_ready ? "" : "–");
+    set("oldest", null, sums.oldest === null ? "no job is ready" : `of ${sums.oldest}`);
+    tiles.oldest.element.href = jobs({ state: "available", source: sums.oldest });
+    set("delayed", count(total.delayed) + plus("delayed", total), `${count(total.blocked)}${plus("blocked", total)} after others`);
+    set("paused", count(sums.paused), `in ${many(total.paused, "source")}`);
+    set("active", count(total.active), `of ${many(sums.active, "source")}`);
+    set("failed", count(total.failed_hour), `${count(total.failed_day)} in a day`);
+    tiles.failed.element.classList.toggle("bad", total.failed_hour > 0);
+    set("rate", total.minute ? `+${count(total.in)}` : "–", total.minute ? `${count(total.out)} ended` : "not counted yet");
+    set("converters", count(total.converters.working), `of ${many(total.converters.heard, "converter")}`);
+  }
+  update();
+  return { element, update };
+}
