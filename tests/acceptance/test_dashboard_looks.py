@@ -67,3 +67,7 @@ def test_every_page(
                 assert violations(page) == [], address
         page.keyboard.press("?")
         assert violations(page) == []
+        page.goto("/docs")
+        assert page.evaluate(TOO_WIDE) == []
+        if width == 1440:
+            assert violations(page) == []

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.helpers.databases import new_database
 from tests.helpers.redirects import PAGES, RULES, redirecting_to
-from tests.helpers.requests import submit
+from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 from tests.helpers.sites import browser, needs_chromium, serving
 from tests.helpers.tokens import create
@@ -134,3 +135,25 @@ def footer(page: Page) -> None:
     page.get_by_role("link", name="Every request").click()
     page.get_by_role("link", name="As OpenAPI").click()
     expect(page.get_by_text('"openapi": "3.1.0"')).to_be_visible()
+
+
+@needs_chromium
+def test_who_opens_another_address_is_told_so_by_a_page(
+    signed_in: tuple[BossProcess, BrowserContext, httpx.Client],
+) -> None:
+    boss, context, client = signed_in
+    page = context.new_page()
+    for path in ("/metrics", "/no<b>such</b>", "/job/available/freg"):
+        answer = page.goto(f"{boss.url}{path}")
+        assert answer is not None
+        assert answer.status == 403
+        expect(page.get_by_role("heading", name="That is not allowed")).to_be_visible()
+        expect(page.get_by_text("A browser may open only the dashboard")).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.querySelector('section')).borderRadius") == "12px"
+        assert Axe().run(page).response["violations"] == []
+    page.get_by_role("link", name="Open the dashboard").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.close()
+    # A program gets the problem as ever.
+    refused = client.get("/metrics", headers={"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"})
+    assert_problem(refused, 403, "may open only the dashboard|not Boss's own")

@@ -13,7 +13,7 @@ from boss.dispatch.queries import Queries
 from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
 from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, StateMismatch
-from boss.http import auth, dashboard, problems
+from boss.http import auth, dashboard, html, problems
 from boss.http.refusals import REFUSALS, Refusals
 from boss.http.request import Request
 from boss.http.resource import Method, Resource
@@ -112,7 +112,7 @@ class App:
             self._authenticator.authenticate(request)
         except BossError as error:
             metrics.REFUSED.labels(error.name).inc()
-            return self._refused(request, problems.to_response(error))
+            return self._refused(request, html.for_person(request, problems.to_response(error)))
         resource = self._find(request)
         if resource is None:
             return _nothing_at(request)

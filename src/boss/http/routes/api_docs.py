@@ -9,22 +9,12 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from boss.http import html
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import JSON, Response
 from boss.model.permissions import Permission
-
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
-article { border-top: 1px solid #8885; padding: .5rem 0 1rem }
-h3 { font: 600 1rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; margin: .5rem 0 }
-b { display: inline-block; min-width: 3.5rem }
-dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem 1rem; margin: .5rem 0 }
-dt { font-family: ui-monospace, monospace } dd { margin: 0; overflow-wrap: anywhere } p { overflow-wrap: anywhere }
-@media (max-width: 40rem) { dl { display: block } dd { margin: 0 0 .3rem 1rem } }
-"""
 
 # How the page writes a parameter in the query, in the path, and in a header.
 _NAME = {"query": "?{}=", "path": "{{{}}}", "header": "{}:"}
@@ -34,7 +24,7 @@ def resources(version: str) -> list[Resource]:
     """The resources of the documentation of this version."""
     api = json.loads((files("boss") / "http" / "openapi.json").read_bytes())
     api["info"]["version"] = version
-    text, page = json.dumps(api, indent=2, ensure_ascii=False).encode(), _page(api).encode()
+    text, page = json.dumps(api, indent=2, ensure_ascii=False).encode(), _page(api)
 
     @requires(Permission.PUBLIC)
     async def openapi(request: Request) -> Response:
@@ -44,9 +34,7 @@ def resources(version: str) -> list[Resource]:
     @requires(Permission.PUBLIC)
     async def docs(request: Request) -> Response:
         """GET /docs: the same as a page."""
-        policy = b"default-src 'none'; style-src 'unsafe-inline'"
-        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy)]
-        return Response(200, headers, page)
+        return Response(200, html.HEADERS, page)
 
     return [
         Resource("/openapi.json", {"GET": openapi}),
@@ -54,15 +42,19 @@ def resources(version: str) -> list[Resource]:
     ]
 
 
-def _page(api: dict[str, Any]) -> str:
+def _page(api: dict[str, Any]) -> bytes:
     title, about = escape(api["info"]["title"]), _prose(api["info"]["description"])
+    links = "".join(f'<a href="#{_anchor(tag["name"])}">{escape(tag["name"])}</a>' for tag in api["tags"])
     body = "\n".join(_section(api, tag) for tag in api["tags"])
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f'<body><main><h1>{title}</h1><p>{about}</p><p><a href="/openapi.json">As OpenAPI</a></p>\n'
-        f"{body}</main></html>\n"
+    return html.page(
+        title,
+        f'<nav id="nav" aria-label="Parts of this page">{links}</nav>',
+        f'<h1>{title}</h1><p>{about}</p><p><a href="/openapi.json">As OpenAPI</a></p>\n{body}',
     )
+
+
+def _anchor(name: str) -> str:
+    return escape(name.lower().replace(" ", "-"))
 
 
 def _section(api: dict[str, Any], tag: dict[str, str]) -> str:
@@ -72,7 +64,8 @@ def _section(api: dict[str, Any], tag: dict[str, str]) -> str:
         for method, operation in resource.items()
         if method != "parameters" and tag["name"] in operation["tags"]
     )
-    return f"<section><h2>{escape(tag['name'])}</h2><p>{_prose(tag['description'])}</p>\n{operations}</section>"
+    head = f'<section id="{_anchor(tag["name"])}"><h2>{escape(tag["name"])}</h2>'
+    return f"{head}<p>{_prose(tag['description'])}</p>\n{operations}</section>"
 
 
 def _operation(
