@@ -2,7 +2,7 @@
 
 Usage: python -m bench.dashboard [--done N]
 It needs Debian's chromium. There are two databases with 1,000 sources each, one with few done jobs and one with
-millions. The dashboard is open when its tree shows the first source; the browser measures from the start of the
+millions. The dashboard is open when its list shows the first source; the browser measures from the start of the
 navigation. Each time is a new browser context, so that nothing is cached.
 
 The feed is read by 50 pages, while one job a second is submitted, taken and finished. Its cost is the processor time of
@@ -44,7 +44,7 @@ FROM generate_series($2::int, $3::int) AS n
 """
 _OPENED = """
 () => new Promise((shown) => {
-    const open = () => document.querySelector(".tree tbody tr");
+    const open = () => document.querySelector(".all-sources tbody tr");
     const look = () => open() ? shown(performance.now()) : requestAnimationFrame(look);
     look();
 })
@@ -52,7 +52,7 @@ _OPENED = """
 
 
 def opening(browser: Browser, boss: BossProcess) -> float:
-    """Milliseconds until the dashboard shows the tree."""
+    """Milliseconds until the dashboard shows the first source."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(boss.url, wait_until="commit")

@@ -1,8 +1,8 @@
-"""Makes the pictures of the page that the README shows: a Boss under load, in light and dark, and one job.
+"""Makes the pictures of the page that the README shows: a Boss under load, in light and dark, one source and one job.
 
 Usage: python docs/screenshots.py
 Needs Debian's package chromium. It starts a Boss of its own with converters that work, fail and wait, gives it
-an hour's history, and writes docs/page-light.png, page-dark.png, page-phone.png and job.png.
+an hour's history, and writes docs/page-light.png, page-dark.png, page-phone.png, source.png and job.png.
 """
 
 import asyncio
@@ -26,16 +26,22 @@ from boss.postgres.embedded import embedded_postgres
 HERE = Path(__file__).parent
 SOURCES = ("altinn3", "brreg", "freg", "hendelser", "kartverket", "sirius", "skatt-inntekt", "tinglysing")
 
-# An hour's history, as maintenance would have counted it.
+# An hour's history, as maintenance would have counted it, and its sum under ''.
 HISTORY = """
-INSERT INTO throughput
-SELECT minute, source, round(weight * (900 + 500 * sin(extract(epoch FROM minute) / 500 + weight * 7)
-                                       + 200 * random())),
-       1 + weight * 4 + 3 * (sin(extract(epoch FROM minute) / 400 + weight) + 1) * random()
-FROM generate_series(date_trunc('minute', now()) - interval '60 min', date_trunc('minute', now()) - interval '1 min',
-                     '1 min') AS minute,
-     unnest($1::text[], $2::float8[]) AS busy(source, weight)
-ON CONFLICT (minute, source) DO UPDATE SET finished = EXCLUDED.finished, waited = EXCLUDED.waited
+INSERT INTO source_history (seconds, start, source, submitted, done, failed, waiting, was_waiting,
+                            wait_buckets, wait_jobs, run_buckets, run_jobs)
+SELECT 60, minute, source, jobs, jobs + 20 * weight * random(),
+       CASE source WHEN 'kartverket' THEN 60 WHEN '' THEN 14 ELSE 5 END * weight * random(), jobs / 2 + 30 * weight, 0,
+       ARRAY[30 + (4 * random())::int, 44 + (6 * random())::int], ARRAY[90, 10],
+       ARRAY[52 + (2 * random())::int, 58 + (3 * random())::int], ARRAY[80, 20]
+FROM (SELECT minute, source, weight, weight * (90 + 50 * sin(extract(epoch FROM minute) / 500 + weight)) AS jobs
+      FROM generate_series(date_trunc('minute', now()) - interval '60 min',
+                           date_trunc('minute', now()) - interval '1 min', '1 min') AS minute,
+           unnest($1::text[], $2::float8[]) AS busy(source, weight)) AS history
+ON CONFLICT (seconds, start, source) DO UPDATE
+SET submitted = EXCLUDED.submitted, done = EXCLUDED.done, failed = EXCLUDED.failed, waiting = EXCLUDED.waiting,
+    run_buckets = EXCLUDED.run_buckets, run_jobs = EXCLUDED.run_jobs,
+    wait_buckets = EXCLUDED.wait_buckets, wait_jobs = EXCLUDED.wait_jobs
 """
 DONE = """
 INSERT INTO job (id, status, source, document, attempt, taken_at, finished_at, outcome)
@@ -46,9 +52,9 @@ FROM unnest($1::text[], $2::float8[]) AS busy(source, weight), generate_series(1
 
 
 async def convert(job: AsyncJob) -> dict[str, object]:
-    """Take a while, and now and then fail."""
+    """Take a while, and now and then fail; one source fails often."""
     chance = random.Random(job.id)
-    if chance.random() < 0.02:
+    if chance.random() < (0.4 if job.source == "kartverket" else 0.02):
         reasons = (
             "no column AARSINNTEKT in the file of 2025",
             "storagePath /tmp/in is empty",
@@ -68,7 +74,7 @@ async def submit_forever(boss: AsyncClient) -> None:
         await asyncio.sleep(0.25)
 
 
-async def picture(browser: Browser, url: str, name: str, scheme: str, width: int = 1240, height: int = 1000) -> None:
+async def picture(browser: Browser, url: str, name: str, scheme: str, width: int = 1440, height: int = 900) -> None:
     """One picture of the page."""
     context = await browser.new_context(
         color_scheme="dark" if scheme == "dark" else "light",
@@ -78,9 +84,6 @@ async def picture(browser: Browser, url: str, name: str, scheme: str, width: int
     page = await context.new_page()
     await page.goto(url)
     await page.wait_for_selector(".live.on, h1")
-    if "#" not in url:
-        await page.get_by_role("button", name="freg", exact=True).click()
-        await page.wait_for_selector(".by-state")
     await page.wait_for_timeout(2500)
     await page.screenshot(path=HERE / name)
     await context.close()
@@ -97,15 +100,17 @@ async def main() -> None:
             await connection.execute(DONE, SOURCES, weights)
             await connection.close()
             async with AsyncClient(server.url) as boss, async_playwright() as playwright:
-                for _ in range(300):
+                await boss.set_rule("hendelser", paused=True)
+                for _ in range(100):
                     await boss.submit(random.choice(SOURCES), {"topic": "data"}, attempts=3)
                 converter = Converter(convert, url=server.url, slots=24, lease=90, grace=0)
                 browser = await playwright.chromium.launch(**LAUNCH)
                 working = [asyncio.create_task(each) for each in (converter.work(), submit_forever(boss))]
-                await asyncio.sleep(20)
+                await asyncio.sleep(45)
                 await picture(browser, server.url, "page-light.png", "light")
                 await picture(browser, server.url, "page-dark.png", "dark")
-                await picture(browser, server.url, "page-phone.png", "light", 400, 860)
+                await picture(browser, server.url, "page-phone.png", "light", 390, 844)
+                await picture(browser, f"{server.url}/#/source/kartverket", "source.png", "light")
                 job = next(slot.job for slot in converter.slots if slot.job)
                 await picture(browser, f"{server.url}/#/job/{job.id}", "job.png", "light", 1240, 620)
                 await browser.close()

@@ -1,37 +1,8 @@
 """What the dashboard asks of the database."""
 
-import asyncio
-from datetime import timedelta
-
-from boss.model.job import Finish, Submission, Take
+from boss.model.job import Submission, Take
 from boss.postgres import store
 from boss.postgres.connection import Pool
-
-
-async def test_a_minute_is_counted_once(pool: Pool) -> None:
-    await store.submit(pool, [Submission(f"{source}-{n}", source, "{}") for source in ("a", "b") for n in range(10)])
-    await store.take(pool, [Take(None, 20)])
-    await store.finish(pool, [Finish(f"a-{n}", "a") for n in range(10)] + [Finish(f"b-{n}", "b") for n in range(5)])
-    await pool.execute("UPDATE job SET finished_at = date_trunc('minute', now() - interval '2 s') - interval '30 s'")
-    await pool.execute("UPDATE job SET taken_at = submitted_at + interval '4 s' WHERE source = 'a'")
-    await pool.execute("UPDATE job SET taken_at = submitted_at + interval '9 s', attempt = 2 WHERE source = 'b'")
-    await pool.execute("UPDATE job SET status = 'ACTIVE', finished_at = NULL WHERE source = 'b' AND id > 'b-4'")
-    await asyncio.gather(*(store.count_minute(pool) for _ in range(4)))
-    await store.count_minute(pool)
-    hours = {hour.source: hour for hour in await store.hour(pool, 10)}
-    assert {source: (hour.finished, hour.waited) for source, hour in hours.items()} == {
-        "": ([15], [4.0]),
-        "a": ([10], [4.0]),
-        "b": ([5], [None]),
-    }
-    await pool.execute("UPDATE throughput SET minute = minute - interval '70 minutes'")
-    await pool.execute("UPDATE job SET finished_at = now() WHERE finished_at IS NOT NULL")
-    await store.count_minute(pool)
-    assert [hour[0::2] for hour in await store.hour(pool, 10)] == [("", [0])]
-    assert await pool.fetchval("SELECT count(*) FROM throughput") == 1
-    [minute] = (await store.hour(pool, 10))[0].minutes
-    assert minute.second == 0
-    assert timedelta(0) < await pool.fetchval("SELECT now()") - minute < timedelta(minutes=3)
 
 
 async def test_plans_do_not_read_history(pool: Pool) -> None:
@@ -47,7 +18,6 @@ async def test_plans_do_not_read_history(pool: Pool) -> None:
     for ask in (
         lambda: store.active(pool, 50),
         lambda: store.failed(pool, 50),
-        lambda: store.count_minute(pool),
         lambda: store.ages(pool),
         lambda: store.examine(pool),
         lambda: store.place_in_queue(pool, "a-0", 100),

@@ -182,11 +182,10 @@ async def reset_cursors(pool: Pool, cursors: ScanCursors) -> None:
 
 
 async def count_minutes_forever(pool: Pool) -> NoReturn:
-    """Until cancelled, record the throughput and the history of each minute."""
+    """Until cancelled, record the history of each minute."""
     while True:
         try:
             await store.count_history(pool)
-            await store.count_minute(pool)
         except DatabaseAway:
             pass  # a minute without a count is a gap in the dashboard's line
         except Exception:

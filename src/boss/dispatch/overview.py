@@ -7,16 +7,14 @@ from typing import Generic, TypeVar
 from boss.dispatch.source_limits import SourceLimits
 from boss.model.attention import Attention
 from boss.model.converter import KnownConverter
-from boss.model.dashboard import Hour
 from boss.model.job import State
 from boss.model.overview import SourceView, overview
 from boss.postgres import store
 from boss.postgres.connection import Pool
 
 _T = TypeVar("_T")
-# How many active jobs, failed jobs and sources a view of the dashboard has at most.
+# How many active jobs and failed jobs a view of the dashboard has at most.
 MOST_JOBS = 50
-_MOST_HOURS = 201
 # What took a while is read again only after so many times as long: each read then costs at most 1 % of a core.
 _REST = 100
 # How often the rest is read, in seconds, if it takes little.
@@ -64,7 +62,6 @@ class Overview:
         self._pool = pool
         self._limits = limits
         self.lately = Paced(lambda: store.recent(pool), _RECENT_INTERVAL_S)
-        self.hour = Paced[list[Hour]](lambda: store.hour(pool, _MOST_HOURS), _SLOW_INTERVAL_S)
         self.converters = Paced[list[KnownConverter]](lambda: store.converters(pool, None), _SLOW_INTERVAL_S)
         self._survey = Paced(lambda: store.survey(pool), _SURVEY_INTERVAL_S)
         self._asked = Paced(lambda: store.asked(pool), _ASKED_INTERVAL_S)

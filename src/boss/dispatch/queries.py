@@ -143,7 +143,6 @@ class Queries:
             counts=counts,
             active=await store.active(self._pool, MOST_JOBS),
             failed=await store.failed(self._pool, MOST_JOBS),
-            hour=await self._overview.hour(),
             sources=await self._overview.sources(counts),
             minute=(await self._overview.lately()).minute,
             converters=await self._overview.converters(),

@@ -32,19 +32,6 @@ class Failed(NamedTuple):
     reason: str | None
 
 
-class Hour(NamedTuple):
-    """The throughput of one source, or of all together under '', in the last hour.
-
-    For each of these minutes: how many jobs were finished, and how long they waited for their take, in seconds on
-    average.
-    """
-
-    source: str
-    minutes: list[datetime]
-    finished: list[int]
-    waited: list[float | None]
-
-
 class View(NamedTuple):
     """What the dashboard shows at one moment.
 
@@ -52,7 +39,6 @@ class View(NamedTuple):
         counts: how many jobs there are of each source and state.
         active: the jobs that have been active for longest.
         failed: the jobs that failed last.
-        hour: the throughput of the busiest sources in each minute of the last hour.
         sources: how each source stands.
         minute: the last minute that was counted; None when none was.
         converters: the converters that are known.
@@ -63,7 +49,6 @@ class View(NamedTuple):
     counts: dict[tuple[str, State], int]
     active: list[Active]
     failed: list[Failed]
-    hour: list[Hour]
     sources: dict[str, SourceView]
     minute: datetime | None
     converters: list[KnownConverter]

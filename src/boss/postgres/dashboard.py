@@ -1,6 +1,6 @@
 """The dashboard's data. Its cost grows with the active jobs and the jobs done in a minute, not with all done jobs."""
 
-from boss.model.dashboard import Active, Failed, Hour
+from boss.model.dashboard import Active, Failed
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
 from boss.postgres.statement import READY, Statement, probe
@@ -52,54 +52,6 @@ _LONGEST_REASON = 500
 async def failed(pool: Pool, limit: int) -> list[Failed]:
     """The jobs that failed or were abandoned last, the newest first."""
     return [Failed(**row) for row in await fetch(pool, FAILED, limit, _LONGEST_REASON)]
-
-
-# A minute is counted two seconds after its end, so that what was about to commit then has committed. When two replicas
-# count it at once, only one of them writes.
-COUNT_MINUTE = Statement(
-    "count_minute",
-    """
-WITH old AS (
-    DELETE FROM throughput WHERE minute < now() - interval '65 minutes'
-), over AS (
-    SELECT date_trunc('minute', now() - interval '2 seconds') - interval '1 minute' AS minute
-)
-INSERT INTO throughput (minute, source, finished, waited)
-SELECT over.minute, coalesce(done.source, ''), count(done.source),
-       avg(extract(epoch FROM done.taken_at - done.submitted_at)) FILTER (WHERE done.attempt = 1)
-FROM over
-LEFT JOIN job AS done ON done.status = 'DONE'
-    AND done.finished_at >= over.minute AND done.finished_at < over.minute + interval '1 minute'
-WHERE NOT EXISTS (SELECT FROM throughput WHERE throughput.minute = over.minute)
-GROUP BY GROUPING SETS ((over.minute, done.source), (over.minute))
-ON CONFLICT DO NOTHING
-""",
-)
-
-
-async def count_minute(pool: Pool) -> None:
-    """Record the throughput of the last full minute, unless a replica has done so."""
-    await fetch(pool, COUNT_MINUTE)
-
-
-# The busiest sources, each with one entry for each minute in which it did something.
-HOUR = Statement(
-    "hour",
-    """
-SELECT source, array_agg(minute ORDER BY minute) AS minutes, array_agg(finished ORDER BY minute) AS finished,
-       array_agg(waited ORDER BY minute) AS waited
-FROM throughput
-WHERE minute >= date_trunc('minute', now()) - interval '60 minutes'
-GROUP BY source
-ORDER BY sum(throughput.finished) DESC
-LIMIT $1
-""",
-)
-
-
-async def hour(pool: Pool, limit: int) -> list[Hour]:
-    """The last hour of the busiest sources; all sources together come first."""
-    return [Hour(**row) for row in await fetch(pool, HOUR, limit)]
 
 
 # Two ranges of the index. As one condition, PostgreSQL would also read all the jobs behind this one.

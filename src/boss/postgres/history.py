@@ -26,7 +26,8 @@ _HISTOGRAMS = ",\n           ".join(_HISTOGRAM.format(kind=kind) for kind in ("w
 # when the minute before was counted: the ledger has their number. Jobs that are deleted after they were done change
 # neither. Both go by the same moments, and not by the ends of minutes. The first count after a gap knows of none.
 #
-# A minute is counted two seconds after its end, as in dashboard.py. One replica does it, and the others find it done.
+# A minute is counted two seconds after its end, so that what was about to commit then has committed. One replica does
+# it, and the others find it done.
 COUNT_HISTORY = Statement(
     "count_history",
     f"""

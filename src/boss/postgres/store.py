@@ -7,7 +7,7 @@ from boss.postgres.asking import asked, record_asked
 from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
 from boss.postgres.converters import Heard, converters, record_converters
-from boss.postgres.dashboard import active, count_minute, failed, hour, place_in_queue
+from boss.postgres.dashboard import active, failed, place_in_queue
 from boss.postgres.dependents import (
     DEPENDENTS_CHANNEL,
     record_missed_ends,
@@ -103,7 +103,6 @@ __all__ = [
     "converters",
     "count",
     "count_history",
-    "count_minute",
     "counted_empty",
     "create_token",
     "database_time",
@@ -127,7 +126,6 @@ __all__ = [
     "greatest_ids",
     "heads",
     "history",
-    "hour",
     "leave_notes",
     "list_jobs",
     "list_tokens",

@@ -16,7 +16,7 @@ from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
 from boss.http.response import NO_STORE, Response
-from boss.model.dashboard import Hour, View
+from boss.model.dashboard import View
 from boss.model.job import State
 from boss.model.permissions import Permission, Principal
 
@@ -25,7 +25,6 @@ _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffer
 # broken.
 _KEEPALIVE_S = 15.0
 _COMMENT = b":\n\n"
-_MINUTES = 60
 # The members that each event has: `now` and `away`.
 _ALWAYS = 2
 
@@ -94,7 +93,6 @@ def _of_theirs(view: View, principal: Principal) -> View:
         counts={(source, state): jobs for (source, state), jobs in view.counts.items() if principal.reaches(source)},
         active=[job for job in view.active if principal.reaches(job.source)],
         failed=[job for job in view.failed if principal.reaches(job.source)],
-        hour=[hour for hour in view.hour if principal.reaches(hour.source)],
         sources={source: each for source, each in view.sources.items() if principal.reaches(source)},
     )
 
@@ -111,8 +109,6 @@ def _news(view: View, seen: View | None, principal: Principal) -> dict[str, obje
         news["active"] = [job._asdict() for job in view.active]
     if seen is None or view.failed != seen.failed:
         news["failed"] = [job._asdict() for job in view.failed]
-    if seen is None or view.hour != seen.hour:
-        news["hour"] = {hour.source: _line(hour, now) for hour in view.hour}
     return news | _overview(view, seen, principal, now)
 
 
@@ -129,16 +125,3 @@ def _overview(view: View, seen: View | None, principal: Principal, now: datetime
     if seen is None or doctor != overview_json.doctor_json(seen, principal):
         news["doctor"] = doctor
     return news
-
-
-def _line(hour: Hour, now: datetime) -> dict[str, list[float | None]]:
-    """The last 60 full minutes, the latest one last: jobs finished, and the average wait in seconds, by minute."""
-    finished: list[float | None] = [0] * _MINUTES
-    waited: list[float | None] = [None] * _MINUTES
-    this_minute = now.replace(second=0, microsecond=0)
-    for minute, jobs, seconds in zip(hour.minutes, hour.finished, hour.waited, strict=True):
-        index = _MINUTES - int((this_minute - minute).total_seconds() // 60)
-        if 0 <= index < _MINUTES:
-            finished[index] = jobs
-            waited[index] = None if seconds is None else round(seconds, 2)
-    return {"finished": finished, "waited": waited}
