@@ -155,7 +155,7 @@ def test_sources_are_found_and_sorted(page: Page, client: httpx.Client, source: 
     expect(names.filter(has_text=source)).to_have_text([f"{source}-1"])
     names.filter(has_text=source).click()
     expect(page.get_by_role("heading", level=1, name=f"{source}-1")).to_be_visible()
-    page.get_by_role("link", name="available").click()
+    page.get_by_role("region", name="Jobs", exact=True).get_by_role("link", name="Ready 2").click()
     expect(job_rows(page)).to_have_count(2)
 
 

@@ -200,6 +200,8 @@ class TestRights:
             reader = client.post("/token/reader", json={"role": "submitter", "sources": ["freg"]}).json()["token"]
             [id] = failed(client, "freg", 1)
             client.put("/schedule/nightly", json={"source": "freg", "cron": "0 3 * * *"})
+            client.put("/source/freg", json={"paused": True})
+            submit(client, "freg")
             for page in opened(browser, boss.url):
                 page.get_by_label("Token").fill(reader)
                 page.keyboard.press("Enter")
@@ -208,16 +210,27 @@ class TestRights:
                 for name in ("Audit", "Metrics", "Health"):
                     expect(page.get_by_role("link", name=name)).to_have_count(0)
                 for address, shows in {
+                    "#/": "It is paused, and 1 job is waiting",
                     "#/failed": id,
                     "#/sources": "freg",
-                    "#/source/freg": "available",
+                    "#/source/freg": "it is paused",
                     "#/schedules": "nightly",
                     f"#/job/{id}": "no column a",
                 }.items():
                     page.goto(f"/{address}")
                     main = page.get_by_role("main")
                     expect(main).to_contain_text(shows)
-                    for act in ("Redo", "Stop", "Delete", "Pause", "Rule", "Run now", "New schedule", "Give back"):
+                    for act in (
+                        "Redo",
+                        "Stop",
+                        "Delete",
+                        "Pause",
+                        "Resume",
+                        "Rule",
+                        "Run now",
+                        "New schedule",
+                        "Give back",
+                    ):
                         expect(main.get_by_role("button", name=re.compile(rf"^{act}\b"))).to_have_count(0)
                     expect(main.get_by_role("checkbox")).to_have_count(0)
                 expect(main.get_by_role("button", name="Submit again")).to_be_visible()

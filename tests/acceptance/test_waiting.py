@@ -132,7 +132,7 @@ class Statements:
 
 
 # What a replica does by itself, whoever waits.
-IDLE = {"reach", "pending_work", "count_minute", "valid_tokens", "source_limits", "count"}
+IDLE = {"reach", "pending_work", "valid_tokens", "source_limits", "count"}
 IDLE |= {"count_history", "roll_up_history", "record_asked"}
 IDLE |= {"date_done", "oldest_done", "volumes", "compact_volume_counts", "counted_empty"}
 # What asyncpg asks once on each connection, before the first statement with an array in its answer. Two of a replica's
