@@ -1,6 +1,7 @@
 """The dashboard's lists: they page through everything, group failures by reason, and can be saved as a file."""
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -155,7 +156,7 @@ def test_sources_are_found_and_sorted(page: Page, client: httpx.Client, source: 
     expect(names.filter(has_text=source)).to_have_text([f"{source}-1"])
     names.filter(has_text=source).click()
     expect(page.get_by_role("heading", level=1, name=f"{source}-1")).to_be_visible()
-    page.get_by_role("region", name="Jobs", exact=True).get_by_role("link", name="Ready 2").click()
+    page.get_by_role("region", name="Jobs", exact=True).get_by_role("link", name=re.compile("^Ready")).click()
     expect(job_rows(page)).to_have_count(2)
 
 

@@ -115,10 +115,9 @@ function list(kind, query) {
   }
 
   function update() {
-    if (reading) return;
-    // Before the first event nothing is known to be new.
-    if (counts !== null && counts !== known() && !isQuiet()) fresh.hidden = false;
+    // Before the first event nothing is known to be new. It may come while the list is read.
     counts ??= known();
+    if (!reading && counts !== known() && !isQuiet()) fresh.hidden = false;
   }
   function tick() {
     for (const row of shown.rows.values()) row.tick();
