@@ -137,6 +137,7 @@ def test_what_needs_attention_and_what_to_do(page: Page, alone: httpx.Client, da
     page.get_by_role("button", name="Set it").click()
     expect(trouble(page, "stuck")).not_to_contain_text("its limit is reached")
     trouble(page, "still").get_by_role("button", name="Resume still").click()
+    expect(trouble(page, "still")).to_contain_text("It needs no attention any more.")  # below the mouse it stays
     page.mouse.move(0, 0)
     page.get_by_role("main").focus()
     expect(trouble(page, "still")).to_have_count(0)

@@ -13,6 +13,9 @@ const REASONS = ["failing", "stuck", "nobody asks", "paused"];
 // How many sources are shown at first: few on a phone, where the list of all comes below them.
 const MOST = matchMedia("(max-width: 44rem)").matches ? 5 : 20;
 
+// Where one taps, the last place that was tapped counts as hovered for ever.
+const CAN_HOVER = matchMedia("(hover: hover)").matches;
+
 const rank = ({ attention: [first] }) => [REASONS.indexOf(first.reason), -first.jobs];
 const byWeight = (one, other) => {
   const [[place, jobs], [otherPlace, otherJobs]] = [rank(one[1]), rank(other[1])];
@@ -63,13 +66,18 @@ export function troubles(source) {
     if (reasons !== acting) setChildren(actions, view.attention.flatMap(({ reason }) => acts(reason, source, view)));
     acting = reasons;
   }
-  return { said, actions, update };
+  /** Say that it is over, where the lines stay for a while. */
+  function end() {
+    shown = "";
+    setChildren(said, [el("p", { class: "note" }, "It needs no attention any more.")]);
+  }
+  return { said, actions, update, end };
 }
 
 function item(source) {
-  const { said, actions, update } = troubles(source);
+  const { said, actions, update, end } = troubles(source);
   const link = named(source, "a", { class: "go name", href: sourceAddress(source) });
-  return { element: el("li", {}, el("div", {}, link, said), actions), update };
+  return { element: el("li", {}, el("div", {}, link, said), actions), update, end };
 }
 
 // What the doctor says of sources stands above, with what to do.
@@ -91,7 +99,7 @@ export function attention() {
   let showAll = false, findings = "", sorted = [], late = false;
 
   // Nothing moves under the mouse or the focus; it moves when they have left.
-  const isBusy = () => list.matches(":hover") || list.contains(document.activeElement);
+  const isBusy = () => (CAN_HOVER && list.matches(":hover")) || list.contains(document.activeElement);
 
   function arrange() {
     const shown = showAll ? sorted : sorted.slice(0, MOST);
@@ -104,6 +112,14 @@ export function attention() {
     setText(more, `Show all ${count(sorted.length)}`);
     list.hidden = !shown.length;
     late = false;
+  }
+
+  function inPlace() {
+    const now = new Map(sorted);
+    for (const [source, { update, end }] of items) {
+      if (now.has(source)) update(now.get(source));
+      else end();
+    }
   }
 
   function doctor() {
@@ -119,7 +135,7 @@ export function attention() {
   function update() {
     sorted = [...state.sources].filter(([, view]) => view.attention.length).sort(byWeight);
     late = isBusy();
-    if (late) for (const [source, view] of sorted) items.get(source)?.update(view);
+    if (late) inPlace();
     else arrange();
     const paused = sorted.filter(([, view]) => view.attention[0].reason === "paused").length;
     setText(how, [many(sorted.length - paused, "source"), paused ? `${count(paused)} paused` : ""].filter(Boolean).join(", "));
