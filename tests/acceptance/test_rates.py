@@ -51,6 +51,13 @@ def source() -> str:
     return f"rated-{next(numbers)}"
 
 
+def waiting(clients: tuple[httpx.Client, httpx.Client], source: str, jobs: int, **wanted: float) -> list[str]:
+    """Submit jobs of a source that has this rule, once both replicas know it; return their ids."""
+    rule(clients[0], source, **wanted)
+    until_known(*clients)
+    return [submit(clients[0], source) for _ in range(jobs)]
+
+
 def takes(client: httpx.Client, source: str) -> list[float]:
     """When each job of a source was taken, in seconds, in order."""
     jobs = client.get("/jobs", params={"source": source, "limit": 1000}).json()["jobs"]
@@ -117,10 +124,7 @@ def test_all_are_taken_and_never_faster_than_the_rate(
 def test_who_waits_is_woken_by_the_rate_alone(clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
     """Nothing is submitted, finished or changed meanwhile, and no other taker asks."""
     one, other = clients
-    rule(one, source, rate=0.5)
-    until_known(one, other)
-    for _ in range(3):
-        submit(one, source)
+    waiting(clients, source, 3, rate=0.5)
     assert one.get(f"/job/available/{source}").status_code == 200
     assert_problem(other.get(f"/job/available/{source}"), 404, "its rate of 0.5 a second is used up")
     assert other.get(f"/job/available/{source}?wait=50").status_code == 200
@@ -156,10 +160,7 @@ def test_one_take_gets_no_more_than_the_rate(
 
 def test_others_are_not_held_back(clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
     one, other = clients
-    rule(one, source, rate=0.001)
-    until_known(one, other)
-    for _ in range(3):
-        submit(one, source)
+    waiting(clients, source, 3, rate=0.001)
     submit(one, "another")
     for client, expected in zip((one, other, one), (source, "another", None), strict=True):
         answer = client.get("/job/available")
@@ -168,9 +169,7 @@ def test_others_are_not_held_back(clients: tuple[httpx.Client, httpx.Client], so
 
 def test_a_take_by_address_counts(clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
     one, other = clients
-    rule(one, source, rate=0.001, limit=3)
-    until_known(one, other)
-    first, second = submit(one, source), submit(one, source)
+    first, second = waiting(clients, source, 2, rate=0.001, limit=3)
     assert one.post(f"/job/active/{source}/{first}").status_code == 200
     says = f"no more than 3 jobs of {source} may be active, and no more than 0.001 jobs of {source} a second"
     assert_problem(other.post(f"/job/active/{source}/{second}"), 404, says)
@@ -185,9 +184,7 @@ def test_a_take_by_address_counts(clients: tuple[httpx.Client, httpx.Client], so
 
 def test_the_limit_holds_beside_it(clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
     one, other = clients
-    rule(one, source, rate=1000, limit=2)
-    until_known(one, other)
-    ids = [submit(one, source) for _ in range(5)]
+    ids = waiting(clients, source, 5, rate=1000, limit=2)
     assert len(one.get(f"/job/available/{source}?limit=5").json()) == 2
     assert other.get(f"/job/available/{source}").status_code == 404
     active = [job["id"] for job in one.get(f"/jobs?state=active&source={source}").json()["jobs"]]
@@ -198,15 +195,11 @@ def test_the_limit_holds_beside_it(clients: tuple[httpx.Client, httpx.Client], s
 def test_a_clock_that_was_set_back_keeps_no_source_waiting(
     clients: tuple[httpx.Client, httpx.Client], source: str, database_of_replicas: str
 ) -> None:
-    one, other = clients
-    rule(one, source, rate=0.5)
-    until_known(one, other)
-    for _ in range(3):
-        submit(one, source)
+    waiting(clients, source, 3, rate=0.5)
     run_in(database_of_replicas, f"INSERT INTO rate_used VALUES ('{source}', '2100-01-01')")
     for client in clients:
         assert client.get(f"/job/available/{source}?wait=50").status_code == 200
-    assert_within(0.5, takes(one, source))
+    assert_within(0.5, takes(clients[0], source))
 
 
 @pytest.mark.parametrize(
@@ -228,10 +221,7 @@ def test_what_is_no_rate(
 
 def test_a_rate_that_is_raised_applies_at_once(clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
     one, other = clients
-    rule(one, source, rate=0.001)
-    until_known(one, other)
-    for _ in range(3):
-        submit(one, source)
+    waiting(clients, source, 3, rate=0.001)
     assert one.get(f"/job/available/{source}").status_code == 200
     rule(one, source, rate=100)
     until_known(one, other)

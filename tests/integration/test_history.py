@@ -15,6 +15,16 @@ pytestmark = pytest.mark.every_postgres
 MINUTE = timedelta(minutes=1)
 
 
+@pytest.fixture
+async def pool(pool: Pool) -> Pool:
+    """The pool, where the minute that is counted stays the same for some time: it changes two seconds after each."""
+    for _ in range(1000):
+        if await pool.fetchval("SELECT extract(second FROM now() - interval '2 s') < 40"):
+            return pool
+        await asyncio.sleep(0.1)
+    pytest.fail("the clock stands still")
+
+
 async def of(pool: Pool, source: str, span: Span = Span.HOUR) -> Series:
     """The history of one source; of all together for ''."""
     kept = await store.history(pool, [source], span.seconds, span.length)

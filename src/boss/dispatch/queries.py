@@ -110,7 +110,7 @@ class Queries:
         if limit.most_active is not None and active >= limit.most_active:
             return f"{_many(active)} jobs of {record.source} are active, and no more than {limit.most_active} may be"
         if limit.rate is not None and any(each.seconds for each in await store.rate_waits(self._pool, [record.source])):
-            return f"no more than {limit.rate:g} jobs of {record.source} a second may be taken"
+            return limit.rate_in_words
         if active == 0 and not self._wait_queue.waiting:
             asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
             return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"

@@ -233,7 +233,7 @@ class Taker:
         of_source = self._limits.of(take.source or "")
         if of_source.paused:
             return NoJob(f"{id} cannot be taken now: {_paused(of_source)}")
-        return NoJob(f"{id} cannot be taken now: {_limits(of_source)}")
+        return NoJob(f"{id} cannot be taken now: {_limits_in_words(of_source)}")
 
     async def _undo_one(self, taken: Taken) -> None:
         # Retry for ever: a job whose lease never expires would not come back by itself.
@@ -263,10 +263,8 @@ def _and_limited(of_source: SourceRule) -> str:
     return by_limit if rate is None else f"{by_limit}, or its rate of {rate:g} a second is used up"
 
 
-def _limits(of_source: SourceRule) -> str:
-    limit, rate = of_source.most_active, of_source.rate
-    each = [
-        None if limit is None else f"no more than {limit} jobs of {of_source.source} may be active",
-        None if rate is None else f"no more than {rate:g} jobs of {of_source.source} a second may be taken",
-    ]
-    return ", and ".join(filter(None, each))
+def _limits_in_words(of_source: SourceRule) -> str:
+    limit = of_source.most_active
+    by_limit = [] if limit is None else [f"no more than {limit} jobs of {of_source.source} may be active"]
+    by_rate = [] if of_source.rate is None else [of_source.rate_in_words]
+    return ", and ".join(by_limit + by_rate)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 LONGEST_RETRY_DELAY_S = 366 * 24 * 3600
 MOST_DELAYS = 100
-LOWEST_RATE, HIGHEST_RATE = 0.001, 1_000_000.0
-LONGEST_KEEP_DONE_DAYS = 36_500.0
+LOWEST_RATE, HIGHEST_RATE = 0.001, 1_000_000
+LONGEST_KEEP_DONE_DAYS = 36_500
 
 
 class SourceRule(NamedTuple):
@@ -39,6 +39,11 @@ class SourceRule(NamedTuple):
     def limits_takes(self) -> bool:
         """Whether takes must check it. Defaults alone do not hold a job back."""
         return self.paused or self.most_active is not None or self.rate is not None
+
+    @property
+    def rate_in_words(self) -> str:
+        """What the rate means, as a clause."""
+        return f"no more than {self.rate:g} jobs of {self.source} a second may be taken"
 
     def named(self) -> dict[str, object]:
         """The rule by the names that it has in requests and audit events."""

@@ -5,7 +5,7 @@ Its cost grows with the jobs that ended in the minute that is counted, never wit
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from boss.model.history import Part
@@ -200,7 +200,7 @@ LEFT JOIN source_level ON source = ANY($1::text[]) AND source <> ''
 
 
 class Kept(NamedTuple):
-    """What is known of some sources: what they did, how many of their jobs are ready, and the database's time."""
+    """The history of some sources, the number of ready jobs of each, and the database's time."""
 
     parts: list[Part]
     waiting: dict[str, int]
@@ -259,18 +259,18 @@ WITH last AS MATERIALIZED (
 SELECT source, (coalesce(failed_hour, 0) + coalesce(failing.jobs, 0))::bigint AS failed_hour,
        (coalesce(ended_hour, 0) + coalesce(failing.jobs, 0))::bigint AS ended_hour,
        (coalesce(failed_day, 0) + coalesce(failing.jobs, 0))::bigint AS failed_day,
-       coalesce(came, 0)::bigint AS came, coalesce(went, 0)::bigint AS went
+       coalesce(came, 0)::bigint AS came, coalesce(went, 0)::bigint AS went, NULL::timestamptz AS minute
 FROM summed
 FULL JOIN failing USING (source)
 UNION ALL
-SELECT '', 0, 0, 0, extract(epoch FROM minute)::bigint, 0 FROM last
+SELECT '', 0, 0, 0, 0, 0, minute FROM last
 """,
 )
 
 
 async def recent(pool: Pool) -> Lately:
     """What each source did in the last minute, hour and day."""
-    sources = {row["source"]: Recent(*row[1:]) for row in await fetch(pool, RECENT)}
-    # Its number is the last counted minute, if there is one.
-    minute: int | None = sources.pop("").came
-    return Lately(None if minute is None else datetime.fromtimestamp(minute, UTC), sources)
+    rows = {row["source"]: row for row in await fetch(pool, RECENT)}
+    minute: datetime | None = rows.pop("")["minute"]
+    sources = {source: Recent(**{name: row[name] for name in Recent._fields}) for source, row in rows.items()}
+    return Lately(minute, sources)

@@ -65,9 +65,6 @@ WHERE available > 0
 async def survey(pool: Pool) -> Survey:
     """What waits in the queue, by source."""
     rows = await fetch(pool, SURVEY)
-    held = {
-        row["source"]: Held(row["available"], row["delayed"], row["blocked"], row["ready"], row["oldest"])
-        for row in rows
-    }
+    held = {row["source"]: Held(**{name: row[name] for name in Held._fields}) for row in rows}
     delayed_more, blocked_more = (bool(rows) and rows[0][name] for name in ("delayed_more", "blocked_more"))
     return Survey(held, delayed_more, blocked_more)

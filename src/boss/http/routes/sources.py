@@ -26,14 +26,12 @@ from boss.model.source_rule import (
 )
 
 _EXAMPLE = '{"paused": true} or {"limit": 4}'
-# The least and the most of each field that is a whole number, and of each that may be any.
+# The least and the most of each field that is a number, and what it takes.
 _RANGES = {
-    "limit": (1, 1_000_000),
-    "attempts": (1, MOST_ATTEMPTS),
-    "lease": (0, LONGEST_LEASE),
-    "timeout": (1, LONGEST_TIMEOUT_S),
-}
-_FRACTIONS = {
+    "limit": (1, 1_000_000, "a whole number"),
+    "attempts": (1, MOST_ATTEMPTS, "a whole number"),
+    "lease": (0, LONGEST_LEASE, "a whole number"),
+    "timeout": (1, LONGEST_TIMEOUT_S, "a whole number"),
     "rate": (LOWEST_RATE, HIGHEST_RATE, "jobs a second"),
     "keep_done": (0, LONGEST_KEEP_DONE_DAYS, "days"),
 }
@@ -87,15 +85,12 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
 
 
 def _checked(source: str, asked: _Rule) -> SourceRule:
-    for field, (least, most) in _RANGES.items():
+    for field, (least, most, takes) in _RANGES.items():
         value = getattr(asked, field)
         if value is not None and not least <= value <= most:
             pause = ', or {"paused": true}' if field == "limit" else ""
-            raise BadInput(f"the {field} is {value}; it takes a whole number from {least} to {most}{pause}")
-    for field, (lowest, highest, unit) in _FRACTIONS.items():
-        value = getattr(asked, field)
-        if value is not None and not lowest <= value <= highest:
-            raise BadInput(f"the {field} is {value:g}; it takes {unit} from {lowest:g} to {highest:.0f}")
+            said = f"{value:g}" if isinstance(value, float) else value
+            raise BadInput(f"the {field} is {said}; it takes {takes} from {least} to {most}{pause}")
     _check_delays(asked.delays)
     return SourceRule(
         source=source,
