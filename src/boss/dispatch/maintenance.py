@@ -19,7 +19,7 @@ from boss.errors import DatabaseAway
 from boss.model.job import Outcome
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.telemetry import job_log, metrics
+from boss.telemetry import job_counts, job_log
 from boss.telemetry.job_log import JobEvent
 
 log = logging.getLogger("boss")
@@ -133,13 +133,12 @@ async def end_leases(pool: Pool, heard: float) -> None:
 
 async def _end_some_leases(pool: Pool, heard: float) -> int:
     ended = await store.end_leases(pool, _BATCH_ROWS, heard)
-    metrics.EXPIRED.inc(len(ended))
+    job_counts.leases_expired(each.source for each in ended)
+    job_counts.finished((each.source, each.outcome) for each in ended if each.outcome is not None)
     for what, timed_out in (("lease ran out", False), ("took too long", True)):
         events = [
             JobEvent(each.id, each.source, each.attempt, each.outcome) for each in ended if each.timed_out is timed_out
         ]
-        for outcome in (Outcome.ABANDONED, Outcome.FAILED):
-            metrics.FINISHED.labels(outcome).inc(sum(event.outcome == outcome for event in events))
         job_log.record(what, events)
     return len(ended)
 
@@ -151,7 +150,7 @@ async def expire(pool: Pool) -> None:
 
 async def _expire_some(pool: Pool) -> int:
     expired = await store.expire(pool, _BATCH_ROWS)
-    metrics.FINISHED.labels(Outcome.ABANDONED).inc(len(expired))
+    job_counts.finished((each.source, Outcome.ABANDONED) for each in expired)
     job_log.record("nobody took it", (JobEvent(each.id, each.source, outcome=Outcome.ABANDONED) for each in expired))
     return len(expired)
 
