@@ -19,7 +19,7 @@ from boss.errors import DatabaseAway
 from boss.model.job import Outcome
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.telemetry import job_counts, job_log
+from boss.telemetry import job_counts, job_log, job_times
 from boss.telemetry.job_log import JobEvent
 
 log = logging.getLogger("boss")
@@ -184,7 +184,7 @@ async def count_minutes_forever(pool: Pool) -> NoReturn:
     """Until cancelled, record the throughput and the history of each minute."""
     while True:
         try:
-            await store.count_history(pool)
+            await _count_history(pool)
             await store.count_minute(pool)
         except DatabaseAway:
             pass  # a minute without a count is a gap in the dashboard's line
@@ -193,6 +193,13 @@ async def count_minutes_forever(pool: Pool) -> NoReturn:
         # Right after each minute, so that what came and went is counted by whole minutes.
         until_counted = _COUNTED_AFTER_S + 60 - time.time() % 60
         await asyncio.sleep(min(_COUNT_INTERVAL_S, until_counted))
+
+
+async def _count_history(pool: Pool) -> None:
+    minute = await store.count_history(pool)
+    if minute is not None:
+        job_times.waited(*minute.waits)
+        job_times.ran(*minute.runs)
 
 
 async def _in_batches(statement: Callable[[], Awaitable[int]]) -> int:
