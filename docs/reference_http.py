@@ -95,6 +95,8 @@ class _Page:
         if "$ref" in schema:
             name = schema["$ref"].rsplit("/", 1)[1]
             return f"[{name}](#{name.lower()})" if linked else f"`{name}`"
+        if "allOf" in schema:
+            return " and ".join(self._kind(each) for each in schema["allOf"])
         for key in ("oneOf", "anyOf"):
             if key in schema:
                 return " or ".join(self._kind(each) for each in schema[key])

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.helpers.health import execute
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.requests import submit
-from tests.helpers.servers import boss_running
+from tests.helpers.servers import boss_running, until
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +41,10 @@ def value(samples: dict[tuple[str, tuple[tuple[str, str], ...]], float], name: s
     return samples[name, tuple(sorted(labels.items()))]
 
 
+def ended(samples: dict[tuple[str, tuple[tuple[str, str], ...]], float], source: str, outcome: str) -> float:
+    return value(samples, "boss_jobs_finished_total", source=source, outcome=outcome)
+
+
 def test_a_life_is_counted(client: httpx.Client, database: str) -> None:
     for number in range(5):
         submit(client, f"a/a-{number}")
@@ -56,9 +60,13 @@ def test_a_life_is_counted(client: httpx.Client, database: str) -> None:
     execute(database, "UPDATE job SET submitted_at = now() - interval '100 s', taken_at = now() - interval '50 s'")
     client.request("PATCH", "/job/available")
     samples = scrape(client)
-    assert [value(samples, f"boss_jobs_{name}_total") for name in ("submitted", "taken", "given_back")] == [6, 5, 2]
+    moves = ("submitted", "taken", "given_back")
+    assert [value(samples, f"boss_jobs_{name}_total", source="a") for name in moves] == [5, 4, 1]
+    assert [value(samples, f"boss_jobs_{name}_total", source="b") for name in moves] == [1, 1, 1]
     outcomes = ("completed", "stopped", "failed", "abandoned")
-    assert [value(samples, "boss_jobs_finished_total", outcome=outcome) for outcome in outcomes] == [1, 1, 1, 0]
+    assert [ended(samples, "a", outcome) for outcome in outcomes] == [1, 1, 0, 0]
+    assert [ended(samples, "b", outcome) for outcome in outcomes] == [0, 0, 1, 0]
+    assert value(samples, "boss_leases_expired_total", source="a") == 0
     counts = {
         (source, state): value(samples, "boss_jobs", source=source, state=state)
         for source, state in (("a", "available"), ("a", "active"), ("a", "done"), ("b", "done"))
@@ -90,12 +98,51 @@ def test_many_sources_do_not_make_many_series(client: httpx.Client, database: st
     assert value(samples, "boss_oldest_available_age_seconds", source="(others)") < 60
 
 
+def test_a_process_counts_a_thousand_sources_apart_and_the_others_together(client: httpx.Client) -> None:
+    for number in range(1003):
+        submit(client, f"source-{number}")
+    client.get("/job/available/source-0")
+    client.get("/job/available/source-1002")
+    samples = scrape(client)
+    submitted = {labels: jobs for (name, labels), jobs in samples.items() if name == "boss_jobs_submitted_total"}
+    assert len(submitted) == 1001
+    assert sum(submitted.values()) == 1003
+    assert submitted[("source", "(others)"),] == 3
+    assert value(samples, "boss_jobs_taken_total", source="source-0") == 1
+    assert value(samples, "boss_jobs_taken_total", source="(others)") == 1
+
+
+def test_what_ends_without_a_request_is_counted_by_source(client: httpx.Client) -> None:
+    submit(client, "late/late-1", attempts=1, timeout=1)
+    submit(client, "silent/silent-1", attempts=1)
+    submit(client, "old/old-1", expires=1)
+    submit(client, "next/next-1", after="old-1")
+    client.get("/job/available/late")
+    client.get("/job/available/silent?lease=1")
+    ends = {("late", "failed"), ("silent", "abandoned"), ("old", "abandoned"), ("next", "stopped")}
+
+    def told() -> set[tuple[str, str]]:
+        samples = scrape(client)
+        found = {dict(labels)["source"] for (name, labels) in samples if name == "boss_jobs_submitted_total"}
+        return {
+            (source, outcome)
+            for source in found
+            for outcome in ("completed", "failed", "stopped", "abandoned")
+            if ended(samples, source, outcome)
+        }
+
+    until(lambda: told() == ends)
+    samples = scrape(client)
+    expired = {source: value(samples, "boss_leases_expired_total", source=source) for source in ("late", "silent")}
+    assert expired == {"late": 1, "silent": 1}
+
+
 def test_without_the_database_it_says_so(server: PostgresServer) -> None:
     with boss_running("--database", server.url) as boss, boss.client() as client:
         server.kill()
         samples = scrape(client)
         assert value(samples, "boss_database_up") == 0
-        assert value(samples, "boss_jobs_submitted_total") == 0
+        assert value(samples, "boss_jobs_submitted_total", source="(others)") == 0
         assert "boss_jobs" not in {name for name, _ in samples}
 
 

@@ -33,9 +33,9 @@ def workers(boss: BossProcess) -> list[psutil.Process]:
 
 
 def metric(boss: BossProcess, name: str) -> float:
-    """The value of a metric without labels."""
+    """The sum of a metric over its labels."""
     lines = httpx.get(f"{boss.url}/metrics").text.splitlines()
-    return next(float(line.split(" ")[1]) for line in lines if line.startswith(f"{name} "))
+    return sum(float(line.split(" ")[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 def submit_one(boss: BossProcess, number: int) -> int:

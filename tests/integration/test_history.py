@@ -76,7 +76,11 @@ async def test_what_came_and_went_in_a_minute(pool: Pool) -> None:
     await finish(pool, "a", 4)
     await finish(pool, "a", 2, Outcome.FAILED)
     await submit(pool, "b", 5)
-    assert await store.count_history(pool) is not None
+    minute = await store.count_history(pool)
+    assert minute is not None
+    for times, seconds in ((minute.waits, 4), (minute.runs, 1)):
+        assert sum(times.jobs) == 6
+        assert times.seconds == pytest.approx(6 * seconds, rel=0.01)
     about = {"wait_median": pytest.approx(4, rel=0.1), "wait_p95": pytest.approx(4, rel=0.1)}
     about |= {"run_median": pytest.approx(1, rel=0.1), "run_p95": pytest.approx(1, rel=0.1)}
     assert last(await of(pool, "a")) == {"submitted": 13, "done": 6, "failed": 2, "waiting": 4} | about

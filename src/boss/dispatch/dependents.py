@@ -11,7 +11,7 @@ from boss.errors import DatabaseAway, UnknownJobs
 from boss.model.job import After, Location, Outcome, Submission
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.telemetry import job_log, metrics
+from boss.telemetry import job_counts, job_log
 from boss.telemetry.job_log import JobEvent
 
 log = logging.getLogger("boss")
@@ -61,7 +61,7 @@ async def release(pool: Pool) -> None:
     while more:
         released = await store.release_dependents(pool, _BATCH_ROWS)
         stopped = [JobEvent(each.id, each.source, outcome=Outcome.STOPPED) for each in released if each.stopped]
-        metrics.FINISHED.labels(Outcome.STOPPED).inc(len(stopped))
+        job_counts.finished((each.source, Outcome.STOPPED) for each in stopped)
         job_log.record("stopped", stopped)
         job_log.record("released", (JobEvent(each.id, each.source) for each in released if not each.stopped))
         # Jobs whose other dependencies are left, or that are locked, are in no answer. The next round sees to them. It

@@ -35,7 +35,7 @@ from boss.model.source_rule import SourceRule
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
-from boss.telemetry import job_log, metrics
+from boss.telemetry import job_counts, job_log, metrics
 from boss.telemetry.job_log import JobEvent
 
 # The most characters of documents in one statement, so that a batch of large ones stays small in memory.
@@ -48,7 +48,6 @@ _MOST_PRUNED = 10_000
 _LONGEST_PRUNE_S = 5.0
 _SUBMITS, _FINISHES, _GIVE_BACKS, _CHECKS = map(metrics.BATCHES.labels, ("submit", "finish", "give back", "check"))
 _FAILED = Outcome.FAILED
-_FINISHED = {outcome: metrics.FINISHED.labels(outcome) for outcome in Outcome}
 
 
 class Dispatcher:
@@ -315,10 +314,9 @@ class Dispatcher:
             async with self._after_turns:
                 new = await submit_after(self._pool, submissions, after)
         self._taker.note_stored(submissions)
-        metrics.SUBMITTED.inc(len(new))
-        job_log.record(
-            "submitted", (JobEvent(each.id, each.source, by=each.by) for each in submissions if each.id in new)
-        )
+        stored = [each for each in submissions if each.id in new]
+        job_counts.submitted(each.source for each in stored)
+        job_log.record("submitted", (JobEvent(each.id, each.source, by=each.by) for each in stored))
         return new
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[bool]:
@@ -329,8 +327,7 @@ class Dispatcher:
         _FINISHES.observe(len(finishes))
         finished = await store.finish(self._pool, finishes)
         done = [finish for finish in finishes if finish.id in finished]
-        for outcome, jobs in Counter(finish.outcome for finish in done).items():
-            _FINISHED[outcome].inc(jobs)
+        job_counts.finished((finish.source, finish.outcome) for finish in done)
         self._make_room(done)
         job_log.record(
             "finished", (JobEvent(each.id, each.source, each.attempt, each.outcome, each.by) for each in done)
@@ -342,9 +339,9 @@ class Dispatcher:
         delays = self._limits.delays(each.source for each in given)
         states = await store.give_back(self._pool, given, delays)
         back = [each for each in given if each.id in states]
-        metrics.GIVEN_BACK.inc(len(back))
+        job_counts.given_back(each.source for each in back)
         self._make_room(back)
-        _FINISHED[Outcome.FAILED].inc(sum(state is State.DONE for state in states.values()))
+        job_counts.finished((each.source, _FAILED) for each in back if states[each.id] is State.DONE)
         job_log.record(
             "given back",
             (

@@ -13,7 +13,7 @@ from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.store import Handout
-from boss.telemetry import job_log, metrics
+from boss.telemetry import job_counts, job_log, metrics
 from boss.telemetry.job_log import JobEvent
 
 # The outcome of each take, in order: its jobs, none, or the error because of which that is not known.
@@ -185,7 +185,7 @@ class Handouts:
             sources = await store.set_aside(self._pool, ids)
         except DatabaseAway:
             return
-        metrics.FINISHED.labels(Outcome.FAILED).inc(len(sources))
+        job_counts.finished((source, Outcome.FAILED) for source in sources.values())
         events = [JobEvent(id, source, outcome=Outcome.FAILED) for id, source in sources.items()]
         job_log.record("set aside as too large to be read", events)
 
@@ -217,6 +217,6 @@ def _record(takes: Sequence[Take], got: Got) -> Got:
         if not isinstance(jobs, Exception)
         for each in jobs
     ]
-    metrics.TAKEN.inc(len(taken))
+    job_counts.taken(job.source for job, _ in taken)
     job_log.record("taken", (JobEvent(job.id, job.source, job.attempt, by=by) for job, by in taken))
     return got

@@ -19,7 +19,7 @@ from boss.errors import DatabaseAway
 from boss.model.job import Outcome
 from boss.postgres import store
 from boss.postgres.connection import Pool
-from boss.telemetry import job_log, metrics
+from boss.telemetry import job_counts, job_log, job_times
 from boss.telemetry.job_log import JobEvent
 
 log = logging.getLogger("boss")
@@ -133,13 +133,12 @@ async def end_leases(pool: Pool, heard: float) -> None:
 
 async def _end_some_leases(pool: Pool, heard: float) -> int:
     ended = await store.end_leases(pool, _BATCH_ROWS, heard)
-    metrics.EXPIRED.inc(len(ended))
+    job_counts.leases_expired(each.source for each in ended)
+    job_counts.finished((each.source, each.outcome) for each in ended if each.outcome is not None)
     for what, timed_out in (("lease ran out", False), ("took too long", True)):
         events = [
             JobEvent(each.id, each.source, each.attempt, each.outcome) for each in ended if each.timed_out is timed_out
         ]
-        for outcome in (Outcome.ABANDONED, Outcome.FAILED):
-            metrics.FINISHED.labels(outcome).inc(sum(event.outcome == outcome for event in events))
         job_log.record(what, events)
     return len(ended)
 
@@ -151,7 +150,7 @@ async def expire(pool: Pool) -> None:
 
 async def _expire_some(pool: Pool) -> int:
     expired = await store.expire(pool, _BATCH_ROWS)
-    metrics.FINISHED.labels(Outcome.ABANDONED).inc(len(expired))
+    job_counts.finished((each.source, Outcome.ABANDONED) for each in expired)
     job_log.record("nobody took it", (JobEvent(each.id, each.source, outcome=Outcome.ABANDONED) for each in expired))
     return len(expired)
 
@@ -185,7 +184,7 @@ async def count_minutes_forever(pool: Pool) -> NoReturn:
     """Until cancelled, record the history of each minute."""
     while True:
         try:
-            await store.count_history(pool)
+            await _count_history(pool)
         except DatabaseAway:
             pass  # a minute without a count is a gap in the dashboard's line
         except Exception:
@@ -193,6 +192,13 @@ async def count_minutes_forever(pool: Pool) -> NoReturn:
         # Right after each minute, so that what came and went is counted by whole minutes.
         until_counted = _COUNTED_AFTER_S + 60 - time.time() % 60
         await asyncio.sleep(min(_COUNT_INTERVAL_S, until_counted))
+
+
+async def _count_history(pool: Pool) -> None:
+    minute = await store.count_history(pool)
+    if minute is not None:
+        job_times.waited(*minute.waits)
+        job_times.ran(*minute.runs)
 
 
 async def _in_batches(statement: Callable[[], Awaitable[int]]) -> int:

@@ -19,6 +19,7 @@ from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.finding import JobFilter, Place
 from boss.model.history import Series, Span, series
 from boss.model.job import Job, JobPage, JobRecord, Location, State, Take
+from boss.model.overview import SourceView
 from boss.model.permissions import Token
 from boss.model.schedule import Schedule
 from boss.model.source_rule import SourceRule
@@ -148,6 +149,10 @@ class Queries:
             converters=await self._overview.converters(),
             findings=await self._findings(),
         )
+
+    async def sources_now(self, counts: dict[tuple[str, State], int]) -> dict[str, SourceView]:
+        """How each source stands. What took long to read may be older than the counts; see `Paced`."""
+        return await self._overview.sources(counts)
 
     async def history(self, sources: Collection[str] | None, span: Span) -> Series:
         """What these sources did together in the last hour or day; all of them when None."""

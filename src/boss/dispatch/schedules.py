@@ -11,7 +11,7 @@ from boss.model.schedule import Missed, Schedule, job_id
 from boss.postgres import store
 from boss.postgres.connection import Pool
 from boss.postgres.store import Step
-from boss.telemetry import job_log, metrics
+from boss.telemetry import job_counts, job_log, metrics
 from boss.telemetry.job_log import JobEvent
 
 log = logging.getLogger("boss")
@@ -90,7 +90,7 @@ async def submit_due(pool: Pool) -> None:
         return
     stepped = await store.step_schedules(pool, list(steps.values()))
     events = [JobEvent(each.id, each.source, by=each.submitted_by) for each in stepped if each.id and each.source]
-    metrics.SUBMITTED.inc(len(events))
+    job_counts.submitted(event.source for event in events)
     metrics.SCHEDULED.inc(len(events))
     job_log.record("submitted", events)
     for each in stepped:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from math import ceil
 from typing import NoReturn
 
 from boss.errors import DatabaseAway
@@ -49,7 +48,8 @@ class SourceLimits:
         self.rates: dict[str, float] = {}
         self.keeps: dict[str, float] = {}
         self.leases: dict[str, int] = {}
-        self._room: dict[str, int] = {}
+        # The active jobs of the sources that may have only so many.
+        self._active: dict[str, int] = {}
         self._full: set[str] = set()
         self._counted = 0.0
 
@@ -65,7 +65,7 @@ class SourceLimits:
         self.leases.update({source: rule.lease for source, rule in rules.items() if rule.lease is not None})
         is_limited = any(limit.most_active is not None for limit in limits.values())
         if not is_limited:
-            self._room = {}
+            self._active = {}
         if is_limited or time.monotonic() - self._counted > _COUNT_INTERVAL_S:
             await self._count(limits)
         if changed:
@@ -74,8 +74,8 @@ class SourceLimits:
     async def _count(self, limits: Mapping[str, SourceRule]) -> None:
         counts = await store.count(self._pool)
         self._counted = time.monotonic()
-        self._room = {
-            limit.source: limit.most_active - counts.get((limit.source, State.ACTIVE), 0)
+        self._active = {
+            limit.source: counts.get((limit.source, State.ACTIVE), 0)
             for limit in limits.values()
             if limit.most_active is not None
         }
@@ -128,7 +128,7 @@ class SourceLimits:
     def ready(self, ready: Mapping[str, int]) -> dict[str, int]:
         """How many of these ready jobs the limits allow to be handed out within a second, by source."""
         return {
-            source: min(jobs, self._room.get(source, jobs), ceil(self.rates.get(source, jobs)))
+            source: self.of(source).takeable(jobs, self._active.get(source, 0))
             for source, jobs in ready.items()
             if not self.of(source).paused
         }

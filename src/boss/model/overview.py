@@ -81,6 +81,7 @@ class SourceView(NamedTuple):
 
     Attributes:
         queue: its available jobs.
+        takeable: how many of the ready ones its rule lets converters take within a second.
         active: active jobs.
         done: done jobs.
         paused: whether it is paused.
@@ -94,6 +95,7 @@ class SourceView(NamedTuple):
     """
 
     queue: Queue
+    takeable: int
     active: int
     done: int
     paused: bool
@@ -160,6 +162,7 @@ def _view(
     )
     return SourceView(
         queue=queue,
+        takeable=rule.takeable(queue.ready, active),
         active=active,
         done=done,
         paused=standing.paused,

@@ -1,5 +1,6 @@
 """A rule of a source: what its jobs are held to, and the defaults of the requests about them. Pure."""
 
+from math import ceil
 from typing import NamedTuple
 
 LONGEST_RETRY_DELAY_S = 366 * 24 * 3600
@@ -44,6 +45,13 @@ class SourceRule(NamedTuple):
     def rate_in_words(self) -> str:
         """What the rate means, as a clause."""
         return f"no more than {self.rate:g} jobs of {self.source} a second may be taken"
+
+    def takeable(self, ready: int, active: int) -> int:
+        """How many of so many ready jobs may be taken within a second, while so many are active."""
+        if self.paused:
+            return 0
+        room = ready if self.most_active is None else max(self.most_active - active, 0)
+        return min(ready, room, ready if self.rate is None else ceil(self.rate))
 
     def named(self) -> dict[str, object]:
         """The rule by the names that it has in requests and audit events."""

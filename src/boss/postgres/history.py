@@ -43,9 +43,8 @@ WITH turn AS MATERIALIZED (
     SELECT job.source, job.outcome IN ('failed', 'abandoned') AS is_failed,
            finished_at >= minute AND finished_at < minute + interval '1 minute' AS is_of_minute,
            is_known AND finished_at >= since AS is_since,
-           CASE WHEN attempt = 1 THEN time_bucket(extract(epoch FROM taken_at - submitted_at)::float8) END AS wait,
-           CASE WHEN outcome <> 'stopped' THEN time_bucket(extract(epoch FROM finished_at - taken_at)::float8) END
-               AS run
+           CASE WHEN attempt = 1 THEN extract(epoch FROM taken_at - submitted_at)::float8 END AS wait,
+           CASE WHEN outcome <> 'stopped' THEN extract(epoch FROM finished_at - taken_at)::float8 END AS run
     FROM turn, job
     WHERE status = 'DONE' AND finished_at >= (SELECT first FROM turn) AND finished_at < (SELECT until FROM turn)
 ), ends AS (
@@ -80,13 +79,16 @@ WITH turn AS MATERIALIZED (
                 FULL JOIN (SELECT source, open, waiting FROM source_level WHERE source <> '') AS before USING (source)
                 FULL JOIN ends USING (source))
 ), buckets AS MATERIALIZED (
-    SELECT coalesce(source, '') AS source, kind, bucket, count(*) AS jobs
+    SELECT coalesce(source, '') AS source, kind, bucket, count(*) AS jobs, sum(greatest(seconds, 0)) AS seconds
     FROM ended
-    CROSS JOIN LATERAL (VALUES ('wait', wait), ('run', run)) AS time(kind, bucket)
-    WHERE is_of_minute AND bucket IS NOT NULL
+    CROSS JOIN LATERAL (SELECT kind, seconds, time_bucket(seconds) AS bucket
+                        FROM (VALUES ('wait', wait), ('run', run)) AS time(kind, seconds)) AS each
+    WHERE is_of_minute AND seconds IS NOT NULL
     GROUP BY GROUPING SETS ((source, kind, bucket), (kind, bucket))
 ), histograms AS (
-    SELECT source, {_HISTOGRAMS}
+    SELECT source, {_HISTOGRAMS},
+           coalesce(sum(seconds) FILTER (WHERE kind = 'wait'), 0) AS wait_seconds,
+           coalesce(sum(seconds) FILTER (WHERE kind = 'run'), 0) AS run_seconds
     FROM buckets
     GROUP BY source
 ), stored AS (
@@ -104,6 +106,7 @@ WITH turn AS MATERIALIZED (
           GROUP BY minute) AS counted
     LEFT JOIN histograms USING (source)
     ON CONFLICT DO NOTHING
+    RETURNING source
 ), emptied AS (
     DELETE FROM source_level
     USING changes
@@ -118,7 +121,9 @@ WITH turn AS MATERIALIZED (
     SET open = excluded.open, waiting = excluded.waiting, minute = excluded.minute, at = excluded.at
     WHERE known.minute < excluded.minute
 )
-SELECT minute FROM turn
+SELECT minute, wait_buckets, wait_jobs, wait_seconds, run_buckets, run_jobs, run_seconds
+FROM turn
+LEFT JOIN histograms ON histograms.source = '' AND EXISTS (SELECT FROM stored WHERE stored.source = '')
 """,
 )
 
@@ -171,14 +176,36 @@ ON CONFLICT DO NOTHING
 )
 
 
-async def count_history(pool: Pool) -> datetime | None:
-    """Record what each source did in the last full minute, unless a replica has done so; return this minute."""
+class Times(NamedTuple):
+    """How long jobs took: their number by bucket (`model.history.quantile`), and their seconds together."""
+
+    buckets: Sequence[int]
+    jobs: Sequence[int]
+    seconds: float
+
+
+class Minute(NamedTuple):
+    """A minute that was counted: how long the jobs that ended in it waited for their first take, and ran.
+
+    If two replicas count the same minute, only one of them gets its times.
+    """
+
+    waits: Times
+    runs: Times
+
+
+async def count_history(pool: Pool) -> Minute | None:
+    """Record what each source did in the last full minute, unless a replica has done so."""
     rows = await fetch(pool, COUNT_HISTORY, _HISTORY_LOCK)
     if not rows:
         return None
-    minute: datetime = rows[0]["minute"]
-    await fetch(pool, ROLL_UP, _HISTORY_LOCK, minute)
-    return minute
+    [row] = rows
+    await fetch(pool, ROLL_UP, _HISTORY_LOCK, row["minute"])
+    waits, runs = (
+        Times(row[f"{kind}_buckets"] or (), row[f"{kind}_jobs"] or (), row[f"{kind}_seconds"] or 0.0)
+        for kind in ("wait", "run")
+    )
+    return Minute(waits, runs)
 
 
 _PARTS = """

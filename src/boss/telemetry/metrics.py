@@ -1,4 +1,5 @@
-"""The metrics for Prometheus, each defined once. Those read from the database are in http/routes/metrics.py.
+"""The metrics for Prometheus, each defined once. Those by source are in job_counts.py, and those read from the database
+in http/routes/metrics.py.
 
 Names and units follow https://prometheus.io/docs/practices/naming/. Every label has a bounded set of values. With
 several worker processes, each reports the sums of all: they share files in $PROMETHEUS_MULTIPROC_DIR.
@@ -20,14 +21,9 @@ _PROCESS = ProcessCollector(registry=REGISTRY)
 _LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
-SUBMITTED = Counter("boss_jobs_submitted", "Jobs stored.", registry=REGISTRY)
 SCHEDULED = Counter(
     "boss_jobs_scheduled", "Jobs stored by schedules; they are among those submitted.", registry=REGISTRY
 )
-TAKEN = Counter("boss_jobs_taken", "Jobs handed out, each attempt counted.", registry=REGISTRY)
-FINISHED = Counter("boss_jobs_finished", "Jobs done, by outcome.", ["outcome"], registry=REGISTRY)
-GIVEN_BACK = Counter("boss_jobs_given_back", "Jobs given back by their takers.", registry=REGISTRY)
-EXPIRED = Counter("boss_leases_expired", "Leases that ran out.", registry=REGISTRY)
 REDONE = Counter("boss_jobs_redone", "Done jobs made available again.", registry=REGISTRY)
 PRUNED = Counter("boss_jobs_pruned", "Done jobs deleted.", registry=REGISTRY)
 REQUESTS = Histogram(
