@@ -84,6 +84,12 @@ def test_the_gap_is_not_known(page: Page) -> None:
     assert said >= {"waiting 40", "waiting not known"}
 
 
+def test_what_a_chart_without_values_says(page: Page) -> None:
+    page.goto("/#/source/other")
+    expect(chart(page, "Run time").locator(".none")).to_have_text("No job has ended")
+    expect(chart(page, "Jobs").locator(".none")).to_be_hidden()
+
+
 def test_the_last_day(page: Page) -> None:
     page.goto("/#/source/freg")
     charts = page.get_by_role("region", name="The last hour")

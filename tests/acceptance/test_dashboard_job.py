@@ -7,7 +7,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from tests.helpers.jobs import record
-from tests.helpers.page import IN_BROWSER, browser, json_of, page, press
+from tests.helpers.page import IN_BROWSER, TOO_WIDE, browser, json_of, page, press
 from tests.helpers.requests import submit
 
 __all__ = ["browser", "page"]  # fixtures
@@ -25,6 +25,11 @@ SELECT = """(element) => {
     range.selectNodeContents(element);
     getSelection().removeAllRanges();
     getSelection().addRange(range);
+}"""
+HEIGHT_IN_LINES = """(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return new Set([...range.getClientRects()].map(({ top }) => top)).size;
 }"""
 
 
@@ -124,6 +129,19 @@ def test_times_in_local_time_and_in_utc(page: Page, client: httpx.Client, source
 
 
 class TestDocument:
+    def test_no_line_of_a_traceback_is_broken(self, page: Page, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, attempts=1)
+        client.get(f"/job/available/{source}")
+        marked = TRACEBACK.replace("line 41", f"line 41, in {'a_long_name_of_a_function_' * 4}")
+        client.post(f"/job/done/{source}/{id}?outcome=failed", json={"error": marked})
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto(f"/#/job/{id}")
+        lines = page.locator(".lines")
+        expect(lines).to_have_count(2)  # in the history and in the result
+        for place in lines.all():
+            assert place.evaluate(HEIGHT_IN_LINES) == len(TRACEBACK.splitlines())
+        assert page.evaluate(TOO_WIDE) == []
+
     def test_texts_of_several_lines_are_lines(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source, json.dumps({"trace": TRACEBACK, "html": "<b>\n</b>", "long": "x" * 9000}))
         page.goto(f"/#/job/{id}")

@@ -93,6 +93,21 @@ def test_failures_by_reason(page: Page, client: httpx.Client, source: str) -> No
     expect(page.get_by_text("1 reason of all 4 jobs that match.")).to_be_visible()
 
 
+def test_a_traceback_is_known_by_its_last_line(page: Page, client: httpx.Client, source: str) -> None:
+    trace = 'Traceback (most recent call last):\n  File "convert.py", line {}, in convert\n'
+    done(client, source, 3, "failed", f"{trace.format(41)}KeyError: 'AARSINNTEKT' in row")
+    done(client, source, 1, "failed", f"{trace.format(41)}OSError: disk full")
+    done(client, source, 1, "failed", f"{trace.format(12)}OSError: disk full")
+    page.goto(f"/#/failed?source={source}")
+    newest = job_rows(page).first.locator(".words")
+    expect(newest).to_have_text("OSError: disk full 0")
+    expect(newest).to_have_attribute("title", re.compile("^Traceback"))
+    page.get_by_role("link", name="Group by reason").click()
+    expect(job_rows(page)).to_contain_text(["KeyError: 'AARSINNTEKT' in row", "OSError: disk full"])
+    page.get_by_role("link", name="OSError: disk full").click()
+    expect(job_rows(page)).to_have_count(2)
+
+
 def test_all_that_match_are_saved_as_lines(page: Page, client: httpx.Client, source: str, tmp_path: Path) -> None:
     ids = done(client, source, 55, "failed", "no")
     done(client, source, 2, "completed", "no")

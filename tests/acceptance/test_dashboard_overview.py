@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.helpers.databases import run_in
-from tests.helpers.page import IN_BROWSER, browser, numbers, opened, row
+from tests.helpers.page import IN_BROWSER, TOO_WIDE, browser, numbers, opened, row
 from tests.helpers.requests import submit
 from tests.helpers.servers import BossProcess, boss_running
 
@@ -20,6 +20,14 @@ MANY = """
 INSERT INTO job (id, source, document)
 SELECT 'job-' || n, 'source-' || to_char(n, 'FM0000'), '{}' FROM generate_series(1, 1000) AS n
 """
+# By how much a large number is wider than its place, in pixels.
+LARGE = """async () => {
+    const { setNumber, tile } = await import("/page/numbers.js");
+    const made = tile("Ready", null);
+    document.querySelector(".tiles .tile").replaceWith(made.element);
+    setNumber(made, "12,345,678+");
+    return made.value.scrollWidth - made.value.clientWidth;
+}"""
 
 
 @pytest.fixture
@@ -68,6 +76,8 @@ def test_what_to_do_first(page: Page, alone: httpx.Client) -> None:
     expect(main.get_by_role("heading", name="No job has been submitted yet")).to_be_visible()
     expect(main.get_by_role("listitem")).to_have_count(3)
     expect(main).to_contain_text(f"boss work freg --url {page.url.rstrip('/#')}")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate(TOO_WIDE) == []
     submit(alone, "freg")
     expect(row(page, "freg")).to_be_visible()
 
@@ -96,6 +106,27 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
         expect(tile(page, name).locator(".note")).to_have_text(more)
     tile(page, "Active").click()
     expect(page.get_by_role("heading", level=1, name="Active jobs")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 834, 1440])
+def test_a_large_number_is_not_cut(page: Page, alone: httpx.Client, width: int) -> None:
+    submit(alone, "freg")
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(tile(page, "Ready").locator("b")).to_have_text("1")
+    assert page.evaluate(LARGE) <= 0
+
+
+def test_the_source_with_the_oldest_job_is_cut_in_the_middle(page: Page, alone: httpx.Client) -> None:
+    name = "a-source-" * 8 + "of-2025"
+    submit(alone, name)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    first = tile(page, "Oldest ready").get_by_title(name)
+    expect(first).to_have_text(name)
+    end = first.locator("span").last
+    expect(end).to_have_text(name[-10:])
+    assert end.evaluate("(element) => element.getBoundingClientRect().right") <= tile(page, "Oldest ready").evaluate(
+        "(element) => element.getBoundingClientRect().right"
+    )
 
 
 def test_the_age_of_the_oldest_job_goes_on(page: Page, alone: httpx.Client) -> None:

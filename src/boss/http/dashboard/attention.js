@@ -8,10 +8,10 @@ import { href, sourceAddress } from "./router.js";
 import { askForRuleOf, resume } from "./rule.js";
 import { count, many, sentence } from "./words.js";
 
-// The reasons by weight, each with what to do about it.
+// The reasons by weight.
 const REASONS = ["failing", "stuck", "nobody asks", "paused"];
-// How many sources are shown at first: few on a phone, where the list of all comes below them.
-const MOST = matchMedia("(max-width: 44rem)").matches ? 5 : 20;
+// How many sources are shown at first: few where the charts and the list of all come below them.
+const MOST = matchMedia("(max-width: 70rem)").matches ? 5 : 20;
 
 // Where one taps, the last place that was tapped counts as hovered for ever.
 const CAN_HOVER = matchMedia("(hover: hover)").matches;
@@ -22,19 +22,18 @@ const byWeight = (one, other) => {
   return place - otherPlace || jobs - otherJobs || (one[0] < other[0] ? -1 : 1);
 };
 
+/** What to do about a reason that no button beside it does. */
 const advice = (reason, view) => ({
-  failing: "Look at the reasons.",
   stuck: view.at_limit ? "Raise the limit, or wait for its active jobs." : "Start more converters.",
   "nobody asks": "Start a converter of it.",
-  paused: "Resume it when its jobs may be handed out again.",
-})[reason];
+})[reason] ?? "";
 
 /** What can be done about a reason, as links and buttons. Their names say of which source, for those who hear them. */
 function acts(reason, source, view) {
   const of = (text) => ({ "aria-label": `${text} of ${source}` });
   const link = (text, address) => el("a", { class: "button", href: address, ...of(text) }, text);
   const admin = may("administer", source);
-  if (reason === "failing") return [link("Reasons", href("failed", null, { source, last: "1h", group: "reason" })), link("Failed jobs", href("failed", null, { source, last: "1h" }))];
+  if (reason === "failing") return [link("Reasons", href("failed", null, { source, last: "1h", group: "reason" }))];
   if (reason === "stuck" && view.at_limit && admin) return [el("button", { onclick: () => askForRuleOf(source, () => {}), ...of("Rule") }, "Rule"), link("Active jobs", href("active", null, { source }))];
   if (reason === "paused" && admin) return [el("button", { onclick: () => resume(source, () => {}), "aria-label": `Resume ${source}` }, "Resume")];
   if (reason === "stuck") return [link("Active jobs", href("active", null, { source }))];

@@ -6,16 +6,18 @@ import { clock, clockText, setTime } from "./times.js";
 
 // The drawing is stretched to its place, so its own size does not matter.
 const SIZE = 100;
+const ALONE = "m-.6 0h1.2";
 const HINT = "The arrow keys go from one value to the next.";
 
-/** The path of one line. A lone value is a dot: a line of no length with round ends. */
+/** The path of one line. A lone value is a dash. */
 function pathOf(values, top) {
   const step = SIZE / Math.max(values.length - 1, 1);
   let path = "", isDown = false;
   values.forEach((value, place) => {
     if (value == null) return void (isDown = false);
     const point = `${(place * step).toFixed(2)} ${(SIZE - (value / top) * SIZE).toFixed(2)}`;
-    path += isDown ? `L${point}` : `M${point}h.01`;
+    const isAlone = !isDown && values[place + 1] == null;
+    path += isDown ? `L${point}` : `M${point}${isAlone ? ALONE : ""}`;
     isDown = true;
   });
   return path;
@@ -38,7 +40,7 @@ export function chart({ title, lines, scale }) {
   const values = lines.map(() => el("b", {}, "–"));
   const legend = el("ul", { class: "legend", "aria-hidden": "true" }, lines.map(({ name, kind }, place) =>
     el("li", {}, svg("svg", { viewBox: "0 0 16 4", class: "key" }, svg("path", { class: `line ${kind}`, d: "M0 2H16" })), name, values[place])));
-  const when = clock(null), most = el("span", { class: "most" }), none = el("span", { class: "none" }, "Nothing was counted yet");
+  const when = clock(null), most = el("span", { class: "most" }), none = el("span", { class: "none" }, scaleFor(scale).none);
   const id = `chart-${title.toLowerCase().replace(/\W+/g, "-")}`;
   const summary = el("p", { class: "unseen", id: `${id}-told` });
   const plot = el("div", { class: "plot", role: "slider", tabindex: 0, "aria-labelledby": id, "aria-describedby": `${id}-told`,

@@ -6,7 +6,7 @@ import { complaint, empty, sourceLink } from "./parts.js";
 import { href } from "./router.js";
 import { table } from "./table.js";
 import { ago, setTime } from "./times.js";
-import { count, many } from "./words.js";
+import { count, gist, many } from "./words.js";
 
 // How many jobs are grouped at first, and with each "more"; and how many are asked for at once.
 const SOME = 1000, AT_ONCE = 100;
@@ -14,7 +14,7 @@ const SOME = 1000, AT_ONCE = 100;
 const VARIES = /[0-9A-Za-z]*[0-9][0-9A-Za-z_-]*(?:[.,:][0-9A-Za-z]*[0-9]+)*/g;
 
 /** What reasons have in common that differ in numbers and ids alone. */
-const shapeOf = (reason) => reason.split("\n", 1)[0].replace(VARIES, "…").slice(0, 300);
+const shapeOf = (reason) => gist(reason).replace(VARIES, "…").slice(0, 300);
 
 /** The longest words of a reason that all of its group have, to find them by. */
 const wordsOf = (shape) => shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
@@ -22,7 +22,7 @@ const wordsOf = (shape) => shape.split("…").flatMap((part) => part.split(/[{}[
 
 function row(kind, query) {
   return (group) => {
-    const jobs = el("td", { class: "number" }), time = ago(null), sources = el("td", { class: "sources" });
+    const jobs = el("td", { class: "number", "data-name": "jobs" }), time = ago(null), sources = el("td", { class: "sources" });
     const words = wordsOf(group.shape);
     const to = new URLSearchParams([...query].filter(([name]) => name !== "group"));
     if (words) to.set("reason", words);
@@ -33,7 +33,7 @@ function row(kind, query) {
       const shown = [...now.sources].slice(0, 3);
       sources.replaceChildren(...shown.map((source) => sourceLink(source)), now.sources.size > 3 ? `and ${now.sources.size - 3} more` : "");
     }
-    return { line: el("tr", {}, jobs, el("td", { class: "job" }, reason), sources, el("td", { class: "time" }, time)), update };
+    return { line: el("tr", { class: "group" }, jobs, el("td", { class: "job" }, reason), sources, el("td", { class: "time", "data-name": "newest" }, time)), update };
   };
 }
 

@@ -4,7 +4,7 @@ import { el, setChildren, setText } from "./dom.js";
 import { lease } from "./lease.js";
 import { jobLink, pill, sourceLink } from "./parts.js";
 import { ago, setTime } from "./times.js";
-import { count } from "./words.js";
+import { count, gist } from "./words.js";
 
 /** What there is to say of a job in this state. It is made anew when the job has moved. */
 function about(job) {
@@ -15,9 +15,9 @@ function about(job) {
   }
   const said = el("span", { class: "words" });
   function update(now) {
-    const text = now.state === "done" ? now.reason : waiting(now);
-    setText(said, text);
-    said.title = text.length > 200 ? text.slice(0, 1000) : "";
+    const text = now.state === "done" ? now.reason : waiting(now), shown = now.state === "done" ? gist(text) : text;
+    setText(said, shown);
+    said.title = text.length > 200 || shown !== text ? text.slice(0, 1000) : "";
   }
   return { element: el("div", { class: "reason" }, said), update };
 }

@@ -2,7 +2,7 @@
 
 import { el, say } from "./dom.js";
 import { parts, pretty } from "./json.js";
-import { count, many } from "./words.js";
+import { count, linesOf, many } from "./words.js";
 
 // How many lines are open at first, and how long a part may be to be open.
 const LINES = 150, OPEN = 4000, DEEP = 12;
@@ -15,7 +15,7 @@ const isTree = (text) => text[0] === "{" || text[0] === "[";
 /** A text of several lines, such as a traceback, as lines. */
 function lines(key, decoded, end) {
   return el("div", { class: "leaf" }, keyed(key), el("span", { class: "note" }, many(decoded.split("\n").length, "line")), end,
-    long(decoded, (text) => el("div", { class: "lines", tabindex: 0 }, text)));
+    long(decoded, (text) => el("div", { class: linesOf(text), tabindex: 0 }, text)));
 }
 
 /** A text, of which only the beginning is shown when it is very long. */

@@ -2,9 +2,13 @@
 
 import { el, setText } from "./dom.js";
 import { state } from "./feed.js";
+import { name as named } from "./parts.js";
 import { href } from "./router.js";
 import { age, setTime } from "./times.js";
 import { count, many } from "./words.js";
+
+// A longer number has less room for each digit.
+const LONG = 7;
 
 const jobs = (query) => href("jobs", null, query);
 const plus = (name, total) => (total.at_least.includes(name) ? "+" : "");
@@ -28,6 +32,13 @@ export function tile(name, address, kind = "") {
   return { value, more, element: el(address ? "a" : "div", { class: `tile ${kind}`, href: address }, el("span", { class: "name" }, name), value, more) };
 }
 
+/** Show a number; null where something else shows it. */
+export function setNumber({ value }, text) {
+  if (text === null) return;
+  setText(value, text);
+  value.classList.toggle("long", text.length > LONG);
+}
+
 export function numbers() {
   const oldest = age(null);
   const tiles = {
@@ -37,15 +48,23 @@ export function numbers() {
     paused: tile("Paused", href("sources", null, { q: "paused" })),
     active: tile("Active", href("active"), "active"),
     failed: tile("Failed, last hour", href("failed", null, { last: "1h" })),
-    rate: tile("In a minute", null),
+    rate: tile("Last minute", null),
     converters: tile("At work", href("converters")),
   };
   const element = el("section", { class: "tiles", "aria-label": "All jobs" }, Object.values(tiles).map((each) => each.element));
   tiles.oldest.value.append(oldest, el("span"));
   function set(name, value, more) {
-    if (value !== null) setText(tiles[name].value, value);
+    setNumber(tiles[name], value);
     setText(tiles[name].more, more);
-    tiles[name].more.title = more;
+  }
+
+  let first;
+  /** Say which source has the oldest ready job. */
+  function setFirst(source) {
+    if (source === first) return;
+    first = source;
+    tiles.oldest.more.replaceChildren(...(source === null ? ["no job is ready"] : ["of ", named(source)]));
+    tiles.oldest.element.href = jobs({ state: "available", source });
   }
 
   function update() {
@@ -55,8 +74,7 @@ export function numbers() {
     set("ready", count(total.ready - sums.ready) + plus("ready", total), `of ${many(total.sources - total.paused, "source")}`);
     setTime(oldest, total.oldest_ready);
     setText(oldest.nextSibling, total.oldest_ready ? "" : "–");
-    set("oldest", null, sums.oldest === null ? "no job is ready" : `of ${sums.oldest}`);
-    tiles.oldest.element.href = jobs({ state: "available", source: sums.oldest });
+    setFirst(sums.oldest);
     set("delayed", count(total.delayed) + plus("delayed", total), `${count(total.blocked)}${plus("blocked", total)} after others`);
     set("paused", count(sums.paused), `in ${many(total.paused, "source")}`);
     set("active", count(total.active), `of ${many(sums.active, "source")}`);

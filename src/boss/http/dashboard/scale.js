@@ -20,9 +20,9 @@ function exactDuration(seconds) {
 }
 
 const SCALES = {
-  jobs: { top: roundAbove, format: count },
-  seconds: { top: (most) => SECONDS.find((each) => each >= most) ?? most, format: exactDuration },
+  jobs: { top: roundAbove, format: count, none: "Nothing was counted yet" },
+  seconds: { top: (most) => SECONDS.find((each) => each >= most) ?? most, format: exactDuration, none: "No job has ended" },
 };
 
-/** The scale of `jobs` or of `seconds`: `top(most)`, and `format(value)`. */
+/** The scale of `jobs` or of `seconds`: `top(most)`, `format(value)`, and what to say where there is no value. */
 export const scaleFor = (name) => SCALES[name];

@@ -9,7 +9,7 @@ import { el, say, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
 import { filterOf } from "./finding.js";
 import { groups } from "./groups.js";
-import { tile } from "./numbers.js";
+import { setNumber, tile } from "./numbers.js";
 import { complaint, empty, section } from "./parts.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress, replaceAddress } from "./router.js";
@@ -40,7 +40,7 @@ function numbersOf(source) {
     delayed: tile("Delayed", jobs("available")),
     active: tile("Active", href("active", null, { source }), "active"),
     failed: tile("Failed, last hour", href("failed", null, { source, last: "1h" })),
-    rate: tile("In a minute", null),
+    rate: tile("Last minute", null),
     done: tile("Done", jobs("done"), "done"),
     asks: tile("Converters", href("converters")),
   };
@@ -51,7 +51,7 @@ function numbersOf(source) {
   function update(view) {
     const plus = (name) => count(view[name]) + (view.at_least.includes(name) ? "+" : "");
     const set = (name, value, more) => {
-      if (value !== null) setText(tiles[name].value, value);
+      setNumber(tiles[name], value);
       if (more !== null) setText(tiles[name].more, more);
     };
     set("ready", plus("ready"), view.paused ? "but it is paused" : "");
@@ -64,7 +64,7 @@ function numbersOf(source) {
     tiles.failed.element.classList.toggle("bad", view.failed_hour > 0);
     set("rate", `+${count(view.in)}`, `${count(view.out)} ended`);
     set("done", count(view.done), "");
-    set("asks", view.asks ? "ask" : "–", null);
+    set("asks", view.asks ? "Asking" : "None", null);
     setText(tiles.asks.more.firstChild, view.asks ? "for its jobs now" : view.asked ? "last asked " : "nobody asks");
     setTime(asked, view.asks ? null : view.asked);
   }

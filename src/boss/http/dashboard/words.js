@@ -26,6 +26,17 @@ export function rate(number) {
   return number < 9.95 ? number.toFixed(1) : count(number);
 }
 
+const isTraceback = (text) => text.startsWith("Traceback (most recent call last)");
+
+/** The line of a reason that says most: the first one, or the last one of a Python traceback. */
+export function gist(reason) {
+  const lines = reason.trim().split("\n");
+  return lines.at(isTraceback(reason) ? -1 : 0);
+}
+
+/** The class of a text of several lines: in a traceback, marks below a line point at parts of it, so no line is broken. */
+export const linesOf = (text) => (isTraceback(text) ? "lines code" : "lines");
+
 /** A number of bytes as text: `12 kB`, `3.4 MB`. */
 export function size(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
