@@ -200,6 +200,7 @@ def test_schedules(page: Page, client: httpx.Client, source: str) -> None:
     expect(line).to_contain_text("none yet")
     line.get_by_role("button", name="Run now").click()
     page.get_by_role("button", name="Run it").click()
+    expect(page.get_by_role("status").filter(has_text="has submitted a job.")).to_be_visible()
     [job] = client.get(f"/jobs?source={source}").json()["jobs"]
     line.get_by_role("button", name="Pause").click()
     expect(line).to_contain_text("paused")
