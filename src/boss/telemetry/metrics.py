@@ -7,7 +7,7 @@ https://prometheus.github.io/client_python/multiprocess/
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -85,9 +85,10 @@ def measure_worker() -> None:
             _OF_WORKERS[family.name].set(family.samples[0].value)
 
 
-def collected() -> Iterable[Metric]:
-    """All metrics, of all workers together."""
+def collected() -> Iterator[Metric]:
+    """All metrics, of all workers together. They are read when the first is asked for."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
-        return REGISTRY.collect()
-    return MultiProcessCollector(CollectorRegistry(), folder).collect()  # type: ignore[no-untyped-call, no-any-return]
+        yield from REGISTRY.collect()
+    else:
+        yield from MultiProcessCollector(CollectorRegistry(), folder).collect()  # type: ignore[no-untyped-call]
