@@ -37,11 +37,6 @@ export const session = () => json("GET", "/session");
 export const signIn = (token) => json("POST", "/session", JSON.stringify({ token }));
 export const signOut = () => ask("DELETE", "/session");
 
-export async function greatestIds(source, state, limit) {
-  const query = new URLSearchParams({ source, state, limit });
-  return (await json("GET", `/jobs?${query}`)).jobs;
-}
-
 /** Submit a job; `how` has priority, delay, attempts, timeout, expires and after, where an empty text means the default. Returns its id. */
 export async function submit(source, id, document, how) {
   const given = Object.entries(how).filter(([, value]) => value !== "");

@@ -7,7 +7,7 @@ import { reasonOf } from "./words.js";
 export const OUTCOMES = ["completed", "failed", "stopped", "abandoned"];
 const BAD = ["failed", "abandoned"];
 export const LAST = new Map([["15m", ["the last 15 minutes", 900]], ["1h", ["the last hour", 3600]], ["1d", ["the last day", 86_400]], ["7d", ["the last 7 days", 604_800]]]);
-export const LIMIT = 50;
+const LIMIT = 50;
 
 /** The filter of a list of this kind (`jobs`, `active` or `failed`), as the parameters of `GET /jobs`; `outcomes` are those wanted. */
 export function filterOf(kind, query) {

@@ -19,13 +19,6 @@ export function duration(seconds) {
   return `${(seconds / 86400).toFixed(0)} days`;
 }
 
-/** A rate per second as text: `0.02`, `3.5`, `1,200`. */
-export function rate(number) {
-  if (number === 0) return "0";
-  if (number < 0.095) return number.toFixed(2);
-  return number < 9.95 ? number.toFixed(1) : count(number);
-}
-
 const isTraceback = (text) => text.startsWith("Traceback (most recent call last)");
 
 /** The line of a reason that says most: the first one, or the last one of a Python traceback. */
