@@ -99,8 +99,8 @@ def test_one_bad_source_of_three_hundred_is_named(database: str, tmp_path: Path)
             jobs = client.get(f"/job/available/good-{n}?limit=4").json()
             lines = "".join(json.dumps({"id": job["id"]}) + "\n" for job in jobs)
             assert client.post(f"/job/done/good-{n}", content=lines, headers=LINES).status_code == 200
-        for _ in range(3):
-            client.post(f"/job/done/failing/{submit(client, 'failing')}?outcome=failed")
+        for source in ("failing", "paused") * 3:
+            client.post(f"/job/done/{source}/{submit(client, source)}?outcome=failed")
         for source in ("stuck", "stuck", "unasked", "paused"):
             submit(client, source)
         client.get("/job/available/stuck")
@@ -114,10 +114,12 @@ def test_one_bad_source_of_three_hundred_is_named(database: str, tmp_path: Path)
                 return {(each["alertname"], each.get("source", "")) for each in found}
 
             until(lambda: firing() == bad, lambda: str(firing()))
-            # The paused one needs no more than a note.
-            assert number(prometheus, 'boss_source_attention{source="paused", reason="paused"}') == 1
+            # The paused one needs no more than a note, though it has failed.
+            for reason in ("paused", "failing"):
+                assert number(prometheus, f'boss_source_attention{{source="paused", reason="{reason}"}}') == 1
             client.put("/source/paused", json={"paused": False})
-            until(lambda: firing() == bad | {("BossNobodyAsks", "paused")}, lambda: str(firing()))
+            bad |= {("BossNobodyAsks", "paused"), ("BossSourceFails", "paused")}
+            until(lambda: firing() == bad, lambda: str(firing()))
 
 
 def manifest(name: str) -> Any:
