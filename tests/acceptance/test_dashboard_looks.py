@@ -67,7 +67,9 @@ def test_every_page(
                 assert violations(page) == [], address
         page.keyboard.press("?")
         assert violations(page) == []
-        page.goto("/docs")
-        assert page.evaluate(TOO_WIDE) == []
-        if width == 1440:
-            assert violations(page) == []
+        for address in ("/docs", "/no/such/page"):
+            page.goto(address)
+            expect(page.get_by_role("heading", level=1)).to_be_visible()
+            assert page.evaluate(TOO_WIDE) == [], address
+            if width == 1440:
+                assert violations(page) == [], address

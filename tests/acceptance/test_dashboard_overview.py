@@ -20,6 +20,12 @@ MANY = """
 INSERT INTO job (id, source, document)
 SELECT 'job-' || n, 'source-' || to_char(n, 'FM0000'), '{}' FROM generate_series(1, 1000) AS n
 """
+# Adds up how much has moved by itself from now on: https://web.dev/articles/cls
+SHIFTS = """() => {
+    window.shifts = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => (window.shifts += entry.value)))
+        .observe({ type: "layout-shift" });
+}"""
 # By how much a large number is wider than its place, in pixels.
 LARGE = """async () => {
     const { setNumber, tile } = await import("/page/numbers.js");
@@ -101,6 +107,7 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
         ("Active", "1", "of 1 source"),
         ("Failed, last hour", "2", "2 in a day"),
         ("At work", "1", "of 1 converter"),
+        ("Last minute", re.compile(r"\S"), re.compile("not counted yet|ended")),
     ):
         expect(tile(page, name).locator("b")).to_have_text(number)
         expect(tile(page, name).locator(".note")).to_have_text(more)
@@ -189,6 +196,21 @@ def test_nothing_moves_under_the_mouse(page: Page, alone: httpx.Client) -> None:
     expect(page.locator(".troubles").first.locator("a.go")).to_have_text(["b", "c"])
     page.mouse.move(0, 0)
     expect(page.locator(".troubles").first.locator("a.go")).to_have_text(["a", "b", "c"])
+
+
+def test_nothing_jumps_when_news_come(page: Page, alone: httpx.Client) -> None:
+    submit(alone, "a")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    expect(row(page, "a")).to_be_visible()
+    page.evaluate(SHIFTS)
+    for number in range(8):
+        submit(alone, f"b-{number}")
+        alone.put(f"/source/b-{number}", json={"paused": True})
+    fail(alone, "c", 4)
+    expect(trouble(page, "c")).to_be_visible()
+    expect(trouble(page, "b-7")).to_have_count(1)
+    expect(row(page, "c")).to_have_count(1)
+    assert page.evaluate("shifts") < 0.02
 
 
 def test_a_source_among_a_thousand(page: Page, alone: httpx.Client, database: str) -> None:
@@ -296,6 +318,9 @@ def test_on_a_phone_the_numbers_come_first(page: Page, alone: httpx.Client) -> N
     expect(row(page, "freg")).to_be_visible()
     tops = [page.locator(part).bounding_box() for part in (".tiles", ".attention", ".all-sources", ".charts")]
     assert tops == sorted(tops, key=lambda box: box["y"] if box else 0)
+    # What needs attention begins on the first screen.
+    assert tops[1]
+    assert tops[1]["y"] < 844 * 0.75
 
 
 def test_a_source_that_is_deleted_goes(page: Page, alone: httpx.Client) -> None:
