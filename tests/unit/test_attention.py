@@ -55,6 +55,10 @@ def test_the_doctor_goes_by_the_same_rules() -> None:
     )
     assert findings["oldest available job"].verdict is Verdict.WELL
     assert {each.what: each for each in examine(facts, 0, {"b": paused})}["sources to look after"].value == "none"
+    stuck = attention(CALM._replace(age=7200.0, at_limit=True))
+    assert {each.what: each for each in examine(facts, 0, {"b": stuck})}["oldest available job"].advice == (
+        "the limit of b is reached: raise it, or wait"
+    )
     many = {each.what: each for each in examine(facts, 0, {f"s-{n}": failing for n in range(12)})}
     assert many["sources to look after"].value.endswith(", and 2 more")
 

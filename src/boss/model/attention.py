@@ -11,6 +11,7 @@ LONG_AVAILABLE = 600.0
 # A source fails when this many of its jobs failed within an hour, and this share of those that ended.
 _MANY_FAILED = 3
 _FAILED_SHARE = 0.1
+_AT_LIMIT = "its limit is reached"
 
 
 class Reason(StrEnum):
@@ -43,6 +44,11 @@ class Attention(NamedTuple):
     def is_pause(self) -> bool:
         """Whether it is no more than somebody wants."""
         return self.reason is Reason.PAUSED
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether more converters would change nothing, because of the source's limit."""
+        return self.text.endswith(_AT_LIMIT)
 
 
 class Standing(NamedTuple):
@@ -98,7 +104,7 @@ def _waiting(source: Standing) -> Iterator[Attention]:
     if not source.asks and not source.active:
         yield Attention(Reason.NOBODY_ASKS, f"{has_waited}, and nobody asks for jobs", source.ready, seconds=age)
     else:
-        why = "its limit is reached" if source.at_limit else "its converters do not keep up"
+        why = _AT_LIMIT if source.at_limit else "its converters do not keep up"
         yield Attention(Reason.STUCK, f"{has_waited}: {why}", source.ready, seconds=age)
 
 

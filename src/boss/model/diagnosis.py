@@ -149,6 +149,8 @@ def _available(facts: Facts, needed: _Needed) -> Finding:
     value = f"{duration(age)}, of {oldest.source}"
     if age < LONG_AVAILABLE:
         return Finding(what, value, Verdict.WELL)
+    if any(each.is_limit for each in needed.get(oldest.source, ())):
+        return Finding(what, value, Verdict.WATCH, f"the limit of {oldest.source} is reached: raise it, or wait")
     if oldest.active is None:
         return Finding(what, value, Verdict.WATCH, f"nobody works on {oldest.source}: start a converter for it")
     return Finding(what, value, Verdict.WATCH, f"the converters of {oldest.source} do not keep up: start more")
