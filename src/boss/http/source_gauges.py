@@ -42,7 +42,8 @@ def _named_sources(counts: _Counts, views: _Views) -> set[str]:
 
 
 def _jobs(counts: _Counts, named: set[str]) -> GaugeMetricFamily:
-    totals: Counter[tuple[str, ...]] = Counter()
+    # A state without a job is told as 0: a sum with a series that is not there would be nothing.
+    totals: Counter[tuple[str, ...]] = Counter({(source, state): 0 for source in named for state in State})
     for (source, state), jobs in counts.items():
         totals[source if source in named else OTHERS, state] += jobs
     return _family("boss_jobs", "Jobs there are.", ["source", "state"], totals)
