@@ -134,6 +134,11 @@ def test_new_jobs_do_not_move_what_one_reads(page: Page, client: httpx.Client, s
     second = submit(client, source)
     expect(fresh).to_be_visible()
     expect(job_rows(page)).to_have_count(1)
+    page.set_viewport_size({"width": 390, "height": 844})
+    header, button = page.locator("header").bounding_box(), fresh.bounding_box()
+    assert header
+    assert button
+    assert button["y"] >= header["y"] + header["height"]  # on a phone it covers no name of the page
     fresh.click()
     expect(job_rows(page)).to_contain_text([second, first])
     expect(fresh).to_be_hidden()
