@@ -183,7 +183,7 @@ _PARTS = (
     ("attempts", "{:,} attempts"),
     ("lease", "lease {:,} s"),
     ("timeout", "timeout {:,} s"),
-    ("rate", "{:g} a second at most"),
+    ("rate", "{:.10g} a second at most"),
     ("keep_done", "done jobs kept for {:g} days"),
 )
 

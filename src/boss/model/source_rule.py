@@ -43,7 +43,7 @@ class SourceRule(NamedTuple):
     @property
     def rate_in_words(self) -> str:
         """What the rate means, as a clause."""
-        return f"no more than {self.rate:g} jobs of {self.source} a second may be taken"
+        return f"no more than {self.rate:.10g} jobs of {self.source} a second may be taken"
 
     def named(self) -> dict[str, object]:
         """The rule by the names that it has in requests and audit events."""

@@ -122,6 +122,8 @@ WITH used AS MATERIALIZED (
 ), counts AS (
     DELETE FROM tally WHERE source = $1 AND NOT EXISTS (SELECT FROM used)
     RETURNING source
+), rate AS (
+    DELETE FROM rate_used WHERE source = $1 AND NOT EXISTS (SELECT FROM used)
 ), recorded AS (
     INSERT INTO act (by, did, what)
     SELECT $2, 'deleted a source', jsonb_build_object('source', $1::text)
