@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class Client:
-    """See `AsyncClient`. Close it, by `with` or by `close()`; one that is dropped, or still open at exit, closes itself."""
+    """See `AsyncClient`. Close it, by `with` or by `close()`; otherwise it is closed when it is dropped, or at exit."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
         self._client = AsyncClient(url, token=token, patience=patience)
