@@ -223,6 +223,20 @@ async def test_a_volume_is_not_emptied_by_the_rule_of_before_a_wait(pool: Pool) 
     assert ("long", 100.0) in await kept(pool)
 
 
+async def test_a_volume_is_not_emptied_for_a_reader_that_does_not_see_where_its_jobs_went(ruled: Pool) -> None:
+    """As a dump, which has begun and has not opened the volume yet."""
+    await done(ruled, 31, volume=1)
+    history = History(ruled, DAYS, KEEPS)
+    async with ruled.acquire() as reader, reader.transaction(isolation="repeatable_read"):
+        await reader.fetch("SELECT FROM source_rule")
+        for _ in range(2):
+            await history.keep()
+        assert await volumes_of(ruled, "long") == {"job_done_8"}
+        assert await reader.fetchval("SELECT count(*) FROM job WHERE source = 'long'") == 2
+    await history.keep()
+    assert {source for source, _ in await kept(ruled)} == {"long", "also-long"}
+
+
 async def test_a_pass_ends_after_a_time_and_goes_on_later(ruled: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has to be moved does not wait for all of it."""
     monkeypatch.setattr("boss.dispatch.source_retention._LONGEST_PASS_S", 0.0)

@@ -125,7 +125,7 @@ class _Walk:
 
     async def _walk(self, table: int, until: datetime, deadline: float) -> tuple[datetime, int]:
         """Look at the jobs of a table; return up to which finish all were looked at, and how many were deleted."""
-        deleted, started = 0, time.monotonic()
+        deleted = 0
         while True:
             found = await self._look(table, until)
             batch = await self._delete(found.ids)
@@ -137,13 +137,14 @@ class _Walk:
                 self._seen[table] = found.last
             if time.monotonic() > deadline:
                 return self._seen[table], deleted
-            await asyncio.sleep(time.monotonic() - started)
-            started = time.monotonic()
 
     async def _look(self, table: int, until: datetime) -> store.Looked:
         _, sources, _, others = self._retention
-        times = self._seen[table], until
-        return await store.look_at_done(self._pool, table, times, _LOOK_ROWS, [*sources], others=others)
+        times, started = (self._seen[table], until), time.monotonic()
+        found = await store.look_at_done(self._pool, table, times, _LOOK_ROWS, [*sources], others=others)
+        # Half of the time is left to others.
+        await asyncio.sleep(time.monotonic() - started)
+        return found
 
     async def _delete(self, ids: Sequence[str]) -> int:
         """Delete those of these jobs that are old; return how many."""

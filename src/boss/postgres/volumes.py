@@ -151,14 +151,22 @@ async def mend_volume(pool: Pool, volume: int) -> None:
 
 
 # A volume is kept for as long as the rule of any source in it says. The rules are those of when the statement began, so
-# it does not wait for whoever moves jobs.
+# it does not wait for whoever moves jobs. Jobs that are kept for longer may just have been moved into the last volume
+# (gathering.py). It is not emptied while a snapshot is in use that does not show them there, such as that of a dump.
 EMPTY_VOLUME = Statement(
     "empty_volume",
     f"""
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock({MOVE_LOCK}) AS ours
+), unseen AS MATERIALIZED (
+    SELECT FROM volume_tally
+    WHERE volume = '{volume_table(VOLUMES[-1])}'
+      AND EXISTS (SELECT FROM source_rule WHERE 24 * 3600 * keep_done > $2)
+      AND age(xmin) BETWEEN 0 AND (
+          SELECT max(age(backend_xmin)) FROM pg_stat_activity
+          WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid())
 )
-SELECT CASE WHEN ours THEN empty_volume($1, greatest($2, 24 * 3600 * (
+SELECT CASE WHEN ours AND NOT EXISTS (SELECT FROM unseen) THEN empty_volume($1, greatest($2, 24 * 3600 * (
     SELECT max(keep_done) FROM source_rule
     WHERE keep_done IS NOT NULL
       AND EXISTS (SELECT FROM volume_tally WHERE volume = $1 AND volume_tally.source = source_rule.source
