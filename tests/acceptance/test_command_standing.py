@@ -122,7 +122,7 @@ class TestAnUnknownSource:
         whole = ("--limit", "3", "--attempts", "4", "--delays", "1,2", "--lease", "0", "--timeout", "9", "--rate", "2")
         before = json.loads(boss("source", source, *whole, "--keep-done", "365", "--json").stdout)
         said = boss("source", source, "--lease", "0")
-        assert "2 a second at most, done jobs kept for 365 days, delays 1 2 s" in said.stdout, said.stderr
+        assert "2 a second at most, done jobs kept 365 d, delays 1 2 s" in said.stdout, said.stderr
         paused = json.loads(boss("source", source, "--paused", "--json").stdout)
         assert paused == {**before, "paused": True}
         assert json.loads(boss("source", source, "--limit", "4", "--json").stdout) == {**paused, "limit": 4}

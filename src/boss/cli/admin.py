@@ -197,11 +197,11 @@ def _delays(text: str | None) -> list[float] | None:
 # How the parts of a rule are shown.
 _PARTS = (
     ("limit", "{:,} active at most"),
-    ("attempts", "{:,} attempts"),
+    ("attempts", "attempts {:,}"),
     ("lease", "lease {:,} s"),
     ("timeout", "timeout {:,} s"),
     ("rate", "{:.10g} a second at most"),
-    ("keep_done", "done jobs kept for {:g} days"),
+    ("keep_done", "done jobs kept {:g} d"),
 )
 
 
