@@ -290,3 +290,19 @@ def test_importing_it_needs_neither_server_nor_database() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "client = Client({url!r}); client.submit('ended', {{}})",
+        "Client({url!r}).submit('ended', {{}})",
+        "client = Client({url!r}); client.itself = client; client.submit('ended', {{}})",
+        "client = Client({url!r}); client.submit('ended', {{}}); client.close(); client.close()",
+        "jobs = Client({url!r}).jobs(); next(jobs, None)",
+    ],
+)
+def test_a_program_ends_that_does_not_close_its_client(module_boss: BossProcess, code: str) -> None:
+    program = f"from boss import Client; {code.format(url=module_boss.url)}"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert ran.stderr == ""

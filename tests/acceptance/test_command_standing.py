@@ -117,6 +117,19 @@ class TestAnUnknownSource:
         assert "(its rule applies from its first job on)" in said.stderr
         assert "paused, 3 active at most" in said.stdout
 
+    def test_what_is_not_named_stays(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        submit(client, source)
+        whole = ("--limit", "3", "--attempts", "4", "--delays", "1,2", "--lease", "0", "--timeout", "9", "--rate", "2")
+        before = json.loads(boss("source", source, *whole, "--keep-done", "365", "--json").stdout)
+        said = boss("source", source, "--lease", "0")
+        assert "2 a second at most, done jobs kept 365 d, delays 1 2 s" in said.stdout, said.stderr
+        paused = json.loads(boss("source", source, "--paused", "--json").stdout)
+        assert paused == {**before, "paused": True}
+        assert json.loads(boss("source", source, "--limit", "4", "--json").stdout) == {**paused, "limit": 4}
+        assert json.loads(boss("source", source, "--resume", "--json").stdout) == {**before, "limit": 4}
+        assert json.loads(boss("source", source, "--free", "--json").stdout)["keep_done"] is None
+        assert boss("source", source, "--free", "--resume").returncode == 2
+
 
 class TestManyJobs:
     @pytest.mark.parametrize("length", [4, 30, 64])

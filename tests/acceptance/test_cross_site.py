@@ -224,6 +224,6 @@ def test_another_machine_is_served_only_with_a_token_or_when_open(database: str)
 
 def test_open_serves_everybody_and_says_so(database: str) -> None:
     with boss_running("--database", database, "--host", "0.0.0.0", "--open") as boss:
-        assert "EVERYBODY" in boss.log
+        boss.wait_for_log("EVERYBODY")
         assert httpx.get(f"{boss.url}/job", headers={"host": "boss.example"}).status_code == 200
         assert httpx.get(f"{boss.url}/job", headers={"sec-fetch-site": "cross-site"}).status_code == 403

@@ -139,7 +139,7 @@ class TestJob:
         delayed = submit(client, source, delay=3600)
         for id, why in (
             (second, f"It is the next of {source}"),
-            (third, f"1 jobs of {source} come before this one"),
+            (third, f"it waits behind 1 job of {source}"),
             (delayed, "It is delayed until 2"),
         ):
             page.goto(f"/#/job/{id}")

@@ -11,8 +11,9 @@ from datetime import datetime
 import httpx
 import pytest
 
-from tests.helpers.databases import new_database, run_in
+from tests.helpers.databases import new_database, run_in, value_in
 from tests.helpers.limits import rule, until_known
+from tests.helpers.locks import transaction
 from tests.helpers.requests import assert_problem, submit
 from tests.helpers.servers import BossProcess, boss_running, until
 
@@ -207,7 +208,7 @@ def test_a_clock_that_was_set_back_keeps_no_source_waiting(
     [
         ({"rate": 0}, "he rate is 0; it takes jobs a second from 0.001 to 1000000"),
         ({"rate": -1}, "he rate is -1;"),
-        ({"rate": 1_000_001}, "he rate is 1e+06;"),
+        ({"rate": 1_000_001}, "he rate is 1000001;"),
         ({"rate": "5/s"}, "float"),
         ({"keep_done": -1}, "he keep_done is -1; it takes days from 0 to 36500"),
         ({"keep_done": 36_501}, "he keep_done is 36501;"),
@@ -228,3 +229,61 @@ def test_a_rate_that_is_raised_applies_at_once(clients: tuple[httpx.Client, http
     for client in clients:
         assert client.get(f"/job/available/{source}?wait=50").status_code == 200
     until(lambda: len(takes(one, source)) == 3)
+
+
+def statements(client: httpx.Client, name: str) -> int:
+    """How often a replica has run a statement."""
+    found = re.search(rf'duration_seconds_count\{{statement="{name}"\}} ([0-9.]+)', client.get("/metrics").text)
+    return int(float(found[1])) if found else 0
+
+
+def test_who_waits_when_a_rate_is_raised_goes_on_by_the_new_rate(
+    clients: tuple[httpx.Client, httpx.Client], source: str
+) -> None:
+    """The wakeup by the old rate, a quarter of an hour later, does not stand in the way of earlier ones."""
+    one, other = clients
+    waiting(clients, source, 20, rate=0.001)
+    assert one.get(f"/job/available/{source}").status_code == 200
+    asked = statements(other, "rate_waits")
+    with ThreadPoolExecutor(1) as threads:
+        waits = threads.submit(other.get, f"/job/available/{source}?wait=50")
+        until(lambda: statements(one, "rate_waits") + statements(other, "rate_waits") > asked, pause=0.2)
+        rule(one, source, rate=1)
+        until_known(*clients)
+        assert waits.result().status_code == 200
+    asked = statements(other, "rate_waits")
+    for _ in range(5):
+        assert other.get(f"/job/available/{source}?wait=50").status_code == 200
+    assert statements(other, "rate_waits") > asked
+
+
+def test_a_job_that_is_locked_does_not_keep_the_database_busy(
+    clients: tuple[httpx.Client, httpx.Client], source: str, database_of_replicas: str
+) -> None:
+    one, _ = clients
+    [id] = waiting(clients, source, 1, rate=50)
+    # The bucket has a row from the first take on.
+    submit(one, source)
+    assert one.get(f"/job/available/{source}").status_code == 200
+    [id] = [job["id"] for job in one.get(f"/jobs?state=available&source={source}").json()["jobs"]]
+    with transaction(database_of_replicas, f"SELECT FROM job WHERE id = '{id}' FOR UPDATE"):
+        before = statements(one, "take_within_limits")
+        assert one.get(f"/job/available/{source}?wait=3").status_code == 404
+        asked = statements(one, "take_within_limits") - before
+    # Two when it begins, and a few in each second.
+    assert asked < 30
+    assert one.get(f"/job/available/{source}?wait=50").json()["id"] == id
+
+
+def test_a_deleted_source_leaves_no_bucket(
+    clients: tuple[httpx.Client, httpx.Client], source: str, database_of_replicas: str
+) -> None:
+    one, _ = clients
+    [id] = waiting(clients, source, 1, rate=50)
+    assert one.get(f"/job/available/{source}").status_code == 200
+    used = f"SELECT count(*) FROM rate_used WHERE source = '{source}'"
+    assert value_in(database_of_replicas, used) == 1
+    one.post(f"/job/done/{source}/{id}").raise_for_status()
+    one.delete(f"/job/done/{source}/{id}").raise_for_status()
+    one.delete(f"/source/{source}").raise_for_status()
+    assert value_in(database_of_replicas, used) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.helpers.databases import run_in
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, until
 
@@ -30,7 +31,7 @@ def test_the_setting_deletes_what_is_old_enough_and_nothing_else(database: str) 
     with boss_running("--database", database, "--keep-done", "0.00000001") as boss, boss.client() as client:
         until(lambda: not client.get("/job").json()["done"]["freg"])
         assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == [kept]
-        assert "deleted 5 jobs" in boss.log
+        boss.wait_for_log("deleted 5 jobs")
 
 
 def test_without_it_nothing_is_deleted(client: httpx.Client, source: str, module_boss: BossProcess) -> None:
@@ -47,6 +48,18 @@ def test_boss_prune_deletes_on_demand(client: httpx.Client, source: str, module_
     assert (asked.returncode, asked.stdout) == (0, "deleted 0\n")
     asked = prune("--older-than", "0", "--yes", "--url", module_boss.url)
     assert (asked.returncode, asked.stdout) == (0, "deleted 3\n")
+
+
+def test_boss_prune_leaves_a_job_that_another_table_refers_to(database: str) -> None:
+    with boss_running("--database", database) as boss, boss.client() as client:
+        first, *others = [submit(client, "freg") for _ in range(4)]
+        run_in(database, f"CREATE TABLE mine (job varchar(64) REFERENCES job); INSERT INTO mine VALUES ('{first}')")
+        for id in (first, *others):
+            client.post(f"/job/done/freg/{id}")
+        asked = prune("--older-than", "0", "--yes", "--url", boss.url)
+        assert (asked.returncode, asked.stdout) == (0, "deleted 3\n")
+        assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == [first]
+        assert f"1 done jobs cannot be pruned; the first is {first}: " in boss.log
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,9 @@ def test_moments_that_were_missed_are_skipped(
     following = (first + timedelta(hours=6)).isoformat()
     until(lambda: datetime.fromisoformat(client.get(f"/schedule/{source}").json()["next"]).isoformat() == following)
     assert jobs_of(client, source) == []
-    assert sum(f"moment of the schedule {source}" in boss.log for boss in replicas) == 1
+    said = f"moment of the schedule {source}"
+    until(lambda: any(said in boss.log for boss in replicas))
+    assert sum(said in boss.log for boss in replicas) == 1
     move_to(clock, following)
     until(lambda: [job["id"] for job in jobs_of(client, source)] == [id_of(source, following)])
 

@@ -85,7 +85,7 @@ class TestTokens:
 
 def test_the_first_token_is_an_admins_and_ends_the_open_house(database: str) -> None:
     with boss_running("--database", database) as boss, boss.client() as client:
-        assert "no tokens yet, so this machine, and no other" in boss.log
+        boss.wait_for_log("no tokens yet, so this machine, and no other")
         submit(client, "freg")
         assert_problem(client.post("/token/mine", json={"role": "converter"}), 409, "first token must be an admin's")
         token = create(client, "mine", "admin")

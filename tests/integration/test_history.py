@@ -115,7 +115,7 @@ async def test_deleted_jobs_did_not_come(pool: Pool) -> None:
     await store.count_history(pool)
     await a_minute_later(pool)
     await submit(pool, "a", 2)
-    assert await store.prune(pool, -600, 10) == 3
+    assert (await store.prune_by(pool, -600, 10, None, None)).jobs == 3
     await store.count_history(pool)
     assert (await of(pool, "a")).submitted[-1] == 2
 

@@ -17,7 +17,8 @@ from boss.model.scan_cursor import ScanCursor
 from boss.postgres import store
 from boss.postgres.connection import Connection, Pool, fetch
 from boss.postgres.diagnosis import LEFT_BEHIND
-from boss.postgres.maintenance import PRUNE_BY, PRUNE_SOURCES
+from boss.postgres.gathering import gather_statement
+from boss.postgres.retention import DELETE_OLD, OLDEST, PRUNE_BY
 from boss.postgres.scan_cursors import HEADS
 from tests.helpers.postgres import fill
 
@@ -32,6 +33,8 @@ _DONE = [f"done-{number}" for number in range(SOME)]
 _READY = [f"ready-{number}" for number in range(SOME)]
 _MOVED = [f"moved-{number}" for number in range(SOME)]
 _KEYS = [f"key-{number}" for number in range(SOME)]
+_AGES = _At - timedelta(days=1), datetime(2100, 1, 1, tzinfo=UTC)
+_COLUMNS = "id, source, document, status, position, finished_at"
 
 # A third of the jobs is in each state; those active have a key and a lease.
 _FILL = f"""
@@ -137,8 +140,14 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "submit what expires": lambda pool: store.submit(pool, [Submission("new", "freg", "{}", expires=60)]),
     "expire": lambda pool: store.expire(pool, SOME),
     "end leases": lambda pool: store.end_leases(pool, SOME, 1e9),
-    "prune": lambda pool: store.prune(pool, -60, SOME),
-    "prune sources": lambda pool: fetch(pool, PRUNE_SOURCES, -60.0, ["freg"], _At - timedelta(days=1), SOME, True),
+    "look at done": lambda pool: store.look_at_done(pool, store.JOB, _AGES, SOME, ["freg"], others=False),
+    "delete old": lambda pool: fetch(pool, DELETE_OLD, _DONE, -60.0),
+    "delete old in volumes": lambda pool: fetch(pool, DELETE_OLD, _MOVED, -60.0),
+    "oldest": lambda pool: fetch(pool, OLDEST, -60.0, SOME, ["done-1"]),
+    "sources in volumes": store.sources_in_volumes,
+    "done of source": lambda pool: store.done_of_source(pool, 1, "freg", "moved-5", SOME),
+    "done of a source without jobs": lambda pool: store.done_of_source(pool, 1, "a", "", SOME),
+    "gather": lambda pool: fetch(pool, gather_statement(1, 3, _COLUMNS), _MOVED),
     "rate waits": _rate_waits,
     "walk done": lambda pool: store.walk_done(pool, JobFilter(State.DONE), Place(_At), SOME),
     "walk failed": lambda pool: store.walk_done(pool, JobFilter(State.DONE, outcome=Outcome.FAILED), None, SOME),
@@ -148,7 +157,7 @@ STATEMENTS: dict[str, Callable[[Pool], Awaitable[object]]] = {
     "walk open of a source without jobs": lambda pool: store.walk_open(pool, State.ACTIVE, "a", "", SOME),
     "redo": lambda pool: store.redo_many(pool, store.Batch("freg", _DONE, None, None, "{}")),
     "delete": lambda pool: store.delete(pool, store.Batch("freg", _DONE, None, None, "{}")),
-    "prune by": lambda pool: fetch(pool, PRUNE_BY, -60.0, SOME, None, None),
+    "prune by": lambda pool: fetch(pool, PRUNE_BY, -60.0, [*_DONE, *_MOVED], None, None),
     "move done": lambda pool: store.move_done(pool, 3, [f"done-{number}" for number in range(SOME)]),
     "oldest done": lambda pool: store.oldest_done(pool, SOME, ["done-1"]),
     "date done": lambda pool: store.date_done(pool, SOME),

@@ -301,7 +301,7 @@ async def test_old_done_jobs_are_pruned_oldest_first_and_others_never(pool: Pool
         "UPDATE job SET submitted_at = now() - interval '9 days', taken_at = now() - interval '9 days', "
         "finished_at = now() - (substr(id, 4) || ' hours')::interval WHERE status = 'DONE'"
     )
-    deleted, event = await store.prune_by(pool, 3600 * 14.5, 4, None, None)
+    deleted, event, *_ = await store.prune_by(pool, 3600 * 14.5, 4, None, None)
     assert deleted == 4
     gone = {f"id-{number}" for number in (24, 23, 22, 21)}
     assert await store.read(pool, list(gone)) == {}

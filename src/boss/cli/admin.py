@@ -11,6 +11,7 @@ from boss.cli.exit_codes import NOT_THERE, USAGE
 from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
 from boss.cli.times import second, seconds_of, span
+from boss.client.json_text import Number
 from boss.model.job import MOST_ATTEMPTS
 from boss.model.permissions import Role
 from boss.model.source_rule import HIGHEST_RATE, LOWEST_RATE
@@ -98,7 +99,9 @@ def source(
     url: Url = DEFAULT_URL,
     token: Token = None,
     name: Annotated[str | None, typer.Argument(help="The source's name; without it all are listed.")] = None,
-    paused: Annotated[bool, typer.Option("--paused", help="Hand out none of its jobs.")] = False,
+    paused: Annotated[
+        bool | None, typer.Option("--paused/--resume", help="Hand out none of its jobs, or hand them out again.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The most of its jobs that may be active at once.")] = None,
     attempts: Annotated[
         int | None, typer.Option(min=1, max=MOST_ATTEMPTS, help="The most attempts of a job, unless its submit says.")
@@ -129,9 +132,10 @@ def source(
 ) -> None:
     """List the sources and their rules, or set the rule of one. It applies within a second on every replica.
 
-    A rule replaces the earlier one as a whole: --limit 4 ends a pause, and removes defaults that are not given again.
+    What is not named stays as it is: --limit 4 does not end a pause, and --resume keeps the limit. --free removes all.
     """
-    rule: dict[str, Any] = {
+    named: dict[str, Any] = {
+        "paused": paused,
         "limit": limit,
         "attempts": attempts,
         "delays": _delays(delays),
@@ -140,7 +144,7 @@ def source(
         "rate": rate,
         "keep_done": keep_done,
     }
-    sets = paused or any(value is not None for value in rule.values())
+    sets = any(value is not None for value in named.values())
     if free and sets:
         give_up("--free cannot be combined with limits or defaults", USAGE)
     if delete and (free or sets):
@@ -149,16 +153,16 @@ def source(
     if changes and name is None:
         give_up("say which source, as boss source freg --paused", USAGE)
     with asking(url, token) as boss:
-        known = {each["source"] for each in now(boss.sources())}
+        known = {each["source"]: each for each in now(boss.sources())}
         if name is not None and name not in known:
             if not sets:
-                give_up(unknown(name, known), NOT_THERE)
-            typer.echo(f"boss: {unknown(name, known)} (its rule applies from its first job on)", err=True)
+                give_up(unknown(name, {*known}), NOT_THERE)
+            typer.echo(f"boss: {unknown(name, {*known})} (its rule applies from its first job on)", err=True)
         if delete and name is not None:
             now(boss.delete_source(name))
             return
         if changes and name is not None:
-            now(boss.set_rule(name, paused=paused, **rule))
+            now(boss.set_rule(name, **({} if free else _changed(known.get(name, {}), named))))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
     if as_json:
         print_json_lines(found)
@@ -168,6 +172,19 @@ def source(
         for each in found
     ]
     print_table(("source", "available", "active", "done", "rule"), rows)
+
+
+def _changed(rule: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """This rule, with what was named. A request replaces the whole rule, so the rest is sent again."""
+    changed = {field: _plain(rule.get(field)) if value is None else value for field, value in named.items()}
+    return {**changed, "paused": bool(changed["paused"])}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a rule with floats for the numbers that were read exactly."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return float(value) if isinstance(value, Number) else value
 
 
 def _delays(text: str | None) -> list[float] | None:
@@ -180,15 +197,16 @@ def _delays(text: str | None) -> list[float] | None:
 # How the parts of a rule are shown.
 _PARTS = (
     ("limit", "{:,} active at most"),
-    ("attempts", "{:,} attempts"),
+    ("attempts", "attempts {:,}"),
     ("lease", "lease {:,} s"),
     ("timeout", "timeout {:,} s"),
-    ("rate", "{:g} a second at most"),
-    ("keep_done", "done jobs kept for {:g} days"),
+    ("rate", "{:.10g} a second at most"),
+    ("keep_done", "done jobs kept {:g} d"),
 )
 
 
 def _rule_in_words(rule: dict[str, Any]) -> str:
+    rule = {name: _plain(value) for name, value in rule.items()}
     words = ["paused"] if rule["paused"] else []
     words += [form.format(rule[name]) for name, form in _PARTS if rule[name] is not None]
     if rule["delays"] is not None:

@@ -191,7 +191,7 @@ def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
         ("due", _when(job["due"])),
         ("after", ", ".join(job["after"])),
         ("expires", _when(job["expires"]) if not job["attempt"] else ""),
-        ("timeout", f"{job['timeout']:,} seconds" if job["timeout"] else ""),
+        ("timeout", f"{job['timeout']:,} s" if job["timeout"] else ""),
         ("taken", _when(job["taken"], job["taken_by"])),
         ("converter", job["converter"]),
         ("last seen", _when(job["seen"])),

@@ -81,6 +81,9 @@ class Administering:
     ) -> None:
         """Set the rule of a source: its limits, and its defaults. It replaces the source's earlier rule as a whole.
 
+        What is not given is removed, for instance a pause. Without its earlier `keep_done`, jobs that were kept for
+        longer may be deleted within seconds. To change one part, give the others as `sources` has them.
+
         A default applies where a request says nothing, from then on. None is the default of all sources.
 
         Args:

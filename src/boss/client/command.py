@@ -185,13 +185,14 @@ class Command:
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
                 setsid=True,
             )
+            # At once: if this process is killed before, nobody ends the command.
+            orphans.began(self._pid, self._end)
         except OSError:
             self.close()
             raise
         finally:
             for end in (stdin, stdout, stderr):
                 os.close(end)
-        self._orphans.began(self._pid, self._end)
         try:
             self._wait()
         except OSError:  # too many open files

@@ -4,6 +4,7 @@ So there is only one implementation, and the caller may block while that thread 
 """
 
 import contextlib
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -22,13 +23,15 @@ _T = TypeVar("_T")
 
 
 class Client:
-    """See `AsyncClient`. Close it, by `with` or by `close()`."""
+    """See `AsyncClient`. Close it, by `with` or by `close()`; otherwise it is closed when it is dropped, or at exit."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None, patience: float = 60) -> None:
         self._client = AsyncClient(url, token=token, patience=patience)
-        self._open = contextlib.ExitStack()
-        self._portal = self._open.enter_context(start_blocking_portal())
-        self._open.callback(self._run, self._client.close)
+        resources = contextlib.ExitStack()
+        self._portal = resources.enter_context(start_blocking_portal())
+        resources.callback(self._portal.call, self._client.close)
+        # At exit this comes before the thread is frozen. Later, closing would wait for it for ever.
+        self._close = weakref.finalize(self, resources.close)
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +46,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections and end the thread."""
-        self._open.close()
+        self._close()
 
     def _run(self, method: Callable[_P, Awaitable[_T]], *given: _P.args, **named: _P.kwargs) -> _T:
         return self._portal.call(partial(method, *given, **named))

@@ -1,6 +1,7 @@
 """The dispatcher: submit, take, check, finish and give back. Frequent requests share statements through coalescers."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ from boss.postgres.connection import Pool
 from boss.postgres.statement import MOST_ROWS
 from boss.telemetry import job_counts, job_log, metrics
 from boss.telemetry.job_log import JobEvent
+
+log = logging.getLogger("boss")
 
 # The most characters of documents in one statement, so that a batch of large ones stays small in memory.
 _MOST_DOCUMENT = 8 * 1024 * 1024
@@ -242,6 +245,7 @@ class Dispatcher:
         in such volumes, and ends after some seconds.
         """
         more, event = True, None
+        but: dict[str, str] = {}
         until = time.monotonic() + _LONGEST_PRUNE_S
 
         async def empty(volume: int) -> int:
@@ -253,11 +257,14 @@ class Dispatcher:
         metrics.PRUNED.inc(deleted)
         most = deleted + _MOST_PRUNED
         while more and deleted < most and time.monotonic() < until:
-            batch, event = await store.prune_by(self._pool, older, MOST_ROWS, by, event)
+            batch, event, refused, more = await store.prune_by(self._pool, older, MOST_ROWS, by, event, [*but])
             metrics.PRUNED.inc(batch)
             deleted += batch
-            more = batch == MOST_ROWS
-        return deleted, more
+            but |= refused
+        if but:
+            log.warning("%s done jobs cannot be pruned; the first is %s: %s", len(but), *next(iter(but.items())))
+        # A request that deletes nothing is not sent again.
+        return deleted, more and deleted > 0
 
     def rule(self, source: str) -> SourceRule:
         """The rule of a source, whose defaults apply where a request says nothing."""

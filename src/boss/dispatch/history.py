@@ -54,8 +54,8 @@ class History:
         self._pool = pool
         self._days = days
         self._keeps = keeps
-        self._of_sources = SourceRetention(pool, days, keeps)
         self._span = _LONGEST_SPAN_S if days is None else min(_LONGEST_SPAN_S, days * _DAY_S / _PARTS)
+        self._of_sources = SourceRetention(pool, days, self._span / _DAY_S, keeps)
         self._refused: set[str] = set()
 
     async def keep_forever(self) -> NoReturn:
@@ -67,7 +67,7 @@ class History:
     async def keep(self) -> None:
         """Mend the counts of volumes, delete jobs that are old, and move done jobs into volumes."""
         # What goes wrong with one is no reason to leave the others.
-        for duty in (self._mend_counts, self._delete_old, self._delete_old_of_sources, self._move_done):
+        for duty in (self._mend_counts, self._empty_old, self._delete_old, self._gather_longer, self._move_done):
             try:
                 await duty()
             except DatabaseAway:
@@ -75,26 +75,49 @@ class History:
             except Exception:
                 log.exception("keeping the history failed; trying again")
 
-    async def _delete_old_of_sources(self) -> None:
-        deleted = await self._of_sources.delete_old()
-        metrics.PRUNED.inc(deleted)
-        if deleted:
-            log.info("deleted %s jobs that were done for longer than their source keeps them", deleted)
-
-    async def _delete_old(self) -> None:
+    async def _empty_old(self) -> None:
         if self._days is None:
             return
         older = self._days * _DAY_S
         deleted = await empty_old_volumes(
             self._pool, older, lambda volume: store.empty_volume(self._pool, volume, older)
         )
-        rows = _BATCH_ROWS
-        while rows == _BATCH_ROWS:
-            rows = await store.prune(self._pool, older, _BATCH_ROWS, list(self._keeps))
-            deleted += rows
         metrics.PRUNED.inc(deleted)
         if deleted:
             log.info("deleted %s jobs that were done more than %s days ago", deleted, self._days)
+
+    async def _delete_old(self) -> None:
+        deleted = await self._of_sources.delete_old()
+        metrics.PRUNED.inc(deleted)
+        if deleted:
+            await store.compact_volume_counts(self._pool)
+            log.info("deleted %s jobs one by one that were done for longer than they are kept", deleted)
+
+    async def _gather_longer(self) -> None:
+        """Move jobs that are kept for longer than all others out of the others' volumes, for a minute at most.
+
+        They are there from before the rule of their source, or from a replica that did not know it yet.
+        """
+        longer, until = self._of_sources.longer, time.monotonic() + _LONGEST_PASS_S
+        if not longer:
+            return
+        for volume, sources in (await store.sources_in_volumes(self._pool)).items():
+            for source in sources & longer if volume != _VOLUME_OF_LONGER else ():
+                await self._gather(volume, source, until)
+
+    async def _gather(self, volume: int, source: str, until: float) -> None:
+        after, started = "", time.monotonic()
+        while started < until:
+            ids = await store.done_of_source(self._pool, volume, source, after, _BATCH_ROWS)
+            if not ids:
+                break
+            after = ids[-1]
+            wanted = [id for id in ids if id not in self._refused]
+            moved = await store.gather(self._pool, volume, _VOLUME_OF_LONGER, wanted)
+            self._refuse(moved.refused, volume_table(volume))
+            await store.compact_volume_counts(self._pool)
+            await asyncio.sleep(time.monotonic() - started)
+            started = time.monotonic()
 
     async def _move_done(self) -> None:
         """Move the jobs that are done by now, for a minute at most, and for half of the time."""
@@ -120,14 +143,18 @@ class History:
         ]
         volume = _VOLUME_OF_LONGER if is_longer else await self._volume_of(oldest.age, bool(longer))
         moved = await store.move_done(self._pool, volume, alike)
-        if moved.refused:
-            self._refused.update(moved.refused)
-            log.warning(
-                "%s done jobs cannot be moved into a volume, so they stay in the table job; the first is %s: %s",
-                len(moved.refused),
-                *next(iter(moved.refused.items())),
-            )
+        self._refuse(moved.refused, "job")
         return bool(moved.jobs or moved.refused)
+
+    def _refuse(self, refused: Mapping[str, str], table: str) -> None:
+        if refused:
+            self._refused.update(refused)
+            log.warning(
+                "%s done jobs cannot be moved into a volume, so they stay in the table %s; the first is %s: %s",
+                len(refused),
+                table,
+                *next(iter(refused.items())),
+            )
 
     async def _volume_of(self, age: float, but_of_longer: bool) -> int:
         volumes = await store.list_volumes(self._pool)

@@ -109,14 +109,14 @@ class Queries:
             return f"{record.source} is paused"
         ahead, active = await store.place_in_queue(self._pool, record.id, _MOST_AHEAD + 1)
         if limit.most_active is not None and active >= limit.most_active:
-            return f"{_many(active)} jobs of {record.source} are active, and no more than {limit.most_active} may be"
+            return f"{record.source} has {_jobs(active)} active, and may have {limit.most_active}"
         if limit.rate is not None and any(each.seconds for each in await store.rate_waits(self._pool, [record.source])):
             return limit.rate_in_words
         if active == 0 and not self._wait_queue.waiting:
             asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
-            return asks if not ahead else f"{asks}; {_many(ahead)} of its jobs come before this one"
+            return asks if not ahead else f"{asks}; it waits behind {_jobs(ahead)}"
         if ahead:
-            return f"{_many(ahead)} jobs of {record.source} come before this one, by priority or by age"
+            return f"it waits behind {_jobs(ahead)} of {record.source}, by priority or by age"
         return f"it is the next of {record.source}; all its converters are at work, or about to take it"
 
     async def list_jobs(
@@ -238,5 +238,7 @@ class Queries:
         return asked
 
 
-def _many(jobs: int) -> str:
-    return f"more than {_MOST_AHEAD:,}" if jobs > _MOST_AHEAD else f"{jobs:,}"
+def _jobs(count: int) -> str:
+    if count > _MOST_AHEAD:
+        return f"more than {_MOST_AHEAD:,} jobs"
+    return "1 job" if count == 1 else f"{count:,} jobs"

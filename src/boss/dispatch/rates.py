@@ -11,8 +11,7 @@ from boss.postgres.connection import Pool
 
 log = logging.getLogger("boss")
 
-# The shortest time until the next wakeup after a taker has found a job, and after one has found none: then another
-# session may have locked the job.
+# The shortest time until the next wakeup after a taker has found a job, and after one has found none.
 _SHORTEST_S, _SHORTEST_AFTER_NONE_S = 0.001, 0.01
 
 
@@ -32,8 +31,10 @@ class Rates:
         self._pool = pool
         self._wait_queue = wait_queue
         self._limits = limits
-        # The sources whose wakeup is to come.
-        self._awaited: set[str] = set()
+        # The sources whose wakeup is to come, each with its rate when that was asked for.
+        self._awaited: dict[str, float] = {}
+        # The sources of which a taker found no job although the rate allowed one.
+        self._tried_again: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def wake_later(self, sources: tuple[str, ...] | None, *, found: bool) -> None:
@@ -46,27 +47,50 @@ class Rates:
         rates = self._limits.rates
         if not rates:
             return
-        asked = (source for source in (rates if sources is None else sources) if source in rates)
+        asked = {source: rates[source] for source in (rates if sources is None else sources) if source in rates}
         sleeps = self._wait_queue.is_there_for
-        if new := [each for each in asked if each not in self._awaited and (not found or sleeps(each))]:
+        # A wakeup by an earlier rate may come much too late.
+        new = {each: rate for each, rate in asked.items() if self._awaited.get(each) != rate}
+        if new := {each: rate for each, rate in new.items() if not found or sleeps(each)}:
             self._awaited.update(new)
-            task = asyncio.create_task(self._wake_all(new, _SHORTEST_S if found else _SHORTEST_AFTER_NONE_S))
+            task = asyncio.create_task(self._wake_all(new, found))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _wake_all(self, sources: list[str], shortest: float) -> None:
+    async def _wake_all(self, rates: dict[str, float], found: bool) -> None:
         waits: list[store.RateWait] = []
         try:
-            waits = await store.rate_waits(self._pool, sources)
+            waits = await store.rate_waits(self._pool, list(rates))
         except DatabaseAway:
             pass  # maintenance wakes them once a second
         except Exception:
             log.exception("reading the rates of sources failed; maintenance wakes their takers")
-        self._awaited.difference_update({*sources} - {wait.source for wait in waits})
+        ahead = {wait.source: wait for wait in waits if found or self._is_worth_it(wait)}
+        shortest = _SHORTEST_S if found else _SHORTEST_AFTER_NONE_S
         loop = asyncio.get_running_loop()
-        for wait in waits:
-            loop.call_later(max(wait.seconds, shortest), self._wake, wait)
+        for source, rate in rates.items():
+            if wait := ahead.get(source):
+                loop.call_later(max(wait.seconds, shortest), self._wake, wait, rate)
+            else:
+                self._forget(source, rate)
 
-    def _wake(self, wait: store.RateWait) -> None:
-        self._awaited.discard(wait.source)
+    def _is_worth_it(self, wait: store.RateWait) -> bool:
+        """Whether a taker that has just found no job should try again by itself.
+
+        The rate may have allowed a job just after it had searched. If that is so again, something else holds the job
+        back: somebody has locked it. Then maintenance wakes the taker, once a second.
+        """
+        if wait.seconds > 0:
+            self._tried_again.discard(wait.source)
+            return True
+        is_first = wait.source not in self._tried_again
+        self._tried_again.add(wait.source)
+        return is_first
+
+    def _wake(self, wait: store.RateWait, rate: float) -> None:
+        self._forget(wait.source, rate)
         self._wait_queue.announce({wait.source: wait.jobs})
+
+    def _forget(self, source: str, rate: float) -> None:
+        if self._awaited.get(source) == rate:
+            del self._awaited[source]

@@ -260,7 +260,7 @@ def _paused(of_source: SourceRule) -> str:
 def _and_limited(of_source: SourceRule) -> str:
     limit, rate = of_source.most_active, of_source.rate
     by_limit = "" if limit is None else f", or {limit} of them are active, which is the limit"
-    return by_limit if rate is None else f"{by_limit}, or its rate of {rate:g} a second is used up"
+    return by_limit if rate is None else f"{by_limit}, or its rate of {rate:.10g} a second is used up"
 
 
 def _limits_in_words(of_source: SourceRule) -> str:

@@ -44,7 +44,7 @@ class SourceRule(NamedTuple):
     @property
     def rate_in_words(self) -> str:
         """What the rate means, as a clause."""
-        return f"no more than {self.rate:g} jobs of {self.source} a second may be taken"
+        return f"no more than {self.rate:.10g} jobs of {self.source} a second may be taken"
 
     def takeable(self, ready: int, active: int) -> int:
         """How many of so many ready jobs may be taken within a second, while so many are active."""

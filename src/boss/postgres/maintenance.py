@@ -1,11 +1,10 @@
 """The statements of maintenance. Each is correct when several replicas run it at once."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from boss.postgres.connection import Pool, fetch, transaction
-from boss.postgres.statement import MOVE_LOCK, READY, Statement, probe, until_timeout
+from boss.postgres.connection import Pool, fetch
+from boss.postgres.statement import READY, Statement, probe, until_timeout
 
 # When no replica has recorded a heartbeat for this many seconds, none was running or none could reach the database.
 OUTAGE_S = 5.0
@@ -158,145 +157,6 @@ async def resume_leases(pool: Pool) -> None:
     No replica could receive heartbeats of takers meanwhile, so the leases did not run. Timeouts did.
     """
     await fetch(pool, RESUME_LEASES)
-
-
-# Jobs that are being moved are locked where they were, and not yet seen where they will be.
-_LOCK_MOVES = "SELECT pg_advisory_xact_lock($1)"
-# Job by job, which writes more WAL than the job was long, and gives no disk back. Volumes whose jobs are all old enough
-# are emptied before that (volumes.py).
-_GONE = """
-WITH old AS MATERIALIZED (
-    SELECT id FROM {table}
-    WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1){but}
-    ORDER BY finished_at
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM {table} WHERE id = ANY(ARRAY(SELECT id FROM old))
-    RETURNING id
-)"""
-PRUNE = Statement(
-    "prune",
-    f"""
-{_GONE.format(table="ONLY job", but=" AND source <> ALL ($3::text[])").lstrip()}
-SELECT count(*)::int AS jobs FROM gone
-""",
-)
-
-
-async def prune(pool: Pool, older: float, limit: int, but: Sequence[str] = ()) -> int:
-    """Delete at most `limit` jobs that were done more than `older` seconds ago and are in no volume, oldest first.
-
-    Jobs of the sources `but` are left. Return how many were deleted.
-    """
-    [row] = await fetch(pool, PRUNE, older, limit, but)
-    return int(row["jobs"])
-
-
-# Every done job is looked at once, in order of the finish: no index has the finishes of one source. WITH TIES, because
-# SQL by hand finishes any number of jobs at one moment.
-PRUNE_SOURCES = Statement(
-    "prune_sources",
-    """
-WITH walked AS MATERIALIZED (
-    SELECT id, source, finished_at FROM job
-    WHERE status = 'DONE' AND finished_at > $3 AND finished_at < now() - make_interval(secs => $1)
-    ORDER BY finished_at
-    FETCH FIRST $4 ROWS WITH TIES
-), gone AS (
-    DELETE FROM job
-    WHERE id = ANY(ARRAY(SELECT id FROM walked WHERE (source = ANY ($2::text[])) = $5 LIMIT $4))
-      AND status || '' = 'DONE'
-    RETURNING id
-)
-SELECT (SELECT count(*) FROM gone)::int AS jobs, (SELECT max(finished_at) FROM walked) AS last
-""",
-)
-
-
-class Pruned(NamedTuple):
-    """How many jobs were deleted, and when the last of those looked at was finished; None when there was none."""
-
-    jobs: int
-    last: datetime | None
-
-
-async def prune_sources(
-    pool: Pool, older: float, sources: Sequence[str], after: datetime, limit: int, *, others: bool = False
-) -> Pruned:
-    """Delete jobs like `prune`, also those in volumes: of these sources, or of all others.
-
-    Args:
-        pool: the connection pool.
-        older: the age in seconds.
-        sources: the sources.
-        after: look at jobs that were finished after this moment.
-        limit: how many jobs to look at, and the most to delete. When it deletes as many, there may be more.
-        others: whether to delete jobs of all sources but these.
-    """
-    async with transaction(pool) as connection:
-        await connection.execute(_LOCK_MOVES, MOVE_LOCK)
-        [row] = await fetch(connection, PRUNE_SOURCES, older, sources, after, limit, not others)
-    return Pruned(**row)
-
-
-PRUNABLE = Statement(
-    "prunable",
-    """
-SELECT count(*)::int AS jobs
-FROM (SELECT 1 FROM job
-      WHERE status = 'DONE' AND finished_at < now() - make_interval(secs => $1)
-      ORDER BY finished_at
-      LIMIT $2) AS old
-""",
-)
-
-
-async def prunable(pool: Pool, older: float, limit: int) -> int:
-    """How many jobs were done more than `older` seconds ago, counted up to `limit`."""
-    [row] = await fetch(pool, PRUNABLE, older, limit)
-    return int(row["jobs"])
-
-
-# One statement deletes the jobs and records the audit event, so that no job is ever gone without a trace. All batches
-# of a request share the event of the first one, and each adds the number of jobs that it deleted: $1 is their age, $3
-# the name of the principal's token, and $4 the event.
-RECORD_PRUNED = """, begun AS (
-    INSERT INTO act (by, did, what)
-    SELECT $3, 'pruned', jsonb_build_object('jobs', jobs, 'older', $1::float8) FROM counted
-    WHERE jobs > 0 AND $4::bigint IS NULL
-    RETURNING number
-), continued AS (
-    UPDATE act SET what = what || jsonb_build_object('jobs', (what->>'jobs')::bigint + (SELECT jobs FROM counted))
-    WHERE number = $4
-)
-SELECT jobs, coalesce($4, (SELECT number FROM begun)) AS event FROM counted"""
-PRUNE_BY = Statement(
-    "prune_by",
-    f"""
-{_GONE.format(table="job", but="").lstrip()}, counted AS (
-    SELECT count(*) AS jobs FROM gone
-){RECORD_PRUNED}
-""",
-)
-
-
-async def prune_by(pool: Pool, older: float, limit: int, by: str | None, event: int | None) -> tuple[int, int | None]:
-    """Delete jobs like `prune`, also those in volumes, and record an audit event.
-
-    Args:
-        pool: the connection pool.
-        older: the age in seconds.
-        limit: the most jobs.
-        by: the name of the principal's token.
-        event: the number of the audit event to add to; None for the first batch.
-
-    Returns how many jobs were deleted, and the number of the event; None when nothing was deleted.
-    """
-    async with transaction(pool) as connection:
-        await connection.execute(_LOCK_MOVES, MOVE_LOCK)
-        [row] = await fetch(connection, PRUNE_BY, older, limit, by, event)
-    return row["jobs"], row["event"]
 
 
 FORGET_GONE_REPLICAS = Statement(

@@ -32,7 +32,8 @@ def _rule(row: Record) -> SourceRule:
 
 
 # EXISTS would read all ready jobs of a source, to join them. The bucket is half full then, or holds one token: a wakeup
-# for each token could be one each microsecond.
+# for each token could be one each microsecond. A bucket that has been full for a second holds no job back: without this
+# a taker of any source would have the jobs of all sources with a rate looked up again and again.
 RATE_WAITS = Statement(
     "rate_waits",
     f"""
@@ -42,6 +43,7 @@ FROM (SELECT rule.source, rule.rate, rate_left(rule.rate, used.full_at) AS token
       FROM source_rule AS rule
       JOIN rate_used AS used ON used.source = rule.source
       WHERE rule.source = ANY ($1::text[]) AND rule.rate IS NOT NULL AND NOT rule.paused
+        AND used.full_at > clock_timestamp() - interval '1 second'
         AND (rule.most_active IS NULL
              OR rule.most_active > (SELECT coalesce(sum(jobs), 0) FROM tally
                                     WHERE tally.source = rule.source AND status = 'ACTIVE'))
@@ -122,6 +124,8 @@ WITH used AS MATERIALIZED (
 ), counts AS (
     DELETE FROM tally WHERE source = $1 AND NOT EXISTS (SELECT FROM used)
     RETURNING source
+), rate AS (
+    DELETE FROM rate_used WHERE source = $1 AND NOT EXISTS (SELECT FROM used)
 ), recorded AS (
     INSERT INTO act (by, did, what)
     SELECT $2, 'deleted a source', jsonb_build_object('source', $1::text)

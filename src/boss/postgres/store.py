@@ -20,6 +20,7 @@ from boss.postgres.ends import ENDED_CHANNEL, await_ends, forget_awaited
 from boss.postgres.expiries import expire
 from boss.postgres.finding import Walk, records, sort_few, walk_done
 from boss.postgres.finishes import finish, give_back, set_aside
+from boss.postgres.gathering import done_of_source, gather
 from boss.postgres.history import count_history, history, recent
 from boss.postgres.leases import EndedLease, check, end_leases
 from boss.postgres.lists import count, find, greatest_ids, list_jobs
@@ -30,10 +31,6 @@ from boss.postgres.maintenance import (
     forget_gone_replicas,
     make_due,
     pending_work,
-    prunable,
-    prune,
-    prune_by,
-    prune_sources,
     resume_leases,
 )
 from boss.postgres.moving import Batch, Moved, delete, record_stop, redo, redo_many, walk_open
@@ -41,6 +38,16 @@ from boss.postgres.notes import leave_notes
 from boss.postgres.queue_survey import survey
 from boss.postgres.reads import any_ready, database_time, locate, read
 from boss.postgres.replicas import CHANNEL, start_waiting, stop_waiting
+from boss.postgres.retention import (
+    JOB,
+    MOST_IDS,
+    Looked,
+    delete_old,
+    look_at_done,
+    prunable,
+    prune_by,
+    sources_in_volumes,
+)
 from boss.postgres.scan_cursors import Heads, available_sources, heads
 from boss.postgres.schedules import (
     Step,
@@ -76,12 +83,15 @@ __all__ = [
     "CHANNEL",
     "DEPENDENTS_CHANNEL",
     "ENDED_CHANNEL",
+    "JOB",
+    "MOST_IDS",
     "OUTAGE_S",
     "Batch",
     "EndedLease",
     "Handout",
     "Heads",
     "Heard",
+    "Looked",
     "Moved",
     "PendingWork",
     "RateWait",
@@ -108,8 +118,10 @@ __all__ = [
     "database_time",
     "date_done",
     "delete",
+    "delete_old",
     "delete_schedule",
     "delete_source",
+    "done_of_source",
     "due_schedules",
     "empty_volume",
     "empty_volume_by",
@@ -122,6 +134,7 @@ __all__ = [
     "first_refused",
     "forget_awaited",
     "forget_gone_replicas",
+    "gather",
     "give_back",
     "greatest_ids",
     "heads",
@@ -131,6 +144,7 @@ __all__ = [
     "list_tokens",
     "list_volumes",
     "locate",
+    "look_at_done",
     "make_due",
     "mend_volume",
     "move_done",
@@ -138,9 +152,7 @@ __all__ = [
     "pending_work",
     "place_in_queue",
     "prunable",
-    "prune",
     "prune_by",
-    "prune_sources",
     "rate_waits",
     "reach",
     "read",
@@ -162,6 +174,7 @@ __all__ = [
     "set_source_rule",
     "sort_few",
     "source_rules",
+    "sources_in_volumes",
     "start_waiting",
     "step_schedules",
     "stop_waiting",

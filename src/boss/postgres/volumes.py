@@ -6,12 +6,10 @@ Nothing says which jobs belong into which volume. All that is known of one is re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import asyncpg
-
-from boss.errors import BadInput
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.maintenance import RECORD_PRUNED
-from boss.postgres.statement import VOLUMES, Statement, volume_table
+from boss.postgres.refusals import Applied, apply_to_each
+from boss.postgres.retention import RECORD_PRUNED
+from boss.postgres.statement import MOVE_LOCK, VOLUMES, Statement, volume_table
 
 
 class Volume(NamedTuple):
@@ -94,20 +92,20 @@ class DoneJob(NamedTuple):
 
 
 # The most bytes of one statement that moves jobs, as they are stored, so that it takes a second at most.
-_MOST_MOVED_BYTES = 8 * 1024 * 1024
+MOST_MOVED_BYTES = 8 * 1024 * 1024
+BYTES = "pg_column_size(document) + coalesce(pg_column_size(result), 0) + coalesce(pg_column_size(note), 0)"
 OLDEST_DONE = Statement(
     "oldest_done",
     f"""
 SELECT id, source, age
 FROM (SELECT id, source, {_AGE} AS age, row_number() OVER oldest_first AS turn, sum(bytes) OVER oldest_first AS total
-      FROM (SELECT id, source, finished_at, pg_column_size(document) + coalesce(pg_column_size(result), 0)
-                       + coalesce(pg_column_size(note), 0) AS bytes
+      FROM (SELECT id, source, finished_at, {BYTES} AS bytes
             FROM ONLY job
             WHERE status = 'DONE' AND id <> ALL ($2::text[])
             ORDER BY finished_at
             LIMIT $1) AS oldest
       WINDOW oldest_first AS (ORDER BY finished_at ROWS UNBOUNDED PRECEDING)) AS sized
-WHERE age IS NOT NULL AND (total <= {_MOST_MOVED_BYTES} OR turn = 1)
+WHERE age IS NOT NULL AND (total <= {MOST_MOVED_BYTES} OR turn = 1)
 """,
 )
 
@@ -125,31 +123,18 @@ SELECT move_done($1, $2::text[]) AS jobs
 )
 
 
-class MoveResult(NamedTuple):
-    """How many jobs were moved, and those that cannot be: what PostgreSQL says, by id."""
-
-    jobs: int
-    refused: dict[str, str]
-
-
-async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> MoveResult:
+async def move_done(pool: Pool, volume: int, ids: Sequence[str]) -> Applied:
     """Move these done jobs into a volume.
 
     Left where they are, until another time, are those that are locked, or that a transaction still knows as not done.
     So are all of them while another replica moves jobs.
     """
-    try:
-        [row] = await fetch(pool, MOVE_DONE, volume_table(volume), ids)
-    except asyncpg.TransactionRollbackError:
-        raise
-    except (asyncpg.PostgresError, BadInput) as error:
-        # One of them cannot be moved: find out which.
-        if len(ids) == 1:
-            return MoveResult(0, {ids[0]: str(error)})
-        half = len(ids) // 2
-        one, other = [await move_done(pool, volume, some) for some in (ids[:half], ids[half:])]
-        return MoveResult(one.jobs + other.jobs, one.refused | other.refused)
-    return MoveResult(row["jobs"], {})
+
+    async def move(some: Sequence[str]) -> int:
+        [row] = await fetch(pool, MOVE_DONE, volume_table(volume), some)
+        return int(row["jobs"])
+
+    return await apply_to_each(move, ids)
 
 
 MEND_VOLUME = Statement(
@@ -165,15 +150,28 @@ async def mend_volume(pool: Pool, volume: int) -> None:
     await fetch(pool, MEND_VOLUME, volume_table(volume))
 
 
-# A volume is kept for as long as the rule of any source in it says.
+# A volume is kept for as long as the rule of any source in it says. The rules are those of when the statement began, so
+# it does not wait for whoever moves jobs. Jobs that are kept for longer may just have been moved into the last volume
+# (gathering.py). It is not emptied while a snapshot is in use that does not show them there, such as that of a dump.
 EMPTY_VOLUME = Statement(
     "empty_volume",
-    """
-SELECT empty_volume($1, greatest($2, 24 * 3600 * (
+    f"""
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock({MOVE_LOCK}) AS ours
+), unseen AS MATERIALIZED (
+    SELECT FROM volume_tally
+    WHERE volume = '{volume_table(VOLUMES[-1])}'
+      AND EXISTS (SELECT FROM source_rule WHERE 24 * 3600 * keep_done > $2)
+      AND age(xmin) BETWEEN 0 AND (
+          SELECT max(age(backend_xmin)) FROM pg_stat_activity
+          WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid())
+)
+SELECT CASE WHEN ours AND NOT EXISTS (SELECT FROM unseen) THEN empty_volume($1, greatest($2, 24 * 3600 * (
     SELECT max(keep_done) FROM source_rule
     WHERE keep_done IS NOT NULL
       AND EXISTS (SELECT FROM volume_tally WHERE volume = $1 AND volume_tally.source = source_rule.source
-                  GROUP BY source HAVING sum(jobs) > 0)))) AS jobs
+                  GROUP BY source HAVING sum(jobs) > 0)))) ELSE 0 END AS jobs
+FROM turn
 """,
 )
 
@@ -181,7 +179,7 @@ SELECT empty_volume($1, greatest($2, 24 * 3600 * (
 async def empty_volume(pool: Pool, volume: int, older: float) -> int:
     """Empty a volume if all of its jobs were done more than `older` seconds ago; return how many jobs that were.
 
-    Those of a source that keeps its done jobs for longer must be older than that.
+    Those of a source that keeps its done jobs for longer must be older than that. It is left while somebody moves jobs.
 
     Raises:
         DatabaseAway: another session uses the volume for longer than 100 ms, such as a backup.

@@ -89,7 +89,7 @@ def _checked(source: str, asked: _Rule) -> SourceRule:
         value = getattr(asked, field)
         if value is not None and not least <= value <= most:
             pause = ', or {"paused": true}' if field == "limit" else ""
-            said = f"{value:g}" if isinstance(value, float) else value
+            said = f"{value:.10g}" if isinstance(value, float) else value
             raise BadInput(f"the {field} is {said}; it takes {takes} from {least} to {most}{pause}")
     _check_delays(asked.delays)
     return SourceRule(
