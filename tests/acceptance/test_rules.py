@@ -146,7 +146,7 @@ class TestLimit:
         assert_problem(
             one.post(f"/job/active/{source}/{waiting}"),
             404,
-            f"^.?{waiting[1:]} cannot be taken now: no more than 4 jobs",
+            f"^The job {waiting} cannot be taken now: no more than 4 jobs",
         )
         [held] = one.get(f"/jobs?source={source}&state=active&limit=1").json()["jobs"]
         one.post(f"/job/done/{source}/{held['id']}")
@@ -220,10 +220,13 @@ class TestSources:
     @pytest.mark.parametrize(
         ("body", "says"),
         [
-            ("", "body does not match"),
-            ("[]", "body does not match"),
-            ('{"paused": 1}', "bool"),
-            ('{"limit": "4"}', "int"),
+            ("", "body does not match .*: it is empty"),
+            ('{"limit": ', "body does not match .*: it ends too early"),
+            ("[]", "body does not match .*: Expected an object, got a list"),
+            ('{"paused": 1}', "true or false"),
+            ('{"limit": "4"}', "a whole number or null, got a string"),
+            ('{"rate": "4"}', '"rate": 5.*a number or null, got a string'),
+            ('{"delays": 4}', "a list or null, got a whole number"),
             ('{"limit": 0}', "limit is 0; it takes"),
             ('{"limit": -1}', "limit is -1"),
             ('{"limit": 1000001}', "limit is 1000001"),

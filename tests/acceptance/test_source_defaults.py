@@ -81,14 +81,14 @@ class TestRule:
         ("wrong", "says"),
         [
             ({"attempts": 0}, "attempts is 0; it takes a whole number from 1 to 1000000"),
-            ({"attempts": 2.5}, "int"),
+            ({"attempts": 2.5}, "a whole number or null, got a number"),
             ({"lease": -1}, "lease is -1; it takes a whole number from 0 to 31622400"),
             ({"timeout": 0}, "timeout is 0; it takes a whole number from 1 to 31622400"),
             ({"delays": []}, "0 delays; they take 1 to 100 numbers"),
             ({"delays": [1] * 101}, "101 delays; they take 1 to 100"),
             ({"delays": [1, -1]}, "ne of the delays is -1; each takes seconds from 0 to 31622400"),
             ({"delays": [31_622_401]}, "ne of the delays is"),
-            ({"delays": 10}, "array"),
+            ({"delays": 10}, "a list or null"),
             ({"retries": 3}, "unknown field `retries`"),
         ],
     )

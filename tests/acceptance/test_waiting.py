@@ -134,7 +134,7 @@ class Statements:
 # What a replica does by itself, whoever waits.
 IDLE = {"reach", "pending_work", "valid_tokens", "source_limits", "count"}
 IDLE |= {"count_history", "roll_up_history", "record_asked"}
-IDLE |= {"date_done", "oldest_done", "volumes", "compact_volume_counts", "counted_empty"}
+IDLE |= {"record_missed_ends", "date_done", "oldest_done", "volumes", "compact_volume_counts", "counted_empty"}
 # What asyncpg asks once on each connection, before the first statement with an array in its answer. Two of a replica's
 # own duties that meet may need another connection, at any moment.
 NEW_CONNECTION = ("SELECT current_setting('jit')", "WITH RECURSIVE typeinfo_tree")

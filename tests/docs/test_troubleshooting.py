@@ -1,4 +1,4 @@
-"""Each message that docs/troubleshooting.md explains is one that the code says."""
+"""Each message that docs/troubleshooting.md explains is one that the code says, and advises commands that exist."""
 
 import ast
 import re
@@ -14,6 +14,14 @@ def test_each_message_is_in_the_code() -> None:
     quoted = re.findall(r"^\*\*`(.+)`\*\*$", page, re.MULTILINE)
     assert len(quoted) > 50
     assert [each for each in quoted if not any(each in text for text in said)] == []
+
+
+def test_each_command_that_a_message_advises_exists() -> None:
+    said = [text for path in (ROOT / "src" / "boss").rglob("*.py") for text in texts(path)]
+    advised = {word for text in said for word in re.findall(r"(?:[:,;(] ?|\b(?:as|by|with|see) )boss ([a-z-]+)", text)}
+    known = re.findall(r"^## boss ([a-z-]+)", (ROOT / "docs" / "reference" / "commands.md").read_text(), re.MULTILINE)
+    assert len(advised) > 10
+    assert advised <= {*known}
 
 
 def texts(path: Path) -> list[str]:

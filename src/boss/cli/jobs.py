@@ -88,7 +88,9 @@ def submit(
     priority: Annotated[int, typer.Option(help="Jobs with a higher priority are handed out first.")] = 0,
     delay: Delay = None,
     at: At = None,
-    attempts: Annotated[int | None, typer.Option(help="The most attempts of the job.  [default: the server's]")] = None,
+    attempts: Annotated[
+        int | None, typer.Option(help="The most attempts of the job.  [default: its source's, or 25]")
+    ] = None,
     timeout: Timeout = None,
     expires: Expires = None,
     after: Annotated[
@@ -159,7 +161,8 @@ def take(
     lease: Annotated[
         int | None,
         typer.Option(
-            metavar="SECONDS", help="How long Boss keeps the job for you without a heartbeat.  [default: the server's]"
+            metavar="SECONDS",
+            help="How long Boss keeps the job for you without a heartbeat.  [default: its source's, or the server's]",
         ),
     ] = None,
 ) -> None:

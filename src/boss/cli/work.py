@@ -52,7 +52,11 @@ def work(
     slots: Annotated[int, typer.Option("-j", "--slots", min=1, metavar="N", help="How many jobs at once.")] = 1,
     lease: Annotated[
         int | None,
-        typer.Option(min=0, metavar="SECONDS", help="How long Boss waits for a heartbeat.  [default: the server's]"),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long Boss waits for a heartbeat.  [default: its source's, or the server's]",
+        ),
     ] = None,
     timeout: Annotated[
         float | None,
@@ -64,7 +68,10 @@ def work(
     once: Annotated[
         bool, typer.Option("--once", help="End after one job in each slot, with exit code 1 if one was not done.")
     ] = False,
-    until_empty: Annotated[bool, typer.Option("--until-empty", help="End when no job is ready.")] = False,
+    until_empty: Annotated[
+        bool,
+        typer.Option("--until-empty", help="End when no job is ready, or a limit or a rate lets none be taken now."),
+    ] = False,
 ) -> None:
     """Run a command for each job. It gets the document on its standard input.
 

@@ -70,7 +70,7 @@ class AsyncClient(Verbs):
         Args:
             source: the source or sources to take from; any when None.
             wait: for how many seconds to wait for a job; for ever when None.
-            lease: the length of the lease in seconds; the server's default when None.
+            lease: the length of the lease in seconds; when None, that of the source's rule or the server's.
 
         Raises:
             NoJob: no job was available in time.

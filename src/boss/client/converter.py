@@ -91,13 +91,13 @@ class Converter:
         sources: the sources to take from, the oldest job of all of them first; any when empty.
         url, token: see `AsyncClient`. While Boss is away, the converter waits for it for ever.
         slots: how many jobs to convert at once.
-        lease: the length of the lease in seconds; the server's default when None.
+        lease: the length of the lease in seconds; when None, that of the source's rule or the server's.
         timeout: how many seconds an attempt may take; then the function is told to end, and the attempt has failed.
             For ever when None.
         grace: how many seconds running functions have to end by themselves when the converter is stopped, before they
             are told to end.
         once: end after one job in each slot.
-        until_empty: end when no job is ready.
+        until_empty: end when no job is ready, or when a limit or a rate lets none be taken now.
         tell: called when a job has ended, with the exception that the function raised.
 
     Attributes:

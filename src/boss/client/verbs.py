@@ -75,7 +75,7 @@ class Verbs(MovingMany):
             priority: jobs with a higher priority are handed out first; from -1000 to 1000.
             delay: the job is not handed out before so many seconds have passed.
             at: the job is not handed out before this time.
-            attempts: the most attempts of the job; the server's default when None.
+            attempts: the most attempts of the job; that of the source's rule, or else 25, when None.
             timeout: how many seconds each attempt may take, whatever its converter says; any time when None.
             expires: after how many seconds the job is abandoned if nobody has taken it; never when None.
             after: ids of jobs that must be completed before it is handed out; if one of them ends otherwise, it is

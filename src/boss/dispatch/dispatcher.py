@@ -155,7 +155,7 @@ class Dispatcher:
             if location and location.is_at(source, State.AVAILABLE):
                 record = await self._queries.find(id)
                 if record.is_blocked:
-                    raise NoJob(f"{id} cannot be taken now: {await self._queries.why_available(record)}")
+                    raise NoJob(f"the job {id} cannot be taken now: {await self._queries.why_available(record)}")
                 if self._limits.applies_to(take):
                     raise self._taker.no_room(take, id)
             raise not_taken(source, id, location)
@@ -228,9 +228,10 @@ class Dispatcher:
             if location is not None and location.is_at(asked.source, State.AVAILABLE):
                 record = await self._queries.find(asked.id)
                 if record.is_blocked and (asked.delay is not None or asked.due_at is not None):
-                    raise BadInput(f"{asked.id} has no due time to change: {await self._queries.why_available(record)}")
+                    why = await self._queries.why_available(record)
+                    raise BadInput(f"the job {asked.id} has no due time to change: {why}")
                 if record.taken_at is not None and asked.expires is not None:
-                    raise BadInput(f"{asked.id} has been taken before, so it does not expire any more")
+                    raise BadInput(f"the job {asked.id} has been taken before, so it does not expire any more")
             raise error
         return changed
 

@@ -232,8 +232,8 @@ class Taker:
         """The error of a take of this one job, which is available, but the limits of its source do not let it go."""
         of_source = self._limits.of(take.source or "")
         if of_source.paused:
-            return NoJob(f"{id} cannot be taken now: {_paused(of_source)}")
-        return NoJob(f"{id} cannot be taken now: {_limits_in_words(of_source)}")
+            return NoJob(f"the job {id} cannot be taken now: {_paused(of_source)}")
+        return NoJob(f"the job {id} cannot be taken now: {_limits_in_words(of_source)}")
 
     async def _undo_one(self, taken: Taken) -> None:
         # Retry for ever: a job whose lease never expires would not come back by itself.

@@ -166,7 +166,7 @@ def _sources(needed: _Needed) -> Finding:
     if not said:
         return Finding(what, "none", Verdict.WELL)
     more = f", and {len(said) - _MOST_NAMED:,} more" if len(said) > _MOST_NAMED else ""
-    advice = "the failed jobs have their reasons: boss list done; a source whose jobs wait needs converters"
+    advice = "the failed jobs have their reasons: boss jobs --outcome failed; a source whose jobs wait needs converters"
     return Finding(what, ", ".join(said[:_MOST_NAMED]) + more, Verdict.WATCH, advice)
 
 

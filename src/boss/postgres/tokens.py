@@ -141,7 +141,7 @@ async def revoke_token(pool: Pool, name: str, by: str | None) -> None:
     [row] = await fetch(pool, REVOKE, name, by)
     if row["needed"]:
         raise NeedsAdmin(
-            f"{name} is the last token of an admin that never expires; create another one first: "
+            f"the token {name} is the last token of an admin that never expires; create another one first: "
             "boss token create NAME --role admin"
         )
     if not row["is_there"]:

@@ -25,7 +25,7 @@ from boss.model.source_rule import (
     SourceRule,
 )
 
-_EXAMPLE = '{"paused": true} or {"limit": 4}'
+_EXAMPLE = '{"paused": true} or {"limit": 4, "rate": 5}'
 # The least and the most of each field that is a number, and what it takes.
 _RANGES = {
     "limit": (1, 1_000_000, "a whole number"),
@@ -88,7 +88,7 @@ def _checked(source: str, asked: _Rule) -> SourceRule:
     for field, (least, most, takes) in _RANGES.items():
         value = getattr(asked, field)
         if value is not None and not least <= value <= most:
-            pause = ', or {"paused": true}' if field == "limit" else ""
+            pause = ', or {"paused": true}' if field in ("limit", "rate") and value == 0 else ""
             said = f"{value:.10g}" if isinstance(value, float) else value
             raise BadInput(f"the {field} is {said}; it takes {takes} from {least} to {most}{pause}")
     _check_delays(asked.delays)
