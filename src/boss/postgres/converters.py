@@ -60,7 +60,7 @@ CONVERTERS = Statement(
     "converters",
     """
 SELECT name, CASE WHEN known.heard IS NULL THEN held.sources ELSE known.of_sources END AS sources,
-       coalesce(held.jobs, 0) AS holds, coalesce(known.taken, held.jobs) AS taken,
+       coalesce(held.jobs, 0) AS holds, greatest(known.taken, held.jobs) AS taken,
        greatest(known.heard, held.seen) AS heard
 FROM (SELECT *, CASE WHEN sources IS NOT NULL THEN ARRAY(
                         SELECT source FROM unnest(string_to_array(sources, ',')) AS source
