@@ -127,7 +127,11 @@ class TestAnUnknownSource:
         assert paused == {**before, "paused": True}
         assert json.loads(boss("source", source, "--limit", "4", "--json").stdout) == {**paused, "limit": 4}
         assert json.loads(boss("source", source, "--resume", "--json").stdout) == {**before, "limit": 4}
-        assert json.loads(boss("source", source, "--free", "--json").stdout)["keep_done"] is None
+        without = boss("source", source, "--without", "limit", "--without", "keep-done", "--rate", "5", "--json").stdout
+        assert json.loads(without) == {**before, "limit": None, "keep_done": None, "rate": 5}
+        assert boss("source", source, "--without", "rate", "--rate", "5").returncode == 2
+        assert "keep-done" in boss("source", source, "--without", "keep").stderr
+        assert json.loads(boss("source", source, "--free", "--json").stdout)["rate"] is None
         assert boss("source", source, "--free", "--resume").returncode == 2
 
 

@@ -1,6 +1,8 @@
 """The commands that administer a running Boss: token, source, audit."""
 
 import json
+from collections.abc import Sequence
+from enum import StrEnum
 from itertools import islice
 from typing import Annotated, Any
 
@@ -19,6 +21,19 @@ from boss.settings import DEFAULT_URL
 
 # The details of an audit event that are spans of time, in seconds.
 _SPANS = {"expires": "after", "older": "than"}
+
+
+class Part(StrEnum):
+    """A limit or a default of a source."""
+
+    LIMIT = "limit"
+    ATTEMPTS = "attempts"
+    DELAYS = "delays"
+    LEASE = "lease"
+    TIMEOUT = "timeout"
+    RATE = "rate"
+    KEEP_DONE = "keep-done"
+
 
 _tokens = typer.Typer(help="Create, list and revoke access tokens.", no_args_is_help=True)
 
@@ -126,13 +141,17 @@ def source(
     keep_done: Annotated[
         float | None, typer.Option(min=0, metavar="DAYS", help="For how many days its done jobs are kept.")
     ] = None,
+    without: Annotated[
+        list[Part] | None, typer.Option(help="Remove this limit or default; may be given several times.")
+    ] = None,
     free: Annotated[bool, typer.Option("--free", help="Remove its limits and defaults.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; it must have no jobs.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the sources and their rules, or set the rule of one. It applies within a second on every replica.
 
-    What is not named stays as it is: --limit 4 does not end a pause, and --resume keeps the limit. --free removes all.
+    What is not named stays as it is: --limit 4 does not end a pause, and --resume keeps the limit. --without limit
+    removes the limit, and --free removes all.
     """
     named: dict[str, Any] = {
         "paused": paused,
@@ -144,7 +163,10 @@ def source(
         "rate": rate,
         "keep_done": keep_done,
     }
-    sets = any(value is not None for value in named.values())
+    removed = [part.replace("-", "_") for part in without or ()]
+    if both := next((part for part in removed if named[part] is not None), None):
+        give_up(f"--without {both.replace('_', '-')} cannot be combined with a new value of it", USAGE)
+    sets = bool(removed) or any(value is not None for value in named.values())
     if free and sets:
         give_up("--free cannot be combined with limits or defaults", USAGE)
     if delete and (free or sets):
@@ -162,7 +184,7 @@ def source(
             now(boss.delete_source(name))
             return
         if changes and name is not None:
-            now(boss.set_rule(name, **({} if free else _changed(known.get(name, {}), named))))
+            now(boss.set_rule(name, **({} if free else _changed(known.get(name, {}), named, removed))))
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
     if as_json:
         print_json_lines(found)
@@ -174,10 +196,13 @@ def source(
     print_table(("source", "available", "active", "done", "rule"), rows)
 
 
-def _changed(rule: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
-    """This rule, with what was named. A request replaces the whole rule, so the rest is sent again."""
+def _changed(rule: dict[str, Any], named: dict[str, Any], removed: Sequence[str]) -> dict[str, Any]:
+    """This rule, with what was named, and without the parts that were removed.
+
+    A request replaces the whole rule, so the rest is sent again.
+    """
     changed = {field: _plain(rule.get(field)) if value is None else value for field, value in named.items()}
-    return {**changed, "paused": bool(changed["paused"])}
+    return {**changed, **dict.fromkeys(removed), "paused": bool(changed["paused"])}
 
 
 def _plain(value: Any) -> Any:
