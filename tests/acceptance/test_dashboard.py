@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 
 import httpx
@@ -13,7 +14,7 @@ from tests.helpers.browser import LAUNCH
 from tests.helpers.jobs import record
 from tests.helpers.page import Scheme, browser, json_of, numbers, opened, press, row, to_overview
 from tests.helpers.requests import submit
-from tests.helpers.servers import BossProcess, boss_running, free_port
+from tests.helpers.servers import PATIENCE, BossProcess, boss_running, free_port
 
 __all__ = ["browser"]  # a fixture
 
@@ -76,6 +77,20 @@ class TestFeed:
             submit(client, "freg")
             expect(numbers(page, "freg")).to_have_text(["2", "0", "0"])
             expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            for _ in pages:
+                pass
+
+    def test_a_server_that_says_nothing_is_away(self, browser: Browser, database: str) -> None:
+        with boss_running("--database", database) as boss:
+            pages = opened(browser, boss.url)
+            page = next(pages)
+            expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            boss.process.send_signal(signal.SIGSTOP)
+            try:
+                expect(page.get_by_text("Boss is away; trying again")).to_be_visible(timeout=1000 * PATIENCE)
+            finally:
+                boss.process.send_signal(signal.SIGCONT)
+            expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=1000 * PATIENCE)
             for _ in pages:
                 pass
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.databases import run_in
@@ -106,6 +107,17 @@ def test_a_traceback_is_known_by_its_last_line(page: Page, client: httpx.Client,
     expect(job_rows(page)).to_contain_text(["KeyError: 'AARSINNTEKT' in row", "OSError: disk full"])
     page.get_by_role("link", name="OSError: disk full").click()
     expect(job_rows(page)).to_have_count(2)
+
+
+@pytest.mark.parametrize(
+    "before", ["step 84 has ended\nTraceback (most recent call last):\n", "ep 84 has ended\n"], ids=["whole", "cut off"]
+)
+def test_log_lines_before_a_traceback_are_not_the_reason(
+    page: Page, client: httpx.Client, source: str, before: str
+) -> None:
+    done(client, source, 1, "failed", f'{before}  File "convert.py", line 9, in convert\nKeyError: no such row')
+    page.goto(f"/#/failed?source={source}")
+    expect(job_rows(page).first.locator(".words")).to_contain_text("KeyError: no such row")
 
 
 def test_all_that_match_are_saved_as_lines(page: Page, client: httpx.Client, source: str, tmp_path: Path) -> None:

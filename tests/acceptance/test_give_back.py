@@ -95,3 +95,15 @@ class TestNoRest:
         take(client, source)
         client.delete(f"/job/active/{source}/{id}?uncounted=1")
         take(client, source)
+
+
+def test_the_history_keeps_the_end_of_a_traceback(client: httpx.Client, source: str) -> None:
+    """What the exception says stands there. Of another reason the begin says most."""
+    id = submit(client, source)
+    frames = "".join(f'  File "convert.py", line {line}, in convert\n' for line in range(30))
+    for error in (f"Traceback (most recent call last):\n{frames}KeyError: 7", f"disk full {'x' * 600}"):
+        take(client, source)
+        client.request("DELETE", f"/job/active/{source}/{id}?delay=0", json={"error": error}).raise_for_status()
+    first, second = [each["why"] for each in record(client, id)["history"]]
+    assert (len(first), first.endswith("KeyError: 7")) == (500, True)
+    assert (len(second), second.startswith("disk full")) == (500, True)

@@ -9,5 +9,6 @@ import httpx
 
 def news(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     for line in answer.iter_lines():
-        if line.startswith("data: "):
+        # The event `alive` has no news.
+        if line.startswith("data: ") and line != "data: {}":
             yield json.loads(line.removeprefix("data: "))

@@ -37,6 +37,7 @@ NOW = datetime(2026, 11, 27, tzinfo=UTC)
         ({"available": 0, "paused": True}, [], ""),
         ({"failed": 50, "age": 1219.0}, [Reason.FAILING, Reason.STUCK], "50 of 100"),
         ({"failed": 50, "paused": True}, [Reason.FAILING, Reason.PAUSED], "50 of 100"),
+        ({"available": 0, "failed": 50, "paused": True}, [Reason.FAILING, Reason.PAUSED], "50 of 100"),
     ],
 )
 def test_reasons(changed: dict[str, Any], reasons: list[Reason], text: str) -> None:

@@ -79,7 +79,10 @@ class Standing(NamedTuple):
 
 def attention(source: Standing) -> tuple[Attention, ...]:
     """Why this source needs attention, the most important reason first."""
-    return (*_failing(source), *(_paused(source) if source.paused else _waiting(source)))
+    failing = tuple(_failing(source))
+    if source.paused:
+        return *failing, *_paused(source, bool(failing))
+    return *failing, *_waiting(source)
 
 
 def _failing(source: Standing) -> Iterator[Attention]:
@@ -89,10 +92,13 @@ def _failing(source: Standing) -> Iterator[Attention]:
         yield Attention(Reason.FAILING, text, failed, ended)
 
 
-def _paused(source: Standing) -> Iterator[Attention]:
+def _paused(source: Standing, is_failing: bool) -> Iterator[Attention]:
     if source.available > 0:
         text = f"it is paused, and {_jobs(source.available)} waiting"
         yield Attention(Reason.PAUSED, text, source.available)
+    elif is_failing:
+        # Whoever is told that it fails is told that somebody knows: the alert does not fire for it.
+        yield Attention(Reason.PAUSED, "it is paused", 0)
 
 
 def _waiting(source: Standing) -> Iterator[Attention]:

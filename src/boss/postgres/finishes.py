@@ -60,8 +60,13 @@ END_ATTEMPT = """
     taken_by = CASE WHEN {left} THEN NULL ELSE taken_by END,
     converter = CASE WHEN {left} THEN NULL ELSE converter END,"""
 
-# By convention a converter says under "error" why it failed; otherwise the whole result is shown.
-_WHY = "left(coalesce(asked.result::jsonb ->> 'error', asked.result), 500)"
+# By convention a converter says under "error" why it failed; otherwise the whole result is shown. A traceback of Python
+# says so at its end.
+_ERROR = "coalesce(asked.result::jsonb ->> 'error', asked.result)"
+_WHY = f"""CASE
+        WHEN {_ERROR} LIKE '%Traceback (most recent call last)%' THEN right({_ERROR}, 500)
+        ELSE left({_ERROR}, 500)
+    END"""
 
 # Two counted attempts in a row may be retried at once. After that the delay is at least a second: otherwise a converter
 # that cannot do the job would use up all its attempts within a few seconds.

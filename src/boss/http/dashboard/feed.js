@@ -14,13 +14,22 @@ function keep(source, view) {
   state.counts.delete(source);
 }
 
-let events;
+// Boss sends something every 15 seconds. A connection may end without anybody being told.
+const LONGEST_SILENCE_MS = 40_000;
+let events, silence;
 
 /** Listen to the feed: `changed()` after each event, `away()` when the connection is lost; the argument says whether it stays so. */
 export function listen({ changed, away }) {
   close();
   events = new EventSource("/watch");
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => (close(), away(true)), LONGEST_SILENCE_MS);
+  };
+  heard();
+  events.addEventListener("alive", heard);
   events.onmessage = ({ data }) => {
+    heard();
     const news = JSON.parse(data);
     setClock(news.now);
     for (const [source, counts] of Object.entries(news.counts ?? {})) state.counts.set(source, counts);
@@ -32,4 +41,7 @@ export function listen({ changed, away }) {
   events.onerror = () => away(events.readyState === EventSource.CLOSED);
 }
 
-export const close = () => events?.close();
+export function close() {
+  clearTimeout(silence);
+  events?.close();
+}

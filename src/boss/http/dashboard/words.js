@@ -19,7 +19,8 @@ export function duration(seconds) {
   return `${(seconds / 86400).toFixed(0)} days`;
 }
 
-const isTraceback = (text) => text.startsWith("Traceback (most recent call last)");
+// Log lines may come before it, and its begin may be cut off.
+const isTraceback = (text) => /^(Traceback \(most recent call last\)| {2}File ".*", line \d)/m.test(text);
 
 /** The line of a reason that says most: the first one, or the last one of a Python traceback. */
 export function gist(reason) {

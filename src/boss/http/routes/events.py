@@ -21,10 +21,10 @@ from boss.model.job import State
 from boss.model.permissions import Permission, Principal
 
 _HEADERS = [(b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no")]
-# How often to send a comment on a silent connection, in seconds. It keeps the connection open, and shows when it is
-# broken.
+# How often to send something on a silent connection, in seconds. It keeps the connection open, and shows when it is
+# broken. It is an event, because a script in a browser hears of no comments.
 _KEEPALIVE_S = 15.0
-_COMMENT = b":\n\n"
+_ALIVE = b"event: alive\ndata: {}\n\n"
 # The members that each event has: `now` and `away`.
 _ALWAYS = 2
 
@@ -52,7 +52,7 @@ class _Events:
         self._encoded: dict[tuple[int, frozenset[str] | None], tuple[View | None, bytes]] = {}
 
     def encoded(self, view: View, seen: View | None, principal: Principal) -> bytes:
-        """The event for somebody who has seen another view, or none; a comment when nothing of theirs has changed."""
+        """The event for somebody who has seen another view, or none; a sign of life when nothing of theirs is new."""
         if view is not self._view:
             self._view, self._encoded = view, {}
         key = id(seen), principal.sources
@@ -60,7 +60,7 @@ class _Events:
             before = seen and _of_theirs(seen, principal)
             news = _news(_of_theirs(view, principal), before, principal)
             is_new = len(news) > _ALWAYS or seen is None or view.away != seen.away
-            event = b"data: %b\n\n" % orjson.dumps(news, option=orjson.OPT_UTC_Z) if is_new else _COMMENT
+            event = b"data: %b\n\n" % orjson.dumps(news, option=orjson.OPT_UTC_Z) if is_new else _ALIVE
             self._encoded[key] = seen, event
         return self._encoded[key][1]
 
@@ -74,7 +74,7 @@ async def _stream(
             try:
                 view = await asyncio.wait_for(feed.next(seen), _KEEPALIVE_S)
             except TimeoutError:
-                event = _COMMENT
+                event = _ALIVE
             else:
                 if view is None:
                     return
