@@ -100,7 +100,7 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
     fail(alone, "sirius", 2)
     run_in(database, "UPDATE job SET submitted_at = submitted_at - interval '5 min' WHERE source = 'freg'")
     for name, number, more in (
-        ("Ready", "4", "of 2 sources"),
+        ("Ready", "4", "of 1 source"),
         ("Oldest ready", re.compile("5 min|30. s"), "of freg"),
         ("Delayed", "2", "1 after others"),
         ("Paused", "2", "in 1 source"),
@@ -113,6 +113,10 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
         expect(tile(page, name).locator(".note")).to_have_text(more)
     tile(page, "Active").click()
     expect(page.get_by_role("heading", level=1, name="Active jobs")).to_be_visible()
+    # One that says no name is at work, too.
+    alone.get("/job/available/freg").raise_for_status()
+    expect(tile(page, "At work")).to_contain_text("2")
+    expect(tile(page, "At work")).to_contain_text("1 with a name")
 
 
 @pytest.mark.parametrize("width", [390, 834, 1440])

@@ -13,15 +13,18 @@ const LONG = 7;
 const jobs = (query) => href("jobs", null, query);
 const plus = (name, total) => (total.at_least.includes(name) ? "+" : "");
 
-/** What the sources say that is not in the total: jobs that are held back by a pause, how many have active ones, and whose first is the oldest. */
+/** What the sources say that is not in the total: jobs that a pause holds back, how many have ready and active ones, and whose first is the oldest. */
 function ofSources() {
-  const found = { paused: 0, ready: 0, active: 0, oldest: null };
+  const found = { paused: 0, ready: 0, withReady: 0, active: 0, oldest: null };
   for (const [name, view] of state.sources) {
     if (view.active) found.active++;
     if (view.paused) {
       found.paused += view.ready + view.delayed + view.blocked;
       found.ready += view.ready;
-    } else if (view.oldest_ready && view.oldest_ready === state.total.oldest_ready) found.oldest = name;
+      continue;
+    }
+    if (view.ready) found.withReady++;
+    if (view.oldest_ready && view.oldest_ready === state.total.oldest_ready) found.oldest = name;
   }
   return found;
 }
@@ -71,7 +74,7 @@ export function numbers() {
     const { total } = state;
     if (!total) return;
     const sums = ofSources();
-    set("ready", count(total.ready - sums.ready) + plus("ready", total), `of ${many(total.sources - total.paused, "source")}`);
+    set("ready", count(total.ready - sums.ready) + plus("ready", total), `of ${many(sums.withReady, "source")}`);
     setTime(oldest, total.oldest_ready);
     setText(oldest.nextSibling, total.oldest_ready ? "" : "–");
     setFirst(sums.oldest);
@@ -81,7 +84,8 @@ export function numbers() {
     set("failed", count(total.failed_hour), `${count(total.failed_day)} in a day`);
     tiles.failed.element.classList.toggle("bad", total.failed_hour > 0);
     set("rate", total.minute ? `+${count(total.in)}` : "–", total.minute ? `${count(total.out)} ended` : "not counted yet");
-    set("converters", count(total.converters.working), `of ${many(total.converters.heard, "converter")}`);
+    const { working, heard } = total.converters;
+    set("converters", count(working), heard < working ? `${count(heard)} with a name` : `of ${many(heard, "converter")}`);
   }
   update();
   return { element, update };
