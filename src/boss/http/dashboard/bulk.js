@@ -63,17 +63,23 @@ export function actOnMatching(act, filter, findSources, after) {
 
   async function counting({ progress, cancelled }) {
     const asked = (await findSources()).flatMap(requests);
-    let jobs = 0, isAll = true;
+    const waiting = [...asked];
+    let jobs = 0, isAll = true, counted = 0;
     plan = [];
-    for (const [place, each] of asked.entries()) {
-      if (cancelled()) break;
-      const answer = await boss.json(act.method, joined(each.address, "dry_run=1"));
-      jobs += answer[act.would];
-      isAll &&= !answer.more;
-      // Jobs that come later are left alone: they were not counted.
-      if (answer[act.would] || answer.more) plan.push({ ...each, until: answer.until });
-      progress(jobs, `${place + 1} of ${asked.length}`);
-    }
+    const count = async () => {
+      for (let each = waiting.shift(); each && !cancelled(); each = waiting.shift()) {
+        const answer = await boss.json(act.method, joined(each.address, "dry_run=1")).catch((error) => {
+          waiting.length = 0;
+          throw error;
+        });
+        jobs += answer[act.would];
+        isAll &&= !answer.more;
+        // Jobs that come later are left alone: they were not counted.
+        if (answer[act.would] || answer.more) plan.push({ ...each, until: answer.until });
+        progress(jobs, `${++counted} of ${asked.length}`);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, count));
     return { jobs, isAll, sources: new Set(plan.map(({ source }) => source)).size };
   }
 
