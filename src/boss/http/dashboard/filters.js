@@ -39,7 +39,8 @@ function fields(kind, query) {
 function chosen(form, kind, before) {
   const now = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
   if (now.last === "between") {
-    const [since, until] = [fromField(now.since), fromField(now.until)];
+    // A field has whole seconds. A time that nobody has changed stays as exact as it is.
+    const [since, until] = ["since", "until"].map((name) => (now[name] === toField(before.get(name)) ? before.get(name) : fromField(now[name])));
     Object.assign(now, { since, until, last: since || until ? "" : "between" });
   } else Object.assign(now, { since: "", until: "" });
   if (kind === "jobs" && now.state && now.state !== "done") {
