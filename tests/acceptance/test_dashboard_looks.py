@@ -96,3 +96,16 @@ def test_the_fields_of_a_filter_lie_side_by_side(browser: Browser, module_boss: 
             expect(page.get_by_label("Before")).to_be_visible()
             assert page.evaluate(CROWDED) == [], address
             assert page.evaluate(TOO_WIDE) == [], address
+
+
+@pytest.mark.parametrize("width", [320, 834, 1440])
+def test_what_is_meant_for_programs_scrolls_only_downwards(
+    browser: Browser, module_boss: BossProcess, client: httpx.Client, source: str, width: int
+) -> None:
+    submit(client, f"{source}-{'a' * 100}"[:100])
+    for page in opened(browser, module_boss.url):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name, text in (("metrics", "boss_jobs"), ("health", "autovacuum are on")):
+            page.goto(f"/#/{name}")
+            expect(page.get_by_role("main")).to_contain_text(text)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
