@@ -11,7 +11,10 @@ const STATES = ["available", "active", "done"];
 const labelled = (text, input) => el("label", {}, text, input);
 
 function choice(name, text, any, values, chosen) {
-  return labelled(text, el("select", { name }, option("", any, chosen), values.map(([value, shown]) => option(value, shown, chosen))));
+  // What an address says is shown even when it is wrong: it must not look like "any".
+  const all = [["", any], ...values];
+  if (!all.some(([value]) => value === chosen)) all.push([chosen, chosen]);
+  return labelled(text, el("select", { name }, all.map(([value, shown]) => option(value, shown, chosen))));
 }
 
 function times(query) {
