@@ -3,6 +3,7 @@
 import re
 
 import httpx
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.helpers.page import IN_BROWSER, browser, job_rows, page
@@ -118,6 +119,33 @@ def test_a_time_between_is_one_of_the_zone_that_is_shown(page: Page, client: htt
     page.get_by_label("Before").press("Enter")
     expect(job_rows(page)).to_have_count(1)
     assert "until=2096-01-0" in page.url
+
+
+@pytest.mark.parametrize("kind", ["failed", "jobs", "active"])
+@pytest.mark.parametrize("group", ["", "&group=reason"])
+@pytest.mark.parametrize("time", ["since=yesterday", "until=2026-13-01T00:00:00Z", "last=99h"])
+def test_a_time_that_is_none_is_an_error(
+    page: Page, client: httpx.Client, source: str, kind: str, group: str, time: str
+) -> None:
+    submit(client, source)
+    page.goto(f"/#/{kind}?source={source}&{time}{group}")
+    expect(page.get_by_role("alert")).to_contain_text(time)
+    expect(page.get_by_role("group", name="Act on many")).to_have_count(0)
+    expect(page.get_by_role("button", name="Download")).to_have_count(0)
+    # Another field leaves it wrong; only who chooses a time, or clears all, goes on.
+    page.locator("[name=source]").fill("another")
+    page.locator("[name=source]").press("Enter")
+    expect(page).to_have_url(re.compile("source=another"))
+    expect(page.get_by_role("alert")).to_contain_text(time)
+    page.locator("[name=last]").select_option("1h")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+@pytest.mark.parametrize("wrong", ["outcome=lost", "since=2026", "reason=" + "x" * 201])
+def test_what_boss_cannot_list_has_no_acts(page: Page, wrong: str) -> None:
+    page.goto(f"/#/failed?{wrong}")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("group", name="Act on many")).to_be_hidden()
 
 
 def test_back_returns_to_the_same_filter_and_place(page: Page, client: httpx.Client, source: str) -> None:

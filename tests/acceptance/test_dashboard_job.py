@@ -31,6 +31,12 @@ HEIGHT_IN_LINES = """(element) => {
     range.selectNodeContents(element);
     return new Set([...range.getClientRects()].map(({ top }) => top)).size;
 }"""
+# How far from the left its text starts.
+STARTS = """(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getClientRects()[0].left;
+}"""
 
 
 def large(rows: int) -> str:
@@ -159,6 +165,20 @@ class TestDocument:
         part.get_by_role("button", name="As text").click()
         assert '"big": 123456789012345678901234567890' in part.locator("pre").inner_text()
         assert json.loads(part.locator("pre").inner_text())["deep"] == {"a": [1, {}, []]}
+        part.get_by_role("button", name="As tree").click()
+        expect(json_of(page, "Document")).to_be_visible()
+        expect(part.get_by_role("button", name="As text")).to_be_focused()
+
+    def test_a_large_document_as_text_scrolls_in_its_place(self, page: Page, client: httpx.Client, source: str) -> None:
+        id = submit(client, source, large(1000))
+        page.goto(f"/#/job/{id}")
+        part = page.get_by_role("region", name="Document")
+        part.get_by_role("button", name="As text").click()
+        text = part.locator("pre")
+        assert text.evaluate("(element) => element.scrollHeight > element.clientHeight")
+        assert text.evaluate("(element) => element.clientHeight <= innerHeight")
+        heading = part.get_by_role("heading", name="Document").evaluate(STARTS)
+        assert text.evaluate(STARTS) == heading
 
 
 class TestActs:

@@ -89,9 +89,54 @@ def test_failures_by_reason(page: Page, client: httpx.Client, source: str) -> No
     expect(job_rows(page)).to_have_count(7)
     expect(page.get_by_label("Words in the reason")).to_have_value("no column in row")
     page.get_by_role("link", name="Group by reason").click()
+    page.locator("[name=last]").select_option("")  # it was that of the group
     page.get_by_label("Source").fill(f"{source}-b")
     page.get_by_label("Source").press("Enter")
     expect(page.get_by_text("1 reason of all 4 jobs that match.")).to_be_visible()
+
+
+def ended(client: httpx.Client, source: str, results: list[str], outcome: str = "failed") -> list[str]:
+    """Jobs that ended with these results, one after the other."""
+    ids = []
+    for result in results:
+        ids.append(submit(client, source, attempts=1))
+        client.get(f"/job/available/{source}")
+        client.post(f"/job/done/{source}/{ids[-1]}?outcome={outcome}", content=result)
+    return ids
+
+
+def test_a_group_leads_to_the_jobs_that_it_counts_or_to_one_job(page: Page, client: httpx.Client, source: str) -> None:
+    _, numbered = ended(client, source, ['{"error": "404"}', '{"error": "405"}'])
+    (silent,) = ended(client, source, [""])
+    _, short = ended(client, source, ['{"error": "disk full"}'] * 2)
+    _, long = ended(client, source, ['{"error": "no room: disk full"}'] * 2)
+    (completed,) = ended(client, source, ['{"error": "no room at all"}'], "completed")
+    ended(client, source, ['{"error": "at all"}'])
+    for kind in ("failed", "jobs"):
+        page.goto(f"/#/{kind}?source={source}&group=reason&last=1d")
+        groups = job_rows(page).filter(has=page.locator("a.reason"))
+        expect(groups).to_have_count(5)
+        for reason, id in (("…", numbered), ("no reason was given", silent), ("disk full", short)):
+            group = groups.filter(has=page.get_by_role("link", name=reason, exact=True))
+            expect(group).to_contain_text("No words find these jobs alone.")
+            expect(group.locator("a.reason")).to_have_attribute("href", f"#/job/{id}")
+        alone = groups.filter(has=page.get_by_role("link", name="at all", exact=True))
+        expect(alone.get_by_text("No words")).to_be_visible(visible=kind == "jobs")  # a job that completed says so, too
+    # Jobs that end later were not counted.
+    page.goto(f"/#/failed?source={source}&group=reason")
+    link = page.get_by_role("link", name="no room: disk full")
+    expect(link).to_be_visible()
+    later = ended(client, source, ['{"error": "no room: disk full"}'])
+    link.click()
+    expect(job_rows(page)).to_have_count(2)
+    expect(job_rows(page)).to_contain_text([long])
+    assert not {*later, completed} & set(job_rows(page).locator("a.go").all_inner_texts())
+    page.get_by_label("Before").focus()
+    page.get_by_label("Before").blur()  # it shows whole seconds, and changes nothing
+    expect(job_rows(page)).to_have_count(2)
+    # The filter's own words are among those of the group, or the group has no list.
+    page.goto(f"/#/failed?source={source}&group=reason&reason=404")
+    expect(job_rows(page)).to_contain_text(["No words find these jobs alone."])
 
 
 def test_a_traceback_is_known_by_its_last_line(page: Page, client: httpx.Client, source: str) -> None:

@@ -17,6 +17,18 @@ SHIFTS = """() => new Promise((resolve) => new PerformanceObserver((list) =>
     resolve(list.getEntries().filter((entry) => !entry.hadRecentInput).reduce((sum, entry) => sum + entry.value, 0))
 ).observe({ type: "layout-shift", buffered: true }) || setTimeout(() => resolve(0), 300))"""
 
+# What in the bar with the filter lies on another part of it, or has no room for all of what it shows.
+CROWDED = """() => {
+    const all = [...document.querySelectorAll(".filters :is(input, select, .clear)")]
+        .filter((each) => each.checkVisibility())
+        .map((each) => ({ name: each.name || each.className, box: each.getBoundingClientRect(),
+            isCut: each.type === "datetime-local" && each.scrollWidth > each.clientWidth + 1 }));
+    const isOn = ({ box: one }, { box: other }) =>
+        one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+    return all.filter((each) => each.isCut || all.some((other) => other !== each && isOn(each, other)))
+        .map(({ name }) => name);
+}"""
+
 
 def some_of_all(client: httpx.Client, source: str) -> str:
     """Jobs in all states, a schedule, a rule and a converter; the id of a job that failed."""
@@ -73,3 +85,27 @@ def test_every_page(
             assert page.evaluate(TOO_WIDE) == [], address
             if width == 1440:
                 assert violations(page) == [], address
+
+
+@pytest.mark.parametrize("width", [320, 390, 834, 1440])
+def test_the_fields_of_a_filter_lie_side_by_side(browser: Browser, module_boss: BossProcess, width: int) -> None:
+    for page in opened(browser, module_boss.url):
+        page.set_viewport_size({"width": width, "height": 900})
+        for address in ("#/failed?last=between", "#/jobs?since=2026-01-01T00:00:00Z", "#/active?last=between"):
+            page.goto(f"/{address}")
+            expect(page.get_by_label("Before")).to_be_visible()
+            assert page.evaluate(CROWDED) == [], address
+            assert page.evaluate(TOO_WIDE) == [], address
+
+
+@pytest.mark.parametrize("width", [320, 834, 1440])
+def test_what_is_meant_for_programs_scrolls_only_downwards(
+    browser: Browser, module_boss: BossProcess, client: httpx.Client, source: str, width: int
+) -> None:
+    submit(client, f"{source}-{'a' * 100}"[:100])
+    for page in opened(browser, module_boss.url):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name, text in (("metrics", "boss_jobs"), ("health", "autovacuum are on")):
+            page.goto(f"/#/{name}")
+            expect(page.get_by_role("main")).to_contain_text(text)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name

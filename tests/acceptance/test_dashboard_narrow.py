@@ -62,3 +62,26 @@ def test_no_view_scrolls_sideways(page: Page, client: httpx.Client, source: str,
     page.goto("/docs")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert page.evaluate(TOO_WIDE) == []
+
+
+def test_sources_are_sorted_without_headings(page: Page, client: httpx.Client, source: str) -> None:
+    for number in range(3):
+        for _ in range(number + 1):
+            submit(client, f"{source}-{number}")
+    for address, column in (("#/", "Ready"), ("#/sources", "Available")):
+        page.goto(f"/{address}")
+        page.get_by_label("Show only sources").fill(source)
+        names = page.locator("table.list:visible tbody a.go")
+        sort = page.get_by_role("combobox", name="Sort by")
+        sort.select_option(f"{column} ↑")
+        expect(names).to_have_text([f"{source}-{number}" for number in (0, 1, 2)])
+        sort.select_option(f"{column} ↓")
+        expect(names).to_have_text([f"{source}-{number}" for number in (2, 1, 0)])
+        sort.select_option("Source ↓")
+        page.reload()  # the address has it
+        expect(page.get_by_role("combobox", name="Sort by")).to_have_value("-source")
+        expect(names).to_have_text([f"{source}-{number}" for number in (2, 1, 0)])
+        assert page.evaluate(TOO_WIDE) == []
+        page.set_viewport_size({"width": 1440, "height": 900})
+        expect(page.get_by_role("combobox", name="Sort by")).to_be_hidden()  # the headings sort
+        page.set_viewport_size({"width": WIDTH, "height": 640})

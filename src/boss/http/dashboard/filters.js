@@ -11,7 +11,10 @@ const STATES = ["available", "active", "done"];
 const labelled = (text, input) => el("label", {}, text, input);
 
 function choice(name, text, any, values, chosen) {
-  return labelled(text, el("select", { name }, option("", any, chosen), values.map(([value, shown]) => option(value, shown, chosen))));
+  // What an address says is shown even when it is wrong: it must not look like "any".
+  const all = [["", any], ...values];
+  if (!all.some(([value]) => value === chosen)) all.push([chosen, chosen]);
+  return labelled(text, el("select", { name }, all.map(([value, shown]) => option(value, shown, chosen))));
 }
 
 function times(query) {
@@ -39,7 +42,8 @@ function fields(kind, query) {
 function chosen(form, kind, before) {
   const now = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
   if (now.last === "between") {
-    const [since, until] = [fromField(now.since), fromField(now.until)];
+    // A field has whole seconds. A time that nobody has changed stays as exact as it is.
+    const [since, until] = ["since", "until"].map((name) => (now[name] === toField(before.get(name)) ? before.get(name) : fromField(now[name])));
     Object.assign(now, { since, until, last: since || until ? "" : "between" });
   } else Object.assign(now, { since: "", until: "" });
   if (kind === "jobs" && now.state && now.state !== "done") {

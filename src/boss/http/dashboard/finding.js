@@ -9,6 +9,15 @@ const BAD = ["failed", "abandoned"];
 export const LAST = new Map([["15m", ["the last 15 minutes", 900]], ["1h", ["the last hour", 3600]], ["1d", ["the last day", 86_400]], ["7d", ["the last 7 days", 604_800]]]);
 const LIMIT = 50;
 
+/** What is wrong with the times of a filter in an address, in words; null when nothing is. */
+export function wrongTime(query) {
+  const time = ["since", "until"].find((name) => query.get(name) && Number.isNaN(Date.parse(query.get(name))));
+  if (time) return `The address says ${time}=${query.get(time)}, which is not a time. A time is written as 2026-01-31T12:00:00Z.`;
+  const last = query.get("last");
+  if (!last || last === "between" || LAST.has(last)) return null;
+  return `The address says last=${last}, which is not known here. It can be ${[...LAST.keys()].join(", ")} or between.`;
+}
+
 /** The filter of a list of this kind (`jobs`, `active` or `failed`), as the parameters of `GET /jobs`; `outcomes` are those wanted. */
 export function filterOf(kind, query) {
   const given = {};

@@ -3,13 +3,15 @@
 import { el, setText } from "./dom.js";
 import { findPage } from "./finding.js";
 import { complaint, empty, sourceLink } from "./parts.js";
-import { href } from "./router.js";
+import { href, jobAddress } from "./router.js";
 import { table } from "./table.js";
 import { ago, setTime } from "./times.js";
 import { count, gist, many } from "./words.js";
 
 // How many jobs are grouped at first, and with each "more"; and how many are asked for at once.
 const SOME = 1000, AT_ONCE = 100;
+// Boss looks for words in no longer reason than this.
+const SEARCHED = 16_384;
 // Numbers and ids differ from job to job where the reason is the same.
 const VARIES = /[0-9A-Za-z]*[0-9][0-9A-Za-z_-]*(?:[.,:][0-9A-Za-z]*[0-9]+)*/g;
 
@@ -18,28 +20,40 @@ const shapeOf = (reason) => gist(reason).replace(VARIES, "…").slice(0, 300);
 
 /** The longest words of a reason that all of its group have, to find them by. */
 const wordsOf = (shape) => shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
-  .sort((one, other) => other.length - one.length)[0].slice(0, 200);
+  .sort((one, other) => other.length - one.length)[0].slice(0, 200).trim();
+
+/** The filter that finds a group and nothing else: its words, from its oldest job to its newest. */
+function filterOfGroup(query, { words, oldest, newest }) {
+  const to = new URLSearchParams([...query].filter(([name]) => !["group", "last", "after"].includes(name)));
+  to.set("reason", words);
+  to.set("since", oldest);
+  to.set("until", new Date(Date.parse(newest) + 1).toISOString());
+  return to;
+}
 
 function row(kind, query) {
   return (group) => {
     const jobs = el("td", { class: "number", "data-name": "jobs" }), time = ago(null), sources = el("td", { class: "sources" });
-    const words = wordsOf(group.shape);
-    const to = new URLSearchParams([...query].filter(([name]) => name !== "group"));
-    if (words) to.set("reason", words);
-    const reason = el("a", { class: "go reason words", href: href(kind, null, to), title: group.example }, group.shape || "no reason was given");
+    const reason = el("a", { class: "go reason words", title: group.example }, group.shape || "no reason was given");
+    const why = el("span", { class: "note" }, "No words find these jobs alone. The link is the newest one.");
     function update(now) {
       setText(jobs, count(now.jobs));
       setTime(time, now.newest);
+      why.hidden = now.isAlone;
+      reason.href = now.isAlone ? href(kind, null, filterOfGroup(query, now)) : jobAddress(now.id);
       const shown = [...now.sources].slice(0, 3);
       sources.replaceChildren(...shown.map((source) => sourceLink(source)), now.sources.size > 3 ? `and ${now.sources.size - 3} more` : "");
     }
-    return { line: el("tr", { class: "group" }, jobs, el("td", { class: "job" }, reason), sources, el("td", { class: "time", "data-name": "newest" }, time)), update };
+    return { line: el("tr", { class: "group" }, jobs, el("td", { class: "job" }, reason, why), sources, el("td", { class: "time", "data-name": "newest" }, time)), update };
   };
 }
 
 /** The groups of the jobs that a filter means; `some` jobs at first. */
 export function groups(kind, query, filter, some = SOME) {
   const found = new Map();
+  // What the words of a group are looked for in: the reasons of all jobs read, and the results of those that completed.
+  const texts = [];
+  const asked = (query.get("reason") ?? "").toLowerCase();
   let grouped = 0, next = null, busy = false;
   const shown = table({ label: "Reasons", columns: [["Jobs", "number"], "Reason", "Sources", "Newest"], key: (group) => group.shape, make: row(kind, query) });
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
@@ -49,17 +63,36 @@ export function groups(kind, query, filter, some = SOME) {
   const wrong = complaint();
   const element = el("div", { class: "contents" }, how, wrong.element, el("section", { "aria-label": "Reasons" }, shown.element, none, el("div", { class: "pages" }, more)));
 
+  function begin(shape, job) {
+    const words = wordsOf(shape);
+    // Words without those of the filter would also find jobs that the filter leaves out.
+    const isAlone = words !== "" && words.toLowerCase().includes(asked);
+    return { shape, words, isAlone, looked: 0, example: job.reason.slice(0, 1000), jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
+  }
+
   function add(job) {
-    if (job.outcome === "completed") return;
-    const shape = shapeOf(job.reason);
-    const group = found.get(shape) ?? { shape, example: job.reason.slice(0, 1000), jobs: 0, sources: new Set(), newest: job.finished };
+    const shape = job.outcome === "completed" ? null : shapeOf(job.reason);
+    texts.push([shape, job.reason.slice(0, SEARCHED).toLowerCase()]);
+    if (shape === null) return;
+    const group = found.get(shape) ?? begin(shape, job);
     group.jobs++;
     group.sources.add(job.source);
+    group.oldest = job.finished;
     found.set(shape, group);
     grouped++;
   }
 
+  /** Whether the words of a group find no job of another one. The texts that it was compared with are not read again. */
+  function compare(group) {
+    const words = group.words.toLowerCase();
+    for (; group.isAlone && group.looked < texts.length; group.looked++) {
+      const [shape, text] = texts[group.looked];
+      if (shape !== group.shape && text.includes(words)) group.isAlone = false;
+    }
+  }
+
   function show() {
+    for (const group of found.values()) compare(group);
     shown.show([...found.values()].sort((one, other) => other.jobs - one.jobs));
     const of = next ? `the newest ${many(grouped, "job")} that match; there are more` : `all ${many(grouped, "job")} that match`;
     setText(how, !grouped ? "" : `${many(found.size, "reason")} of ${of}. Numbers and ids in a reason are left out.`);

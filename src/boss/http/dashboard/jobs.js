@@ -4,7 +4,7 @@ import { state } from "./feed.js";
 import { el, setChildren, setText } from "./dom.js";
 import { askToDownload } from "./download.js";
 import { filterBar } from "./filters.js";
-import { filterOf, findPage } from "./finding.js";
+import { filterOf, findPage, wrongTime } from "./finding.js";
 import { groups } from "./groups.js";
 import { jobRow } from "./job_row.js";
 import { complaint, empty, page } from "./parts.js";
@@ -27,7 +27,17 @@ const AGAIN = 3000, SHARE = 20;
 const before = new Map();
 
 /** The page of a kind of list: `jobs`, `active` or `failed`. */
-export const jobsPage = (kind) => ({ query }) => (query.get("group") === "reason" ? grouped(kind, query) : list(kind, query));
+export const jobsPage = (kind) => ({ query }) => {
+  if (wrongTime(query)) return unclear(kind, query);
+  return query.get("group") === "reason" ? grouped(kind, query) : list(kind, query);
+};
+
+/** The page of a filter that nobody can follow: it has no list, and nothing that acts on one. */
+function unclear(kind, query) {
+  const wrong = complaint();
+  wrong.tell({ message: wrongTime(query) });
+  return { title: TITLES[kind], element: page(TITLES[kind], [], filterBar(kind, query), wrong.element), update() {}, tick() {} };
+}
 
 function tools(kind, query, filter) {
   const isGrouped = query.get("group") === "reason";
@@ -85,6 +95,8 @@ function list(kind, query) {
       wrong.tell(null);
     } catch (error) {
       if (!error.away) wrong.tell(error);
+      // What Boss refuses to list it also refuses to act on.
+      if (error.status === 400) bar.element.hidden = true;
     } finally {
       reading = false;
       next = Date.now() + Math.max(AGAIN, SHARE * (Date.now() - begun));

@@ -1,6 +1,6 @@
 // JSON as a tree that folds. What is folded is neither parsed nor drawn before it is opened.
 
-import { el, say } from "./dom.js";
+import { el, say, setText } from "./dom.js";
 import { parts, pretty } from "./json.js";
 import { count, linesOf, many } from "./words.js";
 
@@ -74,11 +74,12 @@ const tree = (text) => el("div", { class: "json" }, node(null, text, "", { lines
 export function jsonTree(text) {
   let isText = false;
   const place = el("div", {}, tree(text));
-  const toggle = el("button", { class: "plain link", "aria-pressed": "false", onclick: change }, "As text");
+  // Its name says what it does next.
+  const toggle = el("button", { class: "plain link", onclick: change }, "As text");
   function change() {
     isText = !isText;
-    toggle.setAttribute("aria-pressed", String(isText));
-    place.replaceChildren(isText ? el("pre", { tabindex: 0 }, pretty(text)) : tree(text));
+    setText(toggle, isText ? "As tree" : "As text");
+    place.replaceChildren(isText ? el("pre", { class: "text", tabindex: 0 }, pretty(text)) : tree(text));
   }
   // Browsers let a page copy only on this machine or over HTTPS.
   const copied = () => navigator.clipboard.writeText(pretty(text)).then(() => say("Copied."), (error) => say(error.message));

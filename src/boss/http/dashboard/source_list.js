@@ -4,7 +4,7 @@ import { el, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
 import { empty, name as named, pill } from "./parts.js";
 import { sourceAddress } from "./router.js";
-import { sorter, table } from "./table.js";
+import { sortChoice, sorter, table } from "./table.js";
 import { age, now, setTime } from "./times.js";
 import { count, many } from "./words.js";
 
@@ -75,6 +75,7 @@ export function sourceList({ q, sort, changed }) {
   const filter = el("input", { type: "search", value: q, placeholder: "Name of a source", "aria-label": "Show only sources with this in their name",
     oninput: () => choose({ q: filter.value.trim() }) });
   const columns = HEADS.map(([, , kind]) => [el("span"), kind]);
+  const choice = sortChoice(HEADS.map(([text, name]) => [text, name, name !== "source"]), (sort) => choose({ sort }));
   const shown = table({ label: "Sources", columns: [...columns, ""], key: ([source]) => source, make: row });
   const how = el("span", { class: "note", role: "status" });
   const again = el("button", { class: "plain link again", onclick: () => arrange() }, "Sort again");
@@ -82,7 +83,7 @@ export function sourceList({ q, sort, changed }) {
   const before = turn("Previous", -1), next = turn("Next", 1), where = el("span", { class: "note" });
   const none = el("div");
   const element = el("section", { class: "all-sources", "aria-labelledby": "all-sources" },
-    el("div", { class: "head" }, el("h2", { id: "all-sources" }, "Sources"), how, again, filter),
+    el("div", { class: "head" }, el("h2", { id: "all-sources" }, "Sources"), how, again, filter, choice.element),
     shown.element, none, el("div", { class: "pages" }, before, where, next));
 
   function choose(now) {
@@ -98,6 +99,7 @@ export function sourceList({ q, sort, changed }) {
 
   /** Sort anew, and show the first page. Only a person does that, for rows must not move under their eyes. */
   function arrange() {
+    choice.show(wanted.sort);
     HEADS.forEach(([text, name], place) => {
       const has = columns[place][0].contains(document.activeElement);
       columns[place][0].replaceChildren(sorter(text, name, wanted.sort, (sort) => choose({ sort }), name !== "source"));

@@ -7,7 +7,7 @@ import { complaint, empty, name as named, page } from "./parts.js";
 import { may } from "./rights.js";
 import { href, replaceAddress, sourceAddress } from "./router.js";
 import { ruleButtons, rulePill, ruleWords } from "./rule.js";
-import { sorter, table } from "./table.js";
+import { sortChoice, sorter, table } from "./table.js";
 import { count, many } from "./words.js";
 
 const STATES = ["available", "active", "done"];
@@ -55,11 +55,12 @@ export function sourcesPage({ query }) {
     "aria-label": "Show only sources with this in their name or rule", oninput: () => change({ q: filter.value.trim() }) });
   const heads = [["Source", "source"], ["Available", "available"], ["Active", "active"], ["Done", "done"], ["Rule", "rule"]];
   const columns = heads.map(([, name]) => [el("span"), STATES.includes(name) ? `number ${name}` : ""]);
+  const choice = sortChoice(heads.map(([text, name]) => [text, name, name !== "source"]), (sort) => change({ sort }));
   const shown = table({ label: "Sources", columns: [...columns, ""], key: (item) => item.source, make: row(() => read()) });
   const none = el("div");
   const how = el("p", { class: "note", role: "status" });
   const more = el("button", { hidden: true, onclick: () => ((showAll = true), arrange()) }, "Show all");
-  const element = page("Sources", [el("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, filter)], wrong.element, how,
+  const element = page("Sources", [el("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, filter)], wrong.element, how, choice.element,
     el("section", { class: "sources", "aria-label": "Sources" }, shown.element, none, el("div", { class: "pages" }, more)));
 
   function change(now) {
@@ -69,6 +70,7 @@ export function sourcesPage({ query }) {
   }
 
   function arrange() {
+    choice.show(wanted.sort);
     heads.forEach(([text, name], place) => {
       const again = element.contains(document.activeElement) && columns[place][0].contains(document.activeElement);
       columns[place][0].replaceChildren(sorter(text, name, wanted.sort, (sort) => change({ sort }), name !== "source"));

@@ -31,6 +31,21 @@ export function table({ label, columns, make, key }) {
   return { element, body, rows, show };
 }
 
+const arrowOf = (sort, mostFirst) => (sort.startsWith("-") === mostFirst ? " ↑" : " ↓");
+
+/**
+ * What sorts on a phone, where a table has no headings.
+ *
+ * `columns` are texts, names, and whether the greatest value comes first; `sort(name)` is called with a name that is
+ * chosen, `show(name)` shows by which the table is sorted.
+ */
+export function sortChoice(columns, sort) {
+  const options = columns.flatMap(([text, name, mostFirst]) =>
+    [name, `-${name}`].map((each) => el("option", { value: each }, text + arrowOf(each, mostFirst))));
+  const choice = el("select", { name: "sort", onchange: () => sort(choice.value) }, options);
+  return { element: el("label", { class: "sort-by" }, "Sort by ", choice), show: (name) => (choice.value = name) };
+}
+
 /**
  * A heading that sorts.
  *
@@ -39,8 +54,7 @@ export function table({ label, columns, make, key }) {
  */
 export function sorter(text, name, chosen, sort, mostFirst = false) {
   const by = chosen.replace("-", "") === name;
-  const down = chosen.startsWith("-");
-  const next = by && !down ? `-${name}` : name;
-  const arrow = by ? (down === mostFirst ? " ↑" : " ↓") : "";
+  const next = chosen === name ? `-${name}` : name;
+  const arrow = by ? arrowOf(chosen, mostFirst) : "";
   return el("button", { class: "plain sorter", "aria-label": `Sort by ${text.toLowerCase()}`, onclick: () => sort(next) }, text + arrow);
 }

@@ -90,9 +90,9 @@ export function zoneSwitch() {
   return button;
 }
 
-/** A moment as the value of a field for times, in the zone of the switch. */
+/** A moment as the value of a field for times, in the zone of the switch; empty when it is none. */
 export function toField(time) {
-  if (!time) return "";
+  if (!time || Number.isNaN(Date.parse(time))) return "";
   const at = new Date(time);
   return (zone ? at : new Date(at - at.getTimezoneOffset() * 60_000)).toISOString().slice(0, 19);
 }

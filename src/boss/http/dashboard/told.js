@@ -12,8 +12,8 @@ const TOLD = new Map([
 /** The page with the response of a resource, read once. */
 export function toldPage({ name }) {
   const told = TOLD.get(name);
-  const text = el("pre", { tabindex: 0 });
-  const element = el("div", { class: "contents" }, el("h1", {}, told.title), text);
+  const text = el("pre", { class: "text", tabindex: 0 });
+  const element = el("div", { class: "contents" }, el("h1", {}, told.title), el("section", { class: "told", "aria-label": told.title }, text));
   const ready = boss.read(told.address).then((answer) => setText(text, told.read(answer)), (error) => setText(text, error.message));
   return { title: told.title, element, update() {}, tick() {}, ready };
 }
