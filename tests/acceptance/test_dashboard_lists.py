@@ -139,6 +139,16 @@ def test_a_group_leads_to_the_jobs_that_it_counts_or_to_one_job(page: Page, clie
     expect(job_rows(page)).to_contain_text(["No words find these jobs alone."])
 
 
+def test_a_group_has_words_where_boss_looks_for_them(page: Page, client: httpx.Client, source: str) -> None:
+    (odd,) = ended(client, source, ['{"error": {"code": "bad weather"}, "reason": "none"}'])
+    (large,) = ended(client, source, [json.dumps({"error": "too large to be searched", "rows": "x" * 20_000})])
+    page.goto(f"/#/failed?source={source}&group=reason")
+    expect(page.get_by_role("link", name="too large to be searched")).to_have_attribute("href", f"#/job/{large}")
+    page.get_by_role("link", name="bad weather").click()
+    expect(job_rows(page)).to_have_count(1)
+    expect(job_rows(page)).to_contain_text([odd])
+
+
 def test_a_traceback_is_known_by_its_last_line(page: Page, client: httpx.Client, source: str) -> None:
     trace = 'Traceback (most recent call last):\n  File "convert.py", line {}, in convert\n'
     done(client, source, 3, "failed", f"{trace.format(41)}KeyError: 'AARSINNTEKT' in row")

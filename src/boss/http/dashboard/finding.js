@@ -35,10 +35,13 @@ export function filterOf(kind, query) {
 /** The queries that find what a filter means. There is one for each outcome, because Boss takes one at a time. */
 export const queriesOf = ({ given, outcomes }) => outcomes.map((outcome) => (outcome ? { ...given, outcome } : given));
 
+// Boss looks for no words in a result of more than 16 KiB, with spaces that are not known here.
+const isLong = (result) => result != null && new Blob([JSON.stringify(result)]).size > 12_288;
+
 /** What a list shows of a job: without its document, which may be large. */
 function brief(job) {
   const { job: _document, result: _result, history, note, ...rest } = job;
-  return { ...rest, reason: reasonOf(job), hasNote: note !== null, before: history.at(-1) ?? null };
+  return { ...rest, reason: reasonOf(job), isLong: isLong(job.result), hasNote: note !== null, before: history.at(-1) ?? null };
 }
 
 // A time with six digits behind the second, so that times compare as text.

@@ -10,8 +10,6 @@ import { count, gist, many } from "./words.js";
 
 // How many jobs are grouped at first, and with each "more"; and how many are asked for at once.
 const SOME = 1000, AT_ONCE = 100;
-// Boss looks for words in no longer reason than this.
-const SEARCHED = 16_384;
 // Numbers and ids differ from job to job where the reason is the same.
 const VARIES = /[0-9A-Za-z]*[0-9][0-9A-Za-z_-]*(?:[.,:][0-9A-Za-z]*[0-9]+)*/g;
 
@@ -51,7 +49,7 @@ function row(kind, query) {
 /** The groups of the jobs that a filter means; `some` jobs at first. */
 export function groups(kind, query, filter, some = SOME) {
   const found = new Map();
-  // What the words of a group are looked for in: the reasons of all jobs read, and the results of those that completed.
+  // What Boss looks for words in: the reasons of all jobs read, and the results of those that completed.
   const texts = [];
   const asked = (query.get("reason") ?? "").toLowerCase();
   let grouped = 0, next = null, busy = false;
@@ -72,12 +70,13 @@ export function groups(kind, query, filter, some = SOME) {
 
   function add(job) {
     const shape = job.outcome === "completed" ? null : shapeOf(job.reason);
-    texts.push([shape, job.reason.slice(0, SEARCHED).toLowerCase()]);
+    texts.push([shape, job.isLong ? "" : job.reason.toLowerCase()]);
     if (shape === null) return;
     const group = found.get(shape) ?? begin(shape, job);
     group.jobs++;
     group.sources.add(job.source);
     group.oldest = job.finished;
+    if (job.isLong) group.isAlone = false; // no words find it
     found.set(shape, group);
     grouped++;
   }

@@ -40,7 +40,6 @@ export function size(bytes) {
 /** Why a done job ended so: `error` or `reason` of its result, or else all of it, as `GET /jobs?reason=` sees it. */
 export function reasonOf({ result }) {
   if (result === null || result === undefined) return "";
-  const said = result.error || result.reason;
-  if (typeof said === "string") return said;
-  return JSON.stringify(result);
+  const said = [result.error, result.reason].find((each) => each !== undefined && each !== null && each !== "") ?? result;
+  return typeof said === "string" && said !== result ? said : JSON.stringify(said);
 }
