@@ -52,9 +52,17 @@ class SourceLimits:
         self._active: dict[str, int] = {}
         self._full: set[str] = set()
         self._counted = 0.0
+        self._loading = asyncio.Lock()
 
     async def load(self) -> None:
-        """Load the limits, and now and then count how many more jobs they allow."""
+        """Load the limits, and now and then count how many more jobs they allow.
+
+        One at a time: an earlier load that ended later would bring back a rule that was changed meanwhile.
+        """
+        async with self._loading:
+            await self._load()
+
+    async def _load(self) -> None:
         self._rules = rules = await store.source_rules(self._pool)
         limits = {source: rule for source, rule in rules.items() if rule.limits_takes}
         changed, self._limits, self.none = limits != self._limits, limits, not limits
