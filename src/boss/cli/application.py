@@ -99,11 +99,6 @@ def confirm(question: str) -> None:
         give_up("nothing was done")
 
 
-def jobs_in_words(count: int) -> str:
-    """A number of jobs in words: `1 job`, `1,200 jobs`."""
-    return "1 job" if count == 1 else f"{count:,} jobs"
-
-
 # How long a command that waits for a job tries again while Boss is away, in seconds.
 _PATIENCE_S = 60.0
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.cli.application import Token, Url, asking, confirm, give_up, jobs_in_words, now
+from boss.cli.application import Token, Url, asking, confirm, give_up, now
 from boss.cli.documents import read_document
 from boss.cli.exit_codes import USAGE
 from boss.cli.filters import OutcomeOption, Reason, Since, Until
 from boss.cli.standing import explaining, give_up_on_unknown
 from boss.errors import NotThere
-from boss.model.job import Outcome, State
+from boss.model.job import Outcome, State, jobs_in_words
 from boss.settings import DEFAULT_URL
 
 if TYPE_CHECKING:

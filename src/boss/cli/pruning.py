@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from boss.cli.application import Token, Url, asking, confirm, jobs_in_words, now
+from boss.cli.application import Token, Url, asking, confirm, now
 from boss.cli.exit_codes import OK
+from boss.model.job import jobs_in_words
 from boss.settings import DEFAULT_URL
 
 _DAY = 24 * 3600

@@ -18,7 +18,7 @@ from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
 from boss.model.finding import JobFilter, Place
 from boss.model.history import Series, Span, series
-from boss.model.job import Job, JobPage, JobRecord, Location, State, Take
+from boss.model.job import Job, JobPage, JobRecord, Location, State, Take, jobs_in_words
 from boss.model.overview import SourceView
 from boss.model.permissions import Token
 from boss.model.schedule import Schedule
@@ -239,6 +239,4 @@ class Queries:
 
 
 def _jobs(count: int) -> str:
-    if count > _MOST_AHEAD:
-        return f"more than {_MOST_AHEAD:,} jobs"
-    return "1 job" if count == 1 else f"{count:,} jobs"
+    return f"more than {_MOST_AHEAD:,} jobs" if count > _MOST_AHEAD else jobs_in_words(count)

@@ -303,6 +303,11 @@ class GiveBack(NamedTuple):
     uncounted: bool = False
 
 
+def jobs_in_words(count: int) -> str:
+    """A number of jobs in words: `1 job`, `1,200 jobs`."""
+    return "1 job" if count == 1 else f"{count:,} jobs"
+
+
 def check_source(name: str) -> str:
     """The name itself if it can be a source; raises BadInput otherwise."""
     if not _SOURCE.fullmatch(name):
