@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from boss.model.attention import Attention
 from boss.model.converter import KnownConverter
 from boss.model.dashboard import View
 from boss.model.diagnosis import Verdict, worst
@@ -12,6 +13,11 @@ from boss.model.permissions import Principal
 
 _HEARD_FOR = timedelta(minutes=1)
 _QUEUE = ("ready", "delayed", "blocked")
+
+
+def _attention_json(attention: Attention) -> dict[str, object]:
+    """A reason why a source needs attention; the source itself says whether it is at its limit."""
+    return {name: value for name, value in attention._asdict().items() if name != "at_limit"}
 
 
 def source_json(view: SourceView) -> dict[str, object]:
@@ -31,7 +37,7 @@ def source_json(view: SourceView) -> dict[str, object]:
         "out": recent.went,
         "asks": view.asks,
         "asked": view.asked,
-        "attention": [each._asdict() for each in view.attention],
+        "attention": [_attention_json(each) for each in view.attention],
     }
 
 

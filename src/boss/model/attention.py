@@ -11,7 +11,6 @@ LONG_AVAILABLE = 600.0
 # A source fails when this many of its jobs failed within an hour, and this share of those that ended.
 _MANY_FAILED = 3
 _FAILED_SHARE = 0.1
-_AT_LIMIT = "its limit is reached"
 
 
 class Reason(StrEnum):
@@ -32,6 +31,7 @@ class Attention(NamedTuple):
         jobs: how many jobs it is about.
         of: of how many; None when that means nothing.
         seconds: how long the first of them has been ready, in whole minutes; None when that means nothing.
+        at_limit: whether more converters would change nothing, because of the source's limit.
     """
 
     reason: Reason
@@ -39,16 +39,12 @@ class Attention(NamedTuple):
     jobs: int
     of: int | None = None
     seconds: float | None = None
+    at_limit: bool = False
 
     @property
     def is_pause(self) -> bool:
         """Whether it is no more than somebody wants."""
         return self.reason is Reason.PAUSED
-
-    @property
-    def is_limit(self) -> bool:
-        """Whether more converters would change nothing, because of the source's limit."""
-        return self.text.endswith(_AT_LIMIT)
 
 
 class Standing(NamedTuple):
@@ -110,8 +106,9 @@ def _waiting(source: Standing) -> Iterator[Attention]:
     if not source.asks and not source.active:
         yield Attention(Reason.NOBODY_ASKS, f"{has_waited}, and nobody asks for jobs", source.ready, seconds=age)
     else:
-        why = _AT_LIMIT if source.at_limit else "its converters do not keep up"
-        yield Attention(Reason.STUCK, f"{has_waited}: {why}", source.ready, seconds=age)
+        why = "its limit is reached" if source.at_limit else "its converters do not keep up"
+        text = f"{has_waited}: {why}"
+        yield Attention(Reason.STUCK, text, source.ready, seconds=age, at_limit=source.at_limit)
 
 
 def _jobs(number: int) -> str:

@@ -149,7 +149,7 @@ def _available(facts: Facts, needed: _Needed) -> Finding:
     value = f"{duration(age)}, of {oldest.source}"
     if age < LONG_AVAILABLE:
         return Finding(what, value, Verdict.WELL)
-    if any(each.is_limit for each in needed.get(oldest.source, ())):
+    if any(each.at_limit for each in needed.get(oldest.source, ())):
         return Finding(what, value, Verdict.WATCH, f"the limit of {oldest.source} is reached: raise it, or wait")
     if oldest.active is None:
         return Finding(what, value, Verdict.WATCH, f"nobody works on {oldest.source}: start a converter for it")
