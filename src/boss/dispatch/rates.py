@@ -47,11 +47,14 @@ class Rates:
         rates = self._limits.rates
         if not rates:
             return
-        asked = {source: rates[source] for source in (rates if sources is None else sources) if source in rates}
         sleeps = self._wait_queue.is_there_for
-        # A wakeup by an earlier rate may come much too late.
-        new = {each: rate for each, rate in asked.items() if self._awaited.get(each) != rate}
-        if new := {each: rate for each, rate in new.items() if not found or sleeps(each)}:
+        new = {
+            each: rates[each]
+            for each in (rates if sources is None else sources)
+            # A wakeup by an earlier rate may come much too late.
+            if each in rates and self._awaited.get(each) != rates[each] and (not found or sleeps(each))
+        }
+        if new:
             self._awaited.update(new)
             task = asyncio.create_task(self._wake_all(new, found))
             self._tasks.add(task)
