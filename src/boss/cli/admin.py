@@ -1,7 +1,7 @@
 """The commands that administer a running Boss: token, source, audit."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
 from typing import Annotated, Any
@@ -163,9 +163,9 @@ def source(
         "rate": rate,
         "keep_done": keep_done,
     }
-    removed = [part.replace("-", "_") for part in without or ()]
-    if both := next((part for part in removed if named[part] is not None), None):
-        give_up(f"--without {both.replace('_', '-')} cannot be combined with a new value of it", USAGE)
+    removed = {part.name.lower(): part for part in without or ()}
+    if both := next((part for field, part in removed.items() if named[field] is not None), None):
+        give_up(f"--without {both} cannot be combined with a new value of it", USAGE)
     sets = bool(removed) or any(value is not None for value in named.values())
     if free and sets:
         give_up("--free cannot be combined with limits or defaults", USAGE)
@@ -196,7 +196,7 @@ def source(
     print_table(("source", "available", "active", "done", "rule"), rows)
 
 
-def _changed(rule: dict[str, Any], named: dict[str, Any], removed: Sequence[str]) -> dict[str, Any]:
+def _changed(rule: dict[str, Any], named: dict[str, Any], removed: Iterable[str]) -> dict[str, Any]:
     """This rule, with what was named, and without the parts that were removed.
 
     A request replaces the whole rule, so the rest is sent again.
