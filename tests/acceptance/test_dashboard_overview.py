@@ -60,7 +60,7 @@ def tile(page: Page, name: str) -> Locator:
 
 
 def trouble(page: Page, source: str) -> Locator:
-    """What is said of a source that needs attention."""
+    """The entry of a source among those that need attention."""
     items = page.get_by_role("list", name="Sources that need attention").get_by_role("listitem")
     return items.filter(has=page.get_by_role("link", name=source, exact=True))
 

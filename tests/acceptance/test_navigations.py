@@ -102,9 +102,7 @@ def test_what_is_typed_or_bookmarked_opens_nothing_else(
     boss, context, client = signed_in
     page = context.new_page()
     for address in (f"{boss.url}{path}", f"view-source:{boss.url}{path}"):
-        answer = page.goto(address)
-        assert answer is not None
-        assert answer.status == 403
+        assert status_of(page, address) == 403
     assert taken(client) == 0
     page.close()
 
@@ -117,11 +115,16 @@ def test_the_page_and_the_documentation_open_from_anywhere(
     page = context.new_page()
     with site(boss.url) as port:
         for path in ("/docs", "/openapi.json", "/"):
-            answer = page.goto(f"http://evil.example:{port}/to{path}")
-            assert answer is not None
-            assert answer.status == 200
+            assert status_of(page, f"http://evil.example:{port}/to{path}") == 200
     footer(page)
     page.close()
+
+
+def status_of(page: Page, address: str) -> int:
+    """Open an address; return the status of the response."""
+    answer = page.goto(address)
+    assert answer is not None
+    return answer.status
 
 
 def footer(page: Page) -> None:
@@ -144,9 +147,7 @@ def test_who_opens_another_address_is_told_so_by_a_page(
     boss, context, client = signed_in
     page = context.new_page()
     for path in ("/metrics", "/no<b>such</b>", "/job/available/freg"):
-        answer = page.goto(f"{boss.url}{path}")
-        assert answer is not None
-        assert answer.status == 403
+        assert status_of(page, f"{boss.url}{path}") == 403
         expect(page.get_by_role("heading", name="That is not allowed")).to_be_visible()
         expect(page.get_by_text("A browser may open only the dashboard")).to_be_visible()
         assert page.evaluate("getComputedStyle(document.querySelector('section')).borderRadius") == "12px"
