@@ -62,11 +62,12 @@ END_ATTEMPT = """
 
 # By convention a converter says under "error" why it failed; otherwise the whole result is shown. A traceback of Python
 # says so at its end.
-_ERROR = "coalesce(asked.result::jsonb ->> 'error', asked.result)"
-_WHY = f"""CASE
-        WHEN {_ERROR} LIKE '%Traceback (most recent call last)%' THEN right({_ERROR}, 500)
-        ELSE left({_ERROR}, 500)
-    END"""
+# OFFSET 0 keeps PostgreSQL from reading the result once for each use of the text.
+_WHY = """(SELECT CASE
+                WHEN said LIKE '%Traceback (most recent call last)%' THEN right(said, 500)
+                ELSE left(said, 500)
+            END
+         FROM (SELECT coalesce(asked.result::jsonb ->> 'error', asked.result) AS said OFFSET 0) AS failure)"""
 
 # Two counted attempts in a row may be retried at once. After that the delay is at least a second: otherwise a converter
 # that cannot do the job would use up all its attempts within a few seconds.
