@@ -5,8 +5,11 @@ import platform
 import re
 import statistics
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
+
+import psutil
 
 from bench.interpreter import described
 
@@ -22,8 +25,15 @@ def machine() -> str:
     return (
         f"{len(cpu)} cores of {cpu[0]}, {memory:.0f} GiB, Linux {platform.release()}, "
         f"{described(Path(sys.executable))[0]}, {', '.join(packages)}, embedded PostgreSQL 18 with fsync and "
-        "synchronous_commit on; the load, Boss and PostgreSQL share the machine"
+        f"synchronous_commit on, its data on {_file_system()}; the load, Boss and PostgreSQL share the machine"
     )
+
+
+def _file_system() -> str:
+    """The kind of file system where the data is: fsync costs nothing on a tmpfs, which is in memory."""
+    folder = Path(tempfile.gettempdir()).resolve()
+    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
+    return next(mounts[path] for path in (folder, *folder.parents) if path in mounts)
 
 
 def ratio(one: list[float], other: list[float]) -> str:
