@@ -146,7 +146,7 @@ def test_who_opens_another_address_is_told_so_by_a_page(
 ) -> None:
     boss, context, client = signed_in
     page = context.new_page()
-    for path in ("/metrics", "/no<b>such</b>", "/job/available/freg"):
+    for path in ("/metrics", "/job/available/freg", "/job/available/<b>some</b>"):
         assert status_of(page, f"{boss.url}{path}") == 403
         expect(page.get_by_role("heading", name="That is not allowed")).to_be_visible()
         expect(page.get_by_text("A browser may open only the dashboard")).to_be_visible()
@@ -158,3 +158,36 @@ def test_who_opens_another_address_is_told_so_by_a_page(
     # A program gets the problem as ever.
     refused = client.get("/metrics", headers={"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"})
     assert_problem(refused, 403, "may open only the dashboard|not Boss's own")
+
+
+@needs_chromium
+def test_who_opens_an_unknown_address_is_told_so_by_a_page(
+    browser: Browser, signed_in: tuple[BossProcess, BrowserContext, httpx.Client]
+) -> None:
+    """Also without a token. The page leads to the dashboard."""
+    boss, _, _ = signed_in
+    with browser.new_context() as context, site(boss.url) as port:
+        page = context.new_page()
+        for address in (f"{boss.url}/nosuch", f"{boss.url}/job/<b>no</b>", f"http://evil.example:{port}/to/nosuch"):
+            assert status_of(page, address) == 404
+            expect(page.get_by_role("heading", name="There is no resource at this path")).to_be_visible()
+            assert Axe().run(page).response["violations"] == []
+        page.get_by_role("link", name="Open the dashboard").click()
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_only_a_window_is_told_which_paths_exist(client: httpx.Client) -> None:
+    opened = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    for path in ("/nosuch", "/jobs"):
+        assert_problem(client.get(path, headers={**opened, "sec-purpose": "prefetch"}), 403, "in advance")
+    assert_problem(client.get("/nosuch", headers={**opened, "sec-fetch-dest": "iframe"}), 403, "may open only")
+    assert_problem(client.get("/nosuch", headers=opened), 404, "documentation is at /docs")
+
+
+def test_a_browser_on_another_machine_sees_a_page_over_plain_http(client: httpx.Client) -> None:
+    """It sends no fetch metadata there."""
+    accept = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    opened = client.get("/nosuch", headers={**accept, "upgrade-insecure-requests": "1"})
+    assert (opened.status_code, opened.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert 'href="/"' in opened.text
+    assert_problem(client.get("/nosuch", headers=accept), 404, "documentation is at /docs")

@@ -53,6 +53,16 @@ def check_site(request: Request) -> None:
         raise Forbidden(_NOTHING_ELSE)
 
 
+def is_in_window(request: Request) -> bool:
+    """Whether a browser opens this address in a window, now and not in advance.
+
+    No page sees what a window shows, so it may be told that nothing is there. A frame or an object would tell its page.
+    """
+    headers = request.headers
+    is_window = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+    return is_window and not _is_in_advance(headers)
+
+
 def is_by_dashboard(request: Request) -> bool:
     """Whether the dashboard's own script sends this request, as far as its headers tell.
 

@@ -35,7 +35,7 @@ def page(title: str, navigation: str, main: str) -> bytes:
 
 def for_person(request: Request, problem: Response) -> Response:
     """The same problem as a page, when a person has opened the address in a browser."""
-    if request.header(b"sec-fetch-dest") != "document" or "text/html" not in (request.header(b"accept") or ""):
+    if not _is_opened_by_person(request):
         return problem
     said = orjson.loads(problem.body)
     headers = [*HEADERS, NO_STORE, *(each for each in problem.headers if each[0] not in _REPLACED)]
@@ -44,3 +44,13 @@ def for_person(request: Request, problem: Response) -> Response:
         '<p class="links"><a href="/">Open the dashboard</a> <a href="/docs">See every request</a></p></section>'
     )
     return problem._replace(headers=headers, body=page(escape(said["title"]), "", text))
+
+
+def _is_opened_by_person(request: Request) -> bool:
+    """Over plain HTTP browsers tell other machines nothing of what they fetch, but ask for HTTPS when they open a page.
+
+    Without that the type would not tell: Java's own client accepts text/html, too.
+    """
+    kind = request.header(b"sec-fetch-dest")
+    opened = request.header(b"upgrade-insecure-requests") == "1" if kind is None else kind == "document"
+    return opened and "text/html" in (request.header(b"accept") or "")

@@ -13,7 +13,7 @@ from boss.dispatch.queries import Queries
 from boss.dispatch.schedules import Schedules
 from boss.dispatch.tokens import Tokens
 from boss.errors import DATABASE_AWAY, BossError, DatabaseAway, Draining, StateMismatch
-from boss.http import auth, dashboard, html, problems
+from boss.http import auth, browser, dashboard, html, problems
 from boss.http.refusals import REFUSALS, Refusals
 from boss.http.request import Request
 from boss.http.resource import Method, Resource
@@ -111,11 +111,13 @@ class App:
             # Paths without a resource are authenticated too, so that a refusal does not tell which paths exist.
             self._authenticator.authenticate(request)
         except BossError as error:
+            if browser.is_in_window(request) and self._find(request) is None:
+                return html.for_person(request, _nothing_at(request))
             metrics.REFUSED.labels(error.name).inc()
             return self._refused(request, html.for_person(request, problems.to_response(error)))
         resource = self._find(request)
         if resource is None:
-            return _nothing_at(request)
+            return html.for_person(request, _nothing_at(request))
         if tracing.tracer is None:
             response = await self._respond(request, resource)
         else:
