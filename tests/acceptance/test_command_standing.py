@@ -84,7 +84,20 @@ class TestOneJob:
         client.request("DELETE", f"/job/active/{source}/{id}", content='{"error": "a\\n\\u001b]0;b"}')
         said = boss("show", id).stdout
         assert not [each for each in said.replace("\n", "") if not each.isprintable()]
-        assert "a\ufffd\ufffd]0;b" in said
+        assert ": a\n            \ufffd]0;b\n" in said
+
+    def test_a_traceback_is_lines(self, boss: Boss, client: httpx.Client, source: str) -> None:
+        id = submit(client, source)
+        client.get(f"/job/available/{source}")
+        why = 'Traceback:\r\n  File "a.py"\n\n\tat Main\nValueError: 7\n'
+        client.request("DELETE", f"/job/active/{source}/{id}", json={"error": why})
+        [*_, file, empty, at, error] = boss("show", id).stdout.splitlines()
+        assert [file, empty, at, error] == [
+            '              File "a.py"',
+            "",
+            "                at Main",
+            "            ValueError: 7",
+        ]
 
     def test_as_json(self, boss: Boss, client: httpx.Client, source: str) -> None:
         id = submit(client, source)

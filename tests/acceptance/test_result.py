@@ -108,6 +108,11 @@ class TestCommands:
         assert said.stdout == 'x\n{"error": "no such file"}\n'
         assert said.stderr == "boss: x failed: no such file\n"
 
+    def test_a_reason_of_many_lines_is_one(self, command: Boss, client: httpx.Client, source: str) -> None:
+        with converting(client, source, '{"error": "Traceback:\\n  no\\tfile\\u001b[2J"}', "failed"):
+            said = command("submit", source, f"{source}-x", "--wait", stdin="{}")
+        assert said.stderr == f"boss: {source}-x failed: Traceback: no file\ufffd[2J\n"
+
     def test_many_are_not_waited_for(self, command: Boss, source: str) -> None:
         said = command("submit", source, "--lines", "--wait", stdin="{}\n")
         assert (said.returncode, said.stdout) == (2, "")

@@ -71,6 +71,18 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
+def in_one_line(text: str) -> str:
+    """The text as one line, without control characters."""
+    return printable(" ".join(text.split()))
+
+
+def in_lines(text: str, indent: int) -> str:
+    """The text without control characters, but with its lines; those after the first are indented."""
+    # Java and Go indent their tracebacks by tabs.
+    lines = [printable(line.expandtabs(4)) for line in text.splitlines()]
+    return "\n".join(f"{' ' * indent if number else ''}{line}".rstrip() for number, line in enumerate(lines))
+
+
 def print_json(value: object) -> None:
     """Print a line of JSON, with every number exactly as Boss wrote it."""
     typer.echo(exact(value))

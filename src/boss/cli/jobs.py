@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 import typer
 from typer.core import TyperCommand
 
-from boss.cli.application import Token, Url, asking, give_up, now, print_json, wait_until_done
+from boss.cli.application import Token, Url, asking, give_up, in_one_line, now, print_json, wait_until_done
 from boss.cli.documents import chosen_file, read_document, read_note, read_result
 from boss.cli.exit_codes import USAGE
 from boss.cli.lines import How, submit_lines
@@ -150,7 +150,7 @@ def submit(
         if job["result"] is not None:
             print_json(job["result"])
         if job["outcome"] != Outcome.COMPLETED:
-            give_up(ended(job))
+            give_up(in_one_line(ended(job)))
 
 
 def take(

@@ -16,6 +16,7 @@ from boss.cli.application import (
     Url,
     asking,
     each,
+    in_lines,
     now,
     print_json,
     print_json_lines,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 _WATCH_INTERVAL = 1.0
 # The most jobs that are read to sort them by time. Over HTTP they come sorted by id.
 _MOST_SORTED = 1000
+# How wide the names of properties are in `boss show`.
+_NAME_WIDTH = 10
 _COLOURS = {State.AVAILABLE: "bold cyan", State.ACTIVE: "bold yellow", State.DONE: "bold green"}
 _MARKS = {Verdict.WELL: "[green]well[/]", Verdict.WATCH: "[yellow]watch[/]", Verdict.ILL: "[bold red]ill[/]"}
 
@@ -176,7 +179,7 @@ def show(
         print_json(job)
         return
     for name, value in _properties(job):
-        typer.echo(f"{name:<10}  {printable(value)}")
+        typer.echo(f"{name:<{_NAME_WIDTH}}  {in_lines(value, _NAME_WIDTH + 2)}")
 
 
 def _properties(job: dict[str, Any]) -> list[tuple[str, str]]:
