@@ -219,7 +219,7 @@ class TestSources:
             with mine.stream("GET", "/watch") as stream:
                 news = json.loads(next(line for line in stream.iter_lines() if line.startswith("data: "))[6:])
                 assert set(news["counts"]) == {"freg"}
-                assert {job["source"] for job in news["active"] + news["failed"]} <= {"freg"}
+                assert {job["source"] for job in news["failed"]} <= {"freg"}
 
     @pytest.mark.parametrize(
         ("who", "method", "path"),

@@ -16,7 +16,6 @@ async def test_plans_do_not_read_history(pool: Pool) -> None:
     await pool.execute("ANALYZE job")
     read = "SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'job'"
     for ask in (
-        lambda: store.active(pool, 50),
         lambda: store.failed(pool, 50),
         lambda: store.ages(pool),
         lambda: store.examine(pool),

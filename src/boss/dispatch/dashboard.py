@@ -10,7 +10,7 @@ from boss.model.dashboard import View
 log = logging.getLogger("boss")
 
 _INTERVAL_S = 1.0
-_NOTHING = View({}, [], [], {}, None, [], [])
+_NOTHING = View({}, [], {}, None, [], [])
 
 
 class DashboardFeed:

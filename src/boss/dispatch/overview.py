@@ -13,8 +13,8 @@ from boss.postgres import store
 from boss.postgres.connection import Pool
 
 _T = TypeVar("_T")
-# How many active jobs and failed jobs a view of the dashboard has at most.
-MOST_JOBS = 50
+# How many failed jobs a view of the dashboard has at most.
+MOST_FAILED = 50
 # What took a while is read again only after so many times as long: each read then costs at most 1 % of a core.
 _REST = 100
 # How often the rest is read, in seconds, if it takes little.

@@ -8,7 +8,7 @@ from boss.coalescer import Coalescer
 from boss.dispatch import finding
 from boss.dispatch.finding import FoundPage
 from boss.dispatch.mismatches import check_location, where
-from boss.dispatch.overview import MOST_JOBS, Overview, Paced
+from boss.dispatch.overview import MOST_FAILED, Overview, Paced
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.wait_queue import WaitQueue
 from boss.errors import NotThere
@@ -142,8 +142,7 @@ class Queries:
         counts = await self.count()
         return View(
             counts=counts,
-            active=await store.active(self._pool, MOST_JOBS),
-            failed=await store.failed(self._pool, MOST_JOBS),
+            failed=await store.failed(self._pool, MOST_FAILED),
             sources=await self._overview.sources(counts),
             minute=(await self._overview.lately()).minute,
             converters=await self._overview.converters(),

@@ -9,18 +9,6 @@ from boss.model.job import State
 from boss.model.overview import SourceView
 
 
-class Active(NamedTuple):
-    """An active job; `until` is None when its lease never expires."""
-
-    id: str
-    source: str
-    attempt: int
-    attempts: int
-    taken: datetime | None
-    seen: datetime | None
-    until: datetime | None
-
-
 class Failed(NamedTuple):
     """A job that failed or was abandoned, with the beginning of the reason, if there is one."""
 
@@ -37,7 +25,6 @@ class View(NamedTuple):
 
     Attributes:
         counts: how many jobs there are of each source and state.
-        active: the jobs that have been active for longest.
         failed: the jobs that failed last.
         sources: how each source stands.
         minute: the last minute that was counted; None when none was.
@@ -47,7 +34,6 @@ class View(NamedTuple):
     """
 
     counts: dict[tuple[str, State], int]
-    active: list[Active]
     failed: list[Failed]
     sources: dict[str, SourceView]
     minute: datetime | None

@@ -1,37 +1,9 @@
-"""The dashboard's data. Its cost grows with the active jobs and the jobs done in a minute, not with all done jobs."""
+"""The jobs that failed last, for the dashboard, and a job's place in the queue. Neither reads all done jobs."""
 
-from boss.model.dashboard import Active, Failed
+from boss.model.dashboard import Failed
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.sizes import text_of
 from boss.postgres.statement import READY, Statement, probe
-
-ACTIVE = Statement(
-    "active",
-    """
-SELECT id, source, attempt, attempts, taken_at, seen_at, lease_until
-FROM ONLY job
-WHERE status = 'ACTIVE'
-ORDER BY taken_at
-LIMIT $1
-""",
-)
-
-
-async def active(pool: Pool, limit: int) -> list[Active]:
-    """The jobs that have been active for longest, the oldest take first."""
-    return [
-        Active(
-            id=row["id"],
-            source=row["source"],
-            attempt=row["attempt"],
-            attempts=row["attempts"],
-            taken=row["taken_at"],
-            seen=row["seen_at"],
-            until=row["lease_until"],
-        )
-        for row in await fetch(pool, ACTIVE, limit)
-    ]
-
 
 # By convention a converter says under "error" why it failed; otherwise the whole result is shown.
 FAILED = Statement(

@@ -7,7 +7,7 @@ from boss.postgres.asking import asked, record_asked
 from boss.postgres.audit import audit_events
 from boss.postgres.changes import change
 from boss.postgres.converters import Heard, converters, record_converters
-from boss.postgres.dashboard import active, failed, place_in_queue
+from boss.postgres.dashboard import failed, place_in_queue
 from boss.postgres.dependents import (
     DEPENDENTS_CHANNEL,
     record_missed_ends,
@@ -98,7 +98,6 @@ __all__ = [
     "Step",
     "Volume",
     "Walk",
-    "active",
     "ages",
     "any_allowed",
     "any_ready",

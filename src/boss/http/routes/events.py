@@ -91,7 +91,6 @@ def _of_theirs(view: View, principal: Principal) -> View:
         return view
     return view._replace(
         counts={(source, state): jobs for (source, state), jobs in view.counts.items() if principal.reaches(source)},
-        active=[job for job in view.active if principal.reaches(job.source)],
         failed=[job for job in view.failed if principal.reaches(job.source)],
         sources={source: each for source, each in view.sources.items() if principal.reaches(source)},
     )
@@ -105,8 +104,6 @@ def _news(view: View, seen: View | None, principal: Principal) -> dict[str, obje
     changed = {source for (source, state), jobs in view.counts.items() if before.get((source, state)) != jobs}
     if changed or seen is None:
         news["counts"] = {source: [view.counts.get((source, state), 0) for state in State] for source in changed}
-    if seen is None or view.active != seen.active:
-        news["active"] = [job._asdict() for job in view.active]
     if seen is None or view.failed != seen.failed:
         news["failed"] = [job._asdict() for job in view.failed]
     return news | _overview(view, seen, principal, now)
