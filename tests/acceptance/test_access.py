@@ -325,7 +325,7 @@ class TestAudit:
             done = [(act["by"], act["did"], act["what"]) for act in page["acts"]]
             assert done[0] == (
                 "root",
-                "set the limits of a source",
+                "set the rule of a source",
                 {"source": "elsewhere", "paused": False, "limit": None} | NO_DEFAULTS,
             )
             assert done[1][2]["limit"] == 2

@@ -217,6 +217,22 @@ class TestSources:
         listed = {each["source"]: each for each in one.get("/source").json()["sources"]}
         assert listed[f"{source}-new"]["paused"] is False
 
+    def test_the_audit_says_what_was_changed(self, clients: tuple[httpx.Client, httpx.Client], source: str) -> None:
+        one, _ = clients
+        limited: dict[str, object] = {"limit": 7, "delays": [0.1, 60], "rate": 0.3}
+        whole = "set the rule of a source"
+        for new, did in (
+            (limited, whole),
+            ({**limited, "paused": True}, "paused a source"),
+            ({**limited, "paused": True}, whole),
+            (limited, "resumed a source"),
+            ({"paused": True}, whole),
+            ({}, "resumed a source"),
+        ):
+            rule(one, source, **new)
+            [event] = one.get("/audit?limit=1").json()["acts"]
+            assert (event["did"], event["what"]["source"]) == (did, source)
+
     @pytest.mark.parametrize(
         ("body", "says"),
         [

@@ -71,14 +71,20 @@ async def rate_waits(pool: Pool, sources: Sequence[str]) -> list[RateWait]:
 # Takes of a source with a limit hold the same lock, so that none is under way while its rule changes (room_for_take,
 # 0017_source_defaults.sql).
 _LOCK = 0x626F7373  # "boss"
-_ALONE = f"alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}, hashtext($1::text)))"
-_AUDIT = "INSERT INTO act (by, did, what) SELECT $2, 'set the limits of a source', $3::jsonb FROM alone"
+LOCK_SOURCE_LIMITS = Statement("lock_source_limits", f"SELECT pg_advisory_xact_lock({_LOCK}, hashtext($1::text))")
+SOURCE_LIMITS_OF = Statement(
+    "source_limits_of",
+    f"""
+SELECT source, {", ".join(_COLUMNS)} FROM source_rule WHERE source = $1
+""",
+)
+_AUDIT = "INSERT INTO act (by, did, what) VALUES ($2, $3, $4::jsonb)"
 SET_SOURCE_LIMIT = Statement(
     "set_source_limits",
     f"""
-WITH {_ALONE}, changed AS (
+WITH changed AS (
     INSERT INTO source_rule (source, {", ".join(_COLUMNS)})
-    SELECT $1, {", ".join(f"${number}" for number, _ in enumerate(_COLUMNS, 4))} FROM alone
+    VALUES ($1, {", ".join(f"${number}" for number, _ in enumerate(_COLUMNS, 5))})
     ON CONFLICT (source) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)}
 )
 {_AUDIT}
@@ -88,8 +94,8 @@ WITH {_ALONE}, changed AS (
 REMOVE_SOURCE_LIMIT = Statement(
     "end_source_limits",
     f"""
-WITH {_ALONE}, changed AS (
-    DELETE FROM source_rule USING alone WHERE source = $1
+WITH changed AS (
+    DELETE FROM source_rule WHERE source = $1
 )
 {_AUDIT}
 """,
@@ -98,11 +104,22 @@ WITH {_ALONE}, changed AS (
 
 async def set_source_rule(pool: Pool, new: SourceRule, by: str | None) -> None:
     """Replace the earlier rule of the source with this one, and record it as an audit event."""
-    details = json.dumps(new.named())
-    if new == SourceRule(new.source):
-        await fetch(pool, REMOVE_SOURCE_LIMIT, new.source, by, details)
-    else:
-        await fetch(pool, SET_SOURCE_LIMIT, new.source, by, details, *new[1:])
+    async with transaction(pool) as connection:
+        # A statement of its own: the next one then sees what the holder of the lock before has changed.
+        await fetch(connection, LOCK_SOURCE_LIMITS, new.source)
+        rows = await fetch(connection, SOURCE_LIMITS_OF, new.source)
+        before = _rule(rows[0]) if rows else SourceRule(new.source)
+        event = new.source, by, _did(before, new), json.dumps(new.named())
+        if new == SourceRule(new.source):
+            await fetch(connection, REMOVE_SOURCE_LIMIT, *event)
+        else:
+            await fetch(connection, SET_SOURCE_LIMIT, *event, *new[1:])
+
+
+def _did(before: SourceRule, new: SourceRule) -> str:
+    if before.paused == new.paused or before._replace(paused=new.paused) != new:
+        return "set the rule of a source"
+    return "paused a source" if new.paused else "resumed a source"
 
 
 # Its rows of the ledger go only while they add up to nothing, and while nobody compacts them.
