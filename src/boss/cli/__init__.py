@@ -23,6 +23,13 @@ _HINTS = {
     "boss source": "; a source is paused with boss source SOURCE --paused",
     "boss show": "; a job is shown by its id alone, without its source",
 }
+# What somebody may mean by setting a part of a source's rule to 0.
+_NONE_OF_IT = re.compile(r"^Invalid value for '--(limit|rate|timeout)': 0(\.0*)? is less")
+_ZERO_HINTS = {
+    "limit": "; --paused hands out none",
+    "rate": "; --paused hands out none",
+    "timeout": "; --without timeout removes it",
+}
 
 _NO_COMMAND = re.compile("^No such command '([^']+)'")
 # What other programs call the commands.
@@ -93,6 +100,8 @@ def _tell(error: typer.TyperException) -> int:
         sentence = " ".join(sentence.split()).rstrip(".")
         if context and "extra argument" in sentence:
             sentence += _HINTS.get(context.command_path, "")
+        if context and context.command_path == "boss source" and (none := _NONE_OF_IT.match(sentence)):
+            sentence += _ZERO_HINTS[none[1]]
         if (unknown := _NO_COMMAND.search(sentence)) and unknown[1] in _ALSO_CALLED:
             sentence = f"no such command '{unknown[1]}'; did you mean boss {_ALSO_CALLED[unknown[1]]}?"
         sentence = sentence.replace("Value error, ", "").replace("(Possible options: ", "(did you mean ")

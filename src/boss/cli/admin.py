@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -176,15 +177,16 @@ def source(
         give_up("say which source, as boss source freg --paused", USAGE)
     with asking(url, token) as boss:
         known = {each["source"]: each for each in now(boss.sources())}
-        if name is not None and name not in known:
-            if not sets:
-                give_up(unknown(name, {*known}), NOT_THERE)
-            typer.echo(f"boss: {unknown(name, {*known})} (its rule applies from its first job on)", err=True)
+        is_new = name is not None and name not in known
+        if name is not None and is_new and not sets:
+            give_up(unknown(name, {*known}), NOT_THERE)
         if delete and name is not None:
             now(boss.delete_source(name))
             return
         if changes and name is not None:
             now(boss.set_rule(name, **({} if free else _changed(known.get(name, {}), named, removed))))
+            if is_new:
+                typer.echo(f"boss: {unknown(name, {*known})} (its rule applies from its first job on)", err=True)
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
     if as_json:
         print_json_lines(found)
@@ -213,8 +215,13 @@ def _plain(value: Any) -> Any:
 
 
 def _delays(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else [float(each) for each in text.split(",")]
+        delays = [float(each) for each in text.split(",")]
+        if not all(map(isfinite, delays)):
+            raise ValueError
+        return delays
     except ValueError:
         give_up(f"the delays are {text!a}; they take numbers of seconds, as 10,60,3600", USAGE)
 

@@ -63,18 +63,19 @@ class _Value:
         return self._theirs(self._descriptor).coerce(value, param, ctx)
 
     def _number(self, value: Any, least: float | None, most: float | None, unit: str) -> float:
+        takes = _NUMBERS[self._annotation] + (f" of {unit.lower()}" if unit.endswith("S") else "")
         try:
             number: float = self._annotation(value)
             if not isfinite(number):
                 raise ValueError
         except (ValueError, OverflowError):
-            of_unit = f" of {unit.lower()}" if unit.endswith("S") else ""
-            meant = _meant(str(value), unit)
-            raise ValueError(f"{value!a} is not {_NUMBERS[self._annotation]}{of_unit}{meant}.") from None
+            raise ValueError(f"{value!a} is not {takes}{_meant(str(value), unit)}.") from None
+        takes += "" if least is None else f" from {least}"
+        takes += "" if most is None else f" to {most}"
         if least is not None and not number >= least:
-            raise ValueError(f"{value} is less than {least}.")
+            raise ValueError(f"{value} is less than {least}; it takes {takes}.")
         if most is not None and not number <= most:
-            raise ValueError(f"{value} is more than {most}.")
+            raise ValueError(f"{value} is more than {most}; it takes {takes}.")
         return number
 
 

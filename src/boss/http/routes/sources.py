@@ -35,6 +35,8 @@ _RANGES = {
     "rate": (LOWEST_RATE, HIGHEST_RATE, "jobs a second"),
     "keep_done": (0, LONGEST_KEEP_DONE_DAYS, "days"),
 }
+# What somebody may mean by a field that is 0.
+_INSTEAD_OF_ZERO = {"limit": ', or {"paused": true}', "rate": ', or {"paused": true}', "timeout": ", or null for none"}
 
 
 class _Rule(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,9 +90,9 @@ def _checked(source: str, asked: _Rule) -> SourceRule:
     for field, (least, most, takes) in _RANGES.items():
         value = getattr(asked, field)
         if value is not None and not least <= value <= most:
-            pause = ', or {"paused": true}' if field in ("limit", "rate") and value == 0 else ""
+            instead = _INSTEAD_OF_ZERO.get(field, "") if value == 0 else ""
             said = f"{value:.10g}" if isinstance(value, float) else value
-            raise BadInput(f"the {field} is {said}; it takes {takes} from {least} to {most}{pause}")
+            raise BadInput(f"the {field} is {said}; it takes {takes} from {least} to {most}{instead}")
     _check_delays(asked.delays)
     return SourceRule(
         source=source,
