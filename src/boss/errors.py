@@ -13,6 +13,7 @@ BossError
 ├── Forbidden             the principal lacks the permission
 ├── NoToken               there is no token of that name
 ├── SourceInUse           the source has jobs
+├── RuleChanged           the rule of the source is not the one that the request names
 ├── NameTaken             there is or was a token of that name
 ├── NeedsAdmin            nobody could administer Boss after that
 ├── TooMany               a limit is reached; the same request may be sent again later
@@ -149,6 +150,12 @@ class SourceInUse(BossError):
     """The source has jobs, so it cannot be deleted."""
 
     name = "source-in-use"
+
+
+class RuleChanged(BossError):
+    """The rule of the source is not the one that the request names: somebody has changed it since it was read."""
+
+    name = "rule-changed"
 
 
 class NameTaken(BossError):

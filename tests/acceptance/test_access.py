@@ -51,6 +51,7 @@ MAY: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/jobs"): READ,
     ("GET", "/jobs/{id}"): READ,
     ("GET", "/source"): READ,
+    ("GET", "/source/{source}"): READ,
     ("PUT", "/source/{source}"): ADMIN,
     ("GET", "/converter"): READ,
     ("GET", "/history"): READ,

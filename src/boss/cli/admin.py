@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
 from math import isfinite
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,11 +15,17 @@ from boss.cli.output import CannotWrite
 from boss.cli.standing import unknown
 from boss.cli.times import second, seconds_of, span
 from boss.client.json_text import Number
+from boss.errors import RuleChanged
 from boss.model.job import MOST_ATTEMPTS
 from boss.model.permissions import Role
 from boss.model.source_rule import HIGHEST_RATE, LOWEST_RATE
 from boss.settings import DEFAULT_URL
 
+if TYPE_CHECKING:
+    from boss.client.verbs import Verbs
+
+# How often a part of a rule is changed anew when somebody else has changed another one meanwhile.
+_TRIES = 10
 # The details of an audit event that are spans of time, in seconds.
 _SPANS = {"expires": "after", "older": "than"}
 
@@ -184,7 +190,10 @@ def source(
             now(boss.delete_source(name))
             return
         if changes and name is not None:
-            now(boss.set_rule(name, **({} if free else _changed(known.get(name, {}), named, removed))))
+            if free:
+                now(boss.set_rule(name))
+            else:
+                _change_rule(boss, name, named, removed)
             if is_new:
                 typer.echo(f"boss: {unknown(name, {*known})} (its rule applies from its first job on)", err=True)
         found = [each for each in now(boss.sources()) if name in (None, each["source"])]
@@ -196,6 +205,18 @@ def source(
         for each in found
     ]
     print_table(("source", "available", "active", "done", "rule"), rows)
+
+
+def _change_rule(boss: "Verbs", name: str, named: dict[str, Any], removed: Iterable[str]) -> None:
+    """Change these parts of the rule. Who changes others at the same moment loses none: it is read again then."""
+    for tries in range(1, _TRIES + 1):
+        rule, version = now(boss.source(name))
+        try:
+            now(boss.set_rule(name, version=version, **_changed(rule, named, removed)))
+            return
+        except RuleChanged:
+            if tries == _TRIES:
+                raise
 
 
 def _changed(rule: dict[str, Any], named: dict[str, Any], removed: Iterable[str]) -> dict[str, Any]:

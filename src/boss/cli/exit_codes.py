@@ -14,6 +14,7 @@ from boss.errors import (
     NotAUrl,
     NoToken,
     NotThere,
+    RuleChanged,
     StartError,
     TooMany,
     Unauthenticated,
@@ -58,6 +59,7 @@ _CODES: tuple[tuple[type[BossError | StartError], int], ...] = (
     (Unreachable, TRY_AGAIN),
     (Unavailable, TRY_AGAIN),
     (TooMany, TRY_AGAIN),
+    (RuleChanged, TRY_AGAIN),
     (Unauthenticated, REFUSED),
     (Forbidden, REFUSED),
 )

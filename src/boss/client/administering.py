@@ -66,6 +66,11 @@ class Administering:
         sources: list[Document] = (await self._ask("GET", "/source")).json()["sources"]
         return sources
 
+    async def source(self, name: str) -> tuple[Document, str]:
+        """One source, as `sources` has it, and the version of its rule, for `set_rule`."""
+        answer = await self._ask("GET", _source(name))
+        return answer.json(), answer.headers["etag"]
+
     async def set_rule(
         self,
         source: str,
@@ -78,11 +83,12 @@ class Administering:
         timeout: int | None = None,  # noqa: ASYNC109 - that of an attempt, not of this call
         rate: float | None = None,
         keep_done: float | None = None,
+        version: str | None = None,
     ) -> None:
         """Set the rule of a source: its limits, and its defaults. It replaces the source's earlier rule as a whole.
 
         What is not given is removed, for instance a pause. Without its earlier `keep_done`, jobs that were kept for
-        longer may be deleted within seconds. To change one part, give the others as `sources` has them.
+        longer may be deleted within seconds. To change one part, give the others as `source` has them, and `version`.
 
         A default applies where a request says nothing, from then on. None is the default of all sources.
 
@@ -97,6 +103,10 @@ class Administering:
             timeout: how many seconds an attempt may take.
             rate: how many of its jobs may be taken in a second; any number when None.
             keep_done: for how many days its done jobs are kept; as long as the server keeps all others when None.
+            version: set it only if the rule is still the one that `source` returned with this version.
+
+        Raises:
+            RuleChanged: the rule has another version than the given one. Read it again.
         """
         words = {
             "paused": paused,
@@ -108,7 +118,8 @@ class Administering:
             "rate": rate,
             "keep_done": keep_done,
         }
-        await self._ask("PUT", f"/source/{quote(source, safe='')}", data=json_text(words), headers=JSON)
+        headers = JSON if version is None else {**JSON, "if-match": version}
+        await self._ask("PUT", _source(source), data=json_text(words), headers=headers)
 
     async def schedules(self) -> list[Document]:
         """Every schedule, by name, with its `next` moment."""
@@ -242,6 +253,10 @@ class Administering:
             for each in page[what]:
                 yield each
             address = page["next"]
+
+
+def _source(name: str) -> str:
+    return f"/source/{quote(name, safe='')}"
 
 
 def _schedule(name: str) -> str:

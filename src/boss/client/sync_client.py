@@ -222,13 +222,7 @@ class Client:
     ) -> tuple[int, bool]:
         """See `AsyncClient.redo_many`."""
         return self._run(
-            self._client.redo_many,
-            source,
-            outcome=outcome,
-            since=since,
-            until=until,
-            reason=reason,
-            dry_run=dry_run,
+            self._client.redo_many, source, outcome=outcome, since=since, until=until, reason=reason, dry_run=dry_run
         )
 
     def stop_many(
@@ -264,13 +258,7 @@ class Client:
     ) -> tuple[int, bool]:
         """See `AsyncClient.delete_many`."""
         return self._run(
-            self._client.delete_many,
-            source,
-            outcome=outcome,
-            since=since,
-            until=until,
-            reason=reason,
-            dry_run=dry_run,
+            self._client.delete_many, source, outcome=outcome, since=since, until=until, reason=reason, dry_run=dry_run
         )
 
     def delete_source(self, source: str) -> None:
@@ -280,6 +268,10 @@ class Client:
     def sources(self) -> list[Document]:
         """See `AsyncClient.sources`."""
         return self._run(self._client.sources)
+
+    def source(self, name: str) -> tuple[Document, str]:
+        """See `AsyncClient.source`."""
+        return self._run(self._client.source, name)
 
     def set_rule(
         self,
@@ -293,6 +285,7 @@ class Client:
         timeout: int | None = None,
         rate: float | None = None,
         keep_done: float | None = None,
+        version: str | None = None,
     ) -> None:
         """See `AsyncClient.set_rule`."""
         self._run(
@@ -306,6 +299,7 @@ class Client:
             timeout=timeout,
             rate=rate,
             keep_done=keep_done,
+            version=version,
         )
 
     def converters(self) -> list[Document]:

@@ -17,7 +17,7 @@ from boss.dispatch.rounds import rounds
 from boss.dispatch.source_limits import SourceLimits
 from boss.dispatch.taker import Taker
 from boss.dispatch.wait_queue import WaitQueue
-from boss.errors import BadInput, BossError, IdTaken, NoJob, SourceInUse, TooMany, UnknownJobs
+from boss.errors import BadInput, BossError, IdTaken, NoJob, RuleChanged, SourceInUse, TooMany, UnknownJobs
 from boss.model.job import (
     After,
     Change,
@@ -271,14 +271,19 @@ class Dispatcher:
         """The rule of a source, whose defaults apply where a request says nothing."""
         return self._limits.of(source)
 
-    async def set_rule(self, new: SourceRule, by: str | None) -> None:
+    async def set_rule(self, new: SourceRule, by: str | None, version: str | None = None) -> None:
         """Set the rule of a source. It applies here at once, and on other replicas within a second.
 
         Args:
             new: the rule, in place of its earlier one.
             by: the name of the principal's token, for the audit event.
+            version: that of the rule which the new one replaces; any when None.
+
+        Raises:
+            RuleChanged: the rule has another version.
         """
-        await store.set_source_rule(self._pool, new, by)
+        if not await store.set_source_rule(self._pool, new, by, version):
+            raise RuleChanged(f"the rule of {new.source} was changed meanwhile; read it again, and set it anew")
         await self._limits.load()
 
     async def delete_source(self, source: str, by: str | None) -> None:

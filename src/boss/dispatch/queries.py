@@ -1,7 +1,7 @@
 """Everything that only reads: jobs, lists, counts, and the diagnosis."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
 from boss.coalescer import Coalescer
@@ -163,10 +163,11 @@ class Queries:
         """Every source that has a limit or ever had a job, with its limit and its job counts, sorted by name."""
         rules, counts = await store.source_rules(self._pool), await self.count()
         names = sorted(rules.keys() | {source for source, _ in counts})
-        return [
-            (rules.get(name, SourceRule(name)), {state: counts.get((name, state), 0) for state in State})
-            for name in names
-        ]
+        return [_source(name, rules, counts) for name in names]
+
+    async def source(self, name: str) -> tuple[SourceRule, dict[State, int]]:
+        """This source with its rule and its job counts, also when it never had either."""
+        return _source(name, await store.source_rules(self._pool), await self.count())
 
     async def prunable(self, older: float) -> tuple[int, bool]:
         """How many jobs `prune` would delete, 100,000 at most, and whether there are more."""
@@ -239,3 +240,9 @@ class Queries:
 
 def _jobs(count: int) -> str:
     return f"more than {_MOST_AHEAD:,} jobs" if count > _MOST_AHEAD else jobs_in_words(count)
+
+
+def _source(
+    name: str, rules: Mapping[str, SourceRule], counts: Mapping[tuple[str, State], int]
+) -> tuple[SourceRule, dict[State, int]]:
+    return rules.get(name, SourceRule(name)), {state: counts.get((name, state), 0) for state in State}

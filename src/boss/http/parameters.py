@@ -34,8 +34,9 @@ _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=$|[,;])', re.
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _PLAIN_ATTEMPT = re.compile('"([0-9]{1,9})"')
-# Compressing proxies change an attempt's tag: nginx makes it weak; Apache and Jetty append the coding.
-_ATTEMPT = re.compile(r'(?:W/)?"([0-9]{1,9})(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"')
+# Compressing proxies change a tag: nginx makes it weak; Apache and Jetty append the coding.
+CODING = "(?:(?:-{1,2}|;)(?:gzip|br|deflate|zstd))?"
+_ATTEMPT = re.compile(rf'(?:W/)?"([0-9]{{1,9}}){CODING}"')
 _NO_ATTEMPT = -1
 _TAKE = ("limit", "wait", "lease", "fair")
 _SUBMIT = ("priority", "delay", "at", "attempts", "timeout", "expires", "after", "ids")

@@ -1,5 +1,7 @@
 """A rule of a source: what its jobs are held to, and the defaults of the requests about them. Pure."""
 
+import json
+from hashlib import sha256
 from math import ceil
 from typing import NamedTuple
 
@@ -40,6 +42,11 @@ class SourceRule(NamedTuple):
     def limits_takes(self) -> bool:
         """Whether takes must check it. Defaults alone do not hold a job back."""
         return self.paused or self.most_active is not None or self.rate is not None
+
+    @property
+    def version(self) -> str:
+        """A text that another rule does not have: who changes a part of a rule names by it the rule that they read."""
+        return sha256(json.dumps(self.named()).encode()).hexdigest()[:16]
 
     @property
     def rate_in_words(self) -> str:

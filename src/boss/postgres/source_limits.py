@@ -102,18 +102,24 @@ WITH changed AS (
 )
 
 
-async def set_source_rule(pool: Pool, new: SourceRule, by: str | None) -> None:
-    """Replace the earlier rule of the source with this one, and record it as an audit event."""
+async def set_source_rule(pool: Pool, new: SourceRule, by: str | None, version: str | None = None) -> bool:
+    """Replace the earlier rule of the source with this one, and record it as an audit event.
+
+    Return whether it was done: with `version` only if the earlier rule has this version.
+    """
     async with transaction(pool) as connection:
         # A statement of its own: the next one then sees what the holder of the lock before has changed.
         await fetch(connection, LOCK_SOURCE_LIMITS, new.source)
         rows = await fetch(connection, SOURCE_LIMITS_OF, new.source)
         before = _rule(rows[0]) if rows else SourceRule(new.source)
+        if version not in (None, before.version):
+            return False
         event = new.source, by, _did(before, new), json.dumps(new.named())
         if new == SourceRule(new.source):
             await fetch(connection, REMOVE_SOURCE_LIMIT, *event)
         else:
             await fetch(connection, SET_SOURCE_LIMIT, *event, *new[1:])
+    return True
 
 
 def _did(before: SourceRule, new: SourceRule) -> str:

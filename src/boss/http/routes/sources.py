@@ -1,6 +1,7 @@
 """`/source`: the sources and their limits."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import orjson
@@ -8,11 +9,11 @@ import orjson
 from boss.dispatch.dispatcher import Dispatcher
 from boss.dispatch.queries import Queries
 from boss.errors import BadInput
-from boss.http import json_body
+from boss.http import json_body, parameters
 from boss.http.auth import requires
 from boss.http.request import Request
 from boss.http.resource import Resource
-from boss.http.response import JSON, NO_STORE, Response
+from boss.http.response import JSON, NO_STORE, Header, Response
 from boss.model import job
 from boss.model.job import LONGEST_LEASE, LONGEST_TIMEOUT_S, MOST_ATTEMPTS, State
 from boss.model.permissions import Permission
@@ -25,6 +26,7 @@ from boss.model.source_rule import (
     SourceRule,
 )
 
+_VERSION = re.compile(rf'(?:W/)?"([0-9a-f]{{16}}){parameters.CODING}"')
 _EXAMPLE = '{"paused": true} or {"limit": 4, "rate": 5}'
 # The least and the most of each field that is a number, and what it takes.
 _RANGES = {
@@ -60,20 +62,26 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
         """GET /source: every source with its rule and the number of its jobs in each state."""
         request.query()
         found = [
-            {**rule.named(), **{state.value: counts[state] for state in State}}
-            for rule, counts in await queries.sources()
-            if request.principal.reaches(rule.source)
+            _record(rule, counts) for rule, counts in await queries.sources() if request.principal.reaches(rule.source)
         ]
         return Response(200, [JSON, NO_STORE], orjson.dumps({"sources": found}))
+
+    @requires(Permission.READ)
+    async def read(request: Request) -> Response:
+        """GET /source/{source}: that source, also when it never had a job; the ETag is the version of its rule."""
+        request.query()
+        rule, counts = await queries.source(job.check_source(request.path_param("source")))
+        return Response(200, [JSON, NO_STORE, _etag(rule)], orjson.dumps(_record(rule, counts)))
 
     @requires(Permission.ADMINISTER)
     async def put(request: Request) -> Response:
         """PUT /source/{source}: set the source's rule, such as `{"limit": 4, "attempts": 3}`; `{}` removes it."""
         request.query()
         source = job.check_source(request.path_param("source"))
+        version = _version(request.header(b"if-match"))
         rule = _checked(source, await json_body.read(request, _Rule, _EXAMPLE))
-        await dispatcher.set_rule(rule, request.principal.name)
-        return Response(200, [JSON, NO_STORE], orjson.dumps(rule.named()))
+        await dispatcher.set_rule(rule, request.principal.name, version)
+        return Response(200, [JSON, NO_STORE, _etag(rule)], orjson.dumps(rule.named()))
 
     @requires(Permission.ADMINISTER)
     async def delete(request: Request) -> Response:
@@ -83,7 +91,25 @@ def resources(dispatcher: Dispatcher, queries: Queries) -> Sequence[Resource]:
         await dispatcher.delete_source(source, request.principal.name)
         return Response(204, [NO_STORE])
 
-    return [Resource("/source", {"GET": sources}), Resource("/source/{source}", {"PUT": put, "DELETE": delete})]
+    one = Resource("/source/{source}", {"GET": read, "PUT": put, "DELETE": delete})
+    return [Resource("/source", {"GET": sources}), one]
+
+
+def _record(rule: SourceRule, counts: Mapping[State, int]) -> dict[str, object]:
+    return {**rule.named(), **{state.value: counts[state] for state in State}}
+
+
+def _etag(rule: SourceRule) -> Header:
+    return b"etag", f'"{rule.version}"'.encode()
+
+
+def _version(if_match: str | None) -> str | None:
+    """The version that the header If-Match names; None when every version matches."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    if found := _VERSION.fullmatch(if_match.strip()):
+        return found[1]
+    raise BadInput(f"the If-Match is {if_match[:120]!a}; it takes the one ETag that GET /source/… answered, in quotes")
 
 
 def _checked(source: str, asked: _Rule) -> SourceRule:
