@@ -114,6 +114,26 @@ class TestMatching:
         assert states(client, late) == ["done"]
         client.request("DELETE", f"/job/done/{source}-a/{late[0]}")
 
+    def test_a_source_that_is_refused_stops_none_of_the_others(
+        self, page: Page, client: httpx.Client, source: str
+    ) -> None:
+        first, second = f"{source}-a", f"{source}-b"
+        ids = [id for name in (first, second) for id in failed(client, name, 2)]
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "dry_run" in request.url else None)
+        # Boss refuses this one.
+        page.route(f"**/{first}?*dry_run*", lambda route: route.continue_(url=f"{route.request.url}&until=never"))
+        page.goto(f"/#/failed?reason=no+column+a+of+{source}&last=1h")
+        expect(job_rows(page)).to_have_count(4)
+        page.get_by_role("button", name="Redo all that match").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading")).to_have_text("Redo 2 jobs?")
+        expect(dialog.get_by_role("alert")).to_contain_text(f"{first}: ")
+        assert len(asked) == 4  # only the sources of these jobs are asked, for each outcome
+        dialog.get_by_role("button", name="Redo them").click()
+        expect(page.get_by_role("status").filter(has_text="Redone: 2 jobs.")).to_be_visible()
+        assert states(client, ids) == ["done", "done", "available", "available"]
+
     def test_all_waiting_jobs_of_a_source_are_stopped(self, page: Page, client: httpx.Client, source: str) -> None:
         ids = [submit(client, source) for _ in range(70)]
         page.goto(f"/#/jobs?source={source}&state=available")

@@ -64,23 +64,30 @@ export function actOnMatching(act, filter, findSources, after) {
   async function counting({ progress, cancelled }) {
     const asked = (await findSources()).flatMap(requests);
     const waiting = [...asked];
+    const wrong = [];
     let jobs = 0, isAll = true, counted = 0;
     plan = [];
     const count = async () => {
       for (let each = waiting.shift(); each && !cancelled(); each = waiting.shift()) {
-        const answer = await boss.json(act.method, joined(each.address, "dry_run=1")).catch((error) => {
-          waiting.length = 0;
-          throw error;
-        });
-        jobs += answer[act.would];
-        isAll &&= !answer.more;
-        // Jobs that come later are left alone: they were not counted.
-        if (answer[act.would] || answer.more) plan.push({ ...each, until: answer.until });
+        try {
+          const answer = await boss.json(act.method, joined(each.address, "dry_run=1"));
+          jobs += answer[act.would];
+          isAll &&= !answer.more;
+          // Jobs that come later are left alone: they were not counted.
+          if (answer[act.would] || answer.more) plan.push({ ...each, until: answer.until });
+        } catch (error) {
+          // What Boss refuses for one source it may allow for the others.
+          if (!error.status || error.status === 401) {
+            waiting.length = 0;
+            throw error;
+          }
+          wrong.push(`${each.source}: ${error.message}`);
+        }
         progress(jobs, `${++counted} of ${asked.length}`);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, count));
-    return { jobs, isAll, sources: new Set(plan.map(({ source }) => source)).size };
+    return { jobs, isAll, wrong, sources: new Set(plan.map(({ source }) => source)).size };
   }
 
   async function run({ reason, progress, cancelled }) {
