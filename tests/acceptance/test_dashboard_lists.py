@@ -46,7 +46,7 @@ def test_a_list_pages_through_everything(page: Page, client: httpx.Client, sourc
     answer = client.post(f"/job/available/{source}", content=lines, headers=LINES)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
     page.goto(f"/#/jobs?source={source}")
-    expect(page.get_by_text("The first 50 jobs; there are more.")).to_be_visible()
+    expect(page.get_by_text("50 jobs shown; there are more.")).to_be_visible()
     assert through_all(page) == sorted(ids, reverse=True)
     page.get_by_role("link", name="Previous").click()
     expect(job_rows(page)).to_have_count(50)
@@ -178,6 +178,12 @@ def test_log_lines_before_a_traceback_are_not_the_reason(
 def test_all_that_match_are_saved_as_lines(page: Page, client: httpx.Client, source: str, tmp_path: Path) -> None:
     ids = done(client, source, 55, "failed", "no")
     done(client, source, 2, "completed", "no")
+    page.goto(f"/#/failed?source={source}&last=1h")
+    expect(page.get_by_text("50 jobs shown; there are more. 55 failed in the last hour.")).to_be_visible()
+    page.goto(f"/#/failed?source={source}")
+    expect(page.get_by_text("50 jobs shown; there are more.", exact=True)).to_be_visible()
+    page.goto(f"/#/failed?source={source}&reason=no+7")
+    expect(page.get_by_text("The one job that matches.")).to_be_visible()
     page.goto(f"/#/failed?source={source}")
     page.get_by_role("button", name="Download").click()
     with page.expect_download() as saved:
