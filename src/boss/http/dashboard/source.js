@@ -9,8 +9,8 @@ import { el, say, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
 import { filterOf } from "./finding.js";
 import { groups } from "./groups.js";
-import { setNumber, tile } from "./numbers.js";
-import { complaint, empty, section } from "./parts.js";
+import { readyOf, setNumber, tile } from "./numbers.js";
+import { complaint, empty, page, section } from "./parts.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress, replaceAddress } from "./router.js";
 import { ruleButtons, rulePill, ruleWords } from "./rule.js";
@@ -85,7 +85,11 @@ const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least
   failed_hour: 0, failed_day: 0, in: 0, out: 0, asks: false, asked: null, attention: [] };
 
 /** The page of a source. */
-export function sourcePage({ part: source, query }) {
+export function sourcePage(address) {
+  return may("read", address.part) ? seenPage(address) : hiddenPage(address.part);
+}
+
+function seenPage({ part: source, query }) {
   const numbers = numbersOf(source), trouble = troubles(source);
   const needs = el("section", { class: "needs", "aria-label": "Needs attention" }, trouble.said, trouble.actions);
   const shown = charts({ source, span: query.get("span") ?? "", chosen: (span) => replaceAddress(href("source", source, { span: span === "hour" ? "" : span })) });
@@ -98,6 +102,12 @@ export function sourcePage({ part: source, query }) {
   const element = el("div", { class: "contents waiting" }, crumbs, el("div", { class: "title" }, el("h1", {}, source), actions), wrong.element,
     numbers.element, needs, shown.element, section("Rule", {}, rule), links, failures(source));
   let ruled = "", isRead = false;
+/** A page for a token that is of other sources. */
+function hiddenPage(source) {
+  const text = el("p", {}, "This token may not see a source of this name, or there is none.");
+  return { title: source, element: page(source, [], text), update() {}, tick() {} };
+}
+
 
   // It is shown once all of it is known, so that nothing moves.
   const reveal = () => element.classList.toggle("waiting", !isRead || !(state.total || state.away));
