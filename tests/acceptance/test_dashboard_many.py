@@ -202,7 +202,17 @@ class TestRule:
     def test_a_source_without_jobs_is_deleted(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
         page.goto(f"/#/source/{source}")
-        page.get_by_role("main").get_by_role("button", name="Delete").click()
+        delete = page.get_by_role("main").get_by_role("button", name="Delete")
+        expect(delete).to_be_disabled()
+        expect(delete).to_have_accessible_description(f"A source with jobs cannot be deleted. {source} has 1 job.")
+        delete.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_contain_text("cannot be deleted")
+        client.post(f"/job/done/{source}/{id}")
+        client.delete(f"/job/done/{source}/{id}")
+        expect(delete).to_be_enabled()
+        delete.click()
+        id = submit(client, source)  # meanwhile
         page.get_by_role("button", name="Delete it").click()
         expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("has jobs")
         client.post(f"/job/done/{source}/{id}")

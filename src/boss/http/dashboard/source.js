@@ -15,7 +15,7 @@ import { may } from "./rights.js";
 import { go, href, jobAddress, replaceAddress } from "./router.js";
 import { ruleButtons, rulePill, ruleWords } from "./rule.js";
 import { age, ago, setTime } from "./times.js";
-import { count } from "./words.js";
+import { count, many } from "./words.js";
 
 // How many failed jobs are grouped at first.
 const SOME_FAILED = 100;
@@ -28,6 +28,17 @@ function askToForget(source) {
     state.sources.delete(source);
     go(href("sources"));
   }, true);
+}
+
+/** The button that deletes a source. While the source has jobs it only says why it cannot; it stays in reach of the keyboard. */
+function forgetButton(source) {
+  const button = el("button", { class: "bad", onclick: () => (button.ariaDisabled ? say(button.title) : askToForget(source)) }, "Delete");
+  function update() {
+    const jobs = (state.counts.get(source) ?? []).reduce((sum, each) => sum + each, 0);
+    button.ariaDisabled = jobs ? "true" : null;
+    button.title = jobs ? `A source with jobs cannot be deleted. ${source} has ${many(jobs, "job")}.` : "";
+  }
+  return { element: button, update };
 }
 
 /** The numbers of a source; `update(view)`. */
@@ -94,7 +105,7 @@ function seenPage({ part: source, query }) {
   const needs = el("section", { class: "needs", "aria-label": "Needs attention" }, trouble.said, trouble.actions);
   const shown = charts({ source, span: query.get("span") ?? "", chosen: (span) => replaceAddress(href("source", source, { span: span === "hour" ? "" : span })) });
   const rule = el("div", { class: "rule" });
-  const actions = el("div", { class: "actions" });
+  const actions = el("div", { class: "actions" }), forget = forgetButton(source);
   const wrong = complaint();
   const links = el("p", { class: "links" }, el("a", { href: href("jobs", null, { source }) }, "All jobs"), el("a", { href: href("active", null, { source }) }, "Active jobs"),
     el("a", { href: href("failed", null, { source }) }, "Failed jobs"), el("a", { href: href("failed", null, { source, group: "reason" }) }, "Reasons of failures"));
@@ -132,7 +143,7 @@ function hiddenPage(source) {
     setChildren(rule, words.length ? words.map(rulePill) : [empty("It has no rule: nothing holds its jobs back, and the server's defaults apply.")]);
     const ask = () => askToSubmit([source], (id) => go(jobAddress(id)), { like: { source, document: "{\n  \n}" } });
     const submit = may("submit", source) && el("button", { onclick: ask }, "Submit a job");
-    const admin = may("administer", source) ? [...ruleButtons(row, read), el("button", { class: "bad", onclick: () => askToForget(source) }, "Delete")] : [];
+    const admin = may("administer", source) ? [...ruleButtons(row, read), forget.element] : [];
     setChildren(actions, [submit, ...admin].filter(Boolean));
   }
 
@@ -142,6 +153,7 @@ function hiddenPage(source) {
     trouble.update(view);
     needs.hidden = !view.attention.length;
     shown.update();
+    forget.update();
     // Its rule may be changed elsewhere, too. The feed says only a part of it.
     const now = `${view.paused} ${view.limit}`;
     if (ruled && now !== ruled) read();
