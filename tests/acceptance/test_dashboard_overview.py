@@ -103,7 +103,7 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
         ("Ready", "4", "of 1 source"),
         ("Oldest ready", re.compile("5 min|30. s"), "of freg"),
         ("Delayed", "2", "1 after others"),
-        ("Paused", "2", "in 1 source"),
+        ("Paused", "1", "in 1 source"),
         ("Active", "1", "of 1 source"),
         ("Failed, last hour", "2", "2 in a day"),
         ("At work", "1", "of 1 converter"),
@@ -111,6 +111,11 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
     ):
         expect(tile(page, name).locator("b")).to_have_text(number)
         expect(tile(page, name).locator(".note")).to_have_text(more)
+    # The table and the page of the source say the same: what is paused is not ready.
+    expect(numbers(page, "still")).to_have_text(["0", "0", "0"])
+    expect(row(page, "still").locator(".pill")).to_have_text(["1 paused", "1 delayed"])
+    # No list has the delayed jobs alone.
+    expect(page.get_by_role("link", name=re.compile("^Delayed"))).to_have_count(0)
     # One that says no name is at work, too.
     alone.get("/job/available/freg").raise_for_status()
     expect(tile(page, "At work").locator(".note")).to_have_text("1 with a name")

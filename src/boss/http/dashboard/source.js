@@ -48,7 +48,8 @@ function numbersOf(source) {
   const tiles = {
     ready: tile("Ready", jobs("available"), "available"),
     oldest: tile("Oldest ready", jobs("available")),
-    delayed: tile("Delayed", jobs("available")),
+    // No list has only these.
+    delayed: tile("Delayed", null),
     active: tile("Active", href("active", null, { source }), "active"),
     failed: tile("Failed, last hour", href("failed", null, { source, last: "1h" })),
     rate: tile("Last minute", null),
@@ -65,10 +66,12 @@ function numbersOf(source) {
       setNumber(tiles[name], value);
       if (more !== null) setText(tiles[name].more, more);
     };
-    set("ready", plus("ready"), view.paused ? "but it is paused" : "");
+    const { ready, paused } = readyOf(view);
+    set("ready", ready, view.paused ? `${paused} paused` : "");
+    setText(tiles.oldest.name, view.paused ? "Oldest paused" : "Oldest ready");
     setTime(oldest, view.oldest_ready);
     setText(oldest.nextSibling, view.oldest_ready ? "" : "–");
-    set("oldest", null, view.oldest_ready ? "" : "no job is ready");
+    set("oldest", null, view.oldest_ready ? "" : `no job is ${view.paused ? "paused" : "ready"}`);
     set("delayed", plus("delayed"), `${plus("blocked")} after others`);
     set("active", count(view.active), view.limit ? `of at most ${count(view.limit)}` : "");
     set("failed", count(view.failed_hour), `${count(view.failed_day)} in a day`);
@@ -95,6 +98,12 @@ function failures(source) {
 const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least: [], paused: false, limit: null, at_limit: false, oldest_ready: null,
   failed_hour: 0, failed_day: 0, in: 0, out: 0, asks: false, asked: null, attention: [] };
 
+/** A page for a token that is of other sources. */
+function hiddenPage(source) {
+  const text = el("p", {}, "This token may not see a source of this name, or there is none.");
+  return { title: source, element: page(source, [], text), update() {}, tick() {} };
+}
+
 /** The page of a source. */
 export function sourcePage(address) {
   return may("read", address.part) ? seenPage(address) : hiddenPage(address.part);
@@ -113,12 +122,6 @@ function seenPage({ part: source, query }) {
   const element = el("div", { class: "contents waiting" }, crumbs, el("div", { class: "title" }, el("h1", {}, source), actions), wrong.element,
     numbers.element, needs, shown.element, section("Rule", {}, rule), links, failures(source));
   let ruled = "", isRead = false;
-/** A page for a token that is of other sources. */
-function hiddenPage(source) {
-  const text = el("p", {}, "This token may not see a source of this name, or there is none.");
-  return { title: source, element: page(source, [], text), update() {}, tick() {} };
-}
-
 
   // It is shown once all of it is known, so that nothing moves.
   const reveal = () => element.classList.toggle("waiting", !isRead || !(state.total || state.away));
@@ -150,10 +153,10 @@ function hiddenPage(source) {
   function update() {
     const view = state.sources.get(source) ?? NOTHING;
     numbers.update(view);
+    forget.update();
     trouble.update(view);
     needs.hidden = !view.attention.length;
     shown.update();
-    forget.update();
     // Its rule may be changed elsewhere, too. The feed says only a part of it.
     const now = `${view.paused} ${view.limit}`;
     if (ruled && now !== ruled) read();

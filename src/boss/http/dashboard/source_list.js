@@ -2,6 +2,7 @@
 
 import { el, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
+import { readyOf } from "./numbers.js";
 import { empty, name as named, pill } from "./parts.js";
 import { sourceAddress } from "./router.js";
 import { sortChoice, sorter, table } from "./table.js";
@@ -13,10 +14,10 @@ const ROWS = matchMedia("(max-width: 44rem)").matches ? 20 : 50;
 const FIRST = "ready";
 // The columns that sort, each by a number; the most comes first.
 const BY = {
-  ready: (view) => view.ready,
+  ready: (view) => (view.paused ? 0 : view.ready),
   active: (view) => view.active,
   failed: (view) => view.failed_hour,
-  oldest: (view) => (view.oldest_ready ? now() - Date.parse(view.oldest_ready) : -1),
+  oldest: (view) => (view.oldest_ready && !view.paused ? now() - Date.parse(view.oldest_ready) : -1),
   rate: (view) => view.in + view.out,
 };
 const HEADS = [["Source", "source", ""], ["Ready", "ready", "number"], ["Active", "active", "number"], ["Failed, last hour", "failed", "number"],
@@ -33,8 +34,8 @@ function order(sort) {
 /** What is to be known of a source beside its numbers, in words. */
 function marks(view) {
   return [
-    ...view.attention.map(({ reason }) => reason),
-    view.paused && !view.attention.some(({ reason }) => reason === "paused") && "paused",
+    ...view.attention.map(({ reason }) => reason).filter((reason) => reason !== "paused"),
+    view.paused && (view.ready ? `${readyOf(view).paused} paused` : "paused"),
     view.at_limit && "at its limit",
     view.delayed && `${count(view.delayed)}${view.at_least.includes("delayed") ? "+" : ""} delayed`,
     view.blocked && `${count(view.blocked)}${view.at_least.includes("blocked") ? "+" : ""} after others`,
@@ -52,12 +53,12 @@ function row([source]) {
     // The feed brings another object for a source that has changed, so that the others cost nothing.
     if (view === shown) return;
     shown = view;
-    for (const [place, jobs] of [[ready, view.ready], [active, view.active], [failed, view.failed_hour]]) {
-      setText(place, count(jobs) + (place === ready && view.at_least.includes("ready") ? "+" : ""));
-      place.classList.toggle("zero", !jobs);
+    for (const [place, jobs] of [[ready, readyOf(view).ready], [active, count(view.active)], [failed, count(view.failed_hour)]]) {
+      setText(place, jobs);
+      place.classList.toggle("zero", jobs === "0");
     }
     failed.classList.toggle("bad", view.failed_hour > 0);
-    setTime(oldest, view.oldest_ready);
+    setTime(oldest, view.paused ? null : view.oldest_ready);
     setText(rate, `${count(view.in)}, ${count(view.out)}`);
     rate.classList.toggle("zero", !view.in && !view.out);
     const words = marks(view);
