@@ -135,6 +135,16 @@ def test_times_in_local_time_and_in_utc(page: Page, client: httpx.Client, source
 
 
 class TestDocument:
+def test_the_jobs_that_it_comes_after_are_links(page: Page, client: httpx.Client, source: str) -> None:
+    before = [submit(client, source) for _ in range(2)]
+    id = submit(client, source, after=",".join(before))
+    page.goto(f"/#/job/{id}")
+    links = page.get_by_role("region", name="Properties").get_by_role("link")
+    expect(links).to_have_text(before)
+    links.last.click()
+    expect(page.get_by_role("heading", level=1, name=before[1])).to_be_visible()
+
+
     def test_no_line_of_a_traceback_is_broken(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source, attempts=1)
         client.get(f"/job/available/{source}")
