@@ -231,8 +231,18 @@ def test_a_source_among_a_thousand(page: Page, alone: httpx.Client, database: st
     assert len(names(page)) == 50
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("51 to 100 of 1,001")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"#/\?page=2$"))
+    second = names(page)
+    page.reload()
+    expect(page.get_by_text("51 to 100 of 1,001")).to_be_visible()
+    assert names(page) == second
+    page.locator(".all-sources tbody a.go").first.click()
+    expect(page.get_by_role("heading", level=1, name=second[0])).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("51 to 100 of 1,001")).to_be_visible()
     page.get_by_role("searchbox", name="Show only sources").fill("E-04")
     expect(page.get_by_text("100 of 1,001 sources")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"#/\?q=E-04$"))  # on its first page
     expect(page.locator(".all-sources tbody tr")).to_have_count(50)
     assert names(page)[:2] == ["source-0400", "source-0401"]
     page.get_by_role("searchbox", name="Show only sources").fill("nobody")
