@@ -309,6 +309,15 @@ def test_the_audit(browser: Browser, database: str) -> None:
             expect(job_rows(page).last).to_contain_text("limit 1")
             page.go_back()
             expect(job_rows(page).first).to_contain_text("limit 60")
+            for paused in (True, False):
+                client.put("/source/freg", json={"limit": 60, "paused": paused})
+            client.put("/source/freg", json={"limit": 61, "paused": True})
+            client.put("/source/sirius", json={"paused": True})
+            page.get_by_role("button", name="Refresh").click()
+            did = job_rows(page).locator("td:nth-child(3)")
+            rule = "set the limits of a source"
+            wanted = ["paused a source", rule, "resumed a source", "paused a source", rule]
+            expect(did).to_have_text([*wanted, *[rule] * 45])
 
 
 def test_empty_lists_say_what_to_do_first(browser: Browser, database: str) -> None:

@@ -172,7 +172,7 @@ class TestRule:
         expect(dialog.get_by_label("Attempts of a job")).to_have_value("4")
         dialog.get_by_label("Most active").fill("0")
         dialog.get_by_role("button", name="Set it").click()
-        expect(dialog.get_by_role("alert")).to_contain_text("The limit is 0")
+        expect(dialog.get_by_role("alert")).to_contain_text("is 0, so no job would be handed out")
         dialog.get_by_label("Most active").fill("7")
         dialog.get_by_label("Attempts of a job").fill("")
         dialog.get_by_role("button", name="Set it").click()
