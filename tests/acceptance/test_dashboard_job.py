@@ -126,11 +126,11 @@ def test_times_in_local_time_and_in_utc(page: Page, client: httpx.Client, source
     time = page.locator(".timeline time").first
     expect(time).to_have_attribute("datetime", submitted)
     expect(time).to_have_attribute("title", re.compile("local time\\n.* UTC"))
-    page.get_by_role("button", name="Times in local time").click()
+    page.get_by_role("button", name="Show UTC").click()
     expect(time).to_contain_text(f"{submitted[11:19]} UTC")
     page.reload()
     expect(time).to_contain_text("UTC")
-    page.get_by_role("button", name="Times in UTC").click()
+    page.get_by_role("button", name="Show local time").click()
     expect(time).not_to_contain_text("UTC")
 
 
