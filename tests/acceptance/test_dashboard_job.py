@@ -31,6 +31,7 @@ HEIGHT_IN_LINES = """(element) => {
     range.selectNodeContents(element);
     return new Set([...range.getClientRects()].map(({ top }) => top)).size;
 }"""
+IS_CUT = "(element) => element.scrollHeight > element.clientHeight"
 # How far from the left its text starts.
 STARTS = """(element) => {
     const range = document.createRange();
@@ -134,7 +135,6 @@ def test_times_in_local_time_and_in_utc(page: Page, client: httpx.Client, source
     expect(time).not_to_contain_text("UTC")
 
 
-class TestDocument:
 def test_the_jobs_that_it_comes_after_are_links(page: Page, client: httpx.Client, source: str) -> None:
     before = [submit(client, source) for _ in range(2)]
     id = submit(client, source, after=",".join(before))
@@ -145,6 +145,7 @@ def test_the_jobs_that_it_comes_after_are_links(page: Page, client: httpx.Client
     expect(page.get_by_role("heading", level=1, name=before[1])).to_be_visible()
 
 
+class TestDocument:
     def test_no_line_of_a_traceback_is_broken(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source, attempts=1)
         client.get(f"/job/available/{source}")
@@ -255,6 +256,13 @@ def test_a_long_name_is_cut_in_the_middle(page: Page, client: httpx.Client, sour
     expect(link).to_have_attribute("title", name)
     expect(link).to_have_text(name)
     [begin, end] = link.locator("span").all()
-    assert begin.evaluate("(element) => element.scrollWidth > element.clientWidth")
+    assert begin.evaluate(IS_CUT)
     assert end.evaluate("(element) => element.scrollWidth <= element.clientWidth")
     expect(end).to_have_text(name[-10:])
+    page.set_viewport_size({"width": 1440, "height": 900})
+    shorter = f"{source}-{'a-long-name-' * 3}end"
+    submit(client, shorter)
+    for address in ("sources", ""):  # there is room for this one
+        page.goto(f"/#/{address}")
+        link = page.get_by_role("table", name="Sources").get_by_role("link", name=shorter)
+        assert not link.locator("span").first.evaluate(IS_CUT)
