@@ -243,7 +243,7 @@ class TestRights:
                     "#/": "It is paused, and 1 job is waiting",
                     "#/failed": id,
                     "#/sources": "freg",
-                    "#/source/freg": "it is paused",
+                    "#/source/freg": "1 paused",
                     "#/schedules": "nightly",
                     f"#/job/{id}": "no column a",
                 }.items():
