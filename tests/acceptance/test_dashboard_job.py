@@ -31,7 +31,8 @@ HEIGHT_IN_LINES = """(element) => {
     range.selectNodeContents(element);
     return new Set([...range.getClientRects()].map(({ top }) => top)).size;
 }"""
-IS_CUT = "(element) => element.scrollHeight > element.clientHeight"
+IS_CUT = """({ scrollHeight, clientHeight, scrollWidth, clientWidth }) =>
+    scrollHeight > clientHeight || scrollWidth > clientWidth"""
 # How far from the left its text starts.
 STARTS = """(element) => {
     const range = document.createRange();
