@@ -233,6 +233,10 @@ class TestSigningIn:
                 expect(row(page, "other")).to_have_count(0)
                 expect(page.locator("#session")).to_contain_text("reader")
                 assert page.evaluate("document.cookie") == ""
+                page.goto("/#/source/other")
+                expect(
+                    page.get_by_text("This token may not see a source of this name, or there is none.")
+                ).to_be_visible()
                 # It stays signed in, and the page of a job comes at once.
                 page.goto(f"/#/job/{id}")
                 page.reload()
@@ -257,8 +261,28 @@ class TestSigningIn:
                 page.get_by_label("Token").fill(reader)
                 page.keyboard.press("Enter")
                 expect(row(page, "freg")).to_be_visible()
+                page.get_by_role("button", name="Submit a job").click()
+                dialog = page.get_by_role("dialog")
+                dialog.get_by_label("Source").fill("freg")
+                dialog.get_by_label("Document").fill('{"written": "by hand"}')
                 client.delete("/token/reader")
                 submit(client, "freg")  # news, which are not for them any more
+                expect(page.get_by_text("Not signed in")).to_be_attached()
+                send = dialog.get_by_role("button", name="Submit it")
+                send.click()
+                expect(dialog.get_by_role("alert")).to_contain_text("You are not signed in any more.")
+                # Who signs in elsewhere sends what they have written.
+                again = client.post("/token/again", json={"role": "submitter"}).json()["token"]
+                page.evaluate("(body) => fetch('/session', { method: 'POST', body })", json.dumps({"token": again}))
+                expect(dialog.get_by_label("Document")).to_have_value('{"written": "by hand"}')
+                send.click()
+                expect(json_of(page, "Document")).to_contain_text("by hand")
+                expect(page.get_by_text("Live", exact=True)).to_be_visible()
+                page.get_by_role("button", name="Submit a job").click()
+                client.delete("/token/again")
+                submit(client, "freg")
+                expect(page.get_by_text("Not signed in")).to_be_attached()
+                page.keyboard.press("Escape")
                 expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 

@@ -146,6 +146,7 @@ def test_what_boss_cannot_list_has_no_acts(page: Page, wrong: str) -> None:
     page.goto(f"/#/failed?{wrong}")
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_role("group", name="Act on many")).to_be_hidden()
+    expect(page.get_by_text("Looking …")).to_be_hidden()
 
 
 def test_back_returns_to_the_same_filter_and_place(page: Page, client: httpx.Client, source: str) -> None:

@@ -110,6 +110,6 @@ def test_times_of_charts_in_utc(page: Page) -> None:
     expect(times).to_have_count(3)
     expect(times.first).not_to_have_text("")
     at = times.first.get_attribute("datetime") or ""
-    page.get_by_role("button", name="Times in local time").click()
+    page.get_by_role("button", name="Show UTC").click()
     expect(times.first).to_have_text(at[11:16])
-    page.get_by_role("button", name="Times in UTC").click()
+    page.get_by_role("button", name="Show local time").click()

@@ -31,6 +31,8 @@ HEIGHT_IN_LINES = """(element) => {
     range.selectNodeContents(element);
     return new Set([...range.getClientRects()].map(({ top }) => top)).size;
 }"""
+IS_CUT = """({ scrollHeight, clientHeight, scrollWidth, clientWidth }) =>
+    scrollHeight > clientHeight || scrollWidth > clientWidth"""
 # How far from the left its text starts.
 STARTS = """(element) => {
     const range = document.createRange();
@@ -126,12 +128,22 @@ def test_times_in_local_time_and_in_utc(page: Page, client: httpx.Client, source
     time = page.locator(".timeline time").first
     expect(time).to_have_attribute("datetime", submitted)
     expect(time).to_have_attribute("title", re.compile("local time\\n.* UTC"))
-    page.get_by_role("button", name="Times in local time").click()
+    page.get_by_role("button", name="Show UTC").click()
     expect(time).to_contain_text(f"{submitted[11:19]} UTC")
     page.reload()
     expect(time).to_contain_text("UTC")
-    page.get_by_role("button", name="Times in UTC").click()
+    page.get_by_role("button", name="Show local time").click()
     expect(time).not_to_contain_text("UTC")
+
+
+def test_the_jobs_that_it_comes_after_are_links(page: Page, client: httpx.Client, source: str) -> None:
+    before = [submit(client, source) for _ in range(2)]
+    id = submit(client, source, after=",".join(before))
+    page.goto(f"/#/job/{id}")
+    links = page.get_by_role("region", name="Properties").get_by_role("link")
+    expect(links).to_have_text(before)
+    links.last.click()
+    expect(page.get_by_role("heading", level=1, name=before[1])).to_be_visible()
 
 
 class TestDocument:
@@ -245,6 +257,13 @@ def test_a_long_name_is_cut_in_the_middle(page: Page, client: httpx.Client, sour
     expect(link).to_have_attribute("title", name)
     expect(link).to_have_text(name)
     [begin, end] = link.locator("span").all()
-    assert begin.evaluate("(element) => element.scrollWidth > element.clientWidth")
+    assert begin.evaluate(IS_CUT)
     assert end.evaluate("(element) => element.scrollWidth <= element.clientWidth")
     expect(end).to_have_text(name[-10:])
+    page.set_viewport_size({"width": 1440, "height": 900})
+    shorter = f"{source}-{'a-long-name-' * 3}end"
+    submit(client, shorter)
+    for address in ("sources", ""):  # there is room for this one
+        page.goto(f"/#/{address}")
+        link = page.get_by_role("table", name="Sources").get_by_role("link", name=shorter)
+        assert not link.locator("span").first.evaluate(IS_CUT)

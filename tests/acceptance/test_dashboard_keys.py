@@ -26,6 +26,23 @@ def test_through_a_list_into_a_job_and_back(page: Page, client: httpx.Client, so
     expect(page.get_by_role("link", name=ids[2])).to_be_focused()
 
 
+def test_through_rows_without_links(page: Page, client: httpx.Client, source: str) -> None:
+    for name in (f"{source}-a", f"{source}-b"):
+        client.get(f"/job/available/{source}", headers={"boss-converter": name})
+        client.put(f"/schedule/{name}", json={"source": source, "cron": "0 3 * * *"})
+    for address in ("converters", "schedules", "audit"):
+        page.goto(f"/#/{address}")
+        expect(job_rows(page).nth(1)).to_be_visible(timeout=20_000)
+        for key, place in (("j", 0), ("j", 1), ("k", 0)):
+            page.keyboard.press(key)
+            expect(job_rows(page).nth(place)).to_be_focused()
+    page.goto("/#/schedules")
+    expect(job_rows(page).nth(1)).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("Tab")  # from the row to what it has
+    expect(job_rows(page).first.get_by_role("link").first).to_be_focused()
+
+
 def test_the_list_of_keys(page: Page, client: httpx.Client) -> None:
     page.goto("/#/sources")
     expect(page.get_by_role("heading", level=1, name="Sources")).to_be_visible()

@@ -46,7 +46,7 @@ def test_a_list_pages_through_everything(page: Page, client: httpx.Client, sourc
     answer = client.post(f"/job/available/{source}", content=lines, headers=LINES)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
     page.goto(f"/#/jobs?source={source}")
-    expect(page.get_by_text("The first 50 jobs; there are more.")).to_be_visible()
+    expect(page.get_by_text("50 jobs shown; there are more.")).to_be_visible()
     assert through_all(page) == sorted(ids, reverse=True)
     page.get_by_role("link", name="Previous").click()
     expect(job_rows(page)).to_have_count(50)
@@ -178,6 +178,12 @@ def test_log_lines_before_a_traceback_are_not_the_reason(
 def test_all_that_match_are_saved_as_lines(page: Page, client: httpx.Client, source: str, tmp_path: Path) -> None:
     ids = done(client, source, 55, "failed", "no")
     done(client, source, 2, "completed", "no")
+    page.goto(f"/#/failed?source={source}&last=1h")
+    expect(page.get_by_text("50 jobs shown; there are more. 55 failed in the last hour.")).to_be_visible()
+    page.goto(f"/#/failed?source={source}")
+    expect(page.get_by_text("50 jobs shown; there are more.", exact=True)).to_be_visible()
+    page.goto(f"/#/failed?source={source}&reason=no+7")
+    expect(page.get_by_text("The one job that matches.")).to_be_visible()
     page.goto(f"/#/failed?source={source}")
     page.get_by_role("button", name="Download").click()
     with page.expect_download() as saved:
@@ -303,6 +309,15 @@ def test_the_audit(browser: Browser, database: str) -> None:
             expect(job_rows(page).last).to_contain_text("limit 1")
             page.go_back()
             expect(job_rows(page).first).to_contain_text("limit 60")
+            for paused in (True, False):
+                client.put("/source/freg", json={"limit": 60, "paused": paused})
+            client.put("/source/freg", json={"limit": 61, "paused": True})
+            client.put("/source/sirius", json={"paused": True})
+            page.get_by_role("button", name="Refresh").click()
+            did = job_rows(page).locator("td:nth-child(3)")
+            rule = "set the limits of a source"
+            wanted = ["paused a source", rule, "resumed a source", "paused a source", rule]
+            expect(did).to_have_text([*wanted, *[rule] * 45])
 
 
 def test_empty_lists_say_what_to_do_first(browser: Browser, database: str) -> None:

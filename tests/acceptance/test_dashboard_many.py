@@ -114,6 +114,26 @@ class TestMatching:
         assert states(client, late) == ["done"]
         client.request("DELETE", f"/job/done/{source}-a/{late[0]}")
 
+    def test_a_source_that_is_refused_stops_none_of_the_others(
+        self, page: Page, client: httpx.Client, source: str
+    ) -> None:
+        first, second = f"{source}-a", f"{source}-b"
+        ids = [id for name in (first, second) for id in failed(client, name, 2)]
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "dry_run" in request.url else None)
+        # Boss refuses this one.
+        page.route(f"**/{first}?*dry_run*", lambda route: route.continue_(url=f"{route.request.url}&until=never"))
+        page.goto(f"/#/failed?reason=no+column+a+of+{source}&last=1h")
+        expect(job_rows(page)).to_have_count(4)
+        page.get_by_role("button", name="Redo all that match").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading")).to_have_text("Redo 2 jobs?")
+        expect(dialog.get_by_role("alert")).to_contain_text(f"{first}: ")
+        assert len(asked) == 4  # only the sources of these jobs are asked, for each outcome
+        dialog.get_by_role("button", name="Redo them").click()
+        expect(page.get_by_role("status").filter(has_text="Redone: 2 jobs.")).to_be_visible()
+        assert states(client, ids) == ["done", "done", "available", "available"]
+
     def test_all_waiting_jobs_of_a_source_are_stopped(self, page: Page, client: httpx.Client, source: str) -> None:
         ids = [submit(client, source) for _ in range(70)]
         page.goto(f"/#/jobs?source={source}&state=available")
@@ -152,7 +172,7 @@ class TestRule:
         expect(dialog.get_by_label("Attempts of a job")).to_have_value("4")
         dialog.get_by_label("Most active").fill("0")
         dialog.get_by_role("button", name="Set it").click()
-        expect(dialog.get_by_role("alert")).to_contain_text("The limit is 0")
+        expect(dialog.get_by_role("alert")).to_contain_text("is 0, so no job would be handed out")
         dialog.get_by_label("Most active").fill("7")
         dialog.get_by_label("Attempts of a job").fill("")
         dialog.get_by_role("button", name="Set it").click()
@@ -182,7 +202,17 @@ class TestRule:
     def test_a_source_without_jobs_is_deleted(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source)
         page.goto(f"/#/source/{source}")
-        page.get_by_role("main").get_by_role("button", name="Delete").click()
+        delete = page.get_by_role("main").get_by_role("button", name="Delete")
+        expect(delete).to_be_disabled()
+        expect(delete).to_have_accessible_description(f"A source with jobs cannot be deleted. {source} has 1 job.")
+        delete.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_contain_text("cannot be deleted")
+        client.post(f"/job/done/{source}/{id}")
+        client.delete(f"/job/done/{source}/{id}")
+        expect(delete).to_be_enabled()
+        delete.click()
+        id = submit(client, source)  # meanwhile
         page.get_by_role("button", name="Delete it").click()
         expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("has jobs")
         client.post(f"/job/done/{source}/{id}")
@@ -213,7 +243,7 @@ class TestRights:
                     "#/": "It is paused, and 1 job is waiting",
                     "#/failed": id,
                     "#/sources": "freg",
-                    "#/source/freg": "it is paused",
+                    "#/source/freg": "1 paused",
                     "#/schedules": "nightly",
                     f"#/job/{id}": "no column a",
                 }.items():

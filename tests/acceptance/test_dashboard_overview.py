@@ -103,7 +103,7 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
         ("Ready", "4", "of 1 source"),
         ("Oldest ready", re.compile("5 min|30. s"), "of freg"),
         ("Delayed", "2", "1 after others"),
-        ("Paused", "2", "in 1 source"),
+        ("Paused", "1", "in 1 source"),
         ("Active", "1", "of 1 source"),
         ("Failed, last hour", "2", "2 in a day"),
         ("At work", "1", "of 1 converter"),
@@ -111,6 +111,11 @@ def test_the_numbers_of_all_sources(page: Page, alone: httpx.Client, database: s
     ):
         expect(tile(page, name).locator("b")).to_have_text(number)
         expect(tile(page, name).locator(".note")).to_have_text(more)
+    # The table and the page of the source say the same: what is paused is not ready.
+    expect(numbers(page, "still")).to_have_text(["0", "0", "0"])
+    expect(row(page, "still").locator(".pill")).to_have_text(["1 paused", "1 delayed"])
+    # No list has the delayed jobs alone.
+    expect(page.get_by_role("link", name=re.compile("^Delayed"))).to_have_count(0)
     # One that says no name is at work, too.
     alone.get("/job/available/freg").raise_for_status()
     expect(tile(page, "At work").locator(".note")).to_have_text("1 with a name")
@@ -226,8 +231,18 @@ def test_a_source_among_a_thousand(page: Page, alone: httpx.Client, database: st
     assert len(names(page)) == 50
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("51 to 100 of 1,001")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"#/\?page=2$"))
+    second = names(page)
+    page.reload()
+    expect(page.get_by_text("51 to 100 of 1,001")).to_be_visible()
+    assert names(page) == second
+    page.locator(".all-sources tbody a.go").first.click()
+    expect(page.get_by_role("heading", level=1, name=second[0])).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("51 to 100 of 1,001")).to_be_visible()
     page.get_by_role("searchbox", name="Show only sources").fill("E-04")
     expect(page.get_by_text("100 of 1,001 sources")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"#/\?q=E-04$"))  # on its first page
     expect(page.locator(".all-sources tbody tr")).to_have_count(50)
     assert names(page)[:2] == ["source-0400", "source-0401"]
     page.get_by_role("searchbox", name="Show only sources").fill("nobody")

@@ -50,6 +50,9 @@ def test_why_it_needs_attention(page: Page, client: httpx.Client, source: str) -
     expect(needs).to_be_hidden()
     client.put(f"/source/{source}", json={"paused": True, "limit": 3})
     expect(needs).to_contain_text("paused")
+    expect(tile(page, "Ready").locator("b")).to_have_text("0")
+    expect(tile(page, "Ready").locator(".note")).to_have_text("1 paused")
+    expect(tile(page, "Oldest paused").locator("time")).to_be_visible()
     # Somebody else has set the rule, and the page shows it.
     expect(page.get_by_role("region", name="Rule")).to_contain_text("at most 3 active")
     needs.get_by_role("button", name=f"Resume {source}").click()

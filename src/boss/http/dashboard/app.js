@@ -56,6 +56,10 @@ const isAsking = () => main.querySelector(".sign-in") !== null;
 
 function askWho() {
   close();
+  tell("", "Not signed in");
+  // What somebody has written in a dialog stays until they close it.
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog) return dialog.addEventListener("close", start, { once: true });
   forget();
   forgetPages();
   setSession(null);
@@ -63,7 +67,6 @@ function askWho() {
   for (const id of [...SIGNED_IN, "submit"]) part(id).hidden = true;
   part("session").replaceChildren();
   part("more").replaceChildren();
-  tell("", "Not signed in");
   document.title = "Boss";
   const asking = signIn(() => {
     face = null;

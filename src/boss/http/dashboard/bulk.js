@@ -61,26 +61,36 @@ export function actOnMatching(act, filter, findSources, after) {
     return { source, address: `${act.address(source, state)}&${text}`.replace(/[?&]+$/, "").replace("?&", "?") };
   });
 
+  /** Count what one request is about. What Boss refuses for one source it may allow for the others. */
+  async function countOne(request, found) {
+    try {
+      const answer = await boss.json(act.method, joined(request.address, "dry_run=1"));
+      found.jobs += answer[act.would];
+      found.isAll &&= !answer.more;
+      // Jobs that come later are left alone: they were not counted.
+      if (answer[act.would] || answer.more) plan.push({ ...request, until: answer.until });
+    } catch (error) {
+      if (!error.status || error.status === 401) throw error;
+      found.wrong.push(`${request.source}: ${error.message}`);
+    }
+  }
+
   async function counting({ progress, cancelled }) {
-    const asked = (await findSources()).flatMap(requests);
-    const waiting = [...asked];
-    let jobs = 0, isAll = true, counted = 0;
+    const asked = (await findSources()).flatMap(requests), waiting = [...asked];
+    const found = { jobs: 0, isAll: true, wrong: [] };
+    let counted = 0;
     plan = [];
-    const count = async () => {
+    const work = async () => {
       for (let each = waiting.shift(); each && !cancelled(); each = waiting.shift()) {
-        const answer = await boss.json(act.method, joined(each.address, "dry_run=1")).catch((error) => {
+        await countOne(each, found).catch((error) => {
           waiting.length = 0;
           throw error;
         });
-        jobs += answer[act.would];
-        isAll &&= !answer.more;
-        // Jobs that come later are left alone: they were not counted.
-        if (answer[act.would] || answer.more) plan.push({ ...each, until: answer.until });
-        progress(jobs, `${++counted} of ${asked.length}`);
+        progress(found.jobs, `${++counted} of ${asked.length}`);
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, count));
-    return { jobs, isAll, sources: new Set(plan.map(({ source }) => source)).size };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    return { ...found, sources: new Set(plan.map(({ source }) => source)).size };
   }
 
   async function run({ reason, progress, cancelled }) {

@@ -21,6 +21,9 @@ function unfit(left) {
   return ` ${many(left, "selected job")} cannot be: ${are} in another state, or not this token's.`;
 }
 
+/** The first errors, and how many more there are. */
+const some = (errors) => errors.slice(0, ERRORS).join("\n") + (errors.length > ERRORS ? `\nand ${errors.length - ERRORS} more` : "");
+
 const noneOf = (act) => `No job matches. To ${act.name.toLowerCase()} is for ${act.from === "done" ? "done" : "available and active"} jobs.`;
 
 /** Count with `counting`, ask, and act with `run`; `after()` is called when something was done. */
@@ -43,7 +46,8 @@ export function confirmMany(act, { counting, run, after }) {
       const found = await counting({ cancelled: isCancelled, progress: (jobs, place) => setText(text, `Counting: ${count(jobs)} so far, request ${place}.`) });
       if (cancelled) return;
       setText(heading, found.jobs || !found.isAll ? title(act, found) : "There are none");
-      setText(text, found.jobs ? act.text + unfit(found.left) : noneOf(act));
+      setText(text, found.jobs ? act.text + unfit(found.left) : found.wrong?.length ? "" : noneOf(act));
+      if (found.wrong?.length) wrong.tell({ message: `Not counted, and left alone:\n${some(found.wrong)}` });
       send.disabled = !found.jobs;
       (why?.querySelector("input") ?? cancel).focus();
     } catch (error) {
@@ -63,7 +67,7 @@ export function confirmMany(act, { counting, run, after }) {
     if (!errors.length) return dialog.close();
     setText(heading, result);
     setText(text, `${many(errors.length, "error")}:`);
-    wrong.tell({ message: errors.slice(0, ERRORS).join("\n") + (errors.length > ERRORS ? `\nand ${errors.length - ERRORS} more` : "") });
+    wrong.tell({ message: some(errors) });
     setText(cancel, "Close");
     send.hidden = true;
   }

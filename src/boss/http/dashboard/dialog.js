@@ -3,6 +3,8 @@
 import { el } from "./dom.js";
 import { complaint } from "./parts.js";
 
+const SIGNED_OUT = "You are not signed in any more. Sign in in another window of this browser, then come back and send this again.";
+
 /** Open a dialog with a title. */
 export function open(title, ...content) {
   const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, el("h2", { id: "dialog-title" }, title), ...content);
@@ -25,7 +27,7 @@ export function form(fields, { act, does, danger = false }) {
       await act(Object.fromEntries(new FormData(element)));
       away();
     } catch (error) {
-      wrong.tell(error);
+      wrong.tell(error.status === 401 ? { message: SIGNED_OUT } : error);
     }
     send.disabled = false;
   }

@@ -112,6 +112,7 @@ export function groups(kind, query, filter, some = SOME) {
       } while (next && grouped < end && (element.isConnected || !grouped));
     } catch (error) {
       wrong.tell(error);
+      if (!grouped) setText(how, "");
     }
     how.classList.remove("loading");
     busy = false;

@@ -6,7 +6,7 @@ import { el, say, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
 import { jsonTree } from "./json_tree.js";
 import { lease } from "./lease.js";
-import { pill, section, sourceLink } from "./parts.js";
+import { jobLink, pill, section, sourceLink } from "./parts.js";
 import { reader } from "./reading.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress } from "./router.js";
@@ -56,10 +56,15 @@ function facts() {
     else setText(place, value);
     return known.get(name);
   }
-  const seen = ago(null), expires = moment(null);
+  const seen = ago(null), expires = moment(null), after = el("span", { class: "after" });
+  /** Links to the jobs that it comes after. They never change. */
+  function afterOf(job) {
+    if (!after.childNodes.length) after.append(...job.after.map((id) => jobLink(id)));
+    return after;
+  }
   function update(job) {
     const rows = [row("Priority", count(job.priority)), row("Attempts", `${job.attempt} of ${count(job.attempts)}`)];
-    if (job.after.length) rows.push(row("After", job.after.join(", ")));
+    if (job.after.length) rows.push(row("After", afterOf(job)));
     if (job.timeout) rows.push(row("Timeout of an attempt", duration(job.timeout)));
     if (job.expires && job.state === "available" && !job.attempt) rows.push(row("Expires", setTime(expires, job.expires)));
     if (job.state === "active") {

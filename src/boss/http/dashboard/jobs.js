@@ -13,7 +13,7 @@ import { go, href } from "./router.js";
 import { selection } from "./selection.js";
 import { table } from "./table.js";
 import { toolbar } from "./toolbar.js";
-import { many } from "./words.js";
+import { count, many } from "./words.js";
 
 const TITLES = { jobs: "Jobs", active: "Active jobs", failed: "Failed jobs" };
 const NONE = {
@@ -23,6 +23,8 @@ const NONE = {
 };
 // How often the active jobs are read again, in milliseconds. A list with large documents takes long, and is read less often.
 const AGAIN = 3000, SHARE = 20;
+// Which number of the feed a time of the filter has.
+const SPANS = new Map([["1h", ["failed_hour", "hour"]], ["1d", ["failed_day", "day"]]]);
 // The pages before this one, by the address of each page: Boss knows only the way forward.
 const before = new Map();
 
@@ -76,7 +78,7 @@ function list(kind, query) {
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
   const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section, fresh);
-  let reading = false, next = 0, counts = null;
+  let reading = false, next = 0, counts = null, shownPage = null;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
   const isQuiet = () => kind === "active" && !after && !rows.chosen.size && !shown.body.matches(":hover, :focus-within");
@@ -91,12 +93,11 @@ function list(kind, query) {
     try {
       // The end of the time goes on with it.
       const found = await findPage(filterOf(kind, query), after);
-      show(found);
       wrong.tell(null);
+      show(found);
+      bar.element.hidden = false;
     } catch (error) {
-      if (!error.away) wrong.tell(error);
-      // What Boss refuses to list it also refuses to act on.
-      if (error.status === 400) bar.element.hidden = true;
+      if (!error.away) refused(error);
     } finally {
       reading = false;
       next = Date.now() + Math.max(AGAIN, SHARE * (Date.now() - begun));
@@ -104,16 +105,31 @@ function list(kind, query) {
     }
   }
 
+  /** What Boss refuses to list it also refuses to act on. */
+  function refused(error) {
+    wrong.tell(error);
+    setText(how, "");
+    bar.element.hidden = error.status < 500;
+  }
+
   function show({ jobs, next: following }) {
     shown.show(jobs);
     rows.keep(jobs);
     none.hidden = jobs.length > 0 || following !== null;
     fresh.hidden = true;
-    setText(how, howMany(jobs.length, after, following));
+    shownPage = { jobs: jobs.length, next: following };
+    tell();
     const address = following === null ? null : href(kind, null, withAfter(query, following));
     if (address) before.set(address, location.hash);
     setChildren(foot, pages(kind, query, address));
     foot.hidden = !foot.childNodes.length;
+  }
+
+  /** Say how many there are. The number of the feed comes and changes after the list. */
+  function tell() {
+    if (!shownPage || !wrong.element.hidden) return;
+    const isMore = kind === "failed" && (after || shownPage.next !== null);
+    setText(how, howMany(shownPage, after) + (isMore ? howManyFailed(query) : ""));
   }
 
   /** What the feed says of the jobs in this list: it changes when they do. */
@@ -129,6 +145,7 @@ function list(kind, query) {
   function update() {
     // Before the first event nothing is known to be new. It may come while the list is read.
     counts ??= known();
+    tell();
     if (!reading && counts !== known() && !isQuiet()) fresh.hidden = false;
   }
   function tick() {
@@ -138,9 +155,20 @@ function list(kind, query) {
   return { title: TITLES[kind], element, update, tick, escape: rows.clear, ready: read() };
 }
 
-function howMany(jobs, after, next) {
-  if (after) return `${many(jobs, "job")} on this page.`;
-  return next === null ? `${many(jobs, "job")}.` : `The first ${many(jobs, "job")}; there are more.`;
+function howMany({ jobs, next }, after) {
+  if (after) return `${many(jobs, "job")} on this page${next === null ? ", the last one" : "; there are more"}.`;
+  if (next !== null) return `${many(jobs, "job")} shown; there are more.`;
+  return ["", "The one job that matches."][jobs] ?? `All ${count(jobs)} jobs that match.`;
+}
+
+/** How many failed in the last hour or day, where the filter is no more than that: the feed has these numbers. */
+function howManyFailed(query) {
+  const last = query.get("last"), source = query.get("source");
+  const isMore = [...query.keys()].some((name) => !["last", "source", "after"].includes(name) && query.get(name));
+  const numbers = source ? state.sources.get(source) : state.total;
+  if (isMore || !numbers || !SPANS.has(last)) return "";
+  const [name, span] = SPANS.get(last);
+  return ` ${count(numbers[name])} failed in the last ${span}.`;
 }
 
 const hasFilter = (query) => [...query.keys()].some((name) => name !== "after" && name !== "group");

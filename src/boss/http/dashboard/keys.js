@@ -20,12 +20,17 @@ export function showKeys() {
   close.focus();
 }
 
-/** Focus the link of the next row, or with -1 of the one before. */
+// What `j` and `k` go through: links, and rows that have none.
+const STOPS = "main a.go, main .list tbody tr:not(:has(a.go))";
+
+/** Focus the link of the next row, or with -1 of the one before; the row itself if it has no link. */
 function step(by) {
-  const links = [...document.querySelectorAll("main a.go")].filter((link) => link.checkVisibility());
+  const stops = [...document.querySelectorAll(STOPS)].filter((stop) => stop.checkVisibility());
   const row = document.activeElement.closest("tr, li");
-  const here = links.findIndex((link) => link === document.activeElement || (row && row.contains(link)));
-  links[here < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, here + by))]?.focus();
+  const here = stops.findIndex((stop) => stop === document.activeElement || (row && row.contains(stop)));
+  const next = stops[here < 0 ? (by > 0 ? 0 : stops.length - 1) : Math.min(stops.length - 1, Math.max(0, here + by))];
+  if (next?.matches("tr")) next.tabIndex = -1; // only then can it have the focus
+  next?.focus();
 }
 
 const select = () => document.activeElement.closest("tr")?.querySelector("input.pick")?.click();

@@ -13,14 +13,19 @@ const LONG = 7;
 const jobs = (query) => href("jobs", null, query);
 const plus = (name, total) => (total.at_least.includes(name) ? "+" : "");
 
-/** What the sources say that is not in the total: jobs that a pause holds back, how many have ready and active ones, and whose first is the oldest. */
+/** How many jobs of a source are ready, and how many would be if it were not paused; as text. */
+export function readyOf(view) {
+  const text = count(view.ready) + (view.at_least.includes("ready") ? "+" : "");
+  return view.paused ? { ready: "0", paused: text } : { ready: text, paused: "0" };
+}
+
+/** What the sources say that is not in the total: jobs that would be ready if their sources were not paused, how many have ready and active ones, and whose first is the oldest. */
 function ofSources() {
-  const found = { paused: 0, ready: 0, withReady: 0, active: 0, oldest: null };
+  const found = { paused: 0, withReady: 0, active: 0, oldest: null };
   for (const [name, view] of state.sources) {
     if (view.active) found.active++;
     if (view.paused) {
-      found.paused += view.ready + view.delayed + view.blocked;
-      found.ready += view.ready;
+      found.paused += view.ready;
       continue;
     }
     if (view.ready) found.withReady++;
@@ -31,8 +36,8 @@ function ofSources() {
 
 /** A number with its name, and a line below it. */
 export function tile(name, address, kind = "") {
-  const value = el("b"), more = el("span", { class: "note" });
-  return { value, more, element: el(address ? "a" : "div", { class: `tile ${kind}`, href: address }, el("span", { class: "name" }, name), value, more) };
+  const called = el("span", { class: "name" }, name), value = el("b"), more = el("span", { class: "note" });
+  return { name: called, value, more, element: el(address ? "a" : "div", { class: `tile ${kind}`, href: address }, called, value, more) };
 }
 
 /** Show a number; null where something else shows it. */
@@ -47,7 +52,8 @@ export function numbers() {
   const tiles = {
     ready: tile("Ready", jobs({ state: "available" }), "available"),
     oldest: tile("Oldest ready", jobs({ state: "available" })),
-    delayed: tile("Delayed", jobs({ state: "available" })),
+    // No list has only these.
+    delayed: tile("Delayed", null),
     paused: tile("Paused", href("sources", null, { q: "paused" })),
     active: tile("Active", href("active"), "active"),
     failed: tile("Failed, last hour", href("failed", null, { last: "1h" })),
@@ -74,7 +80,7 @@ export function numbers() {
     const { total } = state;
     if (!total) return;
     const sums = ofSources();
-    set("ready", count(total.ready - sums.ready) + plus("ready", total), `of ${many(sums.withReady, "source")}`);
+    set("ready", count(total.ready - sums.paused) + plus("ready", total), `of ${many(sums.withReady, "source")}`);
     setTime(oldest, total.oldest_ready);
     setText(oldest.nextSibling, total.oldest_ready ? "" : "–");
     setFirst(sums.oldest);

@@ -24,7 +24,7 @@ function first() {
 }
 
 export function overviewPage({ query }) {
-  const asked = Object.fromEntries(["q", "sort", "span"].map((name) => [name, query.get(name) ?? ""]));
+  const asked = Object.fromEntries(["q", "sort", "page", "span"].map((name) => [name, query.get(name) ?? ""]));
   function changed(now) {
     Object.assign(asked, now);
     replaceAddress(href("", null, asked));

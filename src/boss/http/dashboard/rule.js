@@ -15,6 +15,8 @@ const NUMBERS = [
   ["keep_done", "Keep done jobs for days", "the server's", { min: 0, step: "any" }],
 ];
 
+const LIMITS = ["limit", "rate"];
+
 /** The rule in a row of `GET /source`, whatever fields it has. */
 function ruleOf({ source: _source, available: _available, active: _active, done: _done, ...rule }) {
   return rule;
@@ -74,7 +76,10 @@ function number(name, text) {
 /** What the form says: a field that is empty means the default. */
 function asked(values, known) {
   const now = { paused: values.paused === "on" };
-  for (const [name, label] of known) now[name] = number(label, values[name]);
+  for (const [name, label] of known) {
+    now[name] = number(label, values[name]);
+    if (LIMITS.includes(name) && now[name] === 0) throw new Error(`“${label}” is 0, so no job would be handed out. If that is what you want, tick “Paused”.`);
+  }
   now.delays = values.delays.trim() ? values.delays.split(/[,\s]+/).filter(Boolean).map((text) => number("A delay", text)) : null;
   return now;
 }

@@ -9,13 +9,13 @@ import { el, say, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
 import { filterOf } from "./finding.js";
 import { groups } from "./groups.js";
-import { setNumber, tile } from "./numbers.js";
-import { complaint, empty, section } from "./parts.js";
+import { readyOf, setNumber, tile } from "./numbers.js";
+import { complaint, empty, page, section } from "./parts.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress, replaceAddress } from "./router.js";
 import { ruleButtons, rulePill, ruleWords } from "./rule.js";
 import { age, ago, setTime } from "./times.js";
-import { count } from "./words.js";
+import { count, many } from "./words.js";
 
 // How many failed jobs are grouped at first.
 const SOME_FAILED = 100;
@@ -30,6 +30,17 @@ function askToForget(source) {
   }, true);
 }
 
+/** The button that deletes a source. While the source has jobs it only says why it cannot; it stays in reach of the keyboard. */
+function forgetButton(source) {
+  const button = el("button", { class: "bad", onclick: () => (button.ariaDisabled ? say(button.title) : askToForget(source)) }, "Delete");
+  function update() {
+    const jobs = (state.counts.get(source) ?? []).reduce((sum, each) => sum + each, 0);
+    button.ariaDisabled = jobs ? "true" : null;
+    button.title = jobs ? `A source with jobs cannot be deleted. ${source} has ${many(jobs, "job")}.` : "";
+  }
+  return { element: button, update };
+}
+
 /** The numbers of a source; `update(view)`. */
 function numbersOf(source) {
   const jobs = (wanted) => href("jobs", null, { source, state: wanted });
@@ -37,7 +48,8 @@ function numbersOf(source) {
   const tiles = {
     ready: tile("Ready", jobs("available"), "available"),
     oldest: tile("Oldest ready", jobs("available")),
-    delayed: tile("Delayed", jobs("available")),
+    // No list has only these.
+    delayed: tile("Delayed", null),
     active: tile("Active", href("active", null, { source }), "active"),
     failed: tile("Failed, last hour", href("failed", null, { source, last: "1h" })),
     rate: tile("Last minute", null),
@@ -54,10 +66,12 @@ function numbersOf(source) {
       setNumber(tiles[name], value);
       if (more !== null) setText(tiles[name].more, more);
     };
-    set("ready", plus("ready"), view.paused ? "but it is paused" : "");
+    const { ready, paused } = readyOf(view);
+    set("ready", ready, view.paused ? `${paused} paused` : "");
+    setText(tiles.oldest.name, view.paused ? "Oldest paused" : "Oldest ready");
     setTime(oldest, view.oldest_ready);
     setText(oldest.nextSibling, view.oldest_ready ? "" : "–");
-    set("oldest", null, view.oldest_ready ? "" : "no job is ready");
+    set("oldest", null, view.oldest_ready ? "" : `no job is ${view.paused ? "paused" : "ready"}`);
     set("delayed", plus("delayed"), `${plus("blocked")} after others`);
     set("active", count(view.active), view.limit ? `of at most ${count(view.limit)}` : "");
     set("failed", count(view.failed_hour), `${count(view.failed_day)} in a day`);
@@ -84,13 +98,23 @@ function failures(source) {
 const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least: [], paused: false, limit: null, at_limit: false, oldest_ready: null,
   failed_hour: 0, failed_day: 0, in: 0, out: 0, asks: false, asked: null, attention: [] };
 
+/** A page for a token that is of other sources. */
+function hiddenPage(source) {
+  const text = el("p", {}, "This token may not see a source of this name, or there is none.");
+  return { title: source, element: page(source, [], text), update() {}, tick() {} };
+}
+
 /** The page of a source. */
-export function sourcePage({ part: source, query }) {
+export function sourcePage(address) {
+  return may("read", address.part) ? seenPage(address) : hiddenPage(address.part);
+}
+
+function seenPage({ part: source, query }) {
   const numbers = numbersOf(source), trouble = troubles(source);
   const needs = el("section", { class: "needs", "aria-label": "Needs attention" }, trouble.said, trouble.actions);
   const shown = charts({ source, span: query.get("span") ?? "", chosen: (span) => replaceAddress(href("source", source, { span: span === "hour" ? "" : span })) });
   const rule = el("div", { class: "rule" });
-  const actions = el("div", { class: "actions" });
+  const actions = el("div", { class: "actions" }), forget = forgetButton(source);
   const wrong = complaint();
   const links = el("p", { class: "links" }, el("a", { href: href("jobs", null, { source }) }, "All jobs"), el("a", { href: href("active", null, { source }) }, "Active jobs"),
     el("a", { href: href("failed", null, { source }) }, "Failed jobs"), el("a", { href: href("failed", null, { source, group: "reason" }) }, "Reasons of failures"));
@@ -122,13 +146,14 @@ export function sourcePage({ part: source, query }) {
     setChildren(rule, words.length ? words.map(rulePill) : [empty("It has no rule: nothing holds its jobs back, and the server's defaults apply.")]);
     const ask = () => askToSubmit([source], (id) => go(jobAddress(id)), { like: { source, document: "{\n  \n}" } });
     const submit = may("submit", source) && el("button", { onclick: ask }, "Submit a job");
-    const admin = may("administer", source) ? [...ruleButtons(row, read), el("button", { class: "bad", onclick: () => askToForget(source) }, "Delete")] : [];
+    const admin = may("administer", source) ? [...ruleButtons(row, read), forget.element] : [];
     setChildren(actions, [submit, ...admin].filter(Boolean));
   }
 
   function update() {
     const view = state.sources.get(source) ?? NOTHING;
     numbers.update(view);
+    forget.update();
     trouble.update(view);
     needs.hidden = !view.attention.length;
     shown.update();

@@ -2,6 +2,7 @@
 
 import { el, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
+import { readyOf } from "./numbers.js";
 import { empty, name as named, pill } from "./parts.js";
 import { sourceAddress } from "./router.js";
 import { sortChoice, sorter, table } from "./table.js";
@@ -13,10 +14,10 @@ const ROWS = matchMedia("(max-width: 44rem)").matches ? 20 : 50;
 const FIRST = "ready";
 // The columns that sort, each by a number; the most comes first.
 const BY = {
-  ready: (view) => view.ready,
+  ready: (view) => (view.paused ? 0 : view.ready),
   active: (view) => view.active,
   failed: (view) => view.failed_hour,
-  oldest: (view) => (view.oldest_ready ? now() - Date.parse(view.oldest_ready) : -1),
+  oldest: (view) => (view.oldest_ready && !view.paused ? now() - Date.parse(view.oldest_ready) : -1),
   rate: (view) => view.in + view.out,
 };
 const HEADS = [["Source", "source", ""], ["Ready", "ready", "number"], ["Active", "active", "number"], ["Failed, last hour", "failed", "number"],
@@ -33,8 +34,8 @@ function order(sort) {
 /** What is to be known of a source beside its numbers, in words. */
 function marks(view) {
   return [
-    ...view.attention.map(({ reason }) => reason),
-    view.paused && !view.attention.some(({ reason }) => reason === "paused") && "paused",
+    ...view.attention.map(({ reason }) => reason).filter((reason) => reason !== "paused"),
+    view.paused && (view.ready ? `${readyOf(view).paused} paused` : "paused"),
     view.at_limit && "at its limit",
     view.delayed && `${count(view.delayed)}${view.at_least.includes("delayed") ? "+" : ""} delayed`,
     view.blocked && `${count(view.blocked)}${view.at_least.includes("blocked") ? "+" : ""} after others`,
@@ -52,12 +53,12 @@ function row([source]) {
     // The feed brings another object for a source that has changed, so that the others cost nothing.
     if (view === shown) return;
     shown = view;
-    for (const [place, jobs] of [[ready, view.ready], [active, view.active], [failed, view.failed_hour]]) {
-      setText(place, count(jobs) + (place === ready && view.at_least.includes("ready") ? "+" : ""));
-      place.classList.toggle("zero", !jobs);
+    for (const [place, jobs] of [[ready, readyOf(view).ready], [active, count(view.active)], [failed, count(view.failed_hour)]]) {
+      setText(place, jobs);
+      place.classList.toggle("zero", jobs === "0");
     }
     failed.classList.toggle("bad", view.failed_hour > 0);
-    setTime(oldest, view.oldest_ready);
+    setTime(oldest, view.paused ? null : view.oldest_ready);
     setText(rate, `${count(view.in)}, ${count(view.out)}`);
     rate.classList.toggle("zero", !view.in && !view.out);
     const words = marks(view);
@@ -68,28 +69,37 @@ function row([source]) {
   return { line, update };
 }
 
-/** The list; `changed({ q, sort })` is called when somebody searches or sorts. */
-export function sourceList({ q, sort, changed }) {
-  const wanted = { q, sort: sort || FIRST };
-  let found = [], first = 0;
+/** The list; `changed({ q, sort, page })` is called when somebody searches, sorts or turns the page. */
+export function sourceList({ q, sort, page, changed }) {
+  const wanted = { q, sort: sort || FIRST, page: Math.max(1, Math.floor(Number(page)) || 1) };
+  let found = [], at = 1;
   const filter = el("input", { type: "search", value: q, placeholder: "Name of a source", "aria-label": "Show only sources with this in their name",
-    oninput: () => choose({ q: filter.value.trim() }) });
+    oninput: () => choose({ q: filter.value.trim(), page: 1 }) });
   const columns = HEADS.map(([, , kind]) => [el("span"), kind]);
-  const choice = sortChoice(HEADS.map(([text, name]) => [text, name, name !== "source"]), (sort) => choose({ sort }));
+  const choice = sortChoice(HEADS.map(([text, name]) => [text, name, name !== "source"]), (sort) => choose({ sort, page: 1 }));
   const shown = table({ label: "Sources", columns: [...columns, ""], key: ([source]) => source, make: row });
   const how = el("span", { class: "note", role: "status" });
-  const again = el("button", { class: "plain link again", onclick: () => arrange() }, "Sort again");
-  const turn = (text, by) => el("button", { onclick: () => page(first + by * ROWS) }, text);
+  const again = el("button", { class: "plain link again", onclick: () => choose({ page: 1 }) }, "Sort again");
+  const turn = (text, by) => el("button", { onclick: () => turnTo(at + by) }, text);
   const before = turn("Previous", -1), next = turn("Next", 1), where = el("span", { class: "note" });
   const none = el("div");
   const element = el("section", { class: "all-sources", "aria-labelledby": "all-sources" },
     el("div", { class: "head" }, el("h2", { id: "all-sources" }, "Sources"), how, again, filter, choice.element),
     shown.element, none, el("div", { class: "pages" }, before, where, next));
 
-  function choose(now) {
+  function keep(now) {
     Object.assign(wanted, now);
-    changed({ q: wanted.q, sort: wanted.sort === FIRST ? "" : wanted.sort });
+    changed({ q: wanted.q, sort: wanted.sort === FIRST ? "" : wanted.sort, page: wanted.page > 1 ? wanted.page : "" });
+  }
+
+  function choose(now) {
+    keep(now);
     arrange();
+  }
+
+  function turnTo(page) {
+    keep({ page });
+    show();
   }
 
   const matching = () => {
@@ -97,28 +107,26 @@ export function sourceList({ q, sort, changed }) {
     return [...state.sources].filter(([source]) => source.toLowerCase().includes(words)).sort(order(wanted.sort));
   };
 
-  /** Sort anew, and show the first page. Only a person does that, for rows must not move under their eyes. */
+  /** Sort anew. Only a person does that, for rows must not move under their eyes. */
   function arrange() {
     choice.show(wanted.sort);
     HEADS.forEach(([text, name], place) => {
       const has = columns[place][0].contains(document.activeElement);
-      columns[place][0].replaceChildren(sorter(text, name, wanted.sort, (sort) => choose({ sort }), name !== "source"));
+      columns[place][0].replaceChildren(sorter(text, name, wanted.sort, (sort) => choose({ sort, page: 1 }), name !== "source"));
       if (has) columns[place][0].firstChild.focus();
     });
     found = matching().map(([source]) => source);
-    page(0);
-  }
-
-  function page(place) {
-    first = Math.max(0, place);
     show();
   }
 
   function show() {
+    const pages = Math.max(1, Math.ceil(found.length / ROWS));
+    at = Math.min(wanted.page, pages);
+    const first = (at - 1) * ROWS;
     const here = found.slice(first, first + ROWS);
     shown.show(here.map((source) => [source, state.sources.get(source)]));
     before.hidden = next.hidden = where.hidden = found.length <= ROWS;
-    [before.disabled, next.disabled] = [first === 0, first + ROWS >= found.length];
+    [before.disabled, next.disabled] = [at === 1, at === pages];
     setText(where, `${count(first + 1)} to ${count(first + here.length)} of ${count(found.length)}`);
     const all = state.sources.size;
     setText(how, wanted.q ? `${count(found.length)} of ${many(all, "source")}` : many(all, "source"));
@@ -141,7 +149,6 @@ export function sourceList({ q, sort, changed }) {
     if (!shown.rows.size && !found.length) return arrange();
     if (fresh.length || gone) {
       found = [...found.filter((source) => state.sources.has(source)), ...fresh];
-      if (first >= found.length) first = Math.max(0, Math.ceil(found.length / ROWS) - 1) * ROWS;
       return show();
     }
     for (const [source, { update }] of shown.rows) update([source, state.sources.get(source)]);

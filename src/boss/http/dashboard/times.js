@@ -76,7 +76,7 @@ export function tick() {
 /** A button that switches all times between local time and UTC. */
 export function zoneSwitch() {
   const button = el("button", { class: "plain link", onclick: () => change() });
-  const tell = () => setText(button, zone ? "Times in UTC" : "Times in local time");
+  const tell = () => setText(button, zone ? "Show local time" : "Show UTC");
   function change() {
     zone = zone ? "" : "UTC";
     try {
@@ -86,7 +86,6 @@ export function zoneSwitch() {
     tell();
   }
   tell();
-  button.title = "Switch between local time and UTC";
   return button;
 }
 

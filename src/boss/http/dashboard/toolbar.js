@@ -3,13 +3,22 @@
 import * as boss from "./boss.js";
 import { ACTS, actOnMatching, actOnSelected, isFor } from "./bulk.js";
 import { el, setText } from "./dom.js";
+import { findPage } from "./finding.js";
 import { may } from "./rights.js";
 import { many } from "./words.js";
 
-/** The sources that a filter is about, as far as the token may act on them. They are read anew: the feed may be a second late. */
-async function sourcesOf({ given }) {
-  if (given.source) return [given.source];
-  return (await boss.sources()).filter((row) => row[given.state] > 0 && may("administer", row.source)).map(({ source }) => source);
+// How many jobs are looked at to find their sources.
+const SOME = 100;
+
+/** The sources that a filter is about, as far as the token may act on them: those of the jobs found if that is all of them, or else those with any job in its state. */
+async function sourcesOf(filter) {
+  const { source, state } = filter.given;
+  if (source) return [source];
+  const { jobs, next } = await findPage(filter, null, SOME);
+  const all = next === null ? [...new Set(jobs.map((job) => job.source))]
+    // They are read anew: the feed may be a second late.
+    : (await boss.sources()).filter((row) => row[state] > 0).map((row) => row.source);
+  return all.filter((each) => may("administer", each));
 }
 
 /** A toolbar for a list; `update(chosen)` shows what is selected. */
