@@ -315,7 +315,7 @@ def test_the_audit(browser: Browser, database: str) -> None:
             client.put("/source/sirius", json={"paused": True})
             page.get_by_role("button", name="Refresh").click()
             did = job_rows(page).locator("td:nth-child(3)")
-            rule = "set the limits of a source"
+            rule = "set the rule of a source"
             wanted = ["paused a source", rule, "resumed a source", "paused a source", rule]
             expect(did).to_have_text([*wanted, *[rule] * 45])
 

@@ -3,7 +3,7 @@
 import re
 
 import httpx
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.helpers.jobs import record
 from tests.helpers.ndjson import LINES
@@ -198,6 +198,24 @@ class TestRule:
         expect(page.get_by_role("region", name="Rule")).to_contain_text("lease 60 s")
         [row] = [each for each in client.get("/source").json()["sources"] if each["source"] == source]
         assert (row["limit"], row["lease"]) == (3, 60)
+
+    def test_what_somebody_sets_at_the_same_moment_stays(self, page: Page, client: httpx.Client, source: str) -> None:
+        submit(client, source)
+        client.put(f"/source/{source}", json={"keep_done": 0})
+
+        def overtaken(route: Route) -> None:
+            if route.request.method == "PUT" and not client.get(f"/source/{source}").json()["limit"]:
+                client.put(f"/source/{source}", json={"limit": 3, "keep_done": 0})
+            route.continue_()
+
+        page.goto(f"/#/source/{source}")
+        page.route(f"**/source/{source}", overtaken)
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Pause it").click()
+        rule = page.get_by_role("region", name="Rule")
+        expect(rule).to_contain_text("paused")
+        expect(rule).to_contain_text("at most 3 active")
+        expect(rule).to_contain_text("kept 0 days")
 
     def test_a_source_without_jobs_is_deleted(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, source)

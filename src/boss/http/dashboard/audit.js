@@ -19,23 +19,6 @@ function detail([key, value]) {
   return el("span", { class: "detail" }, el("span", { class: "note" }, `${key} `), shown);
 }
 
-const SET_RULE = "set the limits of a source";
-
-/** What an event did. A rule that differs from the one before in nothing but the pause is a pause, or its end. */
-function didOf(event, before) {
-  if (event.did !== SET_RULE) return event.did;
-  const { paused = false, source: _source, ...rule } = event.what, { paused: was = false, source: _same, ...old } = before ?? {};
-  const names = Object.keys({ ...rule, ...old });
-  const isSame = names.every((name) => JSON.stringify(rule[name] ?? null) === JSON.stringify(old[name] ?? null));
-  return !isSame || paused === was ? event.did : paused ? "paused a source" : "resumed a source";
-}
-
-/** The events with what they did, by the ones before them, which come after them in the list. */
-const named = (events) => events.map((event, place) => {
-  const before = events.slice(place + 1).find(({ did, what }) => did === SET_RULE && what.source === event.what?.source);
-  return { ...event, did: didOf(event, before?.what) };
-});
-
 function row(event) {
   const what = Object.entries(event.what ?? {}).filter(([, value]) => value !== null);
   const line = el("tr", {},
@@ -59,7 +42,7 @@ export function auditPage({ query }) {
   async function read() {
     try {
       const { acts, next } = await boss.json("GET", `/audit?${new URLSearchParams({ limit: LIMIT, ...(before ? { before } : {}) })}`);
-      shown.show(named(acts));
+      shown.show(acts);
       none.hidden = acts.length > 0;
       setText(how, `${many(acts.length, "event")}${next ? "; there are more" : ""}`);
       const following = next && href("audit", null, { before: new URLSearchParams(next.split("?")[1]).get("before") });

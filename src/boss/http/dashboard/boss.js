@@ -46,8 +46,13 @@ export async function submit(source, id, document, how) {
 }
 
 export const sources = async () => (await json("GET", "/source")).sources;
-/** Set the rule of a source, in place of the one before. */
-export const setRule = (source, rule) => json("PUT", path("source", source), JSON.stringify(rule));
+/** A source, and the version of its rule. */
+export async function source(name) {
+  const answer = await send("GET", path("source", name));
+  return { row: await answer.json(), version: answer.headers.get("etag") };
+}
+/** Set the rule of a source, in place of the one with this version. */
+export const setRule = (source, rule, version) => ask("PUT", path("source", source), JSON.stringify(rule), { "if-match": version });
 
 export const converters = async () => (await json("GET", "/converter")).converters;
 

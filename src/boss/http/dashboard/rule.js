@@ -16,6 +16,8 @@ const NUMBERS = [
 ];
 
 const LIMITS = ["limit", "rate"];
+// The status that says that somebody has changed the rule since it was read, and how often it is read again.
+const CHANGED = 412, TRIES = 10;
 
 /** The rule in a row of `GET /source`, whatever fields it has. */
 function ruleOf({ source: _source, available: _available, active: _active, done: _done, ...rule }) {
@@ -32,20 +34,22 @@ export function ruleWords(rule) {
   if (rule.delays) said.push(`delays ${rule.delays.map(duration).slice(0, 4).join(", ")}${rule.delays.length > 4 ? " …" : ""}`);
   if (rule.lease != null) said.push(rule.lease ? `lease ${duration(rule.lease)}` : "lease for ever");
   if (rule.timeout) said.push(`timeout ${duration(rule.timeout)}`);
-  if (rule.keep_done) said.push(`kept ${rule.keep_done} days`);
+  if (rule.keep_done != null) said.push(`kept ${rule.keep_done} days`);
   return said;
 }
 
 export const rulePill = (words) => el("span", { class: `pill ${words === "paused" ? "paused" : ""}` }, words);
 
-/** The source as `GET /source` has it; with no rule, when it has none. */
-async function read(source) {
-  return (await boss.sources()).find((each) => each.source === source) ?? { source, paused: false };
-}
-
-/** Change some fields of a rule, and leave the others as they are now. */
+/** Change some fields of a rule, and leave the others as they are now, also when somebody changes those meanwhile. */
 async function change(source, fields) {
-  await boss.setRule(source, { ...ruleOf(await read(source)), ...fields });
+  for (let tries = 1; ; tries++) {
+    const { row, version } = await boss.source(source);
+    try {
+      return await boss.setRule(source, { ...ruleOf(row), ...fields }, version);
+    } catch (error) {
+      if (error.status !== CHANGED || tries === TRIES) throw error;
+    }
+  }
 }
 
 function askToPause(source, after) {
@@ -108,7 +112,7 @@ function askForRule(row, after) {
 /** Edit the rule of a source as it is now. */
 export async function askForRuleOf(source, after) {
   try {
-    askForRule(await read(source), after);
+    askForRule((await boss.source(source)).row, after);
   } catch (error) {
     say(error.message);
   }
