@@ -8,7 +8,7 @@ import pytest
 from boss.model.attention import Reason, Standing, attention
 from boss.model.diagnosis import Ages, Verdict, examine
 from boss.model.job import State
-from boss.model.overview import MOST_READY, Asked, Held, Lately, Queue, Survey, overview
+from boss.model.overview import MOST_READY, Asked, Lately, Queue, Survey, SurveyedQueue, overview
 from boss.model.source_rule import SourceRule
 from tests.unit.test_health import HEALTHY
 
@@ -65,21 +65,21 @@ def test_the_doctor_goes_by_the_same_rules() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "more", "queue"),
+    ("surveyed", "more", "queue"),
     [
-        (Held(100, 4, 5, None, NOW), (False, False), Queue(91, 4, 5)),
+        (SurveyedQueue(100, 4, 5, None, NOW), (False, False), Queue(91, 4, 5)),
         # Fewer are available by now than when it was surveyed.
-        (Held(200, 90, 50, None, NOW), (False, False), Queue(0, 90, 10)),
-        (Held(100, 10, 5, 60, NOW), (True, False), Queue(60, 35, 5)),
-        (Held(100, 10, 5, 60, NOW), (False, True), Queue(60, 10, 30)),
-        (Held(100, 10, 5, 60, NOW), (True, True), Queue(60, 10, 5, ("delayed", "blocked"))),
-        (Held(9999, 10, 5, MOST_READY, NOW), (True, False), Queue(MOST_READY, 10, 5, ("ready", "delayed"))),
-        (Held(MOST_READY, 0, 0, MOST_READY, NOW), (True, False), Queue(MOST_READY, 0, 0, ("delayed",))),
+        (SurveyedQueue(200, 90, 50, None, NOW), (False, False), Queue(0, 90, 10)),
+        (SurveyedQueue(100, 10, 5, 60, NOW), (True, False), Queue(60, 35, 5)),
+        (SurveyedQueue(100, 10, 5, 60, NOW), (False, True), Queue(60, 10, 30)),
+        (SurveyedQueue(100, 10, 5, 60, NOW), (True, True), Queue(60, 10, 5, ("delayed", "blocked"))),
+        (SurveyedQueue(9999, 10, 5, MOST_READY, NOW), (True, False), Queue(MOST_READY, 10, 5, ("ready", "delayed"))),
+        (SurveyedQueue(MOST_READY, 0, 0, MOST_READY, NOW), (True, False), Queue(MOST_READY, 0, 0, ("delayed",))),
     ],
 )
-def test_what_is_counted_and_what_is_concluded(held: Held, more: tuple[bool, bool], queue: Queue) -> None:
+def test_what_is_counted_and_what_is_concluded(surveyed: SurveyedQueue, more: tuple[bool, bool], queue: Queue) -> None:
     counts = {("a", State.AVAILABLE): 100}
-    seen = overview(counts, {}, Survey({"a": held}, *more), Lately(None, {}), Asked(NOW, {}))
+    seen = overview(counts, {}, Survey({"a": surveyed}, *more), Lately(None, {}), Asked(NOW, {}))
     assert seen["a"].queue == queue
 
 

@@ -30,7 +30,7 @@ _TRIES = 10
 _SPANS = {"expires": "after", "older": "than"}
 
 
-class Part(StrEnum):
+class RulePart(StrEnum):
     """A limit or a default of a source."""
 
     LIMIT = "limit"
@@ -149,7 +149,7 @@ def source(
         float | None, typer.Option(min=0, metavar="DAYS", help="For how many days its done jobs are kept.")
     ] = None,
     without: Annotated[
-        list[Part] | None, typer.Option(help="Remove this limit or default; may be given several times.")
+        list[RulePart] | None, typer.Option(help="Remove this limit or default; may be given several times.")
     ] = None,
     free: Annotated[bool, typer.Option("--free", help="Remove its limits and defaults.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; it must have no jobs.")] = False,

@@ -61,7 +61,7 @@ class SourceRetention:
         self._spare = spare
         self._keeps = keeps
         # After a change of the rules all jobs are looked at again.
-        self._walks: dict[_Retention, _Walk] = {}
+        self._walks: dict[_Retention, _Cleanup] = {}
 
     @property
     def longer(self) -> frozenset[str]:
@@ -74,7 +74,7 @@ class SourceRetention:
     async def delete_old(self) -> int:
         """Delete jobs that are old, for a minute and for half of the time; return how many."""
         retentions = self._retentions()
-        self._walks = {each: self._walks.get(each) or _Walk(self._pool, each) for each in retentions}
+        self._walks = {each: self._walks.get(each) or _Cleanup(self._pool, each) for each in retentions}
         until = time.monotonic() + _LONGEST_PASS_S
         return sum([await walk.go_on(until) for walk in self._walks.values()])
 
@@ -91,7 +91,7 @@ class SourceRetention:
         return found
 
 
-class _Walk:
+class _Cleanup:
     """Looks at all done jobs in order of their finish, once they are old enough, and deletes those of one retention."""
 
     def __init__(self, pool: Pool, retention: _Retention) -> None:

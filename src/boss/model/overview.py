@@ -15,7 +15,7 @@ _ASKS_FOR = timedelta(seconds=90)
 MOST_READY = 1000
 
 
-class Held(NamedTuple):
+class SurveyedQueue(NamedTuple):
     """The queue of a source when it was surveyed.
 
     Attributes:
@@ -36,7 +36,7 @@ class Held(NamedTuple):
 class Survey(NamedTuple):
     """The queues of all sources that have available jobs, and whether more jobs are held back than were counted."""
 
-    sources: dict[str, Held]
+    sources: dict[str, SurveyedQueue]
     delayed_more: bool
     blocked_more: bool
 
@@ -109,7 +109,7 @@ class SourceView(NamedTuple):
 
 
 _NO_RECENT = Recent(0, 0, 0, 0, 0)
-_EMPTY = Held(0, 0, 0, None, None)
+_EMPTY = SurveyedQueue(0, 0, 0, None, None)
 
 
 def overview(
@@ -145,9 +145,9 @@ def _view(
     source: str, counts: Sequence[int], rule: SourceRule, survey: Survey, recent: Recent, asked: Asked
 ) -> SourceView:
     available, active, done = counts
-    held = survey.sources.get(source, _EMPTY)
-    queue = _queue(available, held, survey)
-    oldest = held.oldest if queue.ready else None
+    surveyed = survey.sources.get(source, _EMPTY)
+    queue = _queue(available, surveyed, survey)
+    oldest = surveyed.oldest if queue.ready else None
     last = max(filter(None, (asked.sources.get(source), asked.sources.get(""))), default=None)
     standing = Standing(
         available=available,
@@ -176,21 +176,21 @@ def _view(
     )
 
 
-def _queue(available: int, held: Held, survey: Survey) -> Queue:
-    delayed, blocked = held.delayed, held.blocked
-    if held.ready is None:
+def _queue(available: int, surveyed: SurveyedQueue, survey: Survey) -> Queue:
+    delayed, blocked = surveyed.delayed, surveyed.blocked
+    if surveyed.ready is None:
         delayed = min(delayed, available)
         blocked = min(blocked, available - delayed)
         return Queue(available - delayed - blocked, delayed, blocked)
-    if held.ready >= MOST_READY:
-        more = (held.ready + delayed + blocked < held.available, survey.delayed_more, survey.blocked_more)
-        return Queue(held.ready, delayed, blocked, _named(more))
-    rest = held.available - held.ready
+    if surveyed.ready >= MOST_READY:
+        more = (surveyed.ready + delayed + blocked < surveyed.available, survey.delayed_more, survey.blocked_more)
+        return Queue(surveyed.ready, delayed, blocked, _named(more))
+    rest = surveyed.available - surveyed.ready
     if not survey.delayed_more:
-        return Queue(held.ready, delayed, rest - delayed)
+        return Queue(surveyed.ready, delayed, rest - delayed)
     if not survey.blocked_more:
-        return Queue(held.ready, rest - blocked, blocked)
-    return Queue(held.ready, delayed, blocked, _named((False, True, True)))
+        return Queue(surveyed.ready, rest - blocked, blocked)
+    return Queue(surveyed.ready, delayed, blocked, _named((False, True, True)))
 
 
 def _named(more: tuple[bool, bool, bool]) -> tuple[str, ...]:

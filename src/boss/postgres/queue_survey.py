@@ -4,7 +4,7 @@ How many jobs are available is in the ledger, and few of them are usually delaye
 the rest is ready. Only where there are too many of them, the ready ones of each source are counted, too.
 """
 
-from boss.model.overview import MOST_READY, Held, Survey
+from boss.model.overview import MOST_READY, Survey, SurveyedQueue
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.dependents import BLOCKED
 from boss.postgres.statement import READY, Statement, probe
@@ -65,6 +65,6 @@ WHERE available > 0
 async def survey(pool: Pool) -> Survey:
     """What waits in the queue, by source."""
     rows = await fetch(pool, SURVEY)
-    held = {row["source"]: Held(**{name: row[name] for name in Held._fields}) for row in rows}
+    sources = {row["source"]: SurveyedQueue(**{name: row[name] for name in SurveyedQueue._fields}) for row in rows}
     delayed_more, blocked_more = (bool(rows) and rows[0][name] for name in ("delayed_more", "blocked_more"))
-    return Survey(held, delayed_more, blocked_more)
+    return Survey(sources, delayed_more, blocked_more)

@@ -28,7 +28,7 @@ _GIVEN_BACK = Counter(
 _EXPIRED = Counter("boss_leases_expired", "Leases that ran out, by source.", _BY_SOURCE, registry=REGISTRY)
 
 
-class _Series(NamedTuple):
+class _SourceCounters(NamedTuple):
     submitted: Counter
     taken: Counter
     given_back: Counter
@@ -36,9 +36,9 @@ class _Series(NamedTuple):
     finished: Mapping[str, Counter]
 
 
-def _new_series(source: str) -> _Series:
+def _new_series(source: str) -> _SourceCounters:
     """All series of a source, each at 0: Prometheus does not see the rise of a series that begins at 1."""
-    return _Series(
+    return _SourceCounters(
         submitted=_SUBMITTED.labels(source),
         taken=_TAKEN.labels(source),
         given_back=_GIVEN_BACK.labels(source),
@@ -49,10 +49,10 @@ def _new_series(source: str) -> _Series:
 
 # So that there is a sum before the first job.
 _OF_OTHERS = _new_series(OTHERS)
-_of_sources: dict[str, _Series] = {}
+_of_sources: dict[str, _SourceCounters] = {}
 
 
-def _series(source: str) -> _Series:
+def _series(source: str) -> _SourceCounters:
     series = _of_sources.get(source)
     if series is None:
         if len(_of_sources) >= MOST_SOURCES:
