@@ -16,6 +16,7 @@ from boss.model.audit import AuditEvent
 from boss.model.converter import KnownConverter
 from boss.model.dashboard import View
 from boss.model.diagnosis import Ages, Finding, examine
+from boss.model.duration import duration
 from boss.model.finding import JobFilter, Place
 from boss.model.history import Series, Span, series
 from boss.model.job import Job, JobPage, JobRecord, Location, State, Take, jobs_in_words
@@ -112,12 +113,23 @@ class Queries:
             return f"{record.source} has {_jobs(active)} active, and may have {limit.most_active}"
         if limit.rate is not None and any(each.seconds for each in await store.rate_waits(self._pool, [record.source])):
             return limit.rate_in_words
-        if active == 0 and not self._wait_queue.waiting:
-            asks = f"nobody asks for jobs of {record.source}: none is active, and no taker waits here"
+        if active == 0 and (silence := await self._silence(record.source)) is not None:
+            asks = f"nobody asks for jobs of {record.source}: none is active, and no converter has asked{silence}"
             return asks if not ahead else f"{asks}; it waits behind {_jobs(ahead)}"
         if ahead:
             return f"it waits behind {_jobs(ahead)} of {record.source}, by priority or by age"
-        return f"it is the next of {record.source}; all its converters are at work, or about to take it"
+        why = f"its converters are at work on {_jobs(active)}" if active else "a converter has just asked for one"
+        return f"it is the next of {record.source}; {why}"
+
+    async def _silence(self, source: str) -> str | None:
+        """For how long no converter has asked for jobs of this source, for a sentence; None when one does."""
+        if self._wait_queue.is_there_for(source):
+            return None
+        asked = await store.asked(self._pool)
+        last = asked.last(source)
+        if asked.is_lately(last):
+            return None
+        return f" for {duration((asked.now - last).total_seconds())}" if last else ""
 
     async def list_jobs(
         self, state: State | None, sources: Sequence[str] | None, after: str | None, limit: int

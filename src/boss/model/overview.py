@@ -75,6 +75,14 @@ class Asked(NamedTuple):
     now: datetime
     sources: dict[str, datetime]
 
+    def last(self, source: str) -> datetime | None:
+        """When a taker that could have this source's jobs last asked; None when none is known."""
+        return max(filter(None, (self.sources.get(source), self.sources.get(""))), default=None)
+
+    def is_lately(self, last: datetime | None) -> bool:
+        """Whether a taker that asked then may still be there."""
+        return last is not None and self.now - last < _ASKS_FOR
+
 
 class SourceView(NamedTuple):
     """How a source stands.
@@ -148,7 +156,7 @@ def _view(
     surveyed = survey.sources.get(source, _EMPTY)
     queue = _queue(available, surveyed, survey)
     oldest = surveyed.oldest if queue.ready else None
-    last = max(filter(None, (asked.sources.get(source), asked.sources.get(""))), default=None)
+    last = asked.last(source)
     standing = Standing(
         available=available,
         ready=queue.ready,
@@ -156,7 +164,7 @@ def _view(
         age=None if oldest is None else (asked.now - oldest).total_seconds(),
         paused=rule.paused,
         at_limit=rule.most_active is not None and active >= rule.most_active,
-        asks=last is not None and asked.now - last < _ASKS_FOR,
+        asks=asked.is_lately(last),
         failed=recent.failed_hour,
         ended=recent.ended_hour,
     )
