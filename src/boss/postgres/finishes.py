@@ -7,7 +7,7 @@ from boss.model.backoff import LONGEST_FROM, backoff
 from boss.model.document import MOST_TEXT
 from boss.model.job import Finish, GiveBack, State
 from boss.postgres.connection import Pool, fetch
-from boss.postgres.sizes import size_of
+from boss.postgres.sizes import shortened, size_of
 from boss.postgres.statement import Arrays, Statement, probe
 
 # Times come from clock_timestamp(), the time of the change itself: now() is from before any wait for a lock.
@@ -60,14 +60,8 @@ END_ATTEMPT = """
     taken_by = CASE WHEN {left} THEN NULL ELSE taken_by END,
     converter = CASE WHEN {left} THEN NULL ELSE converter END,"""
 
-# By convention a converter says under "error" why it failed; otherwise the whole result is shown. A traceback of Python
-# says so at its end.
-# OFFSET 0 keeps PostgreSQL from reading the result once for each use of the text.
-_WHY = """(SELECT CASE
-                WHEN said LIKE '%Traceback (most recent call last)%' THEN right(said, 500)
-                ELSE left(said, 500)
-            END
-         FROM (SELECT coalesce(asked.result::jsonb ->> 'error', asked.result) AS said OFFSET 0) AS failure)"""
+# By convention a converter says under "error" why it failed; otherwise the whole result is shown.
+_WHY = shortened("coalesce(asked.result::jsonb ->> 'error', asked.result)")
 
 # Two counted attempts in a row may be retried at once. After that the delay is at least a second: otherwise a converter
 # that cannot do the job would use up all its attempts within a few seconds.

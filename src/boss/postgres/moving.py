@@ -10,7 +10,7 @@ from boss.model.finding import FoundJob
 from boss.model.job import Job, Redo, State
 from boss.postgres.connection import Pool, fetch
 from boss.postgres.finding import OF_SOURCE
-from boss.postgres.sizes import text_of
+from boss.postgres.sizes import shortened, text_of
 from boss.postgres.statement import Statement
 
 # Jobs that somebody else has locked are waited for, in order of id, so that two requests lock them in the same order.
@@ -47,7 +47,7 @@ _ALLOWED = """coalesce(allowed, attempts - (
            SELECT count(*)
            FROM jsonb_array_elements(CASE WHEN jsonb_typeof(history) = 'array' THEN history ELSE '[]' END) AS entry
            WHERE entry ? 'uncounted')::int)"""
-_WHY = "left(coalesce(nullif(result ->> 'error', ''), nullif(result ->> 'reason', ''), result::text), 500)"
+_WHY = shortened("coalesce(nullif(result ->> 'error', ''), nullif(result ->> 'reason', ''), result::text)")
 
 # The job takes its place at the end of the queue: many that are redone do not come before what was submitted meanwhile.
 # Its last result stays until the next one, and its note unless it gets another document. The columns that are not named

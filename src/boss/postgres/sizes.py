@@ -48,3 +48,13 @@ def text_of(column: str) -> str:
         WHEN {size_of(column)} <= {MOST_TEXT} THEN {column}::text
         WHEN {column} IS NOT NULL THEN '{_TOO_LARGE}'
     END"""
+
+
+def shortened(text: str) -> str:
+    """SQL for a text of at most 500 characters: of a longer one the beginning and the end.
+
+    The end of a Python traceback says what was wrong; other errors begin with it. OFFSET 0 keeps PostgreSQL from
+    reading the text once for each use.
+    """
+    return f"""(SELECT CASE WHEN length(said) <= 500 THEN said ELSE left(said, 150) || ' ... ' || right(said, 345) END
+         FROM (SELECT {text} AS said OFFSET 0) AS whole)"""
