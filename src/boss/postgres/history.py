@@ -248,8 +248,24 @@ async def history(pool: Pool, sources: Sequence[str], seconds: int, length: int)
     )
 
 
-# Failures since the last counted minute are read one by one, so that a source that begins to fail is seen at once.
-_MOST_FAILED = 10_000
+# Failures since the last counted minute are read one by one, so that a source that begins to fail is seen at once. If
+# there are some, so are all jobs that ended since then: otherwise all the last jobs of a source would seem to have
+# failed.
+_MOST_READ = 10_000
+
+
+def _ended_since(condition: str) -> str:
+    """SQL that counts the jobs of each source that ended since the last counted minute and match a condition."""
+    return f"""
+    SELECT source, count(*) AS jobs
+    FROM (SELECT source FROM job
+          WHERE status = 'DONE' AND {condition}
+            AND finished_at >= coalesce((SELECT minute + interval '1 minute' FROM last), now() - interval '1 hour')
+          ORDER BY finished_at DESC
+          LIMIT {_MOST_READ}) AS last_done
+    GROUP BY source"""
+
+
 RECENT = Statement(
     "recent",
     f"""
@@ -274,21 +290,16 @@ WITH last AS MATERIALIZED (
     FROM parts, last, rolled
     WHERE source <> ''
     GROUP BY source
-), failing AS (
-    SELECT source, count(*) AS jobs
-    FROM (SELECT source FROM job
-          WHERE status = 'DONE' AND outcome IN ('failed', 'abandoned')
-            AND finished_at >= coalesce((SELECT minute + interval '1 minute' FROM last), now() - interval '1 hour')
-          ORDER BY finished_at DESC
-          LIMIT {_MOST_FAILED}) AS last_failed
-    GROUP BY source
+), failing AS MATERIALIZED ({_ended_since("outcome IN ('failed', 'abandoned')")}
+), ended AS MATERIALIZED ({_ended_since("EXISTS (SELECT FROM failing)")}
 )
 SELECT source, (coalesce(failed_hour, 0) + coalesce(failing.jobs, 0))::bigint AS failed_hour,
-       (coalesce(ended_hour, 0) + coalesce(failing.jobs, 0))::bigint AS ended_hour,
+       (coalesce(ended_hour, 0) + greatest(ended.jobs, failing.jobs, 0))::bigint AS ended_hour,
        (coalesce(failed_day, 0) + coalesce(failing.jobs, 0))::bigint AS failed_day,
        coalesce(came, 0)::bigint AS came, coalesce(went, 0)::bigint AS went, NULL::timestamptz AS minute
 FROM summed
 FULL JOIN failing USING (source)
+LEFT JOIN ended USING (source)
 UNION ALL
 SELECT '', 0, 0, 0, 0, 0, minute FROM last
 """,
