@@ -84,6 +84,8 @@ def test_a_life_is_counted(client: httpx.Client, database: str) -> None:
     assert value(samples, "boss_database_up") == 1
     assert value(samples, "boss_waiting_takers") == 0
     assert value(samples, "boss_database_connections", use="idle") >= 1
+    client.put("/source/a", json={"paused": True})
+    assert ("boss_oldest_available_age_seconds", (("source", "a"),)) not in scrape(client)
 
 
 def test_many_sources_do_not_make_many_series(client: httpx.Client, database: str) -> None:

@@ -14,6 +14,7 @@ from boss.model.job import State
 from boss.model.overview import SourceView
 from boss.telemetry.job_counts import MOST_SOURCES, OTHERS
 
+_ABOUT_AVAILABLE = "Age of the first ready job, from its submit. A paused source has none."
 _Counts = Mapping[tuple[str, State], int]
 _Views = Mapping[str, SourceView]
 
@@ -30,7 +31,7 @@ def of_sources(counts: _Counts, ages: Sequence[Ages], views: _Views) -> Iterator
     yield _jobs(counts, named)
     yield _ready(views, named)
     yield _held(views, named)
-    yield from _ages(ages, named)
+    yield from _ages(ages, views, named)
     yield _attention(views)
 
 
@@ -73,11 +74,15 @@ def _held_by(view: SourceView) -> Iterator[tuple[str, int]]:
     yield "paused" if view.paused else "limited", view.queue.ready - view.takeable
 
 
-def _ages(ages: Sequence[Ages], named: set[str]) -> Iterator[GaugeMetricFamily]:
-    of_available = {each.source: each.available for each in ages if each.available is not None}
+def _ages(ages: Sequence[Ages], views: _Views, named: set[str]) -> Iterator[GaugeMetricFamily]:
+    # Nobody can take a job of a paused source, so its age tells nothing: it would only fire alerts.
+    paused = {source for source, view in views.items() if view.paused}
+    of_available = {
+        each.source: each.available for each in ages if each.available is not None and each.source not in paused
+    }
     of_active = {each.source: each.active for each in ages if each.active is not None}
     for name, about, found in (
-        ("boss_oldest_available_age_seconds", "Age of the first ready job, from its submit.", of_available),
+        ("boss_oldest_available_age_seconds", _ABOUT_AVAILABLE, of_available),
         ("boss_oldest_active_age_seconds", "Age of the oldest active job, from its take.", of_active),
     ):
         oldest: dict[tuple[str, ...], float] = {(source,): age for source, age in found.items() if source in named}
