@@ -31,6 +31,13 @@ def test_each_alert_fires_when_it_should() -> None:
     assert said.returncode == 0, said.stdout + said.stderr
 
 
+def test_no_text_of_an_alert_is_cut_off() -> None:
+    """What follows a space and # would be a comment."""
+    written = re.findall(r"^ +(?:summary|description): (.*)$", ALERTS.read_text(), re.MULTILINE)
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    assert [each.strip('"') for each in written] == [text for rule in rules for text in rule["annotations"].values()]
+
+
 def as_grafana_asks(expression: str, source: str) -> str:
     """The query with Grafana's variables filled in."""
     filled = expression.replace("$__rate_interval", "1m").replace("$source", source)
