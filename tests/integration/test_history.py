@@ -91,6 +91,21 @@ async def test_what_came_and_went_in_a_minute(pool: Pool) -> None:
     assert (await of(pool, "a")).done[-3] is None  # nobody counted it
 
 
+async def test_a_redone_job_that_ends_without_a_take_has_no_times(pool: Pool) -> None:
+    await submit(pool, "a", 2)
+    await finish(pool, "a", 2)
+    await pool.execute(
+        "UPDATE job SET taken_at = taken_at - interval '1 hour', "
+        """    history = '[{"attempt": 1, "how": "failed"}]' WHERE id = 'a-0'"""
+    )
+    minute = await store.count_history(pool)
+    assert minute is not None
+    for times, seconds in ((minute.waits, 4), (minute.runs, 1)):
+        assert sum(times.jobs) == 1
+        assert times.seconds == pytest.approx(seconds, rel=0.01)
+    assert last(await of(pool, "a"))["done"] == 2
+
+
 async def test_what_does_nothing_has_no_row_and_still_waits(pool: Pool) -> None:
     await submit(pool, "a", 3)
     for _ in range(4):

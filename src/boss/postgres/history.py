@@ -20,6 +20,9 @@ _LONGEST_GAP = "interval '3 minutes'"
 # One histogram as two arrays, from rows with a bucket and a number of jobs.
 _HISTOGRAM = """coalesce(array_agg(bucket ORDER BY bucket) FILTER (WHERE kind = '{kind}'), '{{}}') AS {kind}_buckets,
            coalesce(array_agg(jobs ORDER BY bucket) FILTER (WHERE kind = '{kind}'), '{{}}') AS {kind}_jobs"""
+# A job that was redone or given back may end without another take. Its last attempt is in its history then, and its
+# times were those of an end before.
+_IS_ANOTHER_ATTEMPT = "(history -> -1 -> 'attempt') IS DISTINCT FROM to_jsonb(attempt)"
 _HISTOGRAMS = ",\n           ".join(_HISTOGRAM.format(kind=kind) for kind in ("wait", "run"))
 
 # No index has the time of a submit. So the jobs that came are those that ended, and those by which more are open than
@@ -43,8 +46,10 @@ WITH turn AS MATERIALIZED (
     SELECT job.source, job.outcome IN ('failed', 'abandoned') AS is_failed,
            finished_at >= minute AND finished_at < minute + interval '1 minute' AS is_of_minute,
            is_known AND finished_at >= since AS is_since,
-           CASE WHEN attempt = 1 THEN extract(epoch FROM taken_at - submitted_at)::float8 END AS wait,
-           CASE WHEN outcome <> 'stopped' THEN extract(epoch FROM finished_at - taken_at)::float8 END AS run
+           CASE WHEN attempt = 1 AND {_IS_ANOTHER_ATTEMPT}
+                THEN extract(epoch FROM taken_at - submitted_at)::float8 END AS wait,
+           CASE WHEN outcome <> 'stopped' AND {_IS_ANOTHER_ATTEMPT}
+                THEN extract(epoch FROM finished_at - taken_at)::float8 END AS run
     FROM turn, job
     WHERE status = 'DONE' AND finished_at >= (SELECT first FROM turn) AND finished_at < (SELECT until FROM turn)
 ), ends AS (
