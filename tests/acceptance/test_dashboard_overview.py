@@ -329,6 +329,15 @@ def test_all_answers_fit_one_screen(page: Page, alone: httpx.Client) -> None:
         box = page.locator(part).bounding_box()
         assert box
         assert 0 <= box["y"] <= 900 - box["height"], part
+    # What has no room says so, and no entry is shown in part.
+    below = page.get_by_role("button", name="more below")
+    line, last = below.bounding_box(), trouble(page, "source-03").bounding_box()
+    assert line
+    assert last
+    assert last["y"] + last["height"] <= line["y"] + 1
+    expect(below).to_have_text("26 more below")
+    below.click()
+    expect(below).not_to_have_text("26 more below")
 
 
 def test_on_a_phone_the_numbers_come_first(page: Page, alone: httpx.Client) -> None:

@@ -25,7 +25,7 @@ const byWeight = (one, other) => {
 /** What to do about a reason that no button beside it does. */
 const advice = (reason, view) => ({
   stuck: view.at_limit ? "Raise the limit, or wait for its active jobs." : "Start more converters.",
-  "nobody asks": "Start a converter of it.",
+  "nobody asks": "Start a converter for it.",
 })[reason] ?? "";
 
 /** What can be done about a reason, as links and buttons. Their names say of which source, for those who hear them. */
@@ -84,6 +84,32 @@ const OF_SOURCES = "sources to look after";
 const finding = ({ what, value, verdict, advice }) =>
   el("li", { class: "finding" }, el("div", {}, el("b", {}, sentence(what, "")), el("p", {}, pill(verdict), ` ${value}. `, el("span", { class: "note" }, sentence(advice)))));
 
+// How high the line with their number is at least, in pixels.
+const LINE = 36;
+
+/**
+ * How many entries lie below the end of a part that scrolls, as a button that scrolls on; `unlisted()` are those without an entry.
+ *
+ * It covers the entry that the end would cut, so that none is seen in part.
+ */
+function below(body, unlisted) {
+  const button = el("button", { class: "below", tabindex: -1, hidden: true, onclick: () => body.scrollBy({ top: body.clientHeight - 2 * LINE }) });
+  function tell() {
+    const { bottom } = body.getBoundingClientRect();
+    const isMore = body.scrollTop + body.clientHeight < body.scrollHeight - 1;
+    const hidden = isMore ? [...body.querySelectorAll("li")].map((entry) => entry.getBoundingClientRect()).filter((box) => box.bottom > bottom - LINE) : [];
+    button.hidden = !hidden.length;
+    if (!hidden.length) return;
+    button.style.width = `${body.clientWidth}px`; // beside the scroll bar
+    button.style.height = `${Math.max(LINE, bottom - hidden[0].top)}px`;
+    setText(button, `${count(hidden.length + unlisted())} more below`);
+  }
+  body.addEventListener("scroll", tell, { passive: true });
+  const sizes = new ResizeObserver(tell);
+  for (const each of [body, ...body.children]) sizes.observe(each);
+  return button;
+}
+
 export function attention() {
   const items = new Map();
   const list = el("ul", { class: "troubles", "aria-label": "Sources that need attention" });
@@ -93,8 +119,9 @@ export function attention() {
   const none = el("p", { class: "calm" });
   const more = el("button", { hidden: true, onclick: () => ((showAll = true), arrange()) });
   const body = el("div", { class: "body", tabindex: 0, role: "group", "aria-label": "What needs attention" }, none, list, el("div", { class: "more" }, more), found);
+  const rest = below(body, () => sorted.length - list.children.length);
   const element = el("section", { class: "attention", "aria-labelledby": "attention" },
-    el("div", { class: "head" }, el("h2", { id: "attention" }, "Needs attention"), how, verdict), body);
+    el("div", { class: "head" }, el("h2", { id: "attention" }, "Needs attention"), how, verdict), body, rest);
   let showAll = false, findings = "", sorted = [], late = false;
 
   // Nothing moves under the mouse or the focus; it moves when they have left.
