@@ -93,6 +93,30 @@ def test_failures_by_reason(page: Page, client: httpx.Client, source: str) -> No
     page.get_by_label("Source").fill(f"{source}-b")
     page.get_by_label("Source").press("Enter")
     expect(page.get_by_text("1 reason of all 4 jobs that match.")).to_be_visible()
+    page.wait_for_function(
+        "async (source) => (await import('/page/feed.js')).state.failed.some((job) => job.source === source)",
+        arg=f"{source}-b",
+    )
+    done(client, f"{source}-b", 1, "failed", "no column in row")
+    page.get_by_role("button", name="Show what is new").click()
+    expect(page.get_by_text("1 reason of all 5 jobs that match.")).to_be_visible()
+
+
+def test_what_was_redone_is_in_no_group(page: Page, client: httpx.Client, source: str) -> None:
+    done(client, source, 2, "failed", "no column in row")
+    page.goto(f"/#/failed?source={source}&group=reason")
+    page.get_by_role("link", name="no column in row").click()
+    expect(job_rows(page)).to_have_count(2)
+    done(client, source, 1, "failed", "no column in row")
+    page.get_by_role("button", name="Redo all that match").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redo them").click()
+    # The times are those of the group. That they have no failures any more does not mean that there are none.
+    expect(page.get_by_text("Newer ones may have failed")).to_be_visible()
+    page.get_by_role("link", name="look without the times").click()
+    expect(job_rows(page)).to_have_count(1)
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_text("1 reason of all 1 job that match.")).to_be_visible()
 
 
 def ended(client: httpx.Client, source: str, results: list[str], outcome: str = "failed") -> list[str]:
