@@ -25,6 +25,8 @@ const NONE = {
 const AGAIN = 3000, SHARE = 20;
 // How long it takes at most until the feed has what was done here, in milliseconds.
 const SETTLES = 5000;
+// What a list of available jobs has.
+const AVAILABLE = " Those that are delayed, after others or paused are available, too.";
 // Which number of the feed a time of the filter has.
 const SPANS = new Map([["1h", ["failed_hour", "hour"]], ["1d", ["failed_day", "day"]]]);
 // The pages before this one, by the address of each page: Boss knows only the way forward.
@@ -163,7 +165,7 @@ function list(kind, query) {
   function tell() {
     if (!shownPage || !wrong.element.hidden) return;
     const isMore = kind === "failed" && (after || shownPage.next !== null);
-    setText(how, howMany(shownPage, after) + (isMore ? howManyFailed(query) : ""));
+    setText(how, howMany(shownPage, after, orderOf(filter)) + (isMore ? howManyFailed(query) : "") + (filter.given.state === "available" ? AVAILABLE : ""));
   }
 
   /** Offer what is new. After an act of one's own the feed follows, and the list with it. */
@@ -185,20 +187,24 @@ function list(kind, query) {
   return { title: TITLES[kind], element, update, tick, escape: rows.clear, ready: read() };
 }
 
-function howMany({ jobs, next }, after) {
-  if (after) return `${many(jobs, "job")} on this page${next === null ? ", the last one" : "; there are more"}.`;
-  if (next !== null) return `${many(jobs, "job")} shown; there are more.`;
-  return ["", "The one job that matches."][jobs] ?? `All ${count(jobs)} jobs that match.`;
+/** The order of a list, where it is not that of time. */
+const orderOf = ({ given, outcomes }) => (outcomes[0] || given.since || given.until || given.reason ? "" : ", the greatest id first");
+
+function howMany({ jobs, next }, after, order) {
+  if (after) return `${many(jobs, "job")} on this page${order}${next === null ? "; it is the last one" : "; there are more"}.`;
+  if (next !== null) return `${many(jobs, "job")} shown${order}; there are more.`;
+  return ["", "The one job that matches."][jobs] ?? `All ${count(jobs)} jobs that match${order}.`;
 }
 
-/** How many failed in the last hour or day, where the filter is no more than that: the feed has these numbers. */
+/** How often jobs failed in the last hour or day, where the filter is no more than that: the feed has these numbers. */
 function howManyFailed(query) {
   const last = query.get("last"), source = query.get("source");
   const isMore = [...query.keys()].some((name) => !["last", "source", "after"].includes(name) && query.get(name));
   const numbers = source ? state.sources.get(source) : state.total;
   if (isMore || !numbers || !SPANS.has(last)) return "";
   const [name, span] = SPANS.get(last);
-  return ` ${count(numbers[name])} failed in the last ${span}.`;
+  // A job that was redone and failed again has failed twice.
+  return ` Jobs failed ${numbers[name] === 1 ? "once" : `${count(numbers[name])} times`} in the last ${span}.`;
 }
 
 /** What an empty list says. That a time has no jobs does not mean that all is well since. */

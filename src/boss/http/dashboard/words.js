@@ -37,6 +37,9 @@ export function size(bytes) {
   return bytes < 1e6 ? `${(bytes / 1000).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+/** Why a job was abandoned that has no other reason: nobody said anything. */
+export const LEASE_RAN_OUT = "its lease ran out, and it had no attempts left";
+
 /** Why a done job ended so: `error` or `reason` of its result, or else all of it, as `GET /jobs?reason=` sees it. */
 export function reasonOf({ result }) {
   if (result === null || result === undefined) return "";
