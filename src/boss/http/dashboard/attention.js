@@ -81,8 +81,10 @@ function item(source) {
 
 // What the doctor says of sources stands above, with what to do.
 const OF_SOURCES = "sources to look after";
-const finding = ({ what, value, verdict, advice }) =>
-  el("li", { class: "finding" }, el("div", {}, el("b", {}, sentence(what, "")), el("p", {}, pill(verdict), ` ${value}. `, el("span", { class: "note" }, sentence(advice)))));
+/** What the doctor has found: what it is, how it stands, and what to do. */
+export const finding = ({ what, value, verdict, advice }) =>
+  el("li", { class: "finding" }, el("div", {}, el("b", {}, sentence(what, "")),
+    el("p", {}, pill(verdict), ` ${value}. `, advice ? el("span", { class: "note" }, sentence(advice)) : null)));
 
 // How high the line with their number is at least, in pixels.
 const LINE = 36;
@@ -153,7 +155,7 @@ export function attention() {
     if (text === findings) return;
     findings = text;
     verdict.className = `verdict ${state.doctor?.verdict ?? ""}`;
-    setChildren(verdict, state.doctor ? ["The doctor says: ", el("b", {}, state.doctor.verdict)] : []);
+    setChildren(verdict, state.doctor ? [el("a", { href: href("health") }, "The doctor says:"), " ", el("b", {}, state.doctor.verdict)] : []);
     found.replaceChildren(...(state.doctor?.findings ?? []).filter(({ what }) => what !== OF_SOURCES).map(finding));
     found.hidden = !found.children.length;
   }
