@@ -46,7 +46,7 @@ def test_a_list_pages_through_everything(page: Page, client: httpx.Client, sourc
     answer = client.post(f"/job/available/{source}", content=lines, headers=LINES)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
     page.goto(f"/#/jobs?source={source}")
-    expect(page.get_by_text("50 jobs shown, the greatest id first; there are more.")).to_be_visible()
+    expect(page.get_by_text("50 jobs shown, greatest id first; there are more.")).to_be_visible()
     assert through_all(page) == sorted(ids, reverse=True)
     page.get_by_role("link", name="Previous").click()
     expect(job_rows(page)).to_have_count(50)
@@ -285,6 +285,8 @@ def test_sources_are_found_and_sorted(page: Page, client: httpx.Client, source: 
     expect(page.get_by_role("heading", level=1, name=f"{source}-1")).to_be_visible()
     page.get_by_role("region", name="Jobs", exact=True).get_by_role("link", name=re.compile("^Ready")).click()
     expect(job_rows(page)).to_have_count(2)
+    expect(job_rows(page).locator(".pill")).to_have_text(["paused"] * 2)  # they are available, and yet not ready
+    expect(page.get_by_text("delayed, after others or paused are available, too")).to_be_visible()
 
 
 def test_converters(page: Page, client: httpx.Client, source: str) -> None:

@@ -140,6 +140,7 @@ class TestMatching:
         page.get_by_role("button", name="Stop all that match").click()
         dialog = page.get_by_role("dialog")
         expect(dialog.get_by_role("heading")).to_have_text("Stop 70 jobs?")
+        expect(dialog).not_to_contain_text("heartbeat")  # none of them is active
         dialog.get_by_label("Reason").fill("the wrong file")
         dialog.get_by_role("button", name="Stop them").click()
         expect(page.get_by_role("status").filter(has_text="Stopped: 70 jobs.")).to_be_visible()

@@ -50,7 +50,7 @@ function whenOf(job) {
 
 /** A row; `box` is the cell that selects it, if rows can be selected. */
 export function jobRow(job, box) {
-  const what = el("td"), attempt = el("td", { class: "time" }), time = ago(null), verb = el("span", { class: "note verb" });
+  const what = el("td", { class: "what" }), attempt = el("td", { class: "time" }), time = ago(null), verb = el("span", { class: "note verb" });
   const rest = el("td", { class: "about" });
   let moved = "", told = null, current = job, held;
   /** Its state, and what holds it back: its source may be paused and resumed while it is shown. */
@@ -58,7 +58,7 @@ export function jobRow(job, box) {
     const now = heldBy(current);
     if (now === held) return;
     held = now;
-    setChildren(what, [pill(current.outcome ?? current.state), now ? " " : null, now && pill(now)].filter(Boolean));
+    setChildren(what, [now ? el("span", { class: "pill", title: `available, but ${now}` }, now) : pill(current.outcome ?? current.state)]);
   }
   function update(now) {
     current = now;

@@ -26,7 +26,7 @@ const AGAIN = 3000, SHARE = 20;
 // How long it takes at most until the feed has what was done here, in milliseconds.
 const SETTLES = 5000;
 // What a list of available jobs has.
-const AVAILABLE = " Those that are delayed, after others or paused are available, too.";
+const AVAILABLE = "Those that are delayed, after others or paused are available, too.";
 // Which number of the feed a time of the filter has.
 const SPANS = new Map([["1h", ["failed_hour", "hour"]], ["1d", ["failed_day", "day"]]]);
 // The pages before this one, by the address of each page: Boss knows only the way forward.
@@ -115,7 +115,8 @@ function list(kind, query) {
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
-  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section, fresh);
+  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
+    filter.given.state === "available" ? el("p", { class: "note" }, AVAILABLE) : null, section, fresh);
   let reading = false, next = 0, acted = -SETTLES, shownPage = null;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
@@ -165,7 +166,7 @@ function list(kind, query) {
   function tell() {
     if (!shownPage || !wrong.element.hidden) return;
     const isMore = kind === "failed" && (after || shownPage.next !== null);
-    setText(how, howMany(shownPage, after, orderOf(filter)) + (isMore ? howManyFailed(query) : "") + (filter.given.state === "available" ? AVAILABLE : ""));
+    setText(how, howMany(shownPage, after, orderOf(filter)) + (isMore ? howManyFailed(query) : ""));
   }
 
   /** Offer what is new. After an act of one's own the feed follows, and the list with it. */
@@ -188,7 +189,7 @@ function list(kind, query) {
 }
 
 /** The order of a list, where it is not that of time. */
-const orderOf = ({ given, outcomes }) => (outcomes[0] || given.since || given.until || given.reason ? "" : ", the greatest id first");
+const orderOf = ({ given, outcomes }) => (outcomes[0] || given.since || given.until || given.reason ? "" : ", greatest id first");
 
 function howMany({ jobs, next }, after, order) {
   if (after) return `${many(jobs, "job")} on this page${order}${next === null ? "; it is the last one" : "; there are more"}.`;
