@@ -6,19 +6,33 @@ import { name as named, pill } from "./parts.js";
 import { may } from "./rights.js";
 import { href, sourceAddress } from "./router.js";
 import { askForRuleOf, resume } from "./rule.js";
+import { since } from "./times.js";
 import { count, many, sentence } from "./words.js";
 
-// The reasons by weight.
-const REASONS = ["failing", "stuck", "nobody asks", "paused"];
+// The reasons by weight. What is so now comes before what has failed some time ago.
+const REASONS = ["failing", "stuck", "nobody asks", "has failed", "paused"];
+// How long after its last failure a source still fails, in seconds.
+const LATELY = 600;
 // How many sources are shown at first: few where the charts and the list of all come below them.
 const MOST = matchMedia("(max-width: 70rem)").matches ? 5 : 20;
 
 // Where one taps, the last place that was tapped counts as hovered for ever.
 const CAN_HOVER = matchMedia("(hover: hover)").matches;
 
-const rank = ({ attention: [first] }) => [REASONS.indexOf(first.reason), -first.jobs];
+/** Whether a source has failed lately. One that is not among the last failures has failed before all of these. */
+function failsNow(source) {
+  const last = state.failed.find((job) => job.source === source) ?? state.failed.at(-1);
+  return last !== undefined && since(last.finished) < LATELY;
+}
+
+function rank([source, { attention }]) {
+  const places = attention.map(({ reason }) => REASONS.indexOf(reason === "failing" && !failsNow(source) ? "has failed" : reason));
+  const place = Math.min(...places);
+  return [place, -attention[places.indexOf(place)].jobs];
+}
+
 const byWeight = (one, other) => {
-  const [[place, jobs], [otherPlace, otherJobs]] = [rank(one[1]), rank(other[1])];
+  const [[place, jobs], [otherPlace, otherJobs]] = [rank(one), rank(other)];
   return place - otherPlace || jobs - otherJobs || (one[0] < other[0] ? -1 : 1);
 };
 

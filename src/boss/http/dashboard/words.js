@@ -15,7 +15,7 @@ export function duration(seconds) {
   if (seconds < 9.95) return `${Math.max(seconds, 0).toFixed(seconds < 0.95 ? 1 : 0)} s`;
   if (seconds < 120) return `${seconds.toFixed(0)} s`;
   if (seconds < 7200) return `${(seconds / 60).toFixed(0)} min`;
-  if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(1).replace(".0", "")} h`;
   return `${(seconds / 86400).toFixed(0)} days`;
 }
 
