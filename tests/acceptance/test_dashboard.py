@@ -1,6 +1,7 @@
 """The dashboard, in a real browser on a real Boss."""
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -155,10 +156,12 @@ class TestJob:
         for id, why in (
             (second, f"It is the next of {source}"),
             (third, f"it waits behind 1 job of {source}"),
-            (delayed, "It is delayed until 2"),
+            (delayed, "it is delayed until"),
         ):
             page.goto(f"/#/job/{id}")
             expect(page.get_by_text(f"Why nobody has it yet: {why}")).to_be_visible()
+        # As the other times, in the zone that is shown.
+        expect(page.locator(".why time")).to_have_attribute("title", re.compile("local time\\n.* UTC"))
         page.goto(f"/#/job/{first}")
         expect(page.get_by_text("min left")).to_be_visible()
         client.post(f"/job/done/{source}/{first}", content='{"rows": 1.50}')

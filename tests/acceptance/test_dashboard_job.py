@@ -154,10 +154,10 @@ class TestDocument:
         client.post(f"/job/done/{source}/{id}?outcome=failed", json={"error": marked})
         page.set_viewport_size({"width": 390, "height": 844})
         page.goto(f"/#/job/{id}")
-        lines = page.locator(".lines")
-        expect(lines).to_have_count(2)  # in the history and in the result
-        for place in lines.all():
-            assert place.evaluate(HEIGHT_IN_LINES) == len(TRACEBACK.splitlines())
+        expect(page.locator(".lines")).to_have_count(2)  # in the history and in the result
+        assert json_of(page, "Result").locator(".lines").evaluate(HEIGHT_IN_LINES) == len(TRACEBACK.splitlines())
+        history = page.locator(".timeline .lines")
+        assert history.evaluate("(element) => element.scrollWidth <= element.clientWidth")  # these fit, and are broken
         assert page.evaluate(TOO_WIDE) == []
 
     def test_texts_of_several_lines_are_lines(self, page: Page, client: httpx.Client, source: str) -> None:
@@ -258,6 +258,10 @@ def test_a_long_name_is_cut_in_the_middle(page: Page, client: httpx.Client, sour
     expect(link).to_have_text(name)
     [begin, end] = link.locator("span").all()
     assert begin.evaluate(IS_CUT)
+    page.evaluate("addEventListener('copy', (event) => { window.copied = event.clipboardData.getData('text/plain') })")
+    link.evaluate("(element) => getSelection().selectAllChildren(element)")
+    page.keyboard.press("Control+C")
+    assert page.evaluate("window.copied") == name
     assert end.evaluate("(element) => element.scrollWidth <= element.clientWidth")
     expect(end).to_have_text(name[-10:])
     page.set_viewport_size({"width": 1440, "height": 900})

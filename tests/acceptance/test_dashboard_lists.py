@@ -46,7 +46,7 @@ def test_a_list_pages_through_everything(page: Page, client: httpx.Client, sourc
     answer = client.post(f"/job/available/{source}", content=lines, headers=LINES)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
     page.goto(f"/#/jobs?source={source}")
-    expect(page.get_by_text("50 jobs shown; there are more.")).to_be_visible()
+    expect(page.get_by_text("50 jobs shown, greatest id first; there are more.")).to_be_visible()
     assert through_all(page) == sorted(ids, reverse=True)
     page.get_by_role("link", name="Previous").click()
     expect(job_rows(page)).to_have_count(50)
@@ -60,7 +60,7 @@ def test_what_failed_and_what_was_abandoned_is_one_list(browser: Browser, databa
         # Only maintenance abandons jobs. These were abandoned between the others, and some at the same moment.
         run_in(
             database,
-            "UPDATE job SET outcome = 'abandoned' "
+            "UPDATE job SET outcome = 'abandoned', result = NULL "
             "WHERE id IN (SELECT id FROM job WHERE outcome = 'failed' ORDER BY id LIMIT 30)",
         )
         run_in(database, "UPDATE job SET finished_at = date_trunc('second', finished_at) WHERE source = 'freg'")
@@ -74,17 +74,27 @@ def test_what_failed_and_what_was_abandoned_is_one_list(browser: Browser, databa
             assert [times[id] for id in found] == sorted((times[id] for id in found), reverse=True)
             page.get_by_label("Outcome").select_option("abandoned")
             expect(job_rows(page)).to_have_count(30)
+            # Nobody gave a reason. What happened is said, and the group leads to exactly these jobs.
+            why = "Its lease ran out, and it had no attempts left."
+            expect(job_rows(page).first).to_contain_text(why)
+            page.goto("/#/failed?group=reason")
+            page.get_by_role("link", name=why).click()
+            expect(job_rows(page)).to_have_count(30)
+            expect(page.get_by_label("Outcome")).to_have_value("abandoned")
+            job_rows(page).first.locator("a.go").click()
+            expect(page.get_by_role("region", name="History")).to_contain_text(why)
 
 
 def test_failures_by_reason(page: Page, client: httpx.Client, source: str) -> None:
     done(client, source, 7, "failed", "no column in row")
     done(client, f"{source}-b", 4, "failed", "no column in row")
     done(client, source, 2, "failed", "disk full, 12 bytes left on /dev/sda")
+    done(client, source, 1, "failed", "HTTP 404 of 12")
     page.goto(f"/#/failed?source={source}")
     page.get_by_role("link", name="Group by reason").click()
-    expect(job_rows(page)).to_contain_text(["no column in row …", "disk full, … bytes left on"])
+    expect(job_rows(page)).to_contain_text(["no column in row …", "disk full, … bytes left on", "HTTP 404 of …"])
     expect(job_rows(page).first.locator("td").first).to_have_text("7")
-    expect(page.get_by_text("2 reasons of all 9 jobs that match.")).to_be_visible()
+    expect(page.get_by_text("3 reasons of all 10 jobs that match.")).to_be_visible()
     page.get_by_role("link", name="no column in row").click()
     expect(job_rows(page)).to_have_count(7)
     expect(page.get_by_label("Words in the reason")).to_have_value("no column in row")
@@ -93,6 +103,30 @@ def test_failures_by_reason(page: Page, client: httpx.Client, source: str) -> No
     page.get_by_label("Source").fill(f"{source}-b")
     page.get_by_label("Source").press("Enter")
     expect(page.get_by_text("1 reason of all 4 jobs that match.")).to_be_visible()
+    page.wait_for_function(
+        "async (source) => (await import('/page/feed.js')).state.failed.some((job) => job.source === source)",
+        arg=f"{source}-b",
+    )
+    done(client, f"{source}-b", 1, "failed", "no column in row")
+    page.get_by_role("button", name="Show what is new").click()
+    expect(page.get_by_text("1 reason of all 5 jobs that match.")).to_be_visible()
+
+
+def test_what_was_redone_is_in_no_group(page: Page, client: httpx.Client, source: str) -> None:
+    done(client, source, 2, "failed", "no column in row")
+    page.goto(f"/#/failed?source={source}&group=reason")
+    page.get_by_role("link", name="no column in row").click()
+    expect(job_rows(page)).to_have_count(2)
+    done(client, source, 1, "failed", "no column in row")
+    page.get_by_role("button", name="Redo all that match").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redo them").click()
+    # The times are those of the group. That they have no failures any more does not mean that there are none.
+    expect(page.get_by_text("Newer ones may have failed")).to_be_visible()
+    page.get_by_role("link", name="look without the times").click()
+    expect(job_rows(page)).to_have_count(1)
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_text("1 reason of the one job that matches.")).to_be_visible()
 
 
 def ended(client: httpx.Client, source: str, results: list[str], outcome: str = "failed") -> list[str]:
@@ -179,7 +213,7 @@ def test_all_that_match_are_saved_as_lines(page: Page, client: httpx.Client, sou
     ids = done(client, source, 55, "failed", "no")
     done(client, source, 2, "completed", "no")
     page.goto(f"/#/failed?source={source}&last=1h")
-    expect(page.get_by_text("50 jobs shown; there are more. 55 failed in the last hour.")).to_be_visible()
+    expect(page.get_by_text("50 jobs shown; there are more. Jobs failed 55 times in the last hour.")).to_be_visible()
     page.goto(f"/#/failed?source={source}")
     expect(page.get_by_text("50 jobs shown; there are more.", exact=True)).to_be_visible()
     page.goto(f"/#/failed?source={source}&reason=no+7")
@@ -251,6 +285,8 @@ def test_sources_are_found_and_sorted(page: Page, client: httpx.Client, source: 
     expect(page.get_by_role("heading", level=1, name=f"{source}-1")).to_be_visible()
     page.get_by_role("region", name="Jobs", exact=True).get_by_role("link", name=re.compile("^Ready")).click()
     expect(job_rows(page)).to_have_count(2)
+    expect(job_rows(page).locator(".pill")).to_have_text(["paused"] * 2)  # they are available, and yet not ready
+    expect(page.get_by_text("delayed, after others or paused are available, too")).to_be_visible()
 
 
 def test_converters(page: Page, client: httpx.Client, source: str) -> None:

@@ -140,10 +140,16 @@ class TestMatching:
         page.get_by_role("button", name="Stop all that match").click()
         dialog = page.get_by_role("dialog")
         expect(dialog.get_by_role("heading")).to_have_text("Stop 70 jobs?")
+        expect(dialog).not_to_contain_text("heartbeat")  # none of them is active
         dialog.get_by_label("Reason").fill("the wrong file")
         dialog.get_by_role("button", name="Stop them").click()
         expect(page.get_by_role("status").filter(has_text="Stopped: 70 jobs.")).to_be_visible()
         assert {record(client, id)["result"]["reason"] for id in ids} == {"the wrong file"}
+        # What the feed says then is not new to whoever did it.
+        page.wait_for_function(
+            "async (source) => (await import('/page/feed.js')).state.counts.get(source)?.[2] === 70", arg=source
+        )
+        expect(page.get_by_role("button", name="Show what is new")).to_be_hidden()
         page.goto(f"/#/jobs?source={source}&state=done")
         page.get_by_role("button", name="Delete all that match").click()
         dialog.get_by_role("button", name="Cancel").click()

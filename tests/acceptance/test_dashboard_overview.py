@@ -34,6 +34,12 @@ LARGE = """async () => {
     setNumber(made, "12,345,678+");
     return made.value.scrollWidth - made.value.clientWidth;
 }"""
+# Four jobs of the source `failing` failed half an hour ago.
+FAILED_BEFORE = """
+INSERT INTO source_history (seconds, start, source, submitted, done, failed, waiting, was_waiting,
+                            wait_buckets, wait_jobs, run_buckets, run_jobs)
+VALUES (60, date_trunc('minute', now()) - interval '30 min', 'failing', 4, 4, 4, 0, 0, '{}', '{}', '{}', '{}')
+"""
 
 
 @pytest.fixture
@@ -191,6 +197,13 @@ def test_what_needs_attention_and_what_to_do(page: Page, alone: httpx.Client, da
     assert not [each for each in alone.get("/source").json()["sources"] if each["paused"]]
     trouble(page, "failing").get_by_role("link", name="Reasons of failing").click()
     expect(page.get_by_role("main")).to_contain_text("no column a")
+    page.go_back()
+    page.mouse.move(0, 0)
+    expect(shown.first).to_have_text("failing")
+    # Half an hour ago it failed, too. Once all else is redone nothing fails now, and what waits now comes first.
+    run_in(database, FAILED_BEFORE)
+    assert alone.post("/job/available/failing?from=done").json()["moved"] == 4
+    expect(shown.last).to_have_text("failing")
 
 
 def test_nothing_moves_under_the_mouse(page: Page, alone: httpx.Client) -> None:
@@ -329,6 +342,15 @@ def test_all_answers_fit_one_screen(page: Page, alone: httpx.Client) -> None:
         box = page.locator(part).bounding_box()
         assert box
         assert 0 <= box["y"] <= 900 - box["height"], part
+    # What has no room says so, and no entry is shown in part.
+    below = page.get_by_role("button", name="more below")
+    line, last = below.bounding_box(), trouble(page, "source-03").bounding_box()
+    assert line
+    assert last
+    assert last["y"] + last["height"] <= line["y"] + 1
+    expect(below).to_have_text("26 more below")
+    below.click()
+    expect(below).not_to_have_text("26 more below")
 
 
 def test_on_a_phone_the_numbers_come_first(page: Page, alone: httpx.Client) -> None:

@@ -33,7 +33,7 @@ def test_its_numbers_and_ways_to_its_jobs(page: Page, client: httpx.Client, sour
     ):
         expect(tile(page, name).locator("b")).to_have_text(number)
         expect(tile(page, name).locator(".note")).to_have_text(more)
-    expect(tile(page, "Converters")).to_contain_text("for its jobs now")
+    expect(tile(page, "Converters")).to_contain_text("in the last 90 s")
     client.post(f"/job/done/{source}/{first}?outcome=failed", json={"error": "no column a"})
     expect(tile(page, "Failed, last hour")).to_contain_text("1 in a day")
     page.get_by_role("button", name="Read again").click()

@@ -6,6 +6,7 @@ import { el, setText } from "./dom.js";
 import { close, forget, listen, state } from "./feed.js";
 import { listenToKeys, showKeys } from "./keys.js";
 import { footer, markCurrent, navigation, pageAt } from "./pages.js";
+import { copyNames } from "./parts.js";
 import { may, setSession } from "./rights.js";
 import { forgetPages, go, jobAddress, parse, show as showPage } from "./router.js";
 import { signedIn, signIn } from "./session.js";
@@ -127,6 +128,7 @@ listenToKeys(() => {
   openMenu(false);
   face?.escape?.();
 });
+document.addEventListener("copy", copyNames);
 setInterval(() => {
   if (document.hidden) return;
   face?.tick();

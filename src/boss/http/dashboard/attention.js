@@ -6,26 +6,40 @@ import { name as named, pill } from "./parts.js";
 import { may } from "./rights.js";
 import { href, sourceAddress } from "./router.js";
 import { askForRuleOf, resume } from "./rule.js";
+import { since } from "./times.js";
 import { count, many, sentence } from "./words.js";
 
-// The reasons by weight.
-const REASONS = ["failing", "stuck", "nobody asks", "paused"];
+// The reasons by weight. What is so now comes before what has failed some time ago.
+const REASONS = ["failing", "stuck", "nobody asks", "has failed", "paused"];
+// How long after its last failure a source still fails, in seconds.
+const LATELY = 600;
 // How many sources are shown at first: few where the charts and the list of all come below them.
 const MOST = matchMedia("(max-width: 70rem)").matches ? 5 : 20;
 
 // Where one taps, the last place that was tapped counts as hovered for ever.
 const CAN_HOVER = matchMedia("(hover: hover)").matches;
 
-const rank = ({ attention: [first] }) => [REASONS.indexOf(first.reason), -first.jobs];
+/** Whether a source has failed lately. One that is not among the last failures has failed before all of these. */
+function failsNow(source) {
+  const last = state.failed.find((job) => job.source === source) ?? state.failed.at(-1);
+  return last !== undefined && since(last.finished) < LATELY;
+}
+
+function rank([source, { attention }]) {
+  const places = attention.map(({ reason }) => REASONS.indexOf(reason === "failing" && !failsNow(source) ? "has failed" : reason));
+  const place = Math.min(...places);
+  return [place, -attention[places.indexOf(place)].jobs];
+}
+
 const byWeight = (one, other) => {
-  const [[place, jobs], [otherPlace, otherJobs]] = [rank(one[1]), rank(other[1])];
+  const [[place, jobs], [otherPlace, otherJobs]] = [rank(one), rank(other)];
   return place - otherPlace || jobs - otherJobs || (one[0] < other[0] ? -1 : 1);
 };
 
 /** What to do about a reason that no button beside it does. */
 const advice = (reason, view) => ({
   stuck: view.at_limit ? "Raise the limit, or wait for its active jobs." : "Start more converters.",
-  "nobody asks": "Start a converter of it.",
+  "nobody asks": "Start a converter for it.",
 })[reason] ?? "";
 
 /** What can be done about a reason, as links and buttons. Their names say of which source, for those who hear them. */
@@ -81,8 +95,36 @@ function item(source) {
 
 // What the doctor says of sources stands above, with what to do.
 const OF_SOURCES = "sources to look after";
-const finding = ({ what, value, verdict, advice }) =>
-  el("li", { class: "finding" }, el("div", {}, el("b", {}, sentence(what, "")), el("p", {}, pill(verdict), ` ${value}. `, el("span", { class: "note" }, sentence(advice)))));
+/** What the doctor has found: what it is, how it stands, and what to do. */
+export const finding = ({ what, value, verdict, advice }) =>
+  el("li", { class: "finding" }, el("div", {}, el("b", {}, sentence(what, "")),
+    el("p", {}, pill(verdict), ` ${value}. `, advice ? el("span", { class: "note" }, sentence(advice)) : null)));
+
+// How high the line with their number is at least, in pixels.
+const LINE = 36;
+
+/**
+ * How many entries lie below the end of a part that scrolls, as a button that scrolls on; `unlisted()` are those without an entry.
+ *
+ * It covers the entry that the end would cut, so that none is seen in part.
+ */
+function below(body, unlisted) {
+  const button = el("button", { class: "below", tabindex: -1, hidden: true, onclick: () => body.scrollBy({ top: body.clientHeight - 2 * LINE }) });
+  function tell() {
+    const { bottom } = body.getBoundingClientRect();
+    const isMore = body.scrollTop + body.clientHeight < body.scrollHeight - 1;
+    const hidden = isMore ? [...body.querySelectorAll("li")].map((entry) => entry.getBoundingClientRect()).filter((box) => box.bottom > bottom - LINE) : [];
+    button.hidden = !hidden.length;
+    if (!hidden.length) return;
+    button.style.width = `${body.clientWidth}px`; // beside the scroll bar
+    button.style.height = `${Math.max(LINE, bottom - hidden[0].top)}px`;
+    setText(button, `${count(hidden.length + unlisted())} more below`);
+  }
+  body.addEventListener("scroll", tell, { passive: true });
+  const sizes = new ResizeObserver(tell);
+  for (const each of [body, ...body.children]) sizes.observe(each);
+  return button;
+}
 
 export function attention() {
   const items = new Map();
@@ -93,8 +135,9 @@ export function attention() {
   const none = el("p", { class: "calm" });
   const more = el("button", { hidden: true, onclick: () => ((showAll = true), arrange()) });
   const body = el("div", { class: "body", tabindex: 0, role: "group", "aria-label": "What needs attention" }, none, list, el("div", { class: "more" }, more), found);
+  const rest = below(body, () => sorted.length - list.children.length);
   const element = el("section", { class: "attention", "aria-labelledby": "attention" },
-    el("div", { class: "head" }, el("h2", { id: "attention" }, "Needs attention"), how, verdict), body);
+    el("div", { class: "head" }, el("h2", { id: "attention" }, "Needs attention"), how, verdict), body, rest);
   let showAll = false, findings = "", sorted = [], late = false;
 
   // Nothing moves under the mouse or the focus; it moves when they have left.
@@ -126,7 +169,7 @@ export function attention() {
     if (text === findings) return;
     findings = text;
     verdict.className = `verdict ${state.doctor?.verdict ?? ""}`;
-    setChildren(verdict, state.doctor ? ["The doctor says: ", el("b", {}, state.doctor.verdict)] : []);
+    setChildren(verdict, state.doctor ? [el("a", { href: href("health") }, "The doctor says:"), " ", el("b", {}, state.doctor.verdict)] : []);
     found.replaceChildren(...(state.doctor?.findings ?? []).filter(({ what }) => what !== OF_SOURCES).map(finding));
     found.hidden = !found.children.length;
   }

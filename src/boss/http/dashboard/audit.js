@@ -6,7 +6,7 @@ import { complaint, empty, jobLink, page, sourceLink } from "./parts.js";
 import { href } from "./router.js";
 import { table } from "./table.js";
 import { ago, moment } from "./times.js";
-import { many } from "./words.js";
+import { duration, many } from "./words.js";
 
 const LIMIT = 50;
 
@@ -15,7 +15,7 @@ const INSTANT = /^\d{4}-\d\d-\d\dT/;
 function detail([key, value]) {
   if (INSTANT.test(value)) return el("span", { class: "detail" }, el("span", { class: "note" }, `${key} `), moment(value));
   const shown = key === "source" && typeof value === "string" ? sourceLink(value, "") : key === "job" && typeof value === "string" ? jobLink(value)
-    : typeof value === "object" ? JSON.stringify(value) : String(value);
+    : key === "expires" && typeof value === "number" ? `in ${duration(value)}` : Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value);
   return el("span", { class: "detail" }, el("span", { class: "note" }, `${key} `), shown);
 }
 

@@ -3,11 +3,15 @@
 export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
 const attempt = (job) => ({ "if-match": `"${job.attempt}"` });
 
+/** How many requests that may change something were sent. A page from before the last one shows what may be over. */
+export let acts = 0;
+
 /** Send a request; return its response, or throw an error with the detail of its problem. It is `away` when there is no response. */
 export async function send(method, address, { body, headers, signal } = {}) {
   const answer = await fetch(address, { method, body, headers, signal }).catch(() => {
     throw Object.assign(new Error("Boss does not answer"), { away: true });
   });
+  if (method !== "GET") acts++;
   if (answer.ok) return answer;
   let detail = `${answer.status} ${answer.statusText}`;
   try {

@@ -15,7 +15,7 @@ export const ACTS = {
   },
   stop: {
     name: "Stop", does: "Stop them", doing: "Stopping", did: "Stopped", from: "open", one: (job, reason) => boss.stop(job, reason), danger: true, asksWhy: true,
-    text: "They are done, with the outcome stopped. The converters of active ones learn of it at their next heartbeat.",
+    text: "They are done, with the outcome stopped.", ofActive: " The converters of active ones learn of it at their next heartbeat.",
     method: "POST", address: (source, state) => `${boss.path("job", "done", source)}?from=${state}`, moved: "moved", would: "would_move",
   },
   delete: {
@@ -44,7 +44,7 @@ export function actOnSelected(act, jobs, after) {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
     return { done, wrong };
   }
-  const counting = async () => ({ jobs: fitting.length, isAll: true, left });
+  const counting = async () => ({ jobs: fitting.length, isAll: true, left, isActive: fitting.some(({ state }) => state === "active") });
   confirmMany(act, { counting, run, after });
 }
 
@@ -90,7 +90,7 @@ export function actOnMatching(act, filter, findSources, after) {
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
-    return { ...found, sources: new Set(plan.map(({ source }) => source)).size };
+    return { ...found, isActive: filter.given.state === "active", sources: new Set(plan.map(({ source }) => source)).size };
   }
 
   async function run({ reason, progress, cancelled }) {

@@ -46,7 +46,7 @@ export function confirmMany(act, { counting, run, after }) {
       const found = await counting({ cancelled: isCancelled, progress: (jobs, place) => setText(text, `Counting: ${count(jobs)} so far, request ${place}.`) });
       if (cancelled) return;
       setText(heading, found.jobs || !found.isAll ? title(act, found) : "There are none");
-      setText(text, found.jobs ? act.text + unfit(found.left) : found.wrong?.length ? "" : noneOf(act));
+      setText(text, found.jobs ? act.text + ((found.isActive && act.ofActive) || "") + unfit(found.left) : found.wrong?.length ? "" : noneOf(act));
       if (found.wrong?.length) wrong.tell({ message: `Not counted, and left alone:\n${some(found.wrong)}` });
       send.disabled = !found.jobs;
       (why?.querySelector("input") ?? cancel).focus();

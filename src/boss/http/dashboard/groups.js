@@ -6,24 +6,31 @@ import { complaint, empty, sourceLink } from "./parts.js";
 import { href, jobAddress } from "./router.js";
 import { table } from "./table.js";
 import { ago, setTime } from "./times.js";
-import { count, gist, many } from "./words.js";
+import { count, gist, LEASE_RAN_OUT, many, sentence } from "./words.js";
 
 // How many jobs are grouped at first, and with each "more"; and how many are asked for at once.
 const SOME = 1000, AT_ONCE = 100;
 // Numbers and ids differ from job to job where the reason is the same.
 const VARIES = /[0-9A-Za-z]*[0-9][0-9A-Za-z_-]*(?:[.,:][0-9A-Za-z]*[0-9]+)*/g;
 
+// A code says what happened, as in `HTTP 404` or `base 10`: a short number behind one of these words.
+const isCode = (number, before) => /^\d{1,3}$/.test(number) && /\b(HTTP|status|code|errno|base)[ :=]{1,2}$/i.test(before);
+
+// The group of the abandoned jobs without a reason.
+const LOST = sentence(LEASE_RAN_OUT);
+
 /** What reasons have in common that differ in numbers and ids alone. */
-const shapeOf = (reason) => gist(reason).replace(VARIES, "…").slice(0, 300);
+const shapeOf = (reason) => gist(reason).replace(VARIES, (number, place, all) => (isCode(number, all.slice(0, place)) ? number : "…")).slice(0, 300);
 
 /** The longest words of a reason that all of its group have, to find them by. */
 const wordsOf = (shape) => shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
   .sort((one, other) => other.length - one.length)[0].slice(0, 200).trim();
 
-/** The filter that finds a group and nothing else: its words, from its oldest job to its newest. */
-function filterOfGroup(query, { words, oldest, newest }) {
+/** The filter that finds a group and nothing else: its words or its outcome, from its oldest job to its newest. */
+function filterOfGroup(query, { shape, words, oldest, newest }) {
   const to = new URLSearchParams([...query].filter(([name]) => !["group", "last", "after"].includes(name)));
-  to.set("reason", words);
+  if (shape === LOST) to.set("outcome", "abandoned");
+  else to.set("reason", words);
   to.set("since", oldest);
   to.set("until", new Date(Date.parse(newest) + 1).toISOString());
   return to;
@@ -56,12 +63,13 @@ export function groups(kind, query, filter, some = SOME) {
   const shown = table({ label: "Reasons", columns: [["Jobs", "number"], "Reason", "Sources", "Newest"], key: (group) => group.shape, make: row(kind, query) });
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const more = el("button", { hidden: true, onclick: () => read() }, `Group ${count(some)} more`);
-  const none = empty("No job matches that has ended without success.");
+  const none = empty("No job that matches has failed.");
   none.hidden = true;
   const wrong = complaint();
   const element = el("div", { class: "contents" }, how, wrong.element, el("section", { "aria-label": "Reasons" }, shown.element, none, el("div", { class: "pages" }, more)));
 
   function begin(shape, job) {
+    if (shape === LOST) return { shape, words: "", isAlone: !asked, looked: 0, example: shape, jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
     const words = wordsOf(shape);
     // Words without those of the filter would also find jobs that the filter leaves out.
     const isAlone = words !== "" && words.toLowerCase().includes(asked);
@@ -69,8 +77,9 @@ export function groups(kind, query, filter, some = SOME) {
   }
 
   function add(job) {
-    const shape = job.outcome === "completed" ? null : shapeOf(job.reason);
-    texts.push([shape, job.isLong ? "" : job.reason.toLowerCase()]);
+    const isLost = job.outcome === "abandoned" && !job.reason;
+    const shape = job.outcome === "completed" ? null : isLost ? LOST : shapeOf(job.reason);
+    texts.push([shape, job.isLong ? "" : job.reason.toLowerCase(), job.outcome]);
     if (shape === null) return;
     const group = found.get(shape) ?? begin(shape, job);
     group.jobs++;
@@ -81,20 +90,20 @@ export function groups(kind, query, filter, some = SOME) {
     grouped++;
   }
 
-  /** Whether the words of a group find no job of another one. The texts that it was compared with are not read again. */
+  /** Whether the words of a group, or its outcome, find no job of another one. The texts that it was compared with are not read again. */
   function compare(group) {
     const words = group.words.toLowerCase();
     for (; group.isAlone && group.looked < texts.length; group.looked++) {
-      const [shape, text] = texts[group.looked];
-      if (shape !== group.shape && text.includes(words)) group.isAlone = false;
+      const [shape, text, outcome] = texts[group.looked];
+      if (shape !== group.shape && (group.shape === LOST ? outcome === "abandoned" : text.includes(words))) group.isAlone = false;
     }
   }
 
   function show() {
     for (const group of found.values()) compare(group);
     shown.show([...found.values()].sort((one, other) => other.jobs - one.jobs));
-    const of = next ? `the newest ${many(grouped, "job")} that match; there are more` : `all ${many(grouped, "job")} that match`;
-    setText(how, !grouped ? "" : `${many(found.size, "reason")} of ${of}. Numbers and ids in a reason are left out.`);
+    const of = next ? `the newest ${many(grouped, "job")} that match; there are more` : grouped === 1 ? "the one job that matches" : `all ${count(grouped)} jobs that match`;
+    setText(how, !grouped ? "" : `${many(found.size, "reason")} of ${of}. Numbers and ids in a reason are left out, but for codes.`);
     none.hidden = grouped > 0;
     more.hidden = !next;
   }

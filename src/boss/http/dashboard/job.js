@@ -11,8 +11,8 @@ import { reader } from "./reading.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress } from "./router.js";
 import { timeline } from "./timeline.js";
-import { ago, moment, setTime } from "./times.js";
-import { count, duration, sentence } from "./words.js";
+import { ago, moment, setTime, withMoments } from "./times.js";
+import { count, duration } from "./words.js";
 
 function buttons({ job, raw }, again) {
   const admin = may("administer", job.source), submits = may("submit", job.source);
@@ -97,7 +97,7 @@ function missing(id, error) {
   const isSource = error.status === 404 && state.counts.has(id);
   return [
     el("h1", {}, error.status === 404 ? `There is no job ${id}` : "That cannot be shown"),
-    el("p", { class: "note" }, error.message),
+    el("p", { class: "note" }, error.status === 404 ? "Perhaps it was deleted, or was done so long ago that it is not kept any more." : error.message),
     isSource ? el("p", {}, "There is a source of this name: ", sourceLink(id)) : null,
   ].filter(Boolean);
 }
@@ -115,7 +115,7 @@ export function jobPage({ part: id }) {
     el("div", {}, result.element, note.element, document.element));
   const content = [head.element, why, columns];
   const element = el("div", { class: "contents" }, crumbs);
-  let current = null, last = 0, reading = false, hurry = false, wrong = "";
+  let current = null, last = 0, reading = false, hurry = false, wrong = "", said = null;
 
   function draw(found) {
     const { job, raw } = found;
@@ -123,7 +123,8 @@ export function jobPage({ part: id }) {
     if (current !== found) {
       head.update(found);
       happened.update(job);
-      setText(why, job.why ? `Why nobody has it yet: ${sentence(job.why)}` : "");
+      if (job.why !== said) why.replaceChildren("Why nobody has it yet: ", ...withMoments(job.why ?? ""), ".");
+      said = job.why;
       why.hidden = !job.why;
       result.update(raw.result, job.state === "done" ? "Result" : "Result of an earlier attempt");
       note.update(raw.note);

@@ -23,6 +23,10 @@ const NONE = {
 };
 // How often the active jobs are read again, in milliseconds. A list with large documents takes long, and is read less often.
 const AGAIN = 3000, SHARE = 20;
+// How long it takes at most until the feed has what was done here, in milliseconds.
+const SETTLES = 5000;
+// What a list of available jobs has.
+const AVAILABLE = "Those that are delayed, after others or paused are available, too.";
 // Which number of the feed a time of the filter has.
 const SPANS = new Map([["1h", ["failed_hour", "hour"]], ["1d", ["failed_day", "day"]]]);
 // The pages before this one, by the address of each page: Boss knows only the way forward.
@@ -49,13 +53,46 @@ function tools(kind, query, filter) {
   return [group, el("button", { onclick: () => askToDownload(filter) }, "Download")].filter(Boolean);
 }
 
-function grouped(kind, query) {
+/** The filter for done jobs alone: only they have a reason. */
+function doneOf(kind, query) {
   const filter = filterOf(kind, query);
-  // Only done jobs have a reason.
   filter.given.state = "done";
-  const found = groups(kind, query, filter);
-  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), found.element);
-  return { title: TITLES[kind], element, update() {}, tick() {}, ready: found.ready };
+  return filter;
+}
+
+function grouped(kind, query) {
+  const place = el("div");
+  const fresh = el("button", { class: "fresh", hidden: true, onclick: () => read() }, "Show what is new");
+  const news = newsOf("failed", doneOf(kind, query));
+  function read() {
+    news.seen();
+    fresh.hidden = true;
+    const found = groups(kind, query, doneOf(kind, query));
+    place.replaceChildren(found.element);
+    return found.ready;
+  }
+  const element = page(TITLES[kind], tools(kind, query, doneOf(kind, query)), filterBar(kind, query), place, fresh);
+  return { title: TITLES[kind], element, update: () => news.are() && (fresh.hidden = false), tick() {}, ready: read() };
+}
+
+/** Whether the feed says anything new of the jobs of a list since it was last `seen()`. */
+function newsOf(kind, { given: { source, state: wanted } }) {
+  let before = null;
+  /** What the feed says of the jobs in this list: it changes when they do. */
+  function ours() {
+    // Done jobs are counted together. The feed names the last that failed.
+    if (kind === "failed") return state.failed.find((job) => !source || job.source === source)?.finished ?? "";
+    const place = ["available", "active", "done"].indexOf(wanted);
+    const all = source ? [state.counts.get(source) ?? []] : [...state.counts.values()];
+    return String(all.reduce((sum, each) => sum + (place < 0 ? each.reduce((one, other) => one + other, 0) : each[place] ?? 0), 0));
+  }
+  const known = () => (state.total ? ours() : null);
+  function are() {
+    // Before the first event nothing is known to be new. It may come while the list is read.
+    before ??= known();
+    return before !== known();
+  }
+  return { are, seen: () => (before = known()) };
 }
 
 function list(kind, query) {
@@ -70,25 +107,25 @@ function list(kind, query) {
     key: (job) => job.id,
     make: (job) => jobRow(job, acts ? rows.box(job) : null),
   });
-  const bar = toolbar({ filter, clear: rows.clear, after: () => read() });
-  const none = empty(hasFilter(query) ? "No job matches this filter. " : NONE[kind], hasFilter(query) ? el("a", { href: href(kind) }, "Show all") : null);
+  const bar = toolbar({ filter, clear: rows.clear, after: () => ((acted = Date.now()), read()) });
+  const news = newsOf(kind, filter);
+  const none = empty(...noneOf(kind, query));
   none.hidden = true;
   const fresh = el("button", { class: "fresh", hidden: true, onclick: () => (after ? go(href(kind, null, without(query, "after"))) : read()) }, "Show what is new");
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
-  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how), section, fresh);
-  let reading = false, next = 0, counts = null, shownPage = null;
+  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
+    filter.given.state === "available" ? el("p", { class: "note" }, AVAILABLE) : null, section, fresh);
+  let reading = false, next = 0, acted = -SETTLES, shownPage = null;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
   const isQuiet = () => kind === "active" && !after && !rows.chosen.size && !shown.body.matches(":hover, :focus-within");
 
-  const known = () => (state.counts.size ? String(ours()) : null);
-
   async function read() {
     if (reading) return;
     reading = true;
-    counts = known();
+    news.seen();
     const begun = Date.now();
     try {
       // The end of the time goes on with it.
@@ -129,46 +166,56 @@ function list(kind, query) {
   function tell() {
     if (!shownPage || !wrong.element.hidden) return;
     const isMore = kind === "failed" && (after || shownPage.next !== null);
-    setText(how, howMany(shownPage, after) + (isMore ? howManyFailed(query) : ""));
+    setText(how, howMany(shownPage, after, orderOf(filter)) + (isMore ? howManyFailed(query) : ""));
   }
 
-  /** What the feed says of the jobs in this list: it changes when they do. */
-  function ours() {
-    const { source, state: wanted } = filter.given;
-    // Done jobs are counted together. The feed names the last that failed.
-    if (kind === "failed") return state.failed.find((job) => !source || job.source === source)?.finished ?? "";
-    const place = ["available", "active", "done"].indexOf(wanted);
-    const all = source ? [state.counts.get(source) ?? []] : [...state.counts.values()];
-    return all.reduce((sum, each) => sum + (place < 0 ? each.reduce((one, other) => one + other, 0) : each[place] ?? 0), 0);
+  /** Offer what is new. After an act of one's own the feed follows, and the list with it. */
+  function look() {
+    if (!news.are() || reading || isQuiet()) return;
+    if (Date.now() < acted + SETTLES) read();
+    else fresh.hidden = false;
   }
 
   function update() {
-    // Before the first event nothing is known to be new. It may come while the list is read.
-    counts ??= known();
     tell();
-    if (!reading && counts !== known() && !isQuiet()) fresh.hidden = false;
+    look();
   }
   function tick() {
     for (const row of shown.rows.values()) row.tick();
     if (isQuiet() && Date.now() > next) read();
+    look();
   }
   return { title: TITLES[kind], element, update, tick, escape: rows.clear, ready: read() };
 }
 
-function howMany({ jobs, next }, after) {
-  if (after) return `${many(jobs, "job")} on this page${next === null ? ", the last one" : "; there are more"}.`;
-  if (next !== null) return `${many(jobs, "job")} shown; there are more.`;
-  return ["", "The one job that matches."][jobs] ?? `All ${count(jobs)} jobs that match.`;
+/** The order of a list, where it is not that of time. */
+const orderOf = ({ given, outcomes }) => (outcomes[0] || given.since || given.until || given.reason ? "" : ", greatest id first");
+
+function howMany({ jobs, next }, after, order) {
+  if (after) return `${many(jobs, "job")} on this page${order}${next === null ? "; it is the last one" : "; there are more"}.`;
+  if (next !== null) return `${many(jobs, "job")} shown${order}; there are more.`;
+  return ["", "The one job that matches."][jobs] ?? `All ${count(jobs)} jobs that match${order}.`;
 }
 
-/** How many failed in the last hour or day, where the filter is no more than that: the feed has these numbers. */
+/** How often jobs failed in the last hour or day, where the filter is no more than that: the feed has these numbers. */
 function howManyFailed(query) {
   const last = query.get("last"), source = query.get("source");
   const isMore = [...query.keys()].some((name) => !["last", "source", "after"].includes(name) && query.get(name));
   const numbers = source ? state.sources.get(source) : state.total;
   if (isMore || !numbers || !SPANS.has(last)) return "";
   const [name, span] = SPANS.get(last);
-  return ` ${count(numbers[name])} failed in the last ${span}.`;
+  // A job that was redone and failed again has failed twice.
+  return ` Jobs failed ${numbers[name] === 1 ? "once" : `${count(numbers[name])} times`} in the last ${span}.`;
+}
+
+/** What an empty list says. That a time has no jobs does not mean that all is well since. */
+function noneOf(kind, query) {
+  if (!hasFilter(query)) return [NONE[kind]];
+  const all = el("a", { href: href(kind) }, "Show all");
+  if (!query.get("until")) return ["No job matches this filter. ", all];
+  const timeless = new URLSearchParams([...query].filter(([name]) => !["since", "until", "last", "after"].includes(name)));
+  const newer = kind === "failed" ? "Newer ones may have failed: " : "There may be newer ones: ";
+  return ["No job matches this filter with its times. ", newer, el("a", { href: href(kind, null, timeless) }, "look without the times"), " or ", all, "."];
 }
 
 const hasFilter = (query) => [...query.keys()].some((name) => name !== "after" && name !== "group");

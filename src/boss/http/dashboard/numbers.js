@@ -7,6 +7,8 @@ import { href } from "./router.js";
 import { age, setTime } from "./times.js";
 import { count, many } from "./words.js";
 
+// A name that is longer is cut in a tile.
+const SHORT = 14;
 // A longer number has less room for each digit.
 const LONG = 7;
 
@@ -34,10 +36,13 @@ function ofSources() {
   return found;
 }
 
-/** A number with its name, and a line below it. */
-export function tile(name, address, kind = "") {
-  const called = el("span", { class: "name" }, name), value = el("b"), more = el("span", { class: "note" });
-  return { name: called, value, more, element: el(address ? "a" : "div", { class: `tile ${kind}`, href: address }, called, value, more) };
+export const FAILURES = "How often jobs failed or were abandoned. One that was redone and failed again counts again.";
+
+/** A number with its name, and a line below it, which is in its hover where it is cut. */
+export function tile(name, address, kind = "", title = null) {
+  const whole = ({ target }) => (target.title = target.scrollWidth > target.clientWidth ? target.textContent : "");
+  const called = el("span", { class: "name" }, name), value = el("b"), more = el("span", { class: "note", onmouseenter: whole });
+  return { name: called, value, more, element: el(address ? "a" : "div", { class: `tile ${kind}`, href: address, title }, called, value, more) };
 }
 
 /** Show a number; null where something else shows it. */
@@ -56,7 +61,7 @@ export function numbers() {
     delayed: tile("Delayed", null),
     paused: tile("Paused", href("sources", null, { q: "paused" })),
     active: tile("Active", href("active"), "active"),
-    failed: tile("Failed, last hour", href("failed", null, { last: "1h" })),
+    failed: tile("Failed, last hour", href("failed", null, { last: "1h" }), "", FAILURES),
     rate: tile("Last minute", null),
     converters: tile("At work", href("converters")),
   };
@@ -72,7 +77,7 @@ export function numbers() {
   function setFirst(source) {
     if (source === first) return;
     first = source;
-    tiles.oldest.more.replaceChildren(...(source === null ? ["no job is ready"] : ["of ", named(source)]));
+    tiles.oldest.more.replaceChildren(...(source === null ? ["no job is ready"] : ["of ", named(source, "span", {}, SHORT)]));
     tiles.oldest.element.href = jobs({ state: "available", source });
   }
 

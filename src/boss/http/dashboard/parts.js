@@ -7,12 +7,24 @@ import { jobAddress, sourceAddress } from "./router.js";
 const LONG = 30;
 const END = 10;
 
-/** A name that may be long, cut in the middle where it does not fit, with the whole on hover. */
-export function name(text, tag = "span", attributes = {}) {
-  if (text.length <= LONG) return el(tag, attributes, text);
+/** A name that may be longer than `most`, cut in the middle where it does not fit, with the whole on hover. */
+export function name(text, tag = "span", attributes = {}, most = LONG) {
+  if (text.length <= most) return el(tag, attributes, text);
   const shown = { ...attributes, class: `cut ${attributes.class ?? ""}`, title: text };
   if (tag === "a") shown["aria-label"] = text;
   return el(tag, shown, el("span", {}, text.slice(0, -END)), el("span", {}, text.slice(-END)));
+}
+
+/** Copy names that are cut as a whole: their two parts are no lines. */
+export function copyNames(event) {
+  const chosen = getSelection();
+  let text = String(chosen);
+  for (const [begin, end] of [...document.querySelectorAll(".cut")].filter((each) => chosen.containsNode(each, true)).map((each) => [...each.children])) {
+    text = text.replaceAll(`${begin.textContent.slice(-3)}\n${end.textContent}`, begin.textContent.slice(-3) + end.textContent);
+  }
+  if (text === String(chosen)) return;
+  event.clipboardData.setData("text/plain", text);
+  event.preventDefault();
 }
 
 /** A link to a job. `j` and `k` go from one such link to the next. */

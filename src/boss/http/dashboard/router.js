@@ -1,5 +1,7 @@
 // Addresses within the page: `#/failed?source=freg`. Back shows the same page again, where it was scrolled to.
 
+import { acts } from "./boss.js";
+
 const main = document.getElementById("main");
 // How many pages are kept as they were left.
 const KEPT = 8;
@@ -71,14 +73,14 @@ function leave() {
   places.set(shown.key, scrollY);
 }
 
-/** Show the page at this address: the one that was left there, or a new one that `make` makes. */
+/** Show the page at this address: the one that was left there, unless this user has changed something since, or a new one that `make` makes. */
 export function show(make) {
   leave();
   const key = keyOfEntry();
   const kept = entries.get(key);
   const before = document.activeElement, isFirst = shown === null;
   entries.delete(key);
-  shown = kept?.hash === location.hash ? kept : { key, hash: location.hash, face: make(parse(location.hash)) };
+  shown = kept?.hash === location.hash && kept.acts === acts ? kept : { key, hash: location.hash, acts, face: make(parse(location.hash)) };
   entries.set(key, shown);
   if (entries.size > KEPT) entries.delete(entries.keys().next().value);
   main.replaceChildren(shown.face.element);

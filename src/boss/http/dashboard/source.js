@@ -9,7 +9,7 @@ import { el, say, setChildren, setText } from "./dom.js";
 import { state } from "./feed.js";
 import { filterOf } from "./finding.js";
 import { groups } from "./groups.js";
-import { readyOf, setNumber, tile } from "./numbers.js";
+import { FAILURES, readyOf, setNumber, tile } from "./numbers.js";
 import { complaint, empty, page, section } from "./parts.js";
 import { may } from "./rights.js";
 import { go, href, jobAddress, replaceAddress } from "./router.js";
@@ -51,7 +51,7 @@ function numbersOf(source) {
     // No list has only these.
     delayed: tile("Delayed", null),
     active: tile("Active", href("active", null, { source }), "active"),
-    failed: tile("Failed, last hour", href("failed", null, { source, last: "1h" })),
+    failed: tile("Failed, last hour", href("failed", null, { source, last: "1h" }), "", FAILURES),
     rate: tile("Last minute", null),
     done: tile("Done", jobs("done"), "done"),
     asks: tile("Converters", href("converters")),
@@ -78,8 +78,8 @@ function numbersOf(source) {
     tiles.failed.element.classList.toggle("bad", view.failed_hour > 0);
     set("rate", `+${count(view.in)}`, `${count(view.out)} ended`);
     set("done", count(view.done), "");
-    set("asks", view.asks ? "Asking" : "None", null);
-    setText(tiles.asks.more.firstChild, view.asks ? "for its jobs now" : view.asked ? "last asked " : "nobody asks");
+    set("asks", view.asks ? "Asking" : view.active ? "At work" : "None", null);
+    setText(tiles.asks.more.firstChild, view.asks ? "in the last 90 s" : view.asked ? "asked " : view.active ? "none asks now" : "nobody asks");
     setTime(asked, view.asks ? null : view.asked);
   }
   return { element, update };

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { ago, moment } from "./times.js";
-import { duration, linesOf, sentence } from "./words.js";
+import { duration, LEASE_RAN_OUT, linesOf, sentence } from "./words.js";
 
 const between = (from, to) => duration((Date.parse(to) - Date.parse(from)) / 1000);
 
@@ -46,6 +46,7 @@ function last(job, waitedFrom) {
 const word = (job) => (job.outcome === "completed" ? "Finished" : sentence(job.outcome, ""));
 
 function reason({ outcome, result }) {
+  if (outcome === "abandoned" && result === null) return sentence(LEASE_RAN_OUT);
   if (outcome === "completed" || !outcome || result === null) return null;
   const said = outcome === "stopped" ? result.reason : result.error || result.reason;
   return typeof said === "string" && said ? said : null;

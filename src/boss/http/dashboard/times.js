@@ -50,6 +50,9 @@ export const age = (time) => setTime(el("time", { "data-age": "" }), time);
 /** The time of day of a moment, without seconds, in the zone that the switch says. */
 export const clock = (time) => setTime(el("time", { "data-clock": "" }), time);
 
+/** A text in which each moment is in the zone that the switch says. */
+export const withMoments = (text) => text.split(/(\d{4}-\d\d-\d\dT[\d:.]+Z)/).map((part, place) => (place % 2 ? moment(part) : part));
+
 /** Give a time element another time, or none. */
 export function setTime(element, time) {
   const same = (element.getAttribute("datetime") ?? null) === (time ?? null);

@@ -36,7 +36,7 @@ export function toolbar({ filter, clear, after }) {
     button(act, () => actOnMatching(act, filter, () => sourcesOf(filter), done), { "aria-label": `${act.name} all that match` }));
   const matching = el("div", { class: "matching" }, el("span", { class: "note" }, "All that match:"), ...all);
   const selected = el("div", { class: "selected" }, words, ...buttons.map(([, button]) => button), none);
-  const hint = el("span", { class: "note" }, "Choose a state, and all jobs that match can be redone, stopped or deleted at once.");
+  const hint = el("span", { class: "note" }, "Choose a state to redo, stop or delete all that match.");
   const element = el("div", { class: "toolbar", role: "group", "aria-label": "Act on many" }, selected, all.length ? matching : hint);
 
   function update(now) {

@@ -15,7 +15,7 @@ export function duration(seconds) {
   if (seconds < 9.95) return `${Math.max(seconds, 0).toFixed(seconds < 0.95 ? 1 : 0)} s`;
   if (seconds < 120) return `${seconds.toFixed(0)} s`;
   if (seconds < 7200) return `${(seconds / 60).toFixed(0)} min`;
-  if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(1).replace(".0", "")} h`;
   return `${(seconds / 86400).toFixed(0)} days`;
 }
 
@@ -36,6 +36,9 @@ export function size(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
   return bytes < 1e6 ? `${(bytes / 1000).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
+
+/** Why a job was abandoned that has no other reason: nobody said anything. */
+export const LEASE_RAN_OUT = "its lease ran out, and it had no attempts left";
 
 /** Why a done job ended so: `error` or `reason` of its result, or else all of it, as `GET /jobs?reason=` sees it. */
 export function reasonOf({ result }) {
