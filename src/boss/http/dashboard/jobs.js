@@ -45,12 +45,13 @@ function unclear(kind, query) {
   return { title: TITLES[kind], element: page(TITLES[kind], [], filterBar(kind, query), wrong.element), update() {}, tick() {} };
 }
 
+/** What stands beside the title; `filter()` is that of what was read last. */
 function tools(kind, query, filter) {
   const isGrouped = query.get("group") === "reason";
   const other = new URLSearchParams([...query].filter(([name]) => name !== "group" && name !== "after"));
   if (!isGrouped) other.set("group", "reason");
   const group = kind !== "active" && el("a", { class: "button", href: href(kind, null, other) }, isGrouped ? "One by one" : "Group by reason");
-  return [group, el("button", { onclick: () => askToDownload(filter) }, "Download")].filter(Boolean);
+  return [group, el("button", { onclick: () => askToDownload(filter()) }, "Download")].filter(Boolean);
 }
 
 /** The filter for done jobs alone: only they have a reason. */
@@ -63,15 +64,17 @@ function doneOf(kind, query) {
 function grouped(kind, query) {
   const place = el("div");
   const fresh = el("button", { class: "fresh", hidden: true, onclick: () => read() }, "Show what is new");
-  const news = newsOf("failed", doneOf(kind, query));
+  let filter = doneOf(kind, query);
+  const news = newsOf("failed", filter);
   function read() {
     news.seen();
     fresh.hidden = true;
-    const found = groups(kind, query, doneOf(kind, query));
+    filter = doneOf(kind, query);
+    const found = groups(kind, query, filter);
     place.replaceChildren(found.element);
     return found.ready;
   }
-  const element = page(TITLES[kind], tools(kind, query, doneOf(kind, query)), filterBar(kind, query), place, fresh);
+  const element = page(TITLES[kind], tools(kind, query, () => filter), filterBar(kind, query), place, fresh);
   return { title: TITLES[kind], element, update: () => news.are() && (fresh.hidden = false), tick() {}, ready: read() };
 }
 
@@ -96,7 +99,7 @@ function newsOf(kind, { given: { source, state: wanted } }) {
 }
 
 function list(kind, query) {
-  const filter = filterOf(kind, query);
+  let filter = filterOf(kind, query);
   const after = query.get("after");
   const wrong = complaint();
   const acts = may("administer");
@@ -107,7 +110,7 @@ function list(kind, query) {
     key: (job) => job.id,
     make: (job) => jobRow(job, acts ? rows.box(job) : null),
   });
-  const bar = toolbar({ filter, clear: rows.clear, after: () => ((acted = Date.now()), read()) });
+  const bar = toolbar({ state: filter.given.state, filter: () => filter, clear: rows.clear, after: () => ((acted = Date.now()), read()) });
   const news = newsOf(kind, filter);
   const none = empty(...noneOf(kind, query));
   none.hidden = true;
@@ -115,7 +118,7 @@ function list(kind, query) {
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
-  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
+  const element = page(TITLES[kind], tools(kind, query, () => filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
     filter.given.state === "available" ? el("p", { class: "note" }, AVAILABLE) : null, section, fresh);
   let reading = false, next = 0, acted = -SETTLES, shownPage = null;
 
@@ -128,8 +131,10 @@ function list(kind, query) {
     news.seen();
     const begun = Date.now();
     try {
-      // The end of the time goes on with it.
-      const found = await findPage(filterOf(kind, query), after);
+      // "The last hour" goes on with it. What acts on the list is about what was read.
+      const asked = filterOf(kind, query);
+      const found = await findPage(asked, after);
+      filter = asked;
       wrong.tell(null);
       show(found);
       bar.element.hidden = false;
