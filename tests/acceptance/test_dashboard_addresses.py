@@ -149,6 +149,39 @@ def test_what_boss_cannot_list_has_no_acts(page: Page, wrong: str) -> None:
     expect(page.get_by_text("Looking …")).to_be_hidden()
 
 
+def test_back_shows_the_filter_of_the_list(page: Page, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    page.goto("/#/sources")
+    page.goto(f"/#/jobs?source={source}")
+    expect(job_rows(page)).to_have_count(1)
+    words, time = page.get_by_label("Words in the reason"), page.locator("[name=last]")
+    words.fill("column")
+    words.press("Enter")
+    expect(job_rows(page)).to_have_count(0)
+    page.go_back()
+    expect(job_rows(page)).to_have_count(1)
+    expect(words).to_have_value("")
+    time.select_option("between")
+    begin, end = page.get_by_label("From"), page.get_by_label("Before")
+    begin.fill("2026-01-02T00:00:00")
+    end.focus()  # to leave a time sends it
+    expect(page).to_have_url(re.compile("since="))
+    expect(end).to_be_focused()
+    end.fill("2096-01-03T00:00:00")
+    begin.focus()
+    expect(page).to_have_url(re.compile("until="))
+    expect(begin).to_be_focused()
+    begin.fill("2026-01-04T00:00:00")
+    # Back takes a field away that has the focus, and what was written in it.
+    for address in ("&since=[^&]*$", "&last=between$", f"source={source}$", "sources$"):
+        page.go_back()
+        expect(page).to_have_url(re.compile(address))
+        page.wait_for_timeout(200)
+        expect(page).to_have_url(re.compile(address))
+    page.go_forward()
+    expect(time).to_have_value("")
+
+
 def test_back_returns_to_the_same_filter_and_place(page: Page, client: httpx.Client, source: str) -> None:
     for _ in range(60):
         submit(client, source)

@@ -57,7 +57,12 @@ function chosen(form, kind, before) {
 /** The bar; whatever is changed in it leads to the address of the list with the new filter. */
 export function filterBar(kind, query) {
   const sources = el("datalist", { id: "filter-sources" }, [...state.counts.keys()].sort().map((source) => el("option", { value: source })));
-  const change = () => go(href(kind, null, chosen(form, kind, query)));
+  const here = location.hash;
+  const asked = () => href(kind, null, chosen(form, kind, query));
+  // A field also tells of a change when Back takes it away with its page: that leads nowhere.
+  const change = () => queueMicrotask(() => {
+    if (form.isConnected && location.hash === here && asked() !== before) go(asked());
+  });
   const some = ["state", "outcome", "source", "reason", "last", "since", "until"].some((name) => query.get(name));
   const clear = some ? el("a", { class: "clear", href: href(kind, null, { group: query.get("group") }) }, "Clear") : null;
   const submitted = (event) => {
@@ -67,7 +72,8 @@ export function filterBar(kind, query) {
   // A field for a time changes with each digit. It counts when it is left.
   const isTime = ({ target }) => target.type === "datetime-local";
   const form = el("form", { class: "filters", "aria-label": "Filter", onsubmit: submitted,
-    onchange: (event) => isTime(event) || change(), onfocusout: (event) => isTime(event) && form.isConnected && change() }, ...fields(kind, query), clear, sources,
+    onchange: (event) => isTime(event) || change(), onfocusout: (event) => isTime(event) && change() }, ...fields(kind, query), clear, sources,
     el("button", { type: "submit", hidden: true }, "Filter")); // with it, Enter sends the form from any field
+  const before = asked();
   return form;
 }

@@ -89,7 +89,13 @@ export function show(make) {
   return shown.face;
 }
 
+/** Let the fields of a filter say what the address says, whatever was chosen in them to leave the page. */
+export function resetFilter() {
+  main.querySelector("form.filters:not([role])")?.reset();
+}
+
 function place(entry, isKept, before) {
+  if (isKept) resetFilter();
   const top = places.get(entry.key) ?? 0;
   scrollTo(0, top);
   if (isKept) return (entry.focused ?? main).focus({ preventScroll: true });
