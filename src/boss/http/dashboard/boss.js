@@ -20,6 +20,9 @@ export async function send(method, address, { body, headers, signal } = {}) {
   throw Object.assign(new Error(detail), { status: answer.status });
 }
 
+/** Whether the same request may be answered later: there was no response, or Boss's own error, such as a database that is away. */
+export const mayPass = (error) => error.away === true || error.status >= 500;
+
 async function ask(method, address, body, headers) {
   return (await send(method, address, { body, headers })).text();
 }

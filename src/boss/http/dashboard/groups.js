@@ -1,5 +1,6 @@
 // Failed jobs by their reasons. What is grouped are the newest jobs that match, and how many they are is said.
 
+import { mayPass } from "./boss.js";
 import { el, setText } from "./dom.js";
 import { findPage } from "./finding.js";
 import { complaint, empty, sourceLink } from "./parts.js";
@@ -53,13 +54,13 @@ function row(kind, query) {
   };
 }
 
-/** The groups of the jobs that a filter means; `some` jobs at first. */
+/** The groups of the jobs that a filter means; `some` jobs at first. `update()` reads again what could not be read. */
 export function groups(kind, query, filter, some = SOME) {
   const found = new Map();
   // What Boss looks for words in: the reasons of all jobs read, and the results of those that completed.
   const texts = [];
   const asked = (query.get("reason") ?? "").toLowerCase();
-  let grouped = 0, next = null, busy = false;
+  let grouped = 0, next = null, busy = false, isUnread = false;
   const shown = table({ label: "Reasons", columns: [["Jobs", "number"], "Reason", "Sources", "Newest"], key: (group) => group.shape, make: row(kind, query) });
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const more = el("button", { hidden: true, onclick: () => read() }, `Group ${count(some)} more`);
@@ -110,21 +111,23 @@ export function groups(kind, query, filter, some = SOME) {
 
   async function read() {
     if (busy) return;
-    busy = true;
+    [busy, isUnread] = [true, false];
     const end = grouped + some;
     try {
       do {
         const answer = await findPage(filter, next, AT_ONCE);
         answer.jobs.forEach(add);
         next = answer.next;
+        wrong.tell(null);
         show();
       } while (next && grouped < end && (element.isConnected || !grouped));
     } catch (error) {
+      isUnread = mayPass(error);
       wrong.tell(error);
       if (!grouped) setText(how, "");
     }
     how.classList.remove("loading");
     busy = false;
   }
-  return { element, ready: read() };
+  return { element, update: () => isUnread && read(), ready: read() };
 }

@@ -1,5 +1,6 @@
 // Lists of jobs: all of them, the active ones, the failed ones. Each has a filter, pages, and acts on many.
 
+import { mayPass } from "./boss.js";
 import { state } from "./feed.js";
 import { el, setChildren, setText } from "./dom.js";
 import { askToDownload } from "./download.js";
@@ -64,18 +65,22 @@ function doneOf(kind, query) {
 function grouped(kind, query) {
   const place = el("div");
   const fresh = el("button", { class: "fresh", hidden: true, onclick: () => read() }, "Show what is new");
-  let filter = doneOf(kind, query);
+  let filter = doneOf(kind, query), shown = null;
   const news = newsOf("failed", filter);
   function read() {
     news.seen();
     fresh.hidden = true;
     filter = doneOf(kind, query);
-    const found = groups(kind, query, filter);
-    place.replaceChildren(found.element);
-    return found.ready;
+    shown = groups(kind, query, filter);
+    place.replaceChildren(shown.element);
+    return shown.ready;
   }
   const element = page(TITLES[kind], tools(kind, query, () => filter), filterBar(kind, query), place, fresh);
-  return { title: TITLES[kind], element, update: () => news.are() && (fresh.hidden = false), tick() {}, ready: read() };
+  function update() {
+    shown.update();
+    if (news.are()) fresh.hidden = false;
+  }
+  return { title: TITLES[kind], element, update, tick() {}, ready: read() };
 }
 
 /** Whether the feed says anything new of the jobs of a list since it was last `seen()`. */
@@ -120,7 +125,7 @@ function list(kind, query) {
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
   const element = page(TITLES[kind], tools(kind, query, () => filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
     filter.given.state === "available" ? el("p", { class: "note" }, AVAILABLE) : null, section, fresh);
-  let reading = false, next = 0, acted = -SETTLES, shownPage = null;
+  let reading = false, next = 0, acted = -SETTLES, shownPage = null, isUnread = false;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
   const isQuiet = () => kind === "active" && !after && !rows.chosen.size && !shown.body.matches(":hover, :focus-within");
@@ -135,10 +140,12 @@ function list(kind, query) {
       const asked = filterOf(kind, query);
       const found = await findPage(asked, after);
       filter = asked;
+      isUnread = false;
       wrong.tell(null);
       show(found);
       bar.element.hidden = false;
     } catch (error) {
+      isUnread = !shownPage && mayPass(error);
       if (!error.away) refused(error);
     } finally {
       reading = false;
@@ -181,7 +188,9 @@ function list(kind, query) {
     else fresh.hidden = false;
   }
 
+  /** Bring it up to date after an event. When the list could not be read, the event means that it may be there now. */
   function update() {
+    if (isUnread) read();
     tell();
     look();
   }

@@ -89,10 +89,15 @@ function numbersOf(source) {
 function failures(source) {
   const query = new URLSearchParams({ source, last: "1d" });
   const place = el("div");
-  const read = () => place.replaceChildren(groups("failed", query, filterOf("failed", query), SOME_FAILED).element);
+  let shown = null;
+  function read() {
+    shown = groups("failed", query, filterOf("failed", query), SOME_FAILED);
+    place.replaceChildren(shown.element);
+  }
   read();
   const all = el("a", { href: href("failed", null, { source, last: "1d" }) }, "The failed jobs");
-  return section("Failed in the last day", { tools: [el("button", { class: "plain link", onclick: read }, "Read again"), all], kind: "failures" }, place);
+  const element = section("Failed in the last day", { tools: [el("button", { class: "plain link", onclick: read }, "Read again"), all], kind: "failures" }, place);
+  return { element, update: () => shown.update() };
 }
 
 const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least: [], paused: false, limit: null, at_limit: false, oldest_ready: null,
@@ -114,23 +119,25 @@ function seenPage({ part: source, query }) {
   const needs = el("section", { class: "needs", "aria-label": "Needs attention" }, trouble.said, trouble.actions);
   const shown = charts({ source, span: query.get("span") ?? "", chosen: (span) => replaceAddress(href("source", source, { span: span === "hour" ? "" : span })) });
   const rule = el("div", { class: "rule" });
-  const actions = el("div", { class: "actions" }), forget = forgetButton(source);
+  const actions = el("div", { class: "actions" }), forget = forgetButton(source), failed = failures(source);
   const wrong = complaint();
   const links = el("p", { class: "links" }, el("a", { href: href("jobs", null, { source }) }, "All jobs"), el("a", { href: href("active", null, { source }) }, "Active jobs"),
     el("a", { href: href("failed", null, { source }) }, "Failed jobs"), el("a", { href: href("failed", null, { source, group: "reason" }) }, "Reasons of failures"));
   const crumbs = el("div", { class: "crumbs" }, el("a", { href: href("sources") }, "Sources"));
   const element = el("div", { class: "contents waiting" }, crumbs, el("div", { class: "title" }, el("h1", {}, source), actions), wrong.element,
-    numbers.element, needs, shown.element, section("Rule", {}, rule), links, failures(source));
-  let ruled = "", isRead = false;
+    numbers.element, needs, shown.element, section("Rule", {}, rule), links, failed.element);
+  let ruled = "", isRead = false, isUnread = false;
 
   // It is shown once all of it is known, so that nothing moves.
   const reveal = () => element.classList.toggle("waiting", !isRead || !(state.total || state.away));
 
   async function read() {
+    isUnread = false;
     try {
       const row = (await boss.sources()).find((each) => each.source === source);
       show(row ?? null);
     } catch (error) {
+      isUnread = boss.mayPass(error);
       if (!error.away) wrong.tell(error);
     }
     isRead = true;
@@ -157,9 +164,10 @@ function seenPage({ part: source, query }) {
     trouble.update(view);
     needs.hidden = !view.attention.length;
     shown.update();
+    failed.update();
     // Its rule may be changed elsewhere, too. The feed says only a part of it.
     const now = `${view.paused} ${view.limit}`;
-    if (ruled && now !== ruled) read();
+    if (isUnread || (ruled && now !== ruled)) read();
     ruled = now;
     reveal();
   }
