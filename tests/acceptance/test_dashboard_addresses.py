@@ -4,10 +4,11 @@ import re
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.helpers.page import IN_BROWSER, browser, job_rows, page
 from tests.helpers.requests import submit
+from tests.helpers.servers import BossProcess
 
 __all__ = ["browser", "page"]  # fixtures
 
@@ -119,6 +120,28 @@ def test_a_time_between_is_one_of_the_zone_that_is_shown(page: Page, client: htt
     page.get_by_label("Before").press("Enter")
     expect(job_rows(page)).to_have_count(1)
     assert "until=2096-01-0" in page.url
+
+
+def test_the_zone_changes_no_filter(
+    browser: Browser, module_boss: BossProcess, client: httpx.Client, source: str
+) -> None:
+    submit(client, source)
+    with browser.new_context(base_url=module_boss.url, timezone_id="Europe/Oslo") as oslo:
+        page = oslo.new_page()
+        page.goto(f"/#/jobs?source={source}&since=2026-01-01T12:00:00.250Z")
+        expect(page.get_by_label("From (local time)")).to_have_value("2026-01-01T13:00")
+        expect(job_rows(page)).to_have_count(1)
+        job_rows(page).get_by_role("link").first.click()
+        page.get_by_role("button", name="Show UTC").click()
+        page.go_back()  # to a page that was kept
+        begin = page.get_by_label("From (UTC)")
+        expect(begin).to_have_value("2026-01-01T12:00")
+        page.get_by_role("button", name="Show local time").click()
+        begin = page.get_by_label("From (local time)")
+        expect(begin).to_have_value("2026-01-01T13:00")
+        page.get_by_role("button", name="Show UTC").click()
+        page.get_by_label("State").select_option("available")
+        expect(page).to_have_url(re.compile("since=2026-01-01T12%3A00%3A00.250Z"))
 
 
 @pytest.mark.parametrize("kind", ["failed", "jobs", "active"])

@@ -8,7 +8,7 @@ import { listenToKeys, showKeys } from "./keys.js";
 import { footer, markCurrent, navigation, pageAt } from "./pages.js";
 import { copyNames } from "./parts.js";
 import { may, setSession } from "./rights.js";
-import { forgetPages, go, jobAddress, parse, show as showPage } from "./router.js";
+import { forgetPages, go, jobAddress, parse, resetFilter, show as showPage } from "./router.js";
 import { signedIn, signIn } from "./session.js";
 import { tick as tickTimes, zoneSwitch } from "./times.js";
 
@@ -123,7 +123,7 @@ part("skip").addEventListener("click", (event) => {
 menu.addEventListener("click", () => openMenu(!nav.classList.contains("open")));
 part("submit").addEventListener("click", () =>
   askToSubmit([...state.counts.keys()].filter((source) => may("submit", source)), (id) => go(jobAddress(id))));
-part("switches").append(zoneSwitch(), el("button", { class: "plain link", onclick: showKeys }, "Keys"));
+part("switches").append(zoneSwitch(resetFilter), el("button", { class: "plain link", onclick: showKeys }, "Keys"));
 listenToKeys(() => {
   openMenu(false);
   face?.escape?.();

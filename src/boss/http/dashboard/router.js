@@ -89,7 +89,7 @@ export function show(make) {
   return shown.face;
 }
 
-/** Let the fields of a filter say what the address says, whatever was chosen in them to leave the page. */
+/** Let the fields of a filter say what the address says, whatever was chosen in them to leave the page, in the zone that is shown. */
 export function resetFilter() {
   main.querySelector("form.filters:not([role])")?.reset();
 }

@@ -76,8 +76,8 @@ export function tick() {
   for (const element of document.querySelectorAll("main time:is([data-ago], [data-age])")) show(element);
 }
 
-/** A button that switches all times between local time and UTC. */
-export function zoneSwitch() {
+/** A button that switches all times between local time and UTC, and calls `switched()`. */
+export function zoneSwitch(switched) {
   const button = el("button", { class: "plain link", onclick: () => change() });
   const tell = () => setText(button, zone ? "Show local time" : "Show UTC");
   function change() {
@@ -87,6 +87,7 @@ export function zoneSwitch() {
     } catch {} // it lasts as long as the page
     for (const element of document.querySelectorAll("main time:is([data-at], [data-clock])")) show(element);
     tell();
+    switched();
   }
   tell();
   return button;
