@@ -1,5 +1,6 @@
 """Acts on many jobs, and on a source, by the dashboard; and what a token may not do, which is not offered."""
 
+import json
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -309,3 +310,20 @@ class TestRights:
                         expect(main.get_by_role("button", name=re.compile(rf"^{act}\b"))).to_have_count(0)
                     expect(main.get_by_role("checkbox")).to_have_count(0)
                 expect(main.get_by_role("button", name="Submit again")).to_be_visible()
+                # Who signs in in one window is signed in in the others, and sees what is theirs.
+                with page.expect_popup() as opening:
+                    page.evaluate("(address) => { open(address); }", f"{boss.url}/#/jobs?state=done")
+                other = opening.value
+                expect(job_rows(other)).to_have_count(1)
+                for token, act, name in ((root, "Delete all that match", "root"), (reader, "Download", "reader")):
+                    page.get_by_role("button", name="Sign out").click()
+                    expect(other.get_by_label("Token")).to_be_visible()
+                    page.get_by_label("Token").fill(token)
+                    page.keyboard.press("Enter")
+                    expect(other.get_by_text(name, exact=True)).to_be_visible()
+                    expect(other.get_by_role("button", name=act)).to_be_visible()
+                expect(other.get_by_role("button", name="Delete all that match")).to_have_count(0)
+                # Without a word, as after a sign-in by another program.
+                page.evaluate("(body) => fetch('/session', { method: 'POST', body })", json.dumps({"token": root}))
+                other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+                expect(other.get_by_role("button", name="Delete all that match")).to_be_visible()

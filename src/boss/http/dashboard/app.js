@@ -9,7 +9,7 @@ import { footer, markCurrent, navigation, pageAt } from "./pages.js";
 import { copyNames } from "./parts.js";
 import { may, setSession } from "./rights.js";
 import { forgetPages, go, jobAddress, parse, resetFilter, show as showPage } from "./router.js";
-import { signedIn, signIn } from "./session.js";
+import { signedIn, signIn, watchOthers } from "./session.js";
 import { tick as tickTimes, zoneSwitch } from "./times.js";
 
 const part = (id) => document.getElementById(id);
@@ -17,8 +17,8 @@ const main = part("main"), live = part("live"), nav = part("nav"), menu = part("
 // The elements that are hidden until the user has signed in.
 const SIGNED_IN = ["search", "nav", "menu"];
 let face = null;
-// Whether Boss was asked who this is, and whether it has said so. A page offers what its user may do.
-let isAsked = false, isKnown = false;
+// Whether Boss was asked who this is, and what it has said, as text. A page offers what its user may do.
+let isAsked = false, known = null;
 
 function show() {
   face = showPage(pageAt);
@@ -37,10 +37,9 @@ async function start() {
     // The event stream will show any other error.
   }
   isAsked = true;
-  if (session && !isKnown) {
-    setSession(session);
-    forgetPages(); // they were made without knowing it
-    [face, isKnown] = [null, true];
+  if (session && JSON.stringify(session) !== known) {
+    if (isWriting(start)) return;
+    begin(session);
   }
   for (const id of SIGNED_IN) part(id).hidden = false;
   part("submit").hidden = !may("submit");
@@ -50,7 +49,23 @@ async function start() {
   markCurrent(nav, parse(location.hash));
   // The overview waits for the first event: before it, the jobs are unknown.
   if (!face && parse(location.hash).name !== "") show();
-  listen({ changed, away });
+  if (!document.hidden) listen({ changed, away });
+}
+
+/** Begin anew for this session: what is there was made for another one, or without knowing it. */
+function begin(session) {
+  forget();
+  forgetPages();
+  setSession(session);
+  [face, known] = [null, session && JSON.stringify(session)];
+  main.replaceChildren();
+}
+
+/** Whether a dialog is open: what somebody has written in it stays until they close it. Then `after` is called. */
+function isWriting(after) {
+  const dialog = document.querySelector("dialog[open]");
+  dialog?.addEventListener("close", after, { once: true });
+  return dialog !== null;
 }
 
 const isAsking = () => main.querySelector(".sign-in") !== null;
@@ -58,21 +73,13 @@ const isAsking = () => main.querySelector(".sign-in") !== null;
 function askWho() {
   close();
   tell("", "Not signed in");
-  // What somebody has written in a dialog stays until they close it.
-  const dialog = document.querySelector("dialog[open]");
-  if (dialog) return dialog.addEventListener("close", start, { once: true });
-  forget();
-  forgetPages();
-  setSession(null);
-  isKnown = false;
+  if (isWriting(start)) return;
+  begin(null);
   for (const id of [...SIGNED_IN, "submit"]) part(id).hidden = true;
   part("session").replaceChildren();
   part("more").replaceChildren();
   document.title = "Boss";
-  const asking = signIn(() => {
-    face = null;
-    start();
-  });
+  const asking = signIn(start);
   face = asking;
   main.replaceChildren(asking.element);
   asking.focus();
@@ -134,5 +141,6 @@ setInterval(() => {
   face?.tick();
   tickTimes();
 }, 1000);
+watchOthers(start);
 tell("", "Connecting");
 start();
