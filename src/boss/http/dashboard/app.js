@@ -112,7 +112,9 @@ function openMenu(opens) {
 // A browser has six connections to a server. A hidden page must not occupy one of them.
 document.addEventListener("visibilitychange", () => {
   close();
-  if (!document.hidden && !isAsking()) start();
+  if (document.hidden || isAsking()) return;
+  face?.again?.();
+  start();
 });
 addEventListener("hashchange", () => {
   if (isAsked && !isAsking()) show(); // before it is known who this is there is nothing to show

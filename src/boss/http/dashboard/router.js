@@ -95,7 +95,10 @@ export function resetFilter() {
 }
 
 function place(entry, isKept, before) {
-  if (isKept) resetFilter();
+  if (isKept) {
+    resetFilter();
+    entry.face.again?.();
+  }
   const top = places.get(entry.key) ?? 0;
   scrollTo(0, top);
   if (isKept) return (entry.focused ?? main).focus({ preventScroll: true });

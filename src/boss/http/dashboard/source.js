@@ -172,5 +172,6 @@ function seenPage({ part: source, query }) {
     reveal();
   }
   update();
-  return { title: source, element, update, tick() {}, ready: read() };
+  // Of its rule the feed says only a part. Whoever comes back to the page sees all of it as it is now.
+  return { title: source, element, update, tick() {}, again: read, ready: read() };
 }
