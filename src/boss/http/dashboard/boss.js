@@ -1,5 +1,7 @@
 // Requests to Boss, as any client sends them.
 
+import { startClock } from "./times.js";
+
 export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
 const attempt = (job) => ({ "if-match": `"${job.attempt}"` });
 
@@ -40,7 +42,12 @@ export const remove = (job) => ask("DELETE", path("job", "done", job.source, job
 export const change = (job, document, how) =>
   ask("PUT", `${path("job", "available", job.source, job.id)}?${new URLSearchParams(how)}`, document, attempt(job));
 
-export const session = () => json("GET", "/session");
+/** Who this is. The response says also what time it is for Boss, before the feed does. */
+export async function session() {
+  const answer = await send("GET", "/session");
+  startClock(answer.headers.get("date"));
+  return answer.json();
+}
 export const signIn = (token) => json("POST", "/session", JSON.stringify({ token }));
 export const signOut = () => ask("DELETE", "/session");
 
