@@ -1,6 +1,8 @@
 """The dashboard's pages have addresses: a link leads to what was seen, and Back to where one was."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -170,6 +172,45 @@ def test_what_boss_cannot_list_has_no_acts(page: Page, wrong: str) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_role("group", name="Act on many")).to_be_hidden()
     expect(page.get_by_text("Looking …")).to_be_hidden()
+
+
+def test_a_filter_that_no_field_shows_is_not_applied(page: Page, client: httpx.Client, source: str) -> None:
+    submit(client, source)
+    for address, wrong in {
+        "active?outcome=failed": "outcome=failed",
+        "active?state=done": "state=done",
+        "active?reason=row": "reason=row",
+        "active?group=reason": "group=reason",
+        "jobs?state=active&group=reason": "group=reason",
+        "failed?state=available": "state=available",
+        "failed?last=1h&since=2026-01-01T00:00:00Z": "since=2026",
+        "jobs?outcome=failed&state=active": "outcome=failed",
+        "jobs?state=available&reason=row": "reason=row",
+    }.items():
+        page.goto(f"/#/{address}&source={source}")
+        expect(page.get_by_role("alert")).to_contain_text(f"The address says {wrong}")
+        expect(page.get_by_role("group", name="Act on many")).to_have_count(0)
+        expect(page.get_by_role("button", name="Download")).to_have_count(0)
+        page.get_by_role("link", name="Clear").click()
+        expect(page.get_by_role("button", name="Download")).to_be_visible()
+    page.goto(f"/#/jobs?state=available&source={source}")
+    page.get_by_role("link", name="Group by reason").click()
+    expect(page.get_by_text("No job that matches has failed.")).to_be_visible()
+    page.get_by_label("State").select_option("available")
+    expect(job_rows(page)).to_have_count(1)
+    # The last hour is that of Boss's clock, also before the feed has said what time it is.
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "since=" in request.url else None)
+    page.add_init_script("""Date = class extends Date {
+        constructor(...given) { given.length ? super(...given) : super(Date.now()); }
+        static now() { return super.now() + 3 * 86_400_000; }
+    };""")
+    page.route("**/watch", lambda route: None)
+    page.goto("/#/jobs?last=1h")
+    page.reload()
+    expect(page.locator(".above")).to_contain_text("job")
+    since = datetime.fromisoformat(parse_qs(urlsplit(asked[-1]).query)["since"][0])
+    assert abs(datetime.now(UTC) - timedelta(hours=1) - since) < timedelta(minutes=1)
 
 
 def test_back_shows_the_filter_of_the_list(page: Page, client: httpx.Client, source: str) -> None:

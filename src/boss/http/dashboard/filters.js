@@ -49,6 +49,9 @@ function fields(kind, query) {
   ].filter(Boolean);
 }
 
+// Active jobs have no reason by which they could be grouped.
+const groupOf = (kind, query) => (kind === "active" ? "" : query.get("group"));
+
 /** The filter that a form says. An outcome or a reason is that of done jobs. */
 function chosen(form, kind, before) {
   const now = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
@@ -59,10 +62,10 @@ function chosen(form, kind, before) {
   } else Object.assign(now, { since: "", until: "" });
   if (kind === "jobs" && now.state && now.state !== "done") {
     // Whoever chooses a state means it; whoever chooses an outcome means done jobs.
-    if (now.state !== before.get("state")) Object.assign(now, { outcome: "", reason: "" });
+    if (now.state !== before.get("state")) Object.assign(now, { outcome: "", reason: "", group: "" });
     else if (now.outcome || now.reason) now.state = "done";
   }
-  return { ...now, group: before.get("group") };
+  return { ...now, group: now.group ?? groupOf(kind, before) };
 }
 
 /** The bar; whatever is changed in it leads to the address of the list with the new filter. */
@@ -75,7 +78,7 @@ export function filterBar(kind, query) {
     if (form.isConnected && location.hash === here && asked() !== before) go(asked());
   });
   const some = ["state", "outcome", "source", "reason", "last", "since", "until"].some((name) => query.get(name));
-  const clear = some ? el("a", { class: "clear", href: href(kind, null, { group: query.get("group") }) }, "Clear") : null;
+  const clear = some ? el("a", { class: "clear", href: href(kind, null, { group: groupOf(kind, query) }) }, "Clear") : null;
   const submitted = (event) => {
     event.preventDefault();
     change();

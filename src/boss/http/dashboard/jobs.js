@@ -5,7 +5,7 @@ import { state } from "./feed.js";
 import { el, setChildren, setText } from "./dom.js";
 import { askToDownload } from "./download.js";
 import { filterBar } from "./filters.js";
-import { filterOf, findPage, wrongTime } from "./finding.js";
+import { filterOf, findPage, wrongFilter } from "./finding.js";
 import { groups } from "./groups.js";
 import { jobRow } from "./job_row.js";
 import { complaint, empty, page } from "./parts.js";
@@ -35,14 +35,14 @@ const before = new Map();
 
 /** The page of a kind of list: `jobs`, `active` or `failed`. */
 export const jobsPage = (kind) => ({ query }) => {
-  if (wrongTime(query)) return unclear(kind, query);
+  if (wrongFilter(kind, query)) return unclear(kind, query);
   return query.get("group") === "reason" ? grouped(kind, query) : list(kind, query);
 };
 
 /** The page of a filter that nobody can follow: it has no list, and nothing that acts on one. */
 function unclear(kind, query) {
   const wrong = complaint();
-  wrong.tell({ message: wrongTime(query) });
+  wrong.tell({ message: wrongFilter(kind, query) });
   return { title: TITLES[kind], element: page(TITLES[kind], [], filterBar(kind, query), wrong.element), update() {}, tick() {} };
 }
 
@@ -51,6 +51,8 @@ function tools(kind, query, filter) {
   const isGrouped = query.get("group") === "reason";
   const other = new URLSearchParams([...query].filter(([name]) => name !== "group" && name !== "after"));
   if (!isGrouped) other.set("group", "reason");
+  // Only done jobs have a reason.
+  if (!isGrouped && other.get("state") !== "done") other.delete("state");
   const group = kind !== "active" && el("a", { class: "button", href: href(kind, null, other) }, isGrouped ? "One by one" : "Group by reason");
   return [group, el("button", { onclick: () => askToDownload(filter()) }, "Download")].filter(Boolean);
 }
