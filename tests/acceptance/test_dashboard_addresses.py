@@ -198,6 +198,13 @@ def test_a_filter_that_no_field_shows_is_not_applied(page: Page, client: httpx.C
     expect(page.get_by_text("No job that matches has failed.")).to_be_visible()
     page.get_by_label("State").select_option("available")
     expect(job_rows(page)).to_have_count(1)
+    # A browser takes these names for folders.
+    for name in ("..", ".", "a%2Fb"):
+        page.goto(f"/#/source/{name}")
+        expect(page.get_by_text("No source can have this name")).to_be_visible()
+        expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
+    page.goto("/#/job/..")
+    expect(page.get_by_text("No job and no source can have the name “..”.")).to_be_visible()
     # The last hour is that of Boss's clock, also before the feed has said what time it is.
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "since=" in request.url else None)

@@ -2,7 +2,13 @@
 
 import { startClock } from "./times.js";
 
-export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
+export const path = (...parts) => "/" + parts.map(segment).join("/");
+
+/** A name in a path. A browser takes these two for folders, however they are written, and would ask for another path. */
+function segment(name) {
+  if (name === "." || name === "..") throw new Error(`No job and no source can have the name “${name}”.`);
+  return encodeURIComponent(name);
+}
 const attempt = (job) => ({ "if-match": `"${job.attempt}"` });
 
 /** How many requests that may change something were sent. A page from before the last one shows what may be over. */

@@ -103,15 +103,19 @@ function failures(source) {
 const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least: [], paused: false, limit: null, at_limit: false, oldest_ready: null,
   failed_hour: 0, failed_day: 0, in: 0, out: 0, asks: false, asked: null, attention: [] };
 
-/** A page for a token that is of other sources. */
-function hiddenPage(source) {
-  const text = el("p", {}, "This token may not see a source of this name, or there is none.");
+const isName = (source) => /^[A-Za-z0-9._-]{1,100}$/.test(source) && source !== "." && source !== "..";
+
+/** A page that says why there is none of this source. */
+function noPage(source, why) {
+  const text = el("p", {}, why);
   return { title: source, element: page(source, [], text), update() {}, tick() {} };
 }
 
 /** The page of a source. */
 export function sourcePage(address) {
-  return may("read", address.part) ? seenPage(address) : hiddenPage(address.part);
+  if (!isName(address.part)) return noPage(address.part, "No source can have this name: it takes 1 to 100 of A-Z a-z 0-9 . _ -");
+  if (!may("read", address.part)) return noPage(address.part, "This token may not see a source of this name, or there is none.");
+  return seenPage(address);
 }
 
 function seenPage({ part: source, query }) {
