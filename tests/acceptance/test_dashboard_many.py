@@ -324,6 +324,12 @@ class TestRights:
                     expect(other.get_by_role("button", name=act)).to_be_visible()
                 expect(other.get_by_role("button", name="Delete all that match")).to_have_count(0)
                 # Without a word, as after a sign-in by another program.
-                page.evaluate("(body) => fetch('/session', { method: 'POST', body })", json.dumps({"token": root}))
+                guest = client.post("/token/guest", json={"role": "admin"}).json()["token"]
+                page.evaluate("(body) => fetch('/session', { method: 'POST', body })", json.dumps({"token": guest}))
                 other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-                expect(other.get_by_role("button", name="Delete all that match")).to_be_visible()
+                other.get_by_role("button", name="Delete all that match").click()
+                dialog = other.get_by_role("dialog")
+                expect(dialog.get_by_role("heading")).to_have_text("Delete 1 job?")
+                assert client.delete("/token/guest").status_code == 204
+                dialog.get_by_role("button", name="Delete them").click()
+                expect(dialog.get_by_role("alert")).to_contain_text("You are not signed in any more.")
