@@ -188,12 +188,24 @@ class TestDocument:
         assert page.evaluate(TOO_WIDE) == []
 
     def test_texts_of_several_lines_are_lines(self, page: Page, client: httpx.Client, source: str) -> None:
-        id = submit(client, source, json.dumps({"trace": TRACEBACK, "html": "<b>\n</b>", "long": "x" * 9000}))
+        id = submit(
+            client,
+            source,
+            json.dumps({"trace": TRACEBACK, "html": "<b>\n</b>", "long": "x" * 9000, "folder": "C:\\new"}),
+        )
+        client.get(f"/job/available/{source}")
+        client.put(f"/job/active/{source}/{id}", json={"half": "x" * 1998 + "\U0001f600" * 9, "turned": "\u202eabc"})
         page.goto(f"/#/job/{id}")
+        # A cut leaves no half of a character, and a text turns nothing beside it.
+        note = json_of(page, "Note")
+        expect(note.get_by_role("button", name="show all 2,018 characters")).to_be_visible()
+        assert note.evaluate("(element) => element.textContent.isWellFormed()")
+        assert note.locator(".string").last.evaluate("(value) => getComputedStyle(value).unicodeBidi") == "isolate"
         tree = json_of(page, "Document")
         expect(tree.locator(".lines")).to_have_count(2)
         assert TRACEBACK in tree.locator(".lines").all_inner_texts()
         expect(tree.locator("b")).to_have_count(0)
+        expect(tree).to_contain_text(r'"folder": "C:\\new"')
         tree.get_by_role("button", name="show all 9,002 characters").click()
         expect(tree).to_contain_text("x" * 9000)
 

@@ -7,7 +7,7 @@ import { complaint, empty, sourceLink } from "./parts.js";
 import { href, jobAddress } from "./router.js";
 import { table } from "./table.js";
 import { ago, setTime } from "./times.js";
-import { count, gist, LEASE_RAN_OUT, many, sentence } from "./words.js";
+import { beginning, count, gist, LEASE_RAN_OUT, many, sentence } from "./words.js";
 
 // How many jobs are grouped at first, and with each "more"; and how many are asked for at once.
 const SOME = 1000, AT_ONCE = 100;
@@ -21,11 +21,11 @@ const isCode = (number, before) => /^\d{1,3}$/.test(number) && /\b(HTTP|status|c
 const LOST = sentence(LEASE_RAN_OUT);
 
 /** What reasons have in common that differ in numbers and ids alone. */
-const shapeOf = (reason) => gist(reason).replace(VARIES, (number, place, all) => (isCode(number, all.slice(0, place)) ? number : "…")).slice(0, 300);
+const shapeOf = (reason) => beginning(gist(reason).replace(VARIES, (number, place, all) => (isCode(number, all.slice(0, place)) ? number : "…")), 300);
 
 /** The longest words of a reason that all of its group have, to find them by. */
-const wordsOf = (shape) => shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
-  .sort((one, other) => other.length - one.length)[0].slice(0, 200).trim();
+const wordsOf = (shape) => beginning(shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
+  .sort((one, other) => other.length - one.length)[0], 200).trim();
 
 /** The filter that finds a group and nothing else: its words or its outcome, from its oldest job to its newest. */
 function filterOfGroup(query, { shape, words, oldest, newest }) {
@@ -40,7 +40,7 @@ function filterOfGroup(query, { shape, words, oldest, newest }) {
 function row(kind, query) {
   return (group) => {
     const jobs = el("td", { class: "number", "data-name": "jobs" }), time = ago(null), sources = el("td", { class: "sources" });
-    const reason = el("a", { class: "go reason words", title: group.example }, group.shape || "no reason was given");
+    const reason = el("a", { class: "go reason words", title: group.example, dir: "auto" }, group.shape || "no reason was given");
     const why = el("span", { class: "note" }, "No words find these jobs alone. The link is the newest one.");
     function update(now) {
       setText(jobs, count(now.jobs));
@@ -74,7 +74,7 @@ export function groups(kind, query, filter, some = SOME) {
     const words = wordsOf(shape);
     // Words without those of the filter would also find jobs that the filter leaves out.
     const isAlone = words !== "" && words.toLowerCase().includes(asked);
-    return { shape, words, isAlone, looked: 0, example: job.reason.slice(0, 1000), jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
+    return { shape, words, isAlone, looked: 0, example: beginning(job.reason, 1000), jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
   }
 
   function add(job) {

@@ -2,28 +2,28 @@
 
 import { el, say, setText } from "./dom.js";
 import { parts, pretty } from "./json.js";
-import { count, linesOf, many } from "./words.js";
+import { beginning, count, linesOf, many } from "./words.js";
 
 // How many lines are open at first, and how long a part may be to be open.
 const LINES = 150, OPEN = 4000, DEEP = 12;
 // How many members are shown at once, and how much of a long text.
 const MEMBERS = 100, LONG = 2000;
 
-const keyed = (key) => (key === null ? [] : [el("span", { class: "key" }, key), ": "]);
+const keyed = (key) => (key === null ? [] : [el("bdi", { class: "key" }, key), ": "]);
 const isTree = (text) => text[0] === "{" || text[0] === "[";
 const isEmpty = (text) => /^[{[]\s*[}\]]$/.test(text);
 
 /** A text of several lines, such as a traceback, as lines. */
 function lines(key, decoded, end) {
   return el("div", { class: "leaf" }, keyed(key), el("span", { class: "note" }, many(decoded.split("\n").length, "line")), end,
-    long(decoded, (text) => el("div", { class: linesOf(text), tabindex: 0 }, text)));
+    long(decoded, (text) => el("div", { class: linesOf(text), tabindex: 0, dir: "auto" }, text)));
 }
 
 /** A text, of which only the beginning is shown when it is very long. */
 function long(text, show) {
   if (text.length <= LONG) return show(text);
   const all = () => place.replaceChildren(show(text));
-  const place = el("span", {}, show(text.slice(0, LONG)), el("button", { class: "plain link", onclick: all }, `… show all ${count(text.length)} characters`));
+  const place = el("span", {}, show(beginning(text, LONG)), el("button", { class: "plain link", onclick: all }, `… show all ${count(text.length)} characters`));
   return place;
 }
 
@@ -38,9 +38,11 @@ function namesOf(all) {
 function leaf(key, text, comma) {
   const end = document.createTextNode(comma);
   function element() {
-    if (text[0] === '"' && text.includes("\\n")) return lines(key, JSON.parse(text), end);
+    // A backslash before an n may be one of the text itself.
+    const decoded = text[0] === '"' && text.includes("\\n") ? JSON.parse(text) : "";
+    if (decoded.includes("\n")) return lines(key, decoded, end);
     const kind = text[0] === '"' ? "string" : "value";
-    return el("div", { class: "leaf" }, keyed(key), long(text, (shown) => el("span", { class: kind }, shown)), end);
+    return el("div", { class: "leaf" }, keyed(key), long(text, (shown) => el("bdi", { class: kind }, shown)), end);
   }
   return { text, element: element(), update: (now, more) => ((end.data = more), now === text) };
 }
