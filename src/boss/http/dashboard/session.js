@@ -17,8 +17,10 @@ export function signIn(after) {
     event.preventDefault();
     try {
       const { role } = await boss.signIn(token.value.trim());
-      windows.postMessage("signed in");
-      if (role !== "converter") return after();
+      if (role !== "converter") {
+        windows.postMessage("signed in");
+        return after();
+      }
       await leave();
       throw new Error("This is a converter's token, which may not read jobs. Use one of an admin or a submitter.");
     } catch (error) {
