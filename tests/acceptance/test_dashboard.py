@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.browser import LAUNCH
 from tests.helpers.jobs import record
-from tests.helpers.page import Scheme, browser, json_of, numbers, opened, press, row, to_overview
+from tests.helpers.page import Scheme, browser, job_rows, json_of, numbers, opened, press, row, to_overview
 from tests.helpers.requests import submit
 from tests.helpers.servers import PATIENCE, BossProcess, boss_running, free_port
 
@@ -74,7 +74,28 @@ class TestFeed:
             expect(numbers(page, "freg")).to_have_text(["1", "0", "0"])
             assert first.terminate() == 0  # an open page does not keep it
         expect(page.get_by_text("Boss is away; trying again")).to_be_visible()
+        # Pages that are opened meanwhile have nothing, and do not say that there is nothing.
+        page.evaluate("location.hash = '#/sources'")
+        expect(page.get_by_role("heading", level=1, name="Sources")).to_be_visible()
+        page.wait_for_timeout(500)
+        expect(page.get_by_text("no source yet")).to_have_count(0)
+        names = {"audit": "Audit", "source/freg": "freg", "failed?group=reason": "Failed jobs", "jobs": "Jobs"}
+        for name, title in names.items():
+            page.evaluate("(name) => { location.hash = `#/${name}`; }", name)
+            expect(page.get_by_role("heading", level=1, name=title, exact=True)).to_be_attached()
+            page.wait_for_timeout(200)
         with boss_running("--database", database, port=port) as second, second.client() as client:
+            expect(job_rows(page)).to_have_count(1, timeout=1000 * PATIENCE)
+            page.go_back()
+            expect(page.get_by_text("No job that matches has failed.")).to_be_visible()
+            page.go_back()
+            expect(page.get_by_role("button", name="Submit a job")).to_have_count(2)
+            expect(page.get_by_text("No job that matches has failed.")).to_be_visible()
+            page.go_back()
+            expect(page.get_by_text("0 events")).to_be_visible()
+            page.go_back()
+            expect(job_rows(page)).to_have_count(1)
+            to_overview(page)
             submit(client, "freg")
             expect(numbers(page, "freg")).to_have_text(["2", "0", "0"])
             expect(page.get_by_text("Live", exact=True)).to_be_visible()

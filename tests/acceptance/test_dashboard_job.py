@@ -67,6 +67,33 @@ class TestHoldsStill:
         assert tree.locator(".lines").evaluate("(element) => element.scrollTop") == 300
         expect(tree.get_by_text('"b"')).to_be_hidden()
 
+    def test_a_new_note_keeps_what_is_unchanged_in_it(self, page: Page, client: httpx.Client, source: str) -> None:
+        def note(pages: int) -> None:
+            progress = {"pages": list(range(pages)), "at": {"page": pages}}
+            new = {"new": pages} if pages > 1 else {}
+            note = {"deep": {"a": {"b": 1}}, "stable": "this text is selected", **new, "progress": progress}
+            client.put(f"/job/active/{source}/{id}", json=note)
+
+        id = submit(client, source)
+        client.get(f"/job/available/{source}?lease=600")
+        note(1)
+        page.goto(f"/#/job/{id}")
+        tree = json_of(page, "Note")
+        tree.get_by_text('"a"').click()  # folds it
+        expect(tree.get_by_text('"b"')).to_be_hidden()
+        tree.get_by_text("this text is selected").evaluate(SELECT)
+        for pages in (2, 3, 2):
+            note(pages)
+            expect(tree.get_by_text(f'"page": {pages}')).to_be_visible()
+            shown = json.loads(tree.text_content() or "")
+            assert (shown["progress"]["pages"], shown["new"]) == (list(range(pages)), pages)
+        assert page.evaluate("getSelection().toString()") == '"this text is selected"'
+        expect(tree.get_by_text('"b"')).to_be_hidden()
+        region = page.get_by_role("region", name="Note")
+        region.get_by_role("button", name="As text").click()
+        note(7)
+        expect(region.locator("pre")).to_contain_text('"page": 7')
+
     def test_a_large_document_is_drawn_once_and_only_where_it_is_open(
         self, page: Page, client: httpx.Client, source: str
     ) -> None:
@@ -161,12 +188,24 @@ class TestDocument:
         assert page.evaluate(TOO_WIDE) == []
 
     def test_texts_of_several_lines_are_lines(self, page: Page, client: httpx.Client, source: str) -> None:
-        id = submit(client, source, json.dumps({"trace": TRACEBACK, "html": "<b>\n</b>", "long": "x" * 9000}))
+        id = submit(
+            client,
+            source,
+            json.dumps({"trace": TRACEBACK, "html": "<b>\n</b>", "long": "x" * 9000, "folder": "C:\\new"}),
+        )
+        client.get(f"/job/available/{source}")
+        client.put(f"/job/active/{source}/{id}", json={"half": "x" * 1998 + "\U0001f600" * 9, "turned": "\u202eabc"})
         page.goto(f"/#/job/{id}")
+        # A cut leaves no half of a character, and a text turns nothing beside it.
+        note = json_of(page, "Note")
+        expect(note.get_by_role("button", name="show all 2,018 characters")).to_be_visible()
+        assert note.evaluate("(element) => element.textContent.isWellFormed()")
+        assert note.locator(".string").last.evaluate("(value) => getComputedStyle(value).unicodeBidi") == "isolate"
         tree = json_of(page, "Document")
         expect(tree.locator(".lines")).to_have_count(2)
         assert TRACEBACK in tree.locator(".lines").all_inner_texts()
         expect(tree.locator("b")).to_have_count(0)
+        expect(tree).to_contain_text(r'"folder": "C:\\new"')
         tree.get_by_role("button", name="show all 9,002 characters").click()
         expect(tree).to_contain_text("x" * 9000)
 

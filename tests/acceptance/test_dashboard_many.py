@@ -1,6 +1,8 @@
 """Acts on many jobs, and on a source, by the dashboard; and what a token may not do, which is not offered."""
 
+import json
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from playwright.sync_api import Browser, Locator, Page, Route, expect
@@ -113,6 +115,26 @@ class TestMatching:
         assert set(states(client, ids)) == {"available"}
         assert states(client, late) == ["done"]
         client.request("DELETE", f"/job/done/{source}-a/{late[0]}")
+
+    def test_acts_are_about_the_list_as_it_was_read_last(self, page: Page, client: httpx.Client, source: str) -> None:
+        failed(client, source, 1)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "since=" in request.url else None)
+        page.goto(f"/#/failed?source={source}&last=15m&outcome=failed")
+        expect(job_rows(page)).to_have_count(1)
+        failed(client, source, 1)
+        page.get_by_role("button", name="Show what is new").click()
+        expect(job_rows(page)).to_have_count(2)
+        page.get_by_role("button", name="Delete all that match").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading")).to_have_text("Delete 2 jobs?")
+        dialog.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Download").click()
+        with page.expect_download():
+            dialog.get_by_role("button", name="Download").click()
+        first, *rest = [parse_qs(urlsplit(url).query)["since"] for url in asked]
+        assert len(rest) == 3
+        assert rest == [rest[0]] * 3 != [first] * 3
 
     def test_a_source_that_is_refused_stops_none_of_the_others(
         self, page: Page, client: httpx.Client, source: str
@@ -288,3 +310,26 @@ class TestRights:
                         expect(main.get_by_role("button", name=re.compile(rf"^{act}\b"))).to_have_count(0)
                     expect(main.get_by_role("checkbox")).to_have_count(0)
                 expect(main.get_by_role("button", name="Submit again")).to_be_visible()
+                # Who signs in in one window is signed in in the others, and sees what is theirs.
+                with page.expect_popup() as opening:
+                    page.evaluate("(address) => { open(address); }", f"{boss.url}/#/jobs?state=done")
+                other = opening.value
+                expect(job_rows(other)).to_have_count(1)
+                for token, act, name in ((root, "Delete all that match", "root"), (reader, "Download", "reader")):
+                    page.get_by_role("button", name="Sign out").click()
+                    expect(other.get_by_label("Token")).to_be_visible()
+                    page.get_by_label("Token").fill(token)
+                    page.keyboard.press("Enter")
+                    expect(other.get_by_text(name, exact=True)).to_be_visible()
+                    expect(other.get_by_role("button", name=act)).to_be_visible()
+                expect(other.get_by_role("button", name="Delete all that match")).to_have_count(0)
+                # Without a word, as after a sign-in by another program.
+                guest = client.post("/token/guest", json={"role": "admin"}).json()["token"]
+                page.evaluate("(body) => fetch('/session', { method: 'POST', body })", json.dumps({"token": guest}))
+                other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+                other.get_by_role("button", name="Delete all that match").click()
+                dialog = other.get_by_role("dialog")
+                expect(dialog.get_by_role("heading")).to_have_text("Delete 1 job?")
+                assert client.delete("/token/guest").status_code == 204
+                dialog.get_by_role("button", name="Delete them").click()
+                expect(dialog.get_by_role("alert")).to_contain_text("You are not signed in any more.")

@@ -55,6 +55,18 @@ def test_why_it_needs_attention(page: Page, client: httpx.Client, source: str) -
     expect(tile(page, "Oldest paused").locator("time")).to_be_visible()
     # Somebody else has set the rule, and the page shows it.
     expect(page.get_by_role("region", name="Rule")).to_contain_text("at most 3 active")
+    # Of what the feed does not say, the page learns when somebody comes back to it, and the form when it opens.
+    client.put(f"/source/{source}", json={"paused": True, "limit": 3, "attempts": 4})
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("region", name="Rule")).to_contain_text("4 attempts")
+    page.goto("/#/sources")
+    client.put(f"/source/{source}", json={"paused": True, "limit": 3, "attempts": 5})
+    page.go_back()
+    expect(page.get_by_role("region", name="Rule")).to_contain_text("5 attempts")
+    client.put(f"/source/{source}", json={"paused": True, "limit": 3, "attempts": 6})
+    page.get_by_role("button", name="Edit the rule").click()
+    expect(page.get_by_label("Attempts of a job")).to_have_value("6")
+    page.get_by_role("button", name="Cancel").click()
     needs.get_by_role("button", name=f"Resume {source}").click()
     expect(needs).to_be_hidden()
     expect(page.get_by_role("region", name="Rule")).not_to_contain_text("paused")

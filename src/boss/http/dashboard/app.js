@@ -8,8 +8,8 @@ import { listenToKeys, showKeys } from "./keys.js";
 import { footer, markCurrent, navigation, pageAt } from "./pages.js";
 import { copyNames } from "./parts.js";
 import { may, setSession } from "./rights.js";
-import { forgetPages, go, jobAddress, parse, show as showPage } from "./router.js";
-import { signedIn, signIn } from "./session.js";
+import { forgetPages, go, jobAddress, parse, resetFilter, show as showPage } from "./router.js";
+import { signedIn, signIn, watchOthers } from "./session.js";
 import { tick as tickTimes, zoneSwitch } from "./times.js";
 
 const part = (id) => document.getElementById(id);
@@ -17,8 +17,8 @@ const main = part("main"), live = part("live"), nav = part("nav"), menu = part("
 // The elements that are hidden until the user has signed in.
 const SIGNED_IN = ["search", "nav", "menu"];
 let face = null;
-// Whether Boss was asked who this is, and whether it has said so. A page offers what its user may do.
-let isAsked = false, isKnown = false;
+// Whether Boss was asked who this is, and what it has said, as text. A page offers what its user may do.
+let isAsked = false, known = null;
 
 function show() {
   face = showPage(pageAt);
@@ -37,10 +37,9 @@ async function start() {
     // The event stream will show any other error.
   }
   isAsked = true;
-  if (session && !isKnown) {
-    setSession(session);
-    forgetPages(); // they were made without knowing it
-    [face, isKnown] = [null, true];
+  if (session && JSON.stringify(session) !== known) {
+    if (isWriting(start)) return;
+    begin(session);
   }
   for (const id of SIGNED_IN) part(id).hidden = false;
   part("submit").hidden = !may("submit");
@@ -50,7 +49,23 @@ async function start() {
   markCurrent(nav, parse(location.hash));
   // The overview waits for the first event: before it, the jobs are unknown.
   if (!face && parse(location.hash).name !== "") show();
-  listen({ changed, away });
+  if (!document.hidden) listen({ changed, away });
+}
+
+/** Begin anew for this session: what is there was made for another one, or without knowing it. */
+function begin(session) {
+  forget();
+  forgetPages();
+  setSession(session);
+  [face, known] = [null, session && JSON.stringify(session)];
+  main.replaceChildren();
+}
+
+/** Whether a dialog is open: what somebody has written in it stays until they close it. Then `after` is called. */
+function isWriting(after) {
+  const dialog = document.querySelector("dialog[open]");
+  dialog?.addEventListener("close", after, { once: true });
+  return dialog !== null;
 }
 
 const isAsking = () => main.querySelector(".sign-in") !== null;
@@ -58,21 +73,13 @@ const isAsking = () => main.querySelector(".sign-in") !== null;
 function askWho() {
   close();
   tell("", "Not signed in");
-  // What somebody has written in a dialog stays until they close it.
-  const dialog = document.querySelector("dialog[open]");
-  if (dialog) return dialog.addEventListener("close", start, { once: true });
-  forget();
-  forgetPages();
-  setSession(null);
-  isKnown = false;
+  if (isWriting(start)) return;
+  begin(null);
   for (const id of [...SIGNED_IN, "submit"]) part(id).hidden = true;
   part("session").replaceChildren();
   part("more").replaceChildren();
   document.title = "Boss";
-  const asking = signIn(() => {
-    face = null;
-    start();
-  });
+  const asking = signIn(start);
   face = asking;
   main.replaceChildren(asking.element);
   asking.focus();
@@ -105,7 +112,9 @@ function openMenu(opens) {
 // A browser has six connections to a server. A hidden page must not occupy one of them.
 document.addEventListener("visibilitychange", () => {
   close();
-  if (!document.hidden && !isAsking()) start();
+  if (document.hidden || isAsking()) return;
+  face?.again?.();
+  start();
 });
 addEventListener("hashchange", () => {
   if (isAsked && !isAsking()) show(); // before it is known who this is there is nothing to show
@@ -123,7 +132,7 @@ part("skip").addEventListener("click", (event) => {
 menu.addEventListener("click", () => openMenu(!nav.classList.contains("open")));
 part("submit").addEventListener("click", () =>
   askToSubmit([...state.counts.keys()].filter((source) => may("submit", source)), (id) => go(jobAddress(id))));
-part("switches").append(zoneSwitch(), el("button", { class: "plain link", onclick: showKeys }, "Keys"));
+part("switches").append(zoneSwitch(resetFilter), el("button", { class: "plain link", onclick: showKeys }, "Keys"));
 listenToKeys(() => {
   openMenu(false);
   face?.escape?.();
@@ -134,5 +143,6 @@ setInterval(() => {
   face?.tick();
   tickTimes();
 }, 1000);
+watchOthers(start);
 tell("", "Connecting");
 start();

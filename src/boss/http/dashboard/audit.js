@@ -39,7 +39,9 @@ export function auditPage({ query }) {
   const foot = el("nav", { class: "pages", "aria-label": "Pages", hidden: true });
   const again = el("button", { onclick: () => read() }, "Refresh");
   const element = page("Audit", [again], wrong.element, how, el("section", { "aria-label": "Audit events" }, shown.element, none, foot));
+  let isUnread = false;
   async function read() {
+    isUnread = false;
     try {
       const { acts, next } = await boss.json("GET", `/audit?${new URLSearchParams({ limit: LIMIT, ...(before ? { before } : {}) })}`);
       shown.show(acts);
@@ -51,9 +53,10 @@ export function auditPage({ query }) {
       foot.hidden = !foot.childNodes.length;
       wrong.tell(null);
     } catch (error) {
+      isUnread = boss.mayPass(error);
       setText(how, "");
       if (!error.away) wrong.tell(error);
     }
   }
-  return { title: "Audit", element, update() {}, tick() {}, ready: read() };
+  return { title: "Audit", element, update: () => isUnread && read(), tick() {}, ready: read() };
 }

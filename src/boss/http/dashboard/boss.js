@@ -1,6 +1,14 @@
 // Requests to Boss, as any client sends them.
 
-export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
+import { startClock } from "./times.js";
+
+export const path = (...parts) => "/" + parts.map(segment).join("/");
+
+/** A name in a path. A browser takes these two for folders, however they are written, and would ask for another path. */
+function segment(name) {
+  if (name === "." || name === "..") throw new Error(`No job and no source can have the name “${name}”.`);
+  return encodeURIComponent(name);
+}
 const attempt = (job) => ({ "if-match": `"${job.attempt}"` });
 
 /** How many requests that may change something were sent. A page from before the last one shows what may be over. */
@@ -20,6 +28,9 @@ export async function send(method, address, { body, headers, signal } = {}) {
   throw Object.assign(new Error(detail), { status: answer.status });
 }
 
+/** Whether the same request may be answered later: there was no response, or Boss's own error, such as a database that is away. */
+export const mayPass = (error) => error.away === true || error.status >= 500;
+
 async function ask(method, address, body, headers) {
   return (await send(method, address, { body, headers })).text();
 }
@@ -37,7 +48,12 @@ export const remove = (job) => ask("DELETE", path("job", "done", job.source, job
 export const change = (job, document, how) =>
   ask("PUT", `${path("job", "available", job.source, job.id)}?${new URLSearchParams(how)}`, document, attempt(job));
 
-export const session = () => json("GET", "/session");
+/** Who this is. The response says also what time it is for Boss, before the feed does. */
+export async function session() {
+  const answer = await send("GET", "/session");
+  startClock(answer.headers.get("date"));
+  return answer.json();
+}
 export const signIn = (token) => json("POST", "/session", JSON.stringify({ token }));
 export const signOut = () => ask("DELETE", "/session");
 

@@ -2,6 +2,7 @@
 
 import * as boss from "./boss.js";
 import { confirmMany } from "./bulk_dialog.js";
+import { SIGNED_OUT } from "./dialog.js";
 import { queriesOf } from "./finding.js";
 import { may } from "./rights.js";
 
@@ -37,12 +38,15 @@ export function actOnSelected(act, jobs, after) {
     let done = 0;
     const work = async () => {
       for (let job = waiting.shift(); job && !cancelled(); job = waiting.shift()) {
-        await act.one(job, reason).then(() => done++, (error) => wrong.push(`${job.id}: ${error.message}`));
+        await act.one(job, reason).then(() => done++, (error) => {
+          if (error.status === 401) waiting.length = 0;
+          wrong.push(error.status === 401 ? SIGNED_OUT : `${job.id}: ${error.message}`);
+        });
         progress(done);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
-    return { done, wrong };
+    return { done, wrong: [...new Set(wrong)] };
   }
   const counting = async () => ({ jobs: fitting.length, isAll: true, left, isActive: fitting.some(({ state }) => state === "active") });
   confirmMany(act, { counting, run, after });
@@ -106,6 +110,8 @@ export function actOnMatching(act, filter, findSources, after) {
           next = answer.more ? answer.next : null;
         }
       } catch (error) {
+        // Without a token it is refused for all of them.
+        if (error.status === 401) return { done, wrong: [...wrong, SIGNED_OUT] };
         wrong.push(`${source}: ${error.message}`);
       }
     }

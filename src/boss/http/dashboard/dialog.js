@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { complaint } from "./parts.js";
 
-const SIGNED_OUT = "You are not signed in any more. Sign in in another window of this browser, then come back and send this again.";
+export const SIGNED_OUT = "You are not signed in any more. Sign in in another window of this browser, then come back and send this again.";
 
 /** Open a dialog with a title. */
 export function open(title, ...content) {

@@ -9,8 +9,24 @@ const BAD = ["failed", "abandoned"];
 export const LAST = new Map([["15m", ["the last 15 minutes", 900]], ["1h", ["the last hour", 3600]], ["1d", ["the last day", 86_400]], ["7d", ["the last 7 days", 604_800]]]);
 const LIMIT = 50;
 
-/** What is wrong with the times of a filter in an address, in words; null when nothing is. */
-export function wrongTime(query) {
+/** What is wrong with the filter in an address, in words; null when nothing is. What the fields of the page cannot show is not applied. */
+export const wrongFilter = (kind, query) => wrongTime(query) ?? wrongFields(kind, query);
+
+// What only done jobs have, in words.
+const OF_DONE = new Map([["outcome", "an outcome"], ["reason", "a reason"], ["group", "a reason"]]);
+
+function wrongFields(kind, query) {
+  const state = query.get("state"), found = (names) => names.find((name) => query.get(name));
+  const wrong = (name, why) => `The address says ${name}=${query.get(name)}, but ${why}.`;
+  if (kind === "failed" && state && state !== "done") return wrong("state", "this is the list of the jobs that failed");
+  if (kind === "active" && state && state !== "active") return wrong("state", "this is the list of the active jobs");
+  const ofDone = found([...OF_DONE.keys()]);
+  if (ofDone && (kind === "active" || (kind === "jobs" && state && state !== "done"))) return wrong(ofDone, `only done jobs have ${OF_DONE.get(ofDone)}`);
+  const time = LAST.has(query.get("last")) && found(["since", "until"]);
+  return time ? wrong(time, `it also says last=${query.get("last")}, and can say only one of them`) : null;
+}
+
+function wrongTime(query) {
   const time = ["since", "until"].find((name) => query.get(name) && Number.isNaN(Date.parse(query.get(name))));
   if (time) return `The address says ${time}=${query.get(time)}, which is not a time. A time is written as 2026-01-31T12:00:00Z.`;
   const last = query.get("last");

@@ -1,12 +1,13 @@
 // Failed jobs by their reasons. What is grouped are the newest jobs that match, and how many they are is said.
 
+import { mayPass } from "./boss.js";
 import { el, setText } from "./dom.js";
 import { findPage } from "./finding.js";
 import { complaint, empty, sourceLink } from "./parts.js";
 import { href, jobAddress } from "./router.js";
 import { table } from "./table.js";
 import { ago, setTime } from "./times.js";
-import { count, gist, LEASE_RAN_OUT, many, sentence } from "./words.js";
+import { beginning, count, gist, LEASE_RAN_OUT, many, sentence } from "./words.js";
 
 // How many jobs are grouped at first, and with each "more"; and how many are asked for at once.
 const SOME = 1000, AT_ONCE = 100;
@@ -20,11 +21,11 @@ const isCode = (number, before) => /^\d{1,3}$/.test(number) && /\b(HTTP|status|c
 const LOST = sentence(LEASE_RAN_OUT);
 
 /** What reasons have in common that differ in numbers and ids alone. */
-const shapeOf = (reason) => gist(reason).replace(VARIES, (number, place, all) => (isCode(number, all.slice(0, place)) ? number : "…")).slice(0, 300);
+const shapeOf = (reason) => beginning(gist(reason).replace(VARIES, (number, place, all) => (isCode(number, all.slice(0, place)) ? number : "…")), 300);
 
 /** The longest words of a reason that all of its group have, to find them by. */
-const wordsOf = (shape) => shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
-  .sort((one, other) => other.length - one.length)[0].slice(0, 200).trim();
+const wordsOf = (shape) => beginning(shape.split("…").flatMap((part) => part.split(/[{}[\]":,]{2,}|[{}[\]"]/)).map((part) => part.trim())
+  .sort((one, other) => other.length - one.length)[0], 200).trim();
 
 /** The filter that finds a group and nothing else: its words or its outcome, from its oldest job to its newest. */
 function filterOfGroup(query, { shape, words, oldest, newest }) {
@@ -39,7 +40,7 @@ function filterOfGroup(query, { shape, words, oldest, newest }) {
 function row(kind, query) {
   return (group) => {
     const jobs = el("td", { class: "number", "data-name": "jobs" }), time = ago(null), sources = el("td", { class: "sources" });
-    const reason = el("a", { class: "go reason words", title: group.example }, group.shape || "no reason was given");
+    const reason = el("a", { class: "go reason words", title: group.example, dir: "auto" }, group.shape || "no reason was given");
     const why = el("span", { class: "note" }, "No words find these jobs alone. The link is the newest one.");
     function update(now) {
       setText(jobs, count(now.jobs));
@@ -53,13 +54,13 @@ function row(kind, query) {
   };
 }
 
-/** The groups of the jobs that a filter means; `some` jobs at first. */
+/** The groups of the jobs that a filter means; `some` jobs at first. `update()` reads again what could not be read. */
 export function groups(kind, query, filter, some = SOME) {
   const found = new Map();
   // What Boss looks for words in: the reasons of all jobs read, and the results of those that completed.
   const texts = [];
   const asked = (query.get("reason") ?? "").toLowerCase();
-  let grouped = 0, next = null, busy = false;
+  let grouped = 0, next = null, busy = false, isUnread = false;
   const shown = table({ label: "Reasons", columns: [["Jobs", "number"], "Reason", "Sources", "Newest"], key: (group) => group.shape, make: row(kind, query) });
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const more = el("button", { hidden: true, onclick: () => read() }, `Group ${count(some)} more`);
@@ -73,7 +74,7 @@ export function groups(kind, query, filter, some = SOME) {
     const words = wordsOf(shape);
     // Words without those of the filter would also find jobs that the filter leaves out.
     const isAlone = words !== "" && words.toLowerCase().includes(asked);
-    return { shape, words, isAlone, looked: 0, example: job.reason.slice(0, 1000), jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
+    return { shape, words, isAlone, looked: 0, example: beginning(job.reason, 1000), jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
   }
 
   function add(job) {
@@ -110,21 +111,23 @@ export function groups(kind, query, filter, some = SOME) {
 
   async function read() {
     if (busy) return;
-    busy = true;
+    [busy, isUnread] = [true, false];
     const end = grouped + some;
     try {
       do {
         const answer = await findPage(filter, next, AT_ONCE);
         answer.jobs.forEach(add);
         next = answer.next;
+        wrong.tell(null);
         show();
       } while (next && grouped < end && (element.isConnected || !grouped));
     } catch (error) {
+      isUnread = mayPass(error);
       wrong.tell(error);
       if (!grouped) setText(how, "");
     }
     how.classList.remove("loading");
     busy = false;
   }
-  return { element, ready: read() };
+  return { element, update: () => isUnread && read(), ready: read() };
 }

@@ -81,13 +81,14 @@ function facts() {
 /** A part of the page that shows JSON; it is hidden when there is none. */
 function jsonPart(title) {
   const element = el("div", { hidden: true });
-  let shown = null;
+  let shown = "", tree = null;
   function update(text, called = title) {
     const some = text !== undefined && text !== "null";
     if (element.hidden === some) element.hidden = !some;
-    if (!some || `${called} ${text}` === shown) return;
-    shown = `${called} ${text}`;
-    const tree = jsonTree(text);
+    if (!some) return;
+    if (called === shown) return tree.update(text);
+    shown = called;
+    tree = jsonTree(text);
     element.replaceChildren(section(called, { tools: tree.tools }, tree.element));
   }
   return { element, update };

@@ -5,7 +5,7 @@ import { state } from "./feed.js";
 import { lease } from "./lease.js";
 import { jobLink, pill, sourceLink } from "./parts.js";
 import { ago, setTime } from "./times.js";
-import { count, gist, LEASE_RAN_OUT, sentence } from "./words.js";
+import { beginning, count, gist, LEASE_RAN_OUT, sentence } from "./words.js";
 
 /** What there is to say of a job in this state. It is made anew when the job has moved. */
 function about(job) {
@@ -14,11 +14,11 @@ function about(job) {
     const by = job.converter ? el("span", { class: "note" }, `on ${job.converter}`) : null;
     return { element: el("div", {}, left.element, by), update: left.update };
   }
-  const said = el("span", { class: "words" });
+  const said = el("bdi", { class: "words" });
   function update(now) {
     const text = now.state === "done" ? now.reason || (isLost(now) ? sentence(LEASE_RAN_OUT) : "") : waiting(now), shown = now.state === "done" ? gist(text) : text;
     setText(said, shown);
-    said.title = text.length > 200 || shown !== text ? text.slice(0, 1000) : "";
+    said.title = text.length > 200 || shown !== text ? beginning(text, 1000) : "";
   }
   return { element: el("div", { class: "reason" }, said), update };
 }

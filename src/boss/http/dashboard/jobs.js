@@ -1,10 +1,11 @@
 // Lists of jobs: all of them, the active ones, the failed ones. Each has a filter, pages, and acts on many.
 
+import { mayPass } from "./boss.js";
 import { state } from "./feed.js";
 import { el, setChildren, setText } from "./dom.js";
 import { askToDownload } from "./download.js";
 import { filterBar } from "./filters.js";
-import { filterOf, findPage, wrongTime } from "./finding.js";
+import { filterOf, findPage, wrongFilter } from "./finding.js";
 import { groups } from "./groups.js";
 import { jobRow } from "./job_row.js";
 import { complaint, empty, page } from "./parts.js";
@@ -34,23 +35,26 @@ const before = new Map();
 
 /** The page of a kind of list: `jobs`, `active` or `failed`. */
 export const jobsPage = (kind) => ({ query }) => {
-  if (wrongTime(query)) return unclear(kind, query);
+  if (wrongFilter(kind, query)) return unclear(kind, query);
   return query.get("group") === "reason" ? grouped(kind, query) : list(kind, query);
 };
 
 /** The page of a filter that nobody can follow: it has no list, and nothing that acts on one. */
 function unclear(kind, query) {
   const wrong = complaint();
-  wrong.tell({ message: wrongTime(query) });
+  wrong.tell({ message: wrongFilter(kind, query) });
   return { title: TITLES[kind], element: page(TITLES[kind], [], filterBar(kind, query), wrong.element), update() {}, tick() {} };
 }
 
+/** What stands beside the title; `filter()` is that of what was read last. */
 function tools(kind, query, filter) {
   const isGrouped = query.get("group") === "reason";
   const other = new URLSearchParams([...query].filter(([name]) => name !== "group" && name !== "after"));
   if (!isGrouped) other.set("group", "reason");
+  // Only done jobs have a reason.
+  if (!isGrouped && other.get("state") !== "done") other.delete("state");
   const group = kind !== "active" && el("a", { class: "button", href: href(kind, null, other) }, isGrouped ? "One by one" : "Group by reason");
-  return [group, el("button", { onclick: () => askToDownload(filter) }, "Download")].filter(Boolean);
+  return [group, el("button", { onclick: () => askToDownload(filter()) }, "Download")].filter(Boolean);
 }
 
 /** The filter for done jobs alone: only they have a reason. */
@@ -63,16 +67,22 @@ function doneOf(kind, query) {
 function grouped(kind, query) {
   const place = el("div");
   const fresh = el("button", { class: "fresh", hidden: true, onclick: () => read() }, "Show what is new");
-  const news = newsOf("failed", doneOf(kind, query));
+  let filter = doneOf(kind, query), shown = null;
+  const news = newsOf("failed", filter);
   function read() {
     news.seen();
     fresh.hidden = true;
-    const found = groups(kind, query, doneOf(kind, query));
-    place.replaceChildren(found.element);
-    return found.ready;
+    filter = doneOf(kind, query);
+    shown = groups(kind, query, filter);
+    place.replaceChildren(shown.element);
+    return shown.ready;
   }
-  const element = page(TITLES[kind], tools(kind, query, doneOf(kind, query)), filterBar(kind, query), place, fresh);
-  return { title: TITLES[kind], element, update: () => news.are() && (fresh.hidden = false), tick() {}, ready: read() };
+  const element = page(TITLES[kind], tools(kind, query, () => filter), filterBar(kind, query), place, fresh);
+  function update() {
+    shown.update();
+    if (news.are()) fresh.hidden = false;
+  }
+  return { title: TITLES[kind], element, update, tick() {}, ready: read() };
 }
 
 /** Whether the feed says anything new of the jobs of a list since it was last `seen()`. */
@@ -96,7 +106,7 @@ function newsOf(kind, { given: { source, state: wanted } }) {
 }
 
 function list(kind, query) {
-  const filter = filterOf(kind, query);
+  let filter = filterOf(kind, query);
   const after = query.get("after");
   const wrong = complaint();
   const acts = may("administer");
@@ -107,7 +117,7 @@ function list(kind, query) {
     key: (job) => job.id,
     make: (job) => jobRow(job, acts ? rows.box(job) : null),
   });
-  const bar = toolbar({ filter, clear: rows.clear, after: () => ((acted = Date.now()), read()) });
+  const bar = toolbar({ state: filter.given.state, filter: () => filter, clear: rows.clear, after: () => ((acted = Date.now()), read()) });
   const news = newsOf(kind, filter);
   const none = empty(...noneOf(kind, query));
   none.hidden = true;
@@ -115,9 +125,9 @@ function list(kind, query) {
   const how = el("p", { class: "note loading", role: "status" }, "Looking …");
   const foot = el("nav", { class: "pages", "aria-label": "Pages" });
   const section = el("section", { "aria-label": TITLES[kind] }, shown.element, none, foot);
-  const element = page(TITLES[kind], tools(kind, query, filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
+  const element = page(TITLES[kind], tools(kind, query, () => filter), filterBar(kind, query), wrong.element, el("div", { class: "above" }, acts && bar.element, how),
     filter.given.state === "available" ? el("p", { class: "note" }, AVAILABLE) : null, section, fresh);
-  let reading = false, next = 0, acted = -SETTLES, shownPage = null;
+  let reading = false, next = 0, acted = -SETTLES, shownPage = null, isUnread = false;
 
   /** Whether the rows may change by themselves: nobody has selected, points at or goes through one. */
   const isQuiet = () => kind === "active" && !after && !rows.chosen.size && !shown.body.matches(":hover, :focus-within");
@@ -128,12 +138,16 @@ function list(kind, query) {
     news.seen();
     const begun = Date.now();
     try {
-      // The end of the time goes on with it.
-      const found = await findPage(filterOf(kind, query), after);
+      // "The last hour" goes on with it. What acts on the list is about what was read.
+      const asked = filterOf(kind, query);
+      const found = await findPage(asked, after);
+      filter = asked;
+      isUnread = false;
       wrong.tell(null);
       show(found);
       bar.element.hidden = false;
     } catch (error) {
+      isUnread = !shownPage && mayPass(error);
       if (!error.away) refused(error);
     } finally {
       reading = false;
@@ -176,7 +190,9 @@ function list(kind, query) {
     else fresh.hidden = false;
   }
 
+  /** Bring it up to date after an event. When the list could not be read, the event means that it may be there now. */
   function update() {
+    if (isUnread) read();
     tell();
     look();
   }

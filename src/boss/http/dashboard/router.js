@@ -89,7 +89,16 @@ export function show(make) {
   return shown.face;
 }
 
+/** Let the fields of a filter say what the address says, whatever was chosen in them to leave the page, in the zone that is shown. */
+export function resetFilter() {
+  main.querySelector("form.filters:not([role])")?.reset();
+}
+
 function place(entry, isKept, before) {
+  if (isKept) {
+    resetFilter();
+    entry.face.again?.();
+  }
   const top = places.get(entry.key) ?? 0;
   scrollTo(0, top);
   if (isKept) return (entry.focused ?? main).focus({ preventScroll: true });

@@ -112,7 +112,8 @@ function askForRule(row, after) {
 /** Edit the rule of a source as it is now. */
 export async function askForRuleOf(source, after) {
   try {
-    askForRule((await boss.source(source)).row, after);
+    const { row } = await boss.source(source);
+    if (!document.querySelector("dialog[open]")) askForRule(row, after);
   } catch (error) {
     say(error.message);
   }
@@ -123,5 +124,5 @@ export function ruleButtons(row, after) {
   const [word, act] = row.paused ? ["Resume", resume] : ["Pause", askToPause];
   const pause = el("button", { onclick: () => act(row.source, after) }, word);
   pause.setAttribute("aria-label", `${pause.textContent} ${row.source}`);
-  return [pause, el("button", { "aria-label": `Edit the rule of ${row.source}`, onclick: () => askForRule(row, after) }, "Rule")];
+  return [pause, el("button", { "aria-label": `Edit the rule of ${row.source}`, onclick: () => askForRuleOf(row.source, after) }, "Rule")];
 }

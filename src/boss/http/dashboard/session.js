@@ -3,6 +3,12 @@
 import * as boss from "./boss.js";
 import { el } from "./dom.js";
 
+// All windows of a browser have the same cookie, so whoever signs in or out in one does so in all.
+const windows = new BroadcastChannel("boss.session");
+
+/** Call `changed()` when somebody has signed in or out in another window of this browser. */
+export const watchOthers = (changed) => windows.addEventListener("message", changed);
+
 /** The sign-in view; `after()` is called once the user has signed in. */
 export function signIn(after) {
   const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
@@ -11,8 +17,11 @@ export function signIn(after) {
     event.preventDefault();
     try {
       const { role } = await boss.signIn(token.value.trim());
-      if (role !== "converter") return after();
-      await boss.signOut();
+      if (role !== "converter") {
+        windows.postMessage("signed in");
+        return after();
+      }
+      await leave();
       throw new Error("This is a converter's token, which may not read jobs. Use one of an admin or a submitter.");
     } catch (error) {
       wrong.textContent = error.message;
@@ -28,12 +37,17 @@ export function signIn(after) {
   return { element, update() {}, tick() {}, focus: () => token.focus() };
 }
 
+async function leave() {
+  await boss.signOut();
+  windows.postMessage("signed out");
+}
+
 /** The name of the token, with a button to sign out; nothing while no token is needed. */
 export function signedIn(session, after) {
   if (session.name === null) return [];
-  const leave = async () => {
-    await boss.signOut();
+  const out = async () => {
+    await leave();
     after();
   };
-  return [el("span", { class: "who" }, session.name), el("button", { onclick: leave }, "Sign out")];
+  return [el("span", { class: "who" }, session.name), el("button", { onclick: out }, "Sign out")];
 }

@@ -89,24 +89,33 @@ function numbersOf(source) {
 function failures(source) {
   const query = new URLSearchParams({ source, last: "1d" });
   const place = el("div");
-  const read = () => place.replaceChildren(groups("failed", query, filterOf("failed", query), SOME_FAILED).element);
+  let shown = null;
+  function read() {
+    shown = groups("failed", query, filterOf("failed", query), SOME_FAILED);
+    place.replaceChildren(shown.element);
+  }
   read();
   const all = el("a", { href: href("failed", null, { source, last: "1d" }) }, "The failed jobs");
-  return section("Failed in the last day", { tools: [el("button", { class: "plain link", onclick: read }, "Read again"), all], kind: "failures" }, place);
+  const element = section("Failed in the last day", { tools: [el("button", { class: "plain link", onclick: read }, "Read again"), all], kind: "failures" }, place);
+  return { element, update: () => shown.update() };
 }
 
 const NOTHING = { ready: 0, delayed: 0, blocked: 0, active: 0, done: 0, at_least: [], paused: false, limit: null, at_limit: false, oldest_ready: null,
   failed_hour: 0, failed_day: 0, in: 0, out: 0, asks: false, asked: null, attention: [] };
 
-/** A page for a token that is of other sources. */
-function hiddenPage(source) {
-  const text = el("p", {}, "This token may not see a source of this name, or there is none.");
+const isName = (source) => /^[A-Za-z0-9._-]{1,100}$/.test(source) && source !== "." && source !== "..";
+
+/** A page that says why there is none of this source. */
+function noPage(source, why) {
+  const text = el("p", {}, why);
   return { title: source, element: page(source, [], text), update() {}, tick() {} };
 }
 
 /** The page of a source. */
 export function sourcePage(address) {
-  return may("read", address.part) ? seenPage(address) : hiddenPage(address.part);
+  if (!isName(address.part)) return noPage(address.part, "No source can have this name: it takes 1 to 100 of A-Z a-z 0-9 . _ -");
+  if (!may("read", address.part)) return noPage(address.part, "This token may not see a source of this name, or there is none.");
+  return seenPage(address);
 }
 
 function seenPage({ part: source, query }) {
@@ -114,23 +123,25 @@ function seenPage({ part: source, query }) {
   const needs = el("section", { class: "needs", "aria-label": "Needs attention" }, trouble.said, trouble.actions);
   const shown = charts({ source, span: query.get("span") ?? "", chosen: (span) => replaceAddress(href("source", source, { span: span === "hour" ? "" : span })) });
   const rule = el("div", { class: "rule" });
-  const actions = el("div", { class: "actions" }), forget = forgetButton(source);
+  const actions = el("div", { class: "actions" }), forget = forgetButton(source), failed = failures(source);
   const wrong = complaint();
   const links = el("p", { class: "links" }, el("a", { href: href("jobs", null, { source }) }, "All jobs"), el("a", { href: href("active", null, { source }) }, "Active jobs"),
     el("a", { href: href("failed", null, { source }) }, "Failed jobs"), el("a", { href: href("failed", null, { source, group: "reason" }) }, "Reasons of failures"));
   const crumbs = el("div", { class: "crumbs" }, el("a", { href: href("sources") }, "Sources"));
   const element = el("div", { class: "contents waiting" }, crumbs, el("div", { class: "title" }, el("h1", {}, source), actions), wrong.element,
-    numbers.element, needs, shown.element, section("Rule", {}, rule), links, failures(source));
-  let ruled = "", isRead = false;
+    numbers.element, needs, shown.element, section("Rule", {}, rule), links, failed.element);
+  let ruled = "", isRead = false, isUnread = false;
 
   // It is shown once all of it is known, so that nothing moves.
   const reveal = () => element.classList.toggle("waiting", !isRead || !(state.total || state.away));
 
   async function read() {
+    isUnread = false;
     try {
       const row = (await boss.sources()).find((each) => each.source === source);
       show(row ?? null);
     } catch (error) {
+      isUnread = boss.mayPass(error);
       if (!error.away) wrong.tell(error);
     }
     isRead = true;
@@ -157,12 +168,14 @@ function seenPage({ part: source, query }) {
     trouble.update(view);
     needs.hidden = !view.attention.length;
     shown.update();
+    failed.update();
     // Its rule may be changed elsewhere, too. The feed says only a part of it.
     const now = `${view.paused} ${view.limit}`;
-    if (ruled && now !== ruled) read();
+    if (isUnread || (ruled && now !== ruled)) read();
     ruled = now;
     reveal();
   }
   update();
-  return { title: source, element, update, tick() {}, ready: read() };
+  // Of its rule the feed says only a part. Whoever comes back to the page sees all of it as it is now.
+  return { title: source, element, update, tick() {}, again: read, ready: read() };
 }

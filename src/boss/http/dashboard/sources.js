@@ -49,7 +49,7 @@ function order(sort) {
 
 export function sourcesPage({ query }) {
   const wanted = { q: query.get("q") ?? "", sort: query.get("sort") ?? "source" };
-  let all = [], showAll = false, last = 0, known = 0, reading = false;
+  let all = [], showAll = false, last = 0, known = 0, reading = false, isRead = false;
   const wrong = complaint();
   const filter = el("input", { type: "search", name: "q", value: wanted.q, placeholder: "Name of a source, or paused",
     "aria-label": "Show only sources with this in their name or rule", oninput: () => change({ q: filter.value.trim() }) });
@@ -83,7 +83,7 @@ export function sourcesPage({ query }) {
     setText(more, `Show all ${count(found.length)}`);
     setText(how, words ? `${count(found.length)} of ${many(all.length, "source")}` : many(all.length, "source"));
     const text = all.length ? `No source has “${wanted.q}” in its name or rule.` : "There is no source yet. The first job of a source makes it: use the button “Submit a job” above.";
-    setChildren(none, found.length || !last ? [] : [empty(text)]);
+    setChildren(none, found.length || !isRead ? [] : [empty(text)]);
   }
 
   async function read() {
@@ -91,16 +91,17 @@ export function sourcesPage({ query }) {
     [reading, known] = [true, state.counts.size];
     try {
       all = await boss.sources();
+      isRead = true;
       wrong.tell(null);
     } catch (error) {
       if (!error.away) wrong.tell(error);
     }
     [reading, last] = [false, Date.now()];
-    arrange();
+    if (isRead) arrange();
   }
 
   function update() {
-    if (state.counts.size !== known || Date.now() - last > AGAIN) return void read();
+    if (!isRead || state.counts.size !== known || Date.now() - last > AGAIN) return void read();
     for (const item of all) shown.rows.get(item.source)?.update(item);
   }
   return { title: "Sources", element, update: () => last && update(), tick() {}, ready: read() };

@@ -56,7 +56,7 @@ function draw(entry) {
   const took = [entry.waited && `waited ${entry.waited}`, entry.ran && `ran ${entry.ran}`, entry.uncounted && "does not count"].filter(Boolean).join(", ");
   const times = entry.times.map(([what, time, by, converter]) => el("div", { class: "time" }, what ? el("b", {}, `${what} `) : null, moment(time), " ",
     el("span", { class: "note" }, ago(time), by ? `, by ${by}` : "", converter ? `, on ${converter}` : "")));
-  const why = typeof entry.why === "string" && entry.why ? el("span", { class: `reason ${linesOf(entry.why)}`, tabindex: 0 }, entry.why) : null;
+  const why = typeof entry.why === "string" && entry.why ? el("span", { class: `reason ${linesOf(entry.why)}`, tabindex: 0, dir: "auto" }, entry.why) : null;
   return el("li", { class: entry.kind.replaceAll(" ", "-") }, el("h3", {}, entry.title, took ? el("span", { class: "note" }, ` ${took}`) : null), times, why);
 }
 

@@ -8,8 +8,8 @@ const forms = new Map([["", undefined], ["UTC", "UTC"]].map(([name, timeZone]) =
   [name, new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone })]));
 const clocks = new Map([["", undefined], ["UTC", "UTC"]].map(([name, timeZone]) =>
   [name, new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone })]));
-// The server's clock minus ours, in milliseconds.
-let ahead = 0;
+// The server's clock minus ours, in milliseconds; null while it is not known.
+let ahead = null;
 let zone = kept();
 
 function kept() {
@@ -25,8 +25,13 @@ export function setClock(now) {
   ahead = Date.parse(now) - Date.now();
 }
 
+/** Use the `Date` of a response until the feed says the time: it has whole seconds. */
+export function startClock(date) {
+  if (ahead === null && date) setClock(date);
+}
+
 /** The time now, by the server's clock. */
-export const now = () => Date.now() + ahead;
+export const now = () => Date.now() + (ahead ?? 0);
 
 /** Seconds since an instant, by the server's clock; negative when it is in the future. */
 export const since = (time) => (now() - Date.parse(time)) / 1000;
@@ -76,8 +81,8 @@ export function tick() {
   for (const element of document.querySelectorAll("main time:is([data-ago], [data-age])")) show(element);
 }
 
-/** A button that switches all times between local time and UTC. */
-export function zoneSwitch() {
+/** A button that switches all times between local time and UTC, and calls `switched()`. */
+export function zoneSwitch(switched) {
   const button = el("button", { class: "plain link", onclick: () => change() });
   const tell = () => setText(button, zone ? "Show local time" : "Show UTC");
   function change() {
@@ -87,6 +92,7 @@ export function zoneSwitch() {
     } catch {} // it lasts as long as the page
     for (const element of document.querySelectorAll("main time:is([data-at], [data-clock])")) show(element);
     tell();
+    switched();
   }
   tell();
   return button;

@@ -21,19 +21,20 @@ async function sourcesOf(filter) {
   return all.filter((each) => may("administer", each));
 }
 
-/** A toolbar for a list; `update(chosen)` shows what is selected. */
-export function toolbar({ filter, clear, after }) {
+/** A toolbar for a list of jobs in this state, or in any; `filter()` is that of the list, and `update(chosen)` shows what is selected. */
+export function toolbar({ state, filter, clear, after }) {
   const words = el("span", { class: "many", role: "status" });
   let chosen = new Map();
   const done = () => {
     clear();
     after();
   };
+  const actOnAll = (act, now) => actOnMatching(act, now, () => sourcesOf(now), done);
   const button = (act, onclick, more) => el("button", { class: act.danger ? "bad" : "", onclick, ...more }, act.name);
   const buttons = Object.values(ACTS).map((act) => [act, button(act, () => actOnSelected(act, [...chosen.values()], done))]);
   const none = el("button", { class: "plain link", onclick: clear }, "Select none");
-  const all = Object.values(ACTS).filter((act) => filter.given.state && isFor(act, filter.given.state)).map((act) =>
-    button(act, () => actOnMatching(act, filter, () => sourcesOf(filter), done), { "aria-label": `${act.name} all that match` }));
+  const all = Object.values(ACTS).filter((act) => state && isFor(act, state)).map((act) =>
+    button(act, () => actOnAll(act, filter()), { "aria-label": `${act.name} all that match` }));
   const matching = el("div", { class: "matching" }, el("span", { class: "note" }, "All that match:"), ...all);
   const selected = el("div", { class: "selected" }, words, ...buttons.map(([, button]) => button), none);
   const hint = el("span", { class: "note" }, "Choose a state to redo, stop or delete all that match.");

@@ -46,3 +46,6 @@ export function reasonOf({ result }) {
   const said = [result.error, result.reason].find((each) => each !== undefined && each !== null && each !== "") ?? result;
   return typeof said === "string" && said !== result ? said : JSON.stringify(said);
 }
+
+/** The beginning of a text, at most so long, without half a character at its end. */
+export const beginning = (text, most) => text.slice(0, most).replace(/[\ud800-\udbff]$/, "");
