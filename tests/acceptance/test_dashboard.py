@@ -120,6 +120,7 @@ class TestFeed:
 class TestJob:
     def test_found_by_its_id(self, page: Page, client: httpx.Client, source: str) -> None:
         id = submit(client, f"{source}/Natural.key~{source}", DOCUMENT)
+        expect(page.get_by_role("searchbox", name="Find a job")).to_be_visible()
         page.keyboard.press("/")
         page.keyboard.type(id)
         page.keyboard.press("Enter")
