@@ -111,16 +111,15 @@ def _prepare(side: Running, seconds: float) -> None:
     stock.submit(side.boss.url, _STOCK * whole(_SHARE * seconds))
 
 
-def _done(side: Running, seconds: float) -> None:
+def _take_the_rest(side: Running, _: float) -> None:
+    """Take all jobs that are left, so that there are active ones to finish."""
     stock.take_all(side.boss.url)
-    _DONE(side, seconds)
 
 
 # The share of the time for loads that need preparation; their figures are steadier than those of cycles.
 _SHARE = 0.5
 # The jobs that are prepared for each second of takes, more than any version takes or finishes.
 _STOCK = 40_000
-_DONE = _loaded("done at 64", "done.lua", 64, "1", share=_SHARE)
 STEPS = [
     _lone,
     _loaded("cycle at 64", "cycle.lua", 64),
@@ -129,7 +128,8 @@ STEPS = [
     _loaded("submit at 64", "submit.lua", 64, share=_SHARE),
     _prepare,
     _loaded("take at 64", "take.lua", 64, share=_SHARE),
-    _done,
+    _take_the_rest,
+    _loaded("done at 64", "done.lua", 64, "1", share=_SHARE),
 ]
 SHOWN = [
     *(f"{what}, a second" for what in ("cycle at 64", "cycle at 256", "submit at 64", "take at 64", "done at 64")),
