@@ -256,11 +256,12 @@ def test_the_active_jobs_come_and_go_by_themselves(page: Page, client: httpx.Cli
     page.goto(f"/#/active?source={source}")
     expect(page.get_by_text("No job matches this filter.")).to_be_visible()
     client.get(f"/job/available/{source}?lease=1000", headers={"boss-converter": "host-3/17"})
-    expect(job_rows(page)).to_contain_text([id])
+    # The list is read every three seconds, or less often where that takes long.
+    expect(job_rows(page)).to_contain_text([id], timeout=30_000)
     expect(job_rows(page)).to_contain_text(["host-3/17"])
     expect(job_rows(page)).to_contain_text(["min left"])
     client.post(f"/job/done/{source}/{id}")
-    expect(job_rows(page)).to_have_count(0)
+    expect(job_rows(page)).to_have_count(0, timeout=30_000)
 
 
 def test_sources_are_found_and_sorted(page: Page, client: httpx.Client, source: str) -> None:
