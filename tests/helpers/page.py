@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 from tests.helpers.browser import LAUNCH
 from tests.helpers.servers import BossProcess
+
+# How long a test waits for what a page should show, in milliseconds: long enough for a busy machine.
+_PATIENCE = 20_000
+expect.set_options(timeout=_PATIENCE)
 
 Scheme = Literal["light", "dark"]
 # Whatever is wider than the screen, but what has a scroll bar of its own.
@@ -35,7 +39,7 @@ def browser(postgres: str) -> Iterator[Browser]:
 
 def opened(browser: Browser, url: str, scheme: Scheme = "light") -> Iterator[Page]:
     page = browser.new_page(base_url=url, color_scheme=scheme)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(_PATIENCE)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if "Security Policy" in message.text else None)
