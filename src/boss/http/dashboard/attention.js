@@ -31,10 +31,12 @@ function rank([source, { attention }]) {
   return [place, -attention[places.indexOf(place)].jobs];
 }
 
-const byWeight = (one, other) => {
-  const [[place, jobs], [otherPlace, otherJobs]] = [rank(one), rank(other)];
-  return place - otherPlace || jobs - otherJobs || (one[0] < other[0] ? -1 : 1);
-};
+/** The sources by weight. Each is ranked once: that looks through the last failures. */
+function byWeight(sources) {
+  const ranked = sources.map((each) => [...rank(each), each]);
+  ranked.sort(([place, jobs, [name]], [otherPlace, otherJobs, [otherName]]) => place - otherPlace || jobs - otherJobs || (name < otherName ? -1 : 1));
+  return ranked.map(([, , each]) => each);
+}
 
 /** What to do about a reason that no button beside it does. */
 const advice = (reason, view) => ({
@@ -175,7 +177,7 @@ export function attention() {
   }
 
   function update() {
-    sorted = [...state.sources].filter(([, view]) => view.attention.length).sort(byWeight);
+    sorted = byWeight([...state.sources].filter(([, view]) => view.attention.length));
     late = isBusy();
     if (late) inPlace();
     else arrange();

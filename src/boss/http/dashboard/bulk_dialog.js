@@ -1,6 +1,6 @@
 // The dialog of an act on many jobs: it counts them, asks, says how far it is, and what came of it.
 
-import { field, line, open, SIGNED_OUT } from "./dialog.js";
+import { explained, field, line, open } from "./dialog.js";
 import { el, say, setText } from "./dom.js";
 import { complaint } from "./parts.js";
 import { count, many } from "./words.js";
@@ -52,7 +52,7 @@ export function confirmMany(act, { counting, run, after }) {
       (why?.querySelector("input") ?? cancel).focus();
     } catch (error) {
       setText(text, "");
-      wrong.tell(error.status === 401 ? { message: SIGNED_OUT } : error);
+      wrong.tell(explained(error));
     }
   }
 

@@ -5,6 +5,9 @@ import { complaint } from "./parts.js";
 
 export const SIGNED_OUT = "You are not signed in any more. Sign in in another window of this browser, then come back and send this again.";
 
+/** The error of a request of a dialog, with what to do when the token is not valid any more. */
+export const explained = (error) => (error.status === 401 ? { message: SIGNED_OUT } : error);
+
 /** Open a dialog with a title. */
 export function open(title, ...content) {
   const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, el("h2", { id: "dialog-title" }, title), ...content);
@@ -27,7 +30,7 @@ export function form(fields, { act, does, danger = false }) {
       await act(Object.fromEntries(new FormData(element)));
       away();
     } catch (error) {
-      wrong.tell(error.status === 401 ? { message: SIGNED_OUT } : error);
+      wrong.tell(explained(error));
     }
     send.disabled = false;
   }

@@ -57,7 +57,10 @@ const isLong = (result) => result != null && new Blob([JSON.stringify(result)]).
 /** What a list shows of a job: without its document, which may be large. */
 function brief(job) {
   const { job: _document, result: _result, history, note, ...rest } = job;
-  return { ...rest, reason: reasonOf(job), isLong: isLong(job.result), hasNote: note !== null, before: history.at(-1) ?? null };
+  const reason = reasonOf(job);
+  // An abandoned job has no reason of its own: nobody said one.
+  const isLost = job.outcome === "abandoned" && !reason;
+  return { ...rest, reason, isLost, isLong: isLong(job.result), hasNote: note !== null, before: history.at(-1) ?? null };
 }
 
 // A time with six digits behind the second, so that times compare as text.

@@ -70,16 +70,15 @@ export function groups(kind, query, filter, some = SOME) {
   const element = el("div", { class: "contents" }, how, wrong.element, el("section", { "aria-label": "Reasons" }, shown.element, none, el("div", { class: "pages" }, more)));
 
   function begin(shape, job) {
-    if (shape === LOST) return { shape, words: "", isAlone: !asked, looked: 0, example: shape, jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
-    const words = wordsOf(shape);
+    const words = job.isLost ? "" : wordsOf(shape);
     // Words without those of the filter would also find jobs that the filter leaves out.
-    const isAlone = words !== "" && words.toLowerCase().includes(asked);
-    return { shape, words, isAlone, looked: 0, example: beginning(job.reason, 1000), jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
+    const isAlone = job.isLost ? !asked : words !== "" && words.toLowerCase().includes(asked);
+    const example = job.isLost ? shape : beginning(job.reason, 1000);
+    return { shape, words, isAlone, looked: 0, example, jobs: 0, sources: new Set(), newest: job.finished, id: job.id };
   }
 
   function add(job) {
-    const isLost = job.outcome === "abandoned" && !job.reason;
-    const shape = job.outcome === "completed" ? null : isLost ? LOST : shapeOf(job.reason);
+    const shape = job.outcome === "completed" ? null : job.isLost ? LOST : shapeOf(job.reason);
     texts.push([shape, job.isLong ? "" : job.reason.toLowerCase(), job.outcome]);
     if (shape === null) return;
     const group = found.get(shape) ?? begin(shape, job);

@@ -16,14 +16,12 @@ function about(job) {
   }
   const said = el("bdi", { class: "words" });
   function update(now) {
-    const text = now.state === "done" ? now.reason || (isLost(now) ? sentence(LEASE_RAN_OUT) : "") : waiting(now), shown = now.state === "done" ? gist(text) : text;
+    const text = now.state === "done" ? now.reason || (now.isLost ? sentence(LEASE_RAN_OUT) : "") : waiting(now), shown = now.state === "done" ? gist(text) : text;
     setText(said, shown);
     said.title = text.length > 200 || shown !== text ? beginning(text, 1000) : "";
   }
   return { element: el("div", { class: "reason" }, said), update };
 }
-
-const isLost = ({ outcome, reason }) => outcome === "abandoned" && !reason;
 
 function waiting(job) {
   const why = [];
