@@ -75,6 +75,7 @@ class TestSelected:
         [over] = failed(client, source, 1)
         waiting = [submit(client, source) for _ in range(2)]
         page.goto(f"/#/jobs?source={source}")
+        expect(job_rows(page)).to_have_count(3)
         page.get_by_label("Select all rows shown").check()
         tools(page).get_by_role("button", name="Stop").click()
         dialog = page.get_by_role("dialog")
@@ -89,6 +90,7 @@ class TestSelected:
     def test_what_went_wrong_is_said(self, page: Page, client: httpx.Client, source: str) -> None:
         first, second = failed(client, source, 2)
         page.goto(f"/#/failed?source={source}")
+        expect(job_rows(page)).to_have_count(2)
         page.get_by_label("Select all rows shown").check()
         client.delete(f"/job/done/{source}/{first}")
         tools(page).get_by_role("button", name="Redo").click()
